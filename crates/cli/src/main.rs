@@ -1,0 +1,2 @@
+//! The `backshift` binary.
+fn main() {}
