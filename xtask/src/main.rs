@@ -1,2 +1,47 @@
-//! Developer commands.
-fn main() {}
+//! `cargo xtask …`: the developer's commands (test servers, the whole test run, tidy checks, benchmarks).
+//! Depends on next to nothing, so that it is built in seconds on a bare machine.
+
+mod bench;
+mod services;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask test [--quick]                 everything: servers, format, tidy, clippy, tests (--quick: no clippy)
+cargo xtask services up [--fast] [NAME…]   start test servers (all of them, or these)
+cargo xtask services down [NAME…]          stop them
+cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
+cargo xtask tidy                           arrows, budgets, headers, names, rules, links
+cargo xtask bench NAME                     run one benchmark";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<()> {
+    let root = workspace::root()?;
+    let rest = args.get(1..).unwrap_or_default();
+    match args.first().map_or("help", String::as_str) {
+        "services" => services::run(&root, rest),
+        "test" => test::run(&root, rest),
+        "tidy" => tidy::run(&root, rest),
+        "bench" => bench::run(&root, rest),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("unknown command {other:?}\n{USAGE}"),
+    }
+}

@@ -1,0 +1,24 @@
+//! Real servers for the tests: `cargo xtask services up|down|status|env`.
+//! Each one is a private process (or container) on a private port with fresh data; it outlives the command that
+//! started it, and only its own record allows anybody to stop it.
+
+mod account;
+mod catalog;
+mod command;
+mod docker;
+mod nats;
+mod packages;
+mod pgbouncer;
+mod place;
+mod ports;
+mod postgres;
+mod process;
+mod rabbitmq;
+mod record;
+mod redis;
+mod smtp;
+mod start;
+mod unpack;
+mod wire;
+
+pub(crate) use command::{Options, down, run, up};

@@ -1,0 +1,4 @@
+//! placeholder
+use std::path::Path;
+use anyhow::Result;
+pub(crate) fn run(_root: &Path, _args: &[String]) -> Result<()> { Ok(()) }
