@@ -1,1 +1,42 @@
-//! Placeholder until the crate's first part lands.
+//! Backshift's vocabulary and its two ports.
+//!
+//! A [`Broker`] moves envelopes, a [`Store`] remembers jobs; everything else in the workspace is written
+//! against the types of this crate. It names no server, no client library and no other crate of ours.
+
+pub mod broker;
+pub mod client;
+pub mod clock;
+pub mod context;
+pub mod effects;
+pub mod envelope;
+pub mod error;
+pub mod handler;
+pub mod identity;
+pub mod job;
+pub mod middleware;
+pub mod names;
+pub mod record;
+pub mod registry;
+pub mod settle;
+pub mod store;
+
+pub use broker::{
+    Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, Delivery, Receipt,
+};
+pub use client::{Client, EnqueueError};
+pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use context::JobContext;
+pub use effects::{EffectState, EffectStatus};
+pub use envelope::{Accepted, Envelope, Headers, Malformed, UniqueKey, UniquePolicy};
+pub use error::{ErrorClass, ErrorReport, JobError, JobResult, Reason, Verdict};
+pub use handler::Handler;
+pub use job::{Backoff, EnqueueOptions, Job, JobOptions};
+pub use middleware::{EnqueueMiddleware, Middleware, Next, NextEnqueue};
+pub use names::{InvalidName, JobId, Kind, Lease, QueueName, Token, WorkerName};
+pub use record::{AttemptRecord, JobFilter, JobRecord, Page, QueueCounts, State};
+pub use registry::Registry;
+pub use settle::{Ack, Completion, DeadLetter, Retry, Settled, Settlement};
+pub use store::{Store, StoreError};
+
+/// The bytes of a payload, shared without copying.
+pub use bytes::Bytes;

@@ -1,0 +1,248 @@
+//! The port that moves envelopes: what a message system can really do, and no more.
+//!
+//! Adapters batch underneath (pipelined publishes, coalesced acks, multi-row claims). Settling consumes the
+//! [`Receipt`], so a second ack does not compile; a receipt that is dropped unsettled leads to redelivery.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    Accepted, Ack, DeadLetter, Envelope, Headers, Kind, Malformed, QueueName, Retry, Settled, Settlement,
+    WorkerName, store::Start,
+};
+
+/// Moves envelopes. Cheap to share, safe to call from many tasks.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// `embedded`, `postgres`, `rabbitmq` …; also the ledger's `broker` column.
+    fn name(&self) -> &'static str;
+
+    /// What this broker can do; claimed means it works, not claimed means [`BrokerError::Unsupported`].
+    fn capabilities(&self) -> Capabilities;
+
+    /// Makes sure that the queue exists, without changing one that does. Idempotent.
+    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError>;
+
+    /// Hands over many envelopes; one answer each, in order, and each only once it is durable. An error that is
+    /// [`BrokerError::Unknown`] may have been accepted: publish the same id again, never a new one.
+    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>>;
+
+    /// Begins to take work from a queue, declaring it when needed.
+    async fn consume(
+        &self,
+        queue: &QueueName,
+        options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError>;
+
+    /// How many envelopes wait, about.
+    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError>;
+
+    /// Whether the server answers; cheap enough for a readiness probe.
+    async fn ping(&self) -> Result<(), BrokerError>;
+
+    /// Flushes what is pending and lets go of the server. Idempotent.
+    async fn close(&self) -> Result<(), BrokerError>;
+}
+
+/// What a consumer needs to know of its pool.
+#[derive(Debug, Clone)]
+pub struct ConsumeOptions {
+    /// How many deliveries may be unsettled at once: the pool's slots.
+    pub slots: usize,
+    /// How long a claim in the ledger holds without a heartbeat.
+    pub lease: Duration,
+    /// The process that asks.
+    pub worker: WorkerName,
+}
+
+/// Takes deliveries from one queue.
+#[async_trait]
+pub trait Consumer: Send {
+    /// Waits for work and returns 1 to `free` deliveries. Cancel-safe: a dropped call loses nothing. An error means
+    /// that this consumer is over; the caller makes a new one.
+    async fn next(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError>;
+
+    /// Stops taking; deliveries already handed out stay settleable, prefetched ones go back uncounted.
+    async fn quiet(&mut self);
+}
+
+/// An envelope (or bytes that are none) with the right to settle it.
+pub struct Delivery {
+    /// The job, or what is wrong with the bytes.
+    pub job: Result<Envelope, Malformed>,
+    /// The broker says that it was handed out before. Never trusted as a count.
+    pub redelivered: bool,
+    /// The message carried no id: its identity is this delivery (contracts/system-c.md, AMQP).
+    pub anonymous: bool,
+    /// Set by brokers whose claim is already the ledger row; then settling the receipt settles the ledger.
+    pub start: Option<Start>,
+    /// The right to settle.
+    pub receipt: Box<dyn Receipt>,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("job", &self.job.as_ref().map(|job| job.id))
+            .field("redelivered", &self.redelivered)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to settle one delivery, once. Answers come when the settlement is durable.
+#[async_trait]
+pub trait Receipt: Send {
+    /// Ends the delivery.
+    async fn ack(self: Box<Self>, ack: Ack) -> Result<Settled, BrokerError>;
+
+    /// Puts the next envelope into the queue after the delay, confirmed, and then ends this delivery: a crash in
+    /// between doubles the job and never loses it.
+    async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError>;
+
+    /// Puts the message into the dead-letter place, confirmed, and then ends this delivery.
+    async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError>;
+
+    /// Keeps the delivery for longer. Brokers that hold deliveries by connection do nothing.
+    async fn extend(&mut self, by: Duration) -> Result<(), BrokerError>;
+}
+
+/// Settles a receipt as said.
+pub async fn settle(receipt: Box<dyn Receipt>, settlement: Settlement) -> Result<Settled, BrokerError> {
+    match settlement {
+        Settlement::Ack(ack) => receipt.ack(ack).await,
+        Settlement::Retry(retry) => receipt.retry(retry).await,
+        Settlement::DeadLetter(letter) => receipt.dead_letter(letter).await,
+    }
+}
+
+/// Reads one foreign format: says which kind the bytes are, or what is wrong with them.
+pub trait Decoder: Send + Sync + 'static {
+    /// The kind of these bytes, or the problem in words that name no secret and mask addresses.
+    fn decode(&self, raw: &Bytes, headers: &Headers) -> Result<Kind, String>;
+}
+
+/// A foreign queue and what feeds it, mapped to kinds by a decoder.
+#[derive(Clone)]
+pub struct Binding {
+    /// The queue that the peers declare.
+    pub queue: QueueName,
+    /// The fanout exchange that feeds it, if any; own retries never pass it.
+    pub exchange: Option<String>,
+    /// Bytes to kinds.
+    pub decoder: Arc<dyn Decoder>,
+}
+
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding")
+            .field("queue", &self.queue)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that not every broker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    /// Envelopes with `run_at` in the future are held by the broker.
+    Delay,
+    /// Higher priority runs first.
+    Priority,
+    /// Unique keys are enforced.
+    Unique,
+    /// A known id is recognised at enqueue.
+    KnownId,
+    /// A late settlement of a presumed-dead worker is refused by the broker itself.
+    Fencing,
+    /// Claims and the ledger are one table; a handler's transaction can complete the job.
+    Ledger,
+    /// A waiting job can be cancelled before it is delivered.
+    Cancel,
+    /// A delivery is extended by heartbeat; else it is held by the connection.
+    Lease,
+}
+
+/// A set of capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Capabilities(u32);
+
+impl Capabilities {
+    /// The set of these capabilities.
+    pub const fn of(list: &[Capability]) -> Self {
+        let (mut bits, mut i) = (0, 0);
+        while i < list.len() {
+            bits |= 1 << list[i] as u32;
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether the broker can do it.
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u32) != 0
+    }
+}
+
+/// What a broker answered, phrased as what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// This broker cannot do that, ever.
+    #[error("the {broker} broker cannot do {capability:?}: {remedy}")]
+    Unsupported {
+        /// Which broker.
+        broker: &'static str,
+        /// What was asked for.
+        capability: Capability,
+        /// What to do instead.
+        remedy: &'static str,
+    },
+    /// The server is away; nothing was accepted. Try again.
+    #[error("the {broker} broker cannot be reached: {problem}")]
+    Unavailable {
+        /// Which broker.
+        broker: &'static str,
+        /// What happened; no credentials.
+        problem: String,
+    },
+    /// No answer in time: it may have been accepted. Look it up or repeat with the same id.
+    #[error("the {broker} broker gave no answer, the outcome is unknown: {problem}")]
+    Unknown {
+        /// Which broker.
+        broker: &'static str,
+        /// What happened.
+        problem: String,
+    },
+    /// The server refused and will refuse again: a missing queue, other arguments, no permission, an unsafe setting.
+    #[error("the {broker} broker refused: {problem}")]
+    Rejected {
+        /// Which broker.
+        broker: &'static str,
+        /// What the server said and what to do.
+        problem: String,
+    },
+    /// This broker or consumer was closed.
+    #[error("the broker connection was closed")]
+    Closed,
+}
+
+impl BrokerError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Unknown { .. } | Self::Closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capability_sets_hold_exactly_what_they_were_made_of() {
+        let set = Capabilities::of(&[Capability::Delay, Capability::Lease]);
+        assert!(set.has(Capability::Delay) && set.has(Capability::Lease));
+        assert!(!set.has(Capability::Priority) && !set.has(Capability::Fencing));
+    }
+}

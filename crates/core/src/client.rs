@@ -1,0 +1,243 @@
+//! Gives jobs to Backshift. One way in for the library, the command line and the HTTP API.
+//!
+//! A job for a foreign broker passes the store first when it needs what a broker cannot promise: a chosen id,
+//! an idempotency or unique key, or a far time. Everything else goes straight to the broker.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    Accepted, Broker, BrokerError, Capability, Clock, EnqueueMiddleware, EnqueueOptions, Envelope,
+    InvalidName, Job, JobId, Kind, NextEnqueue, QueueName, Store, StoreError, SystemClock,
+};
+
+/// The largest payload that is accepted from our own producers, in bytes (contracts/system-c.md).
+pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
+
+/// Enqueues jobs. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    broker: Arc<dyn Broker>,
+    store: Option<Arc<dyn Store>>,
+    chain: Arc<[Arc<dyn EnqueueMiddleware>]>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a job was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
+    /// The broker's answer.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The store's answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A name breaks the rules.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A number or size is out of range; the text names it and the range.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl EnqueueError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Broker(error) => error.is_transient(),
+            Self::Store(error) => error.is_transient(),
+            Self::Name(_) | Self::Invalid(_) => false,
+        }
+    }
+}
+
+impl Client {
+    /// A client of this broker, with the store's promises when there is one.
+    pub fn new(broker: Arc<dyn Broker>, store: Option<Arc<dyn Store>>) -> Self {
+        Self { broker, store, chain: Arc::new([]), clock: Arc::new(SystemClock) }
+    }
+
+    /// With middleware around every enqueue; the first is the outermost.
+    #[must_use]
+    pub fn with_middleware(mut self, chain: Vec<Arc<dyn EnqueueMiddleware>>) -> Self {
+        self.chain = chain.into();
+        self
+    }
+
+    /// Enqueues a job with its kind's defaults.
+    pub async fn enqueue<J: Job>(&self, job: &J) -> Result<JobId, EnqueueError> {
+        Ok(self.enqueue_with(job, EnqueueOptions::default()).await?.id())
+    }
+
+    /// Enqueues a job and says what became of it.
+    pub async fn enqueue_with<J: Job>(
+        &self,
+        job: &J,
+        options: EnqueueOptions,
+    ) -> Result<Accepted, EnqueueError> {
+        let payload = serde_json::to_vec(job)
+            .map_err(|error| EnqueueError::Invalid(format!("the job cannot be written as JSON: {error}")))?;
+        let queue = QueueName::new(J::QUEUE)?;
+        self.enqueue_raw(self.envelope(Kind::new(J::KIND)?, queue, payload, options)).await
+    }
+
+    /// An envelope with these options, made now.
+    pub fn envelope(
+        &self,
+        kind: Kind,
+        queue: QueueName,
+        payload: impl Into<crate::Bytes>,
+        options: EnqueueOptions,
+    ) -> Envelope {
+        let mut envelope = Envelope::new(kind, options.queue.unwrap_or(queue), payload, self.clock.now());
+        envelope.id = options.id.unwrap_or(envelope.id);
+        envelope.run_at = options.run_at;
+        envelope.priority = options.priority;
+        envelope.max_attempts = options.max_attempts;
+        envelope.unique = options.unique;
+        // A chosen id promises that a repeat adds nothing; on a foreign broker only the store can keep that.
+        envelope.idempotency_key = options.idempotency_key.or(options.id.map(|id| id.to_string()));
+        envelope.user_id = options.user_id;
+        envelope.headers = options.headers;
+        envelope
+    }
+
+    /// Enqueues one envelope through the middleware.
+    pub async fn enqueue_raw(&self, envelope: Envelope) -> Result<Accepted, EnqueueError> {
+        check(&envelope)?;
+        let innermost = |envelope: Envelope| {
+            let future = async move {
+                let mut answers = self.hand_over(vec![envelope]).await;
+                answers.pop().unwrap_or(Err(EnqueueError::Broker(BrokerError::Closed)))
+            };
+            Box::pin(future) as std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>>
+        };
+        NextEnqueue::new(&self.chain, &innermost).run(envelope).await
+    }
+
+    /// Enqueues many envelopes; one answer each, in order. With middleware they pass it one by one.
+    pub async fn enqueue_many(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, EnqueueError>> {
+        if self.chain.is_empty() {
+            return self.checked(batch).await;
+        }
+        let mut answers = Vec::with_capacity(batch.len());
+        for envelope in batch {
+            answers.push(self.enqueue_raw(envelope).await);
+        }
+        answers
+    }
+
+    async fn checked(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, EnqueueError>> {
+        let verdicts: Vec<_> = batch.iter().map(check).collect();
+        let legal = batch.into_iter().zip(&verdicts).filter(|(_, v)| v.is_ok()).map(|(e, _)| e).collect();
+        let mut answers = self.hand_over(legal).await.into_iter();
+        let merge = |verdict: Result<(), EnqueueError>| match verdict {
+            Ok(()) => answers.next().unwrap_or(Err(EnqueueError::Broker(BrokerError::Closed))),
+            Err(error) => Err(error),
+        };
+        verdicts.into_iter().map(merge).collect()
+    }
+
+    async fn hand_over(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, EnqueueError>> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        match &self.store {
+            Some(store) if !self.broker.capabilities().has(Capability::Ledger) => {
+                self.through_store(store, batch).await
+            }
+            _ => self.broker.publish(batch).await.into_iter().map(|r| r.map_err(Into::into)).collect(),
+        }
+    }
+
+    /// Splits a batch for a foreign broker: what needs the store is accepted there first.
+    async fn through_store(
+        &self,
+        store: &Arc<dyn Store>,
+        batch: Vec<Envelope>,
+    ) -> Vec<Result<Accepted, EnqueueError>> {
+        let needs: Vec<bool> = batch.iter().map(|e| needs_store(e)).collect();
+        let (stored, direct): (Vec<_>, Vec<_>) =
+            batch.into_iter().zip(&needs).partition(|(_, needs)| **needs);
+        let direct: Vec<Envelope> = direct.into_iter().map(|(e, _)| e).collect();
+        let stored: Vec<Envelope> = stored.into_iter().map(|(e, _)| e).collect();
+        let mut direct = match direct.is_empty() {
+            true => Vec::new(),
+            false => self.broker.publish(direct).await,
+        }
+        .into_iter();
+        let mut stored = self.accept_and_publish(store, stored).await.into_iter();
+        let closed = || Err(EnqueueError::Broker(BrokerError::Closed));
+        let merge = |needs: bool| match needs {
+            true => stored.next().unwrap_or_else(closed),
+            false => direct.next().map_or_else(closed, |r| r.map_err(Into::into)),
+        };
+        needs.into_iter().map(merge).collect()
+    }
+
+    async fn accept_and_publish(
+        &self,
+        store: &Arc<dyn Store>,
+        batch: Vec<Envelope>,
+    ) -> Vec<Result<Accepted, EnqueueError>> {
+        if batch.is_empty() {
+            return Vec::new();
+        }
+        let accepted = match store.accept(self.broker.name(), batch.clone()).await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                let (text, transient) = (error.to_string(), error.is_transient());
+                let again = || match transient {
+                    true => StoreError::Unavailable(text.clone()),
+                    false => StoreError::Rejected(text.clone()),
+                };
+                return batch.iter().map(|_| Err(again().into())).collect();
+            }
+        };
+        let now = self.clock.now();
+        let due = |e: &Envelope| e.run_at.is_none_or(|at| at <= now);
+        let fresh = batch.into_iter().zip(&accepted).filter(|(e, a)| matches!(a, Accepted::New(_)) && due(e));
+        let fresh: Vec<Envelope> = fresh.map(|(e, _)| e).collect();
+        if !fresh.is_empty() {
+            let confirmed: Vec<JobId> =
+                self.broker.publish(fresh).await.into_iter().flatten().map(|a| a.id()).collect();
+            // What could not be published now or marked is durable in the store: the relay delivers it.
+            if let Err(error) = store.mark_published(&confirmed).await {
+                tracing::warn!(%error, "published jobs stay marked as unpublished; the relay repeats them");
+            }
+        }
+        accepted.into_iter().map(Ok).collect()
+    }
+}
+
+fn needs_store(envelope: &Envelope) -> bool {
+    envelope.unique.is_some() || envelope.idempotency_key.is_some() || envelope.run_at.is_some()
+}
+
+fn check(envelope: &Envelope) -> Result<(), EnqueueError> {
+    let size = envelope.payload.len();
+    if size > MAX_PAYLOAD_BYTES {
+        return Err(EnqueueError::Invalid(format!(
+            "the payload has {size} bytes, {MAX_PAYLOAD_BYTES} are allowed: put large data elsewhere and its id here"
+        )));
+    }
+    if !(-100..=100).contains(&envelope.priority) {
+        return Err(EnqueueError::Invalid(format!("priority {} is not in -100..=100", envelope.priority)));
+    }
+    if envelope.max_attempts == Some(0) {
+        return Err(EnqueueError::Invalid("max_attempts 0 would never run: use 1 or more".into()));
+    }
+    for key in
+        [envelope.unique.as_ref().map(|u| &u.key), envelope.idempotency_key.as_ref()].into_iter().flatten()
+    {
+        if key.is_empty() || key.len() > 255 || key.contains('\0') {
+            return Err(EnqueueError::Invalid(format!("key {key:?} must have 1 to 255 bytes and no NUL")));
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("broker", &self.broker.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! What a handler knows about the attempt that it runs, and what it may tell while it runs.
+//!
+//! Progress and output are handed to the engine at once but written with its next batch, never one by one.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Envelope, Headers, JobId, Kind, Lease, QueueName, Store, WorkerName, settle::MAX_OUTPUT_BYTES};
+
+/// One attempt, seen from inside the handler. Cheap to clone.
+#[derive(Clone)]
+pub struct JobContext {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    envelope: Envelope,
+    lease: Option<Lease>,
+    starts: u32,
+    worker: WorkerName,
+    cancel: CancellationToken,
+    store: Option<Arc<dyn Store>>,
+    said: Mutex<Said>,
+}
+
+/// What the handler said about its attempt.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Said {
+    /// Per cent and a word, if the handler reported progress.
+    pub progress: Option<(u8, String)>,
+    /// The output to keep.
+    pub output: Option<Bytes>,
+    /// A word about the outcome that is no error.
+    pub note: Option<String>,
+    /// The handler completed the job inside its own transaction.
+    pub finished_in_transaction: bool,
+}
+
+impl JobContext {
+    /// Made by the engine for each attempt, and by tests of handlers.
+    pub fn new(envelope: Envelope, worker: WorkerName, cancel: CancellationToken) -> Self {
+        let inner =
+            Inner { envelope, lease: None, starts: 1, worker, cancel, store: None, said: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// With the ledger's lease, the number of starts so far (this one included), and the store.
+    #[must_use]
+    pub fn with_ledger(self, lease: Lease, starts: u32, store: Arc<dyn Store>) -> Self {
+        let Inner { envelope, worker, cancel, .. } = match Arc::try_unwrap(self.inner) {
+            Ok(inner) => inner,
+            Err(shared) => Inner {
+                envelope: shared.envelope.clone(),
+                lease: None,
+                starts: 1,
+                worker: shared.worker.clone(),
+                cancel: shared.cancel.clone(),
+                store: None,
+                said: Mutex::default(),
+            },
+        };
+        let inner = Inner {
+            envelope,
+            lease: Some(lease),
+            starts,
+            worker,
+            cancel,
+            store: Some(store),
+            said: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The job as it was delivered.
+    pub fn envelope(&self) -> &Envelope {
+        &self.inner.envelope
+    }
+
+    /// The job's id: use it as the idempotency key towards outside systems.
+    pub fn id(&self) -> JobId {
+        self.inner.envelope.id
+    }
+
+    /// The job's kind.
+    pub fn kind(&self) -> &Kind {
+        &self.inner.envelope.kind
+    }
+
+    /// The queue that it came from.
+    pub fn queue(&self) -> &QueueName {
+        &self.inner.envelope.queue
+    }
+
+    /// 1 + counted failures.
+    pub fn attempt(&self) -> u32 {
+        self.inner.envelope.attempt
+    }
+
+    /// How often the job was started, this time included; also counts what is no attempt. 1 without a store.
+    pub fn starts(&self) -> u32 {
+        self.inner.starts
+    }
+
+    /// Trace context and other text.
+    pub fn headers(&self) -> &Headers {
+        &self.inner.envelope.headers
+    }
+
+    /// The right to finish this attempt: pass it to `finish_in`. `None` without a store.
+    pub fn lease(&self) -> Option<Lease> {
+        self.inner.lease
+    }
+
+    /// The store, if the pool has one.
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        self.inner.store.as_ref()
+    }
+
+    /// The process that runs this attempt.
+    pub fn worker(&self) -> &WorkerName {
+        &self.inner.worker
+    }
+
+    /// Ends when the attempt should stop: time-out, cancellation, shutdown, lost lease.
+    pub async fn cancelled(&self) {
+        self.inner.cancel.cancelled().await;
+    }
+
+    /// Whether the attempt should stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancel.is_cancelled()
+    }
+
+    /// Sleeps unless the attempt is told to stop first; says whether it slept to the end.
+    pub async fn sleep(&self, time: Duration) -> bool {
+        tokio::select! {
+            () = self.inner.cancel.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+
+    /// Shows how far the attempt is: per cent (0 to 100) and a word.
+    pub fn progress(&self, percent: u8, word: impl Into<String>) {
+        let word: String = word.into().chars().take(200).collect();
+        self.say(|said| said.progress = Some((percent.min(100), word)));
+    }
+
+    /// Keeps the output with the job; cut at 64 KiB.
+    pub fn output(&self, bytes: impl Into<Bytes>) {
+        let bytes: Bytes = bytes.into();
+        let kept = bytes.slice(..bytes.len().min(MAX_OUTPUT_BYTES));
+        self.say(|said| said.output = Some(kept));
+    }
+
+    /// Leaves a word about an outcome that is no error, such as `suppressed`.
+    pub fn note(&self, word: impl Into<String>) {
+        let word: String = word.into().chars().take(500).collect();
+        self.say(|said| said.note = Some(word));
+    }
+
+    /// Called by `finish_in`: the job completes when the handler's own transaction commits.
+    pub fn finished_in_transaction(&self) {
+        self.say(|said| said.finished_in_transaction = true);
+    }
+
+    /// What was said so far.
+    pub fn said(&self) -> Said {
+        self.inner.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Said)) {
+        change(&mut self.inner.said.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobContext")
+            .field("id", &self.id())
+            .field("kind", self.kind())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}

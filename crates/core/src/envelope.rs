@@ -1,0 +1,170 @@
+//! A job on its way: the payload bytes exactly as they were sent, and what the engine needs to know of them.
+//!
+//! `attempt` is the number of the attempt that runs next or now, 1-based; it is not a count of deliveries.
+
+use std::{collections::BTreeMap, fmt};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{JobId, Kind, QueueName};
+
+/// Text that travels beside the payload: trace context, locale, facts about the origin. Never secrets.
+pub type Headers = BTreeMap<String, String>;
+
+/// W3C trace context, kept from the producer to the handler (<https://www.w3.org/TR/trace-context/>).
+pub const TRACEPARENT: &str = "traceparent";
+/// The vendor part of the W3C trace context.
+pub const TRACESTATE: &str = "tracestate";
+/// Marks a payload that must appear in no ledger, log, dashboard or export (contracts/system-c.md).
+pub const SENSITIVE: &str = "backshift-sensitive";
+
+/// What travels: payload and everything that is known about the job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// Identity on every broker and in the store; also the message id on the wire.
+    pub id: JobId,
+    /// Which handler does it.
+    pub kind: Kind,
+    /// The line it stands in.
+    pub queue: QueueName,
+    /// The bytes as sent; never re-serialised.
+    pub payload: Bytes,
+    /// Trace context and other text beside the payload.
+    pub headers: Headers,
+    /// 1 + counted failures.
+    pub attempt: u32,
+    /// How many attempts it may take; `None` = the handler's own number, else the engine's default.
+    pub max_attempts: Option<u32>,
+    /// Higher runs first; 0 is normal, -100 to 100.
+    pub priority: i16,
+    /// Not before this time; `None` = now.
+    pub run_at: Option<Timestamp>,
+    /// At most one unfinished job per key.
+    pub unique: Option<UniqueKey>,
+    /// Lets a producer repeat an enqueue without a second job; the job id is always one as well.
+    pub idempotency_key: Option<String>,
+    /// Whom the job concerns (system A's `user_id`), if anybody.
+    pub user_id: Option<uuid::Uuid>,
+    /// When the producer made it.
+    pub created_at: Timestamp,
+}
+
+impl Envelope {
+    /// A first attempt, due now, with no extras.
+    pub fn new(kind: Kind, queue: QueueName, payload: impl Into<Bytes>, now: Timestamp) -> Self {
+        Self {
+            id: JobId::generate(),
+            kind,
+            queue,
+            payload: payload.into(),
+            headers: Headers::new(),
+            attempt: 1,
+            max_attempts: None,
+            priority: 0,
+            run_at: None,
+            unique: None,
+            idempotency_key: None,
+            user_id: None,
+            created_at: now,
+        }
+    }
+
+    /// Whether the payload must not be shown or stored anywhere but at the broker.
+    pub fn is_sensitive(&self) -> bool {
+        self.headers.contains_key(SENSITIVE)
+    }
+}
+
+/// At most one unfinished job per key; the policy says what happens to the second one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniqueKey {
+    /// The key, at most 255 bytes; usually derived from the payload.
+    pub key: String,
+    /// What happens when an unfinished job holds the key.
+    pub policy: UniquePolicy,
+}
+
+/// What happens to a job whose unique key is held by an unfinished one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UniquePolicy {
+    /// The first one wins: the new job is not accepted, the answer names the job that holds the key.
+    #[default]
+    Reject,
+    /// A job that still waits takes over the new payload, time and priority and keeps its id; a running one wins.
+    Replace,
+    /// The last one wins: a job that still waits is cancelled; beside a running one a single successor may wait.
+    KeepLast,
+}
+
+impl UniquePolicy {
+    /// The stable name in the database and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Replace => "replace",
+            Self::KeepLast => "keep-last",
+        }
+    }
+}
+
+impl std::str::FromStr for UniquePolicy {
+    type Err = crate::InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, crate::InvalidName> {
+        match text {
+            "reject" => Ok(Self::Reject),
+            "replace" => Ok(Self::Replace),
+            "keep-last" => Ok(Self::KeepLast),
+            other => Err(crate::InvalidName {
+                what: "unique policy",
+                value: other.chars().take(80).collect(),
+                rule: "one of reject, replace, keep-last",
+            }),
+        }
+    }
+}
+
+/// The durable answer to an enqueue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// The broker or the store holds the job now.
+    New(JobId),
+    /// This id (or idempotency key) was accepted before; the first payload is kept.
+    Known {
+        /// The job that was accepted then.
+        id: JobId,
+        /// Whether the payload of then was the same.
+        same_payload: bool,
+    },
+    /// An unfinished job holds the unique key; nothing was added.
+    Unique(JobId),
+}
+
+impl Accepted {
+    /// The id that a caller may follow from here.
+    pub fn id(&self) -> JobId {
+        match self {
+            Self::New(id) | Self::Known { id, .. } | Self::Unique(id) => *id,
+        }
+    }
+}
+
+/// Bytes from a broker that are no job. They go to the dead-letter queue unchanged, with the reason.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Malformed {
+    /// The bytes as received.
+    pub raw: Bytes,
+    /// What is wrong with them, in words that the producer's owner understands; addresses masked.
+    pub problem: String,
+    /// The queue, exchange or subject where they came from.
+    pub source: String,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes from {}: {}", self.raw.len(), self.source, self.problem)
+    }
+}

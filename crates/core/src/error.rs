@@ -1,0 +1,258 @@
+//! How an attempt can end badly, and what that means for the job.
+//!
+//! `?` on any error means *try again*; everything else is said explicitly. [`JobError`] deliberately does not
+//! implement `std::error::Error`, because that would forbid the blanket conversion that makes `?` work.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+/// What a handler returns.
+pub type JobResult = Result<(), JobError>;
+
+/// The longest error text that is kept, in bytes; the rest is cut with an end mark.
+pub const MAX_ERROR_BYTES: usize = 4096;
+
+/// An attempt that did not complete the job.
+#[derive(Debug)]
+pub struct JobError {
+    verdict: Verdict,
+    message: String,
+}
+
+/// What a [`JobError`] means for the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Run again after back-off; counts as an attempt.
+    Retry,
+    /// The other side asked for a pause: equal jitter and at least `after`; counts as an attempt.
+    Throttled {
+        /// What the other side asked for (`Retry-After`), if anything.
+        after: Option<Duration>,
+    },
+    /// Come back after this time; counts as no attempt.
+    Snooze(Duration),
+    /// Never run again; kept among the dead letters.
+    DeadLetter(Reason),
+    /// End as cancelled.
+    Cancel,
+}
+
+/// Why a job is dead: the fixed set of values of `backshift-reason`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The bytes are no job.
+    Malformed,
+    /// The handler said that trying again cannot help.
+    Permanent,
+    /// Every allowed attempt failed.
+    AttemptsExhausted,
+    /// It ended its worker's process too often while it ran alone.
+    CrashLoop,
+    /// Nobody can know whether the effect happened, and the policy is to hold.
+    Ambiguous,
+    /// The payload is larger than the worker accepts.
+    TooLarge,
+    /// Another job with this id carries another payload.
+    IdConflict,
+    /// It is too late for the job to be useful.
+    Expired,
+}
+
+impl Reason {
+    /// The wire form, as in the header `backshift-reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Permanent => "permanent",
+            Self::AttemptsExhausted => "attempts-exhausted",
+            Self::CrashLoop => "crash-loop",
+            Self::Ambiguous => "ambiguous",
+            Self::TooLarge => "too-large",
+            Self::IdConflict => "id-conflict",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Reads the wire form.
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Malformed,
+            Self::Permanent,
+            Self::AttemptsExhausted,
+            Self::CrashLoop,
+            Self::Ambiguous,
+            Self::TooLarge,
+            Self::IdConflict,
+            Self::Expired,
+        ]
+        .into_iter()
+        .find(|reason| reason.as_str() == text)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl JobError {
+    /// Try again after back-off.
+    pub fn retry(message: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::Retry, message: message.to_string() }
+    }
+
+    /// Trying again cannot help: dead letter at once.
+    pub fn permanent(message: impl fmt::Display) -> Self {
+        Self::dead_letter(Reason::Permanent, message)
+    }
+
+    /// The other side is too busy; `after` is what it asked for.
+    pub fn throttled(after: Option<Duration>, message: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::Throttled { after }, message: message.to_string() }
+    }
+
+    /// Come back later without counting an attempt.
+    pub fn snooze(delay: Duration, message: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::Snooze(delay), message: message.to_string() }
+    }
+
+    /// Keep the job among the dead letters for a stated reason.
+    pub fn dead_letter(reason: Reason, message: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::DeadLetter(reason), message: message.to_string() }
+    }
+
+    /// End the job as cancelled.
+    pub fn cancel(message: impl fmt::Display) -> Self {
+        Self { verdict: Verdict::Cancel, message: message.to_string() }
+    }
+
+    /// What it means for the job.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The text with all causes.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for JobError {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Self { verdict: Verdict::Retry, message }
+    }
+}
+
+/// What kind of end an attempt came to, for counting and for grouping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// An error that the handler returned.
+    Error,
+    /// The handler panicked.
+    Panic,
+    /// The hard time-out ran out.
+    Timeout,
+    /// The lease ended without a result: killed, frozen or cut off.
+    Crash,
+    /// Sent back uncounted: snooze, shutdown, open breaker, unknown kind.
+    Released,
+}
+
+impl ErrorClass {
+    /// The stable name in the database and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::Crash => "crash",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// An error as it is stored and shown: bounded text, class, and a fingerprint that groups equal causes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorReport {
+    /// How the attempt ended.
+    pub class: ErrorClass,
+    /// The text, at most [`MAX_ERROR_BYTES`].
+    pub message: String,
+}
+
+impl ErrorReport {
+    /// Cuts the text to [`MAX_ERROR_BYTES`] and removes NUL, which PostgreSQL cannot store.
+    pub fn new(class: ErrorClass, message: impl fmt::Display) -> Self {
+        let mut message = message.to_string().replace('\0', "\u{FFFD}");
+        if message.len() > MAX_ERROR_BYTES {
+            let end = (0..=MAX_ERROR_BYTES - 4).rev().find(|i| message.is_char_boundary(*i)).unwrap_or(0);
+            message.truncate(end);
+            message.push_str(" […");
+        }
+        Self { class, message }
+    }
+
+    /// Equal for errors that differ only in numbers, ids and quoted values.
+    pub fn fingerprint(&self) -> String {
+        let mut shape = String::with_capacity(self.message.len().min(200));
+        for word in self.message.split_whitespace() {
+            if shape.len() > 200 {
+                break;
+            }
+            let varies = word.chars().any(|c| c.is_ascii_digit() || "\"'`@".contains(c));
+            let known = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
+            shape.push_str(if varies && !known { "*" } else { word });
+            shape.push(' ');
+        }
+        let text: Cow<'_, str> = shape.trim_end().into();
+        format!("{}: {text}", self.class.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn question_mark_means_retry_and_keeps_the_causes() {
+        fn parse() -> JobResult {
+            "x".parse::<u32>()?;
+            Ok(())
+        }
+        let error = parse().unwrap_err();
+        assert_eq!(*error.verdict(), Verdict::Retry);
+        assert!(error.message().contains("invalid digit"));
+    }
+
+    #[test]
+    fn reports_are_bounded_and_storable() {
+        let report = ErrorReport::new(ErrorClass::Error, format!("a\0b{}", "ü".repeat(5000)));
+        assert!(report.message.len() <= MAX_ERROR_BYTES + 4 && report.message.ends_with('…'));
+        assert!(!report.message.contains('\0'));
+    }
+
+    #[test]
+    fn fingerprints_ignore_what_varies_and_keep_reply_codes() {
+        let one = ErrorReport::new(ErrorClass::Error, "550 5.1.1 <ab@x.io> unknown after 17 ms");
+        let two = ErrorReport::new(ErrorClass::Error, "550 5.1.1 <cd@y.io> unknown after 18 ms");
+        let other = ErrorReport::new(ErrorClass::Error, "450 4.2.0 <cd@y.io> unknown after 18 ms");
+        assert_eq!(one.fingerprint(), two.fingerprint());
+        assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+}

@@ -1,0 +1,187 @@
+//! A job as the store remembers it: for lists, pages and explanations.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::{EffectState, Headers, JobId, Kind, QueueName, Token};
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum State {
+    /// Waits for its first time.
+    Scheduled,
+    /// May run now.
+    Available,
+    /// Runs under a lease.
+    Running,
+    /// Waits for its next attempt.
+    Retrying,
+    /// Done.
+    Completed,
+    /// Kept for a person.
+    Dead,
+    /// Stopped on request.
+    Cancelled,
+}
+
+impl State {
+    /// All states in the order of a job's life.
+    pub const ALL: [Self; 7] = [
+        Self::Scheduled,
+        Self::Available,
+        Self::Running,
+        Self::Retrying,
+        Self::Completed,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
+    /// The stable name: `status` of the ledger, `--state` of the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Available => "available",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Completed => "completed",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Reads the stable name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Dead | Self::Cancelled)
+    }
+}
+
+/// One row of the ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    /// The job.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its queue.
+    pub queue: QueueName,
+    /// The broker that moves it.
+    pub broker: String,
+    /// Where it stands.
+    pub state: State,
+    /// The attempt that runs now or next; for a finished job the last one.
+    pub attempt: u32,
+    /// How many attempts it may take; `None` = whatever its worker says.
+    pub max_attempts: Option<u32>,
+    /// Higher runs first.
+    pub priority: i16,
+    /// The fence of its last start; 0 = never started.
+    pub token: Token,
+    /// Not before this time.
+    pub run_at: Timestamp,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its last attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it came to its end.
+    pub finished_at: Option<Timestamp>,
+    /// The last error.
+    pub error: Option<String>,
+    /// Why it is dead.
+    pub reason: Option<String>,
+    /// What is known about its effect in the outside world.
+    pub effect: EffectState,
+    /// A word about the outcome that is no error.
+    pub note: Option<String>,
+    /// Who holds it.
+    pub worker: Option<String>,
+    /// Until when it is held.
+    pub lease_until: Option<Timestamp>,
+    /// Leases that ended without a result.
+    pub crashes: u32,
+    /// Per cent and a word.
+    pub progress: Option<(u8, String)>,
+    /// The handler's output.
+    pub output: Option<Bytes>,
+    /// The payload as kept; `None` when it is sensitive or was cut.
+    pub payload: Option<Bytes>,
+    /// Its full size in bytes.
+    pub payload_size: u64,
+    /// Trace context and other text.
+    pub headers: Headers,
+    /// The unique key, if any.
+    pub unique_key: Option<String>,
+    /// Whom it concerns.
+    pub user_id: Option<uuid::Uuid>,
+}
+
+/// One row of the attempts table: one start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AttemptRecord {
+    /// 1 + the failures counted at its start.
+    pub attempt: u32,
+    /// Its fence.
+    pub token: Token,
+    /// Who ran it.
+    pub worker: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `None` = it runs, or its worker is gone.
+    pub ended_at: Option<Timestamp>,
+    /// `completed`, `error`, `panic`, `timeout`, `crash`, `released`, `dead`, `cancelled`; `None` while it runs.
+    pub outcome: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// Which jobs to list; every field that is set must match.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobFilter {
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only of this kind.
+    pub kind: Option<Kind>,
+    /// Only in this queue.
+    pub queue: Option<QueueName>,
+    /// Only with this knowledge about the effect.
+    pub effect: Option<EffectState>,
+}
+
+/// A page in the order `(created_at, id)` descending, stable while rows arrive.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// Continue after this job; a job that is gone is [`crate::StoreError::NotFound`].
+    pub after: Option<JobId>,
+    /// At most this many rows, up to 500.
+    pub limit: u32,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { after: None, limit: 50 }
+    }
+}
+
+/// How many jobs of a queue stand where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueueCounts {
+    /// The queue.
+    pub queue: QueueName,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Count by state; a state that is missing counts 0.
+    pub by_state: Vec<(State, u64)>,
+    /// When the oldest job that could run became due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+impl QueueCounts {
+    /// The count of one state.
+    pub fn count(&self, state: State) -> u64 {
+        self.by_state.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n)
+    }
+}

@@ -1,0 +1,103 @@
+//! Which handler does which kind: the only place where payload bytes become typed jobs.
+//!
+//! A payload that does not fit its type is a permanent error, because no retry can mend it.
+
+use std::{collections::HashMap, fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+
+use crate::{Handler, Job, JobContext, JobError, JobOptions, JobResult, Kind, Reason};
+
+type Running = Pin<Box<dyn Future<Output = JobResult> + Send>>;
+
+/// A handler whose job type is forgotten.
+trait Erased: Send + Sync {
+    fn handle(self: Arc<Self>, context: JobContext) -> Running;
+}
+
+struct Typed<J, H>(H, PhantomData<fn(J)>);
+
+impl<J: Job, H: Handler<J>> Erased for Typed<J, H> {
+    fn handle(self: Arc<Self>, context: JobContext) -> Running {
+        Box::pin(async move {
+            let job = decode::<J>(&context)?;
+            self.0.handle(job, context).await
+        })
+    }
+}
+
+struct Raw<F>(F);
+
+impl<F, R> Erased for Raw<F>
+where
+    F: Fn(JobContext) -> R + Send + Sync + 'static,
+    R: Future<Output = JobResult> + Send + 'static,
+{
+    fn handle(self: Arc<Self>, context: JobContext) -> Running {
+        Box::pin((self.0)(context))
+    }
+}
+
+fn decode<J: Job>(context: &JobContext) -> Result<J, JobError> {
+    serde_json::from_slice(&context.envelope().payload).map_err(|error| {
+        JobError::dead_letter(Reason::Malformed, format!("the payload is no {}: {error}", J::KIND))
+    })
+}
+
+/// The handlers that a worker has, by kind.
+#[derive(Clone, Default)]
+pub struct Registry {
+    entries: HashMap<String, (Arc<dyn Erased>, JobOptions)>,
+}
+
+impl Registry {
+    /// Adds the handler of a typed job; a later handler of the same kind replaces the earlier one.
+    #[must_use]
+    pub fn with<J: Job>(mut self, handler: impl Handler<J>) -> Self {
+        let erased = Arc::new(Typed::<J, _>(handler, PhantomData));
+        self.entries.insert(J::KIND.to_owned(), (erased, J::options()));
+        self
+    }
+
+    /// Adds a handler that reads the payload bytes itself: for foreign formats with a decoder of their own.
+    #[must_use]
+    pub fn with_raw<F, R>(mut self, kind: &Kind, options: JobOptions, handler: F) -> Self
+    where
+        F: Fn(JobContext) -> R + Send + Sync + 'static,
+        R: Future<Output = JobResult> + Send + 'static,
+    {
+        self.entries.insert(kind.as_str().to_owned(), (Arc::new(Raw(handler)), options));
+        self
+    }
+
+    /// Changes the options of a kind, for numbers that come from configuration; unknown kinds are ignored.
+    #[must_use]
+    pub fn configure(mut self, kind: &str, change: impl FnOnce(&mut JobOptions)) -> Self {
+        if let Some((_, options)) = self.entries.get_mut(kind) {
+            change(options);
+        }
+        self
+    }
+
+    /// The numbers of a kind; `None` = nobody here does it.
+    pub fn options(&self, kind: &Kind) -> Option<&JobOptions> {
+        self.entries.get(kind.as_str()).map(|(_, options)| options)
+    }
+
+    /// Every kind that has a handler, sorted.
+    pub fn kinds(&self) -> Vec<&str> {
+        let mut kinds: Vec<_> = self.entries.keys().map(String::as_str).collect();
+        kinds.sort_unstable();
+        kinds
+    }
+
+    /// Starts the handler of the context's kind; `None` = nobody here does it.
+    pub fn handle(&self, context: JobContext) -> Option<Running> {
+        let (handler, _) = self.entries.get(context.kind().as_str())?;
+        Some(Arc::clone(handler).handle(context))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.kinds()).finish()
+    }
+}

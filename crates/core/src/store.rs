@@ -1,0 +1,364 @@
+//! The port that remembers jobs, cut by concern so that each part stays small.
+//!
+//! Every result carries a lease; the store compares its token and answers [`Settled::Stale`] to a worker that
+//! was presumed dead. All times are the store's own.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease, Page,
+    QueueCounts, QueueName, Settled, Settlement, State, WorkerName,
+};
+
+/// Everything a store does.
+pub trait Store:
+    Ledger + Jobs + Queues + Maintenance + Schedules + Limits + Breakers + Effects + Outbox
+{
+    /// `postgres` or `sqlite`.
+    fn name(&self) -> &'static str;
+}
+
+/// What a store answered, phrased as what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away or busy; nothing is known to have happened. Look it up before a second try.
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    /// The lease is over: somebody else holds the job, or it is finished.
+    #[error("the lease on this job is over; another worker holds it or it is finished")]
+    Stale,
+    /// There is no such row.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The request cannot succeed as it is: the text names the value and the remedy.
+    #[error("{0}")]
+    Rejected(String),
+    /// The schema is not the one that this program needs.
+    #[error("{0}")]
+    Schema(String),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// Who claims, and for how long a claim holds without a heartbeat.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// The process.
+    pub worker: WorkerName,
+    /// The lease's length.
+    pub lease: Duration,
+}
+
+/// A delivery of a foreign broker that asks for its right to run.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest {
+    /// The job as delivered; its row is made when there is none.
+    pub envelope: Envelope,
+    /// The broker that moves it.
+    pub broker: &'static str,
+    /// The broker handed it out before: the previous holder lost its connection, so a running row is taken over.
+    pub redelivered: bool,
+    /// It carried no id: when redelivered, it is matched by body hash with one row that no redelivery used yet.
+    pub anonymous: bool,
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claimed {
+    /// Run it under this lease. Its id may differ from an anonymous delivery's id: use the lease's.
+    Run(Start),
+    /// It is over (done before, cancelled, dead): only ack.
+    Over(State),
+    /// Somebody holds it for about this long: put it back uncounted.
+    Held(Duration),
+    /// Another payload was accepted under this id: dead letter with reason `id-conflict`.
+    Conflict,
+}
+
+/// One start of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// The right to finish it.
+    pub lease: Lease,
+    /// 1 + counted failures.
+    pub attempt: u32,
+    /// How often it was started, this time included.
+    pub starts: u32,
+    /// Leases that ended without a result; from the third on the job runs alone in its process.
+    pub crashes: u32,
+    /// The job's own limit of attempts, if it has one.
+    pub max_attempts: Option<u32>,
+}
+
+/// The crash count from which a job runs alone in its process (contracts/probe.md).
+pub const CRASHES_BEFORE_ALONE: u32 = 3;
+/// The number of lonely crashes after which a job is dead with reason `crash-loop` (contracts/probe.md).
+pub const LONELY_CRASHES_BEFORE_DEAD: u32 = 20;
+
+impl Start {
+    /// Whether nothing else may run in the process beside it.
+    pub fn runs_alone(&self) -> bool {
+        self.crashes >= CRASHES_BEFORE_ALONE
+    }
+}
+
+/// A lease and what became of it.
+#[derive(Debug, Clone)]
+pub struct Finish {
+    /// Whose result it is.
+    pub lease: Lease,
+    /// The result.
+    pub settlement: Settlement,
+    /// The handler said that it completed the job in its own transaction: if the row still runs, it did not commit.
+    pub in_transaction: bool,
+}
+
+/// A sign of life for one running job.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    /// Which job.
+    pub lease: Lease,
+    /// Per cent and a word, when they changed.
+    pub progress: Option<(u8, String)>,
+}
+
+/// The answer to a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulse {
+    /// The lease holds until then.
+    Until(Timestamp),
+    /// A person asked to cancel: stop the handler; the lease holds.
+    CancelRequested,
+    /// The lease is over: stop the handler, its result will be refused.
+    Lost,
+}
+
+/// A worker process as it announces itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerRecord {
+    /// Its name.
+    pub name: WorkerName,
+    /// `queue:slots`, comma-separated.
+    pub queues: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// Its last sign of life.
+    pub seen_at: Timestamp,
+    /// Jobs that run in it now.
+    pub running: u32,
+}
+
+/// Kept while the process lives; its end is noticed at once by other workers (session lock or locked file).
+pub trait Liveness: Send + Sync {
+    /// Whether the sign still stands; a lost session lock must be taken again.
+    fn stands(&self) -> bool;
+}
+
+/// Starts and results.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Claims many deliveries of a foreign broker; one answer each, in order.
+    async fn claim(&self, holder: &Holder, batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError>;
+
+    /// Writes many results; one answer each, in order. A result whose token is not the row's is `Stale`; a job
+    /// that its own transaction completed under this token is `Applied`.
+    async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Extends many leases at once and brings back wishes to cancel.
+    async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError>;
+
+    /// Shows this process to the others until the guard is dropped.
+    async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError>;
+
+    /// Every worker that was seen in the last minute.
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
+}
+
+/// Looking at jobs and steering single ones.
+#[async_trait]
+pub trait Jobs: Send + Sync + 'static {
+    /// One job, or `None`.
+    async fn find(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+
+    /// The starts of one job, oldest first, at most 200.
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>, StoreError>;
+
+    /// One page of jobs, newest first.
+    async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError>;
+
+    /// Cancels a job that waits, asks a running one to stop; the state after the call.
+    async fn cancel(&self, id: JobId) -> Result<State, StoreError>;
+
+    /// Makes a retrying, scheduled, dead or cancelled job run now with fresh attempts; the state after the call.
+    /// A job of a foreign broker is published again by the relay.
+    async fn retry(&self, id: JobId) -> Result<State, StoreError>;
+}
+
+/// Queues as a whole.
+#[async_trait]
+pub trait Queues: Send + Sync + 'static {
+    /// Counts by state of every queue that has a row, sorted by name. Finished jobs count as far as they are kept.
+    async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError>;
+
+    /// Stops or resumes the taking of jobs from a queue, fleet-wide; says whether that changed anything.
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError>;
+
+    /// The queues that are paused.
+    async fn paused(&self) -> Result<Vec<QueueName>, StoreError>;
+}
+
+/// What the scheduler, the rescuer and the pruner call. Safe to call from every worker at once.
+#[async_trait]
+pub trait Maintenance: Send + Sync + 'static {
+    /// Makes due jobs of the SQL brokers available, at most `limit`; how many, and when the next one is due.
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError>;
+
+    /// Returns jobs whose lease has ended (or whose holder's sign of life is gone), counting a crash and no attempt.
+    async fn rescue(&self) -> Result<Rescued, StoreError>;
+
+    /// Deletes finished rows that ended longer ago than `keep` (a day at least), at most `limit`.
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// What a rescue did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rescued {
+    /// Jobs that may run again.
+    pub returned: u64,
+    /// Jobs that are dead now with reason `crash-loop`.
+    pub dead: u64,
+}
+
+/// Cron: each tick once, however many instances run.
+#[async_trait]
+pub trait Schedules: Send + Sync + 'static {
+    /// The slot that was enqueued last; registers the schedule at `now` when it is new.
+    async fn last_tick(&self, name: &str, now: Timestamp) -> Result<Timestamp, StoreError>;
+
+    /// Moves the last slot from `from` to `to`; `false` = another instance did.
+    async fn advance(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<bool, StoreError>;
+
+    /// Name and last slot of every schedule.
+    async fn schedules(&self) -> Result<Vec<(String, Timestamp)>, StoreError>;
+}
+
+/// How often something may happen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// This many …
+    pub count: u32,
+    /// … in this time, spread evenly after a burst of `count`.
+    pub per: Duration,
+}
+
+/// Atomic reservations that the fleet shares.
+#[async_trait]
+pub trait Limits: Send + Sync + 'static {
+    /// Takes one from the key's allowance; `Some(wait)` = not now, ask again after this time.
+    async fn reserve(&self, key: &str, rate: Rate) -> Result<Option<Duration>, StoreError>;
+
+    /// Takes one of `slots` places of the key for this job until the lease ends; `false` = all are taken.
+    async fn occupy(&self, key: &str, slots: u32, lease: &Lease) -> Result<bool, StoreError>;
+
+    /// Gives the job's place back.
+    async fn vacate(&self, key: &str, lease: &Lease) -> Result<(), StoreError>;
+}
+
+/// When a circuit opens and how it closes again.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BreakerPolicy {
+    /// This many failures in a row open it.
+    pub failures: u32,
+    /// How long it stays open before a probe; doubles with each failed probe.
+    pub open_for: Duration,
+    /// The longest time that it stays open.
+    pub open_at_most: Duration,
+}
+
+/// Whether a call to a dependency may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The circuit is closed.
+    Go,
+    /// It is half open and this caller holds the one probe.
+    Probe,
+    /// It is open: snooze for about this long.
+    Wait(Duration),
+}
+
+/// A breaker as shown to people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakerRecord {
+    /// The dependency.
+    pub name: String,
+    /// `closed`, `open`, `half-open`.
+    pub state: String,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When the next probe may go.
+    pub open_until: Option<Timestamp>,
+    /// The last error.
+    pub error: Option<String>,
+}
+
+/// Circuit breakers, one a dependency, shared by the fleet.
+#[async_trait]
+pub trait Breakers: Send + Sync + 'static {
+    /// Asks before a call. A probe is handed to one caller for at most a minute.
+    async fn admit(&self, name: &str) -> Result<Admission, StoreError>;
+
+    /// Tells how calls ended: how many succeeded, how many failed in a row at the end, and the last error.
+    async fn report(
+        &self,
+        name: &str,
+        policy: BreakerPolicy,
+        result: Result<(), String>,
+    ) -> Result<(), StoreError>;
+
+    /// Every breaker that was ever used.
+    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError>;
+}
+
+/// The inbox of effects; every call is fenced by the lease.
+#[async_trait]
+pub trait Effects: Send + Sync + 'static {
+    /// Durably notes that the effect is about to happen and says what was known before. An effect found
+    /// `intended` is turned into `ambiguous` by this call and counted; `done` is left as it is.
+    async fn intend(&self, lease: &Lease, key: &str) -> Result<EffectStatus, StoreError>;
+
+    /// Durably notes how it ended, with what the other side called it.
+    async fn conclude(
+        &self,
+        lease: &Lease,
+        key: &str,
+        state: EffectState,
+        receipt: Option<&str>,
+    ) -> Result<(), StoreError>;
+}
+
+/// Jobs that are accepted in the store and still have to reach a foreign broker.
+#[async_trait]
+pub trait Outbox: Send + Sync + 'static {
+    /// Accepts jobs for a broker: checks ids, idempotency keys and unique keys. Rows due now are published by the
+    /// caller and then marked; what stays unmarked is the relay's.
+    async fn accept(&self, broker: &str, batch: Vec<Envelope>) -> Result<Vec<Accepted>, StoreError>;
+
+    /// Due rows that nobody published within `hold`, taken for `hold` by this caller.
+    async fn take_unpublished(
+        &self,
+        broker: &str,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<Envelope>, StoreError>;
+
+    /// The broker confirmed these.
+    async fn mark_published(&self, ids: &[JobId]) -> Result<(), StoreError>;
+}
