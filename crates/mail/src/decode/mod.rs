@@ -1,0 +1,107 @@
+//! Reads `EmailData` from foreign bytes: PascalCase (Go), camelCase and snake_case, one strict list of refusals.
+//!
+//! The trap: serde_json takes the last of two equal keys and skips unknown values unchecked. So this is a
+//! visitor of our own (`fields`, `ignored`) that streams, sees every key and every string, and stores nothing unknown.
+
+mod fields;
+mod ignored;
+
+use serde::de::DeserializeSeed as _;
+
+use crate::address::AddressError;
+use crate::email::EmailData;
+use crate::named_address::NamedAddress;
+use fields::RawEmail;
+
+/// Why a message is no mail: it goes to the dead letters with reason `malformed`, bytes untouched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Starts with U+FEFF.
+    #[error("the message starts with a byte order mark; send plain UTF-8 JSON")]
+    ByteOrderMark,
+    /// Bytes that are not UTF-8.
+    #[error("the message is not UTF-8 (byte {0})")]
+    NotUtf8(usize),
+    /// Not JSON, not an object, mistyped, duplicate key, lone surrogate, too deep: what and where.
+    #[error("the message is not the JSON of a mail: {0}")]
+    Json(String),
+    /// One field spelled in two ways with two values.
+    #[error("{0} is given in two spellings with different values; give it once")]
+    Contradiction(&'static str),
+    /// Recipient missing, null or empty.
+    #[error("Recipient is missing or empty")]
+    NoRecipient,
+    /// An address field that is no single address.
+    #[error("{field} is not one e-mail address: {error}")]
+    Address {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// CR or LF where a header is made of the value.
+    #[error("{0} contains CR or LF")]
+    LineBreak(&'static str),
+    /// Attachment data that is not standard base64.
+    #[error("Attachments[{0}].Data is not padded standard base64")]
+    Base64(usize),
+}
+
+/// Decodes one message of `smtp_send_email` (or an `email.send` payload of the same shape).
+///
+/// Tolerated: missing or null Subject, Body, ReplyTo, CcAddresses, Attachments; unknown fields; U+0085 and
+/// U+2028 in subjects. Refused: contracts/system-c.md, "Malformed"; the error says which.
+pub fn decode(bytes: &[u8]) -> Result<EmailData, Malformed> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Err(Malformed::ByteOrderMark);
+    }
+    let text = std::str::from_utf8(bytes).map_err(|e| Malformed::NotUtf8(e.valid_up_to()))?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let raw = fields::EmailSeed.deserialize(&mut json).and_then(|raw| json.end().map(|()| raw));
+    checked(raw.map_err(|e| Malformed::Json(safe_text(&e)))??)
+}
+
+/// serde_json quotes the string that it did not expect there; that may be a code, so it goes.
+fn safe_text(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (text.find('"'), text.rfind('"')) {
+        (Some(from), Some(to)) if text.starts_with("invalid type: string") && from < to => {
+            format!("{}{}", text[..from].trim_end(), &text[to + 1..])
+        }
+        _ => crate::masking::mask_text(&text),
+    }
+}
+
+fn checked(raw: RawEmail) -> Result<EmailData, Malformed> {
+    let recipient = raw.recipient.filter(|r| !r.trim().is_empty()).ok_or(Malformed::NoRecipient)?;
+    let subject = raw.subject.unwrap_or_default();
+    no_line_break("Subject", &subject)?;
+    let reply_to = raw.reply_to.filter(|r| !r.is_empty());
+    let cc = raw.cc_addresses.unwrap_or_default();
+    for (name, value) in raw.headers.iter().flatten() {
+        no_line_break("Headers", name)?;
+        no_line_break("Headers", value)?;
+    }
+    Ok(EmailData {
+        subject,
+        recipient: one_address("Recipient", &recipient)?,
+        body: raw.body.unwrap_or_default(),
+        text: raw.text.filter(|t| !t.is_empty()),
+        reply_to: reply_to.map(|r| one_address("ReplyTo", &r)).transpose()?,
+        cc_addresses: cc.iter().map(|c| one_address("CcAddresses", c)).collect::<Result<_, _>>()?,
+        attachments: raw.attachments.unwrap_or_default(),
+        headers: raw.headers.unwrap_or_default(),
+    })
+}
+
+fn one_address(field: &'static str, text: &str) -> Result<NamedAddress, Malformed> {
+    no_line_break(field, text)?;
+    NamedAddress::parse(text).map_err(|error| Malformed::Address { field, error })
+}
+
+fn no_line_break(field: &'static str, text: &str) -> Result<(), Malformed> {
+    if text.contains(['\r', '\n']) { Err(Malformed::LineBreak(field)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
