@@ -10,7 +10,9 @@ use crate::workspace::cargo;
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let rows = rows(root);
     let known = if rows.is_empty() { "none yet".to_owned() } else { rows.join(", ") };
-    let Some((name, rest)) = args.split_first() else { bail!("usage: cargo xtask bench NAME; there are: {known}") };
+    let Some((name, rest)) = args.split_first() else {
+        bail!("usage: cargo xtask bench NAME; there are: {known}")
+    };
     if !rows.contains(name) {
         bail!("there is no benchmark called {name:?}; there are: {known}");
     }
@@ -23,9 +25,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 /// Programs in `benches/src/bin`, by name.
 fn rows(root: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(root.join("benches/src/bin")).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
-        .collect();
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned())).collect();
     names.sort();
     names
 }

@@ -30,11 +30,13 @@ pub(crate) fn cargo(root: &Path) -> Command {
 /// Runs a command silently; its error carries what the command printed.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     let shown = shown(command);
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("{shown} could not be started"))?;
+    let output =
+        command.stdin(Stdio::null()).output().with_context(|| format!("{shown} could not be started"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     bail!("{shown} failed ({}):\n{}", output.status, last_lines(&text, 15));
 }
 
@@ -61,5 +63,9 @@ fn shown(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|arg| arg.to_string_lossy().into_owned()));
     let line = words.join(" ");
-    if line.len() > 200 { format!("`{}…`", line.chars().take(200).collect::<String>()) } else { format!("`{line}`") }
+    if line.len() > 200 {
+        format!("`{}…`", line.chars().take(200).collect::<String>())
+    } else {
+        format!("`{line}`")
+    }
 }

@@ -53,14 +53,16 @@ impl Account {
 
     fn own(account: Option<Self>, path: &Path) -> Result<()> {
         if let Some(Self { uid, gid }) = account {
-            chown(path, Some(uid), Some(gid)).with_context(|| format!("{} cannot be given away", path.display()))?;
+            chown(path, Some(uid), Some(gid))
+                .with_context(|| format!("{} cannot be given away", path.display()))?;
         }
         Ok(())
     }
 }
 
 fn parse(passwd: &str, name: &str) -> Option<Account> {
-    let fields: Vec<&str> = passwd.lines().map(|line| line.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
+    let fields: Vec<&str> =
+        passwd.lines().map(|line| line.split(':').collect()).find(|f: &Vec<&str>| f[0] == name)?;
     Some(Account { uid: fields.get(2)?.parse().ok()?, gid: fields.get(3)?.parse().ok()? })
 }
 
@@ -70,7 +72,8 @@ mod tests {
 
     #[test]
     fn finds_the_named_account_only() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:104:PG,,,:/var/lib/postgresql:/bin/bash\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/bash\npostgres:x:101:104:PG,,,:/var/lib/postgresql:/bin/bash\n";
         let found = parse(passwd, "postgres").unwrap();
         assert_eq!((found.uid, found.gid), (101, 104));
         assert!(parse(passwd, "post").is_none());

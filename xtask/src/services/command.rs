@@ -29,7 +29,8 @@ const USAGE: &str = "cargo xtask services up [--fast] [NAME…] | down [NAME…]
 /// Runs `cargo xtask services …`.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let Some((command, rest)) = args.split_first() else { bail!("usage: {USAGE}") };
-    let (flags, names): (Vec<String>, Vec<String>) = rest.iter().cloned().partition(|arg| arg.starts_with('-'));
+    let (flags, names): (Vec<String>, Vec<String>) =
+        rest.iter().cloned().partition(|arg| arg.starts_with('-'));
     let fast = command == "up" && flags == ["--fast"];
     if !fast && !flags.is_empty() {
         bail!("unknown option {:?}; usage: {USAGE}", flags[0]);
@@ -132,7 +133,9 @@ fn start_all(place: &Place, wanted: &[&'static dyn Service], fast: bool) -> Resu
     if docker::is_there() {
         return docker::bring_up(place, wanted, &ports, fast);
     }
-    packages::install(&wanted.iter().flat_map(|service| service.missing_packages()).collect::<BTreeSet<_>>())?;
+    packages::install(
+        &wanted.iter().flat_map(|service| service.missing_packages()).collect::<BTreeSet<_>>(),
+    )?;
     let (first, second): (Vec<_>, Vec<_>) = wanted.iter().partition(|service| service.after().is_none());
     for group in [first, second] {
         start_together(place, &group, &ports, fast)?;
@@ -165,13 +168,17 @@ fn write_env(place: &Place) -> Result<()> {
         .with_context(|| format!("{} cannot be written", file.display()))
 }
 
-/// The variables of every recorded server that runs.
+/// What the tests are given: the variables of every server of ours that runs.
+pub(crate) fn environment(root: &Path) -> Result<BTreeMap<String, String>> {
+    Ok(variables(&Place::of(root)?))
+}
+
 fn variables(place: &Place) -> BTreeMap<String, String> {
     records(place).into_iter().filter(Record::is_alive).flat_map(|record| record.variables).collect()
 }
 
 fn print_env(root: &Path) -> Result<()> {
-    for (name, value) in variables(&Place::of(root)?) {
+    for (name, value) in environment(root)? {
         println!("{name}={value}");
     }
     Ok(())
@@ -184,8 +191,10 @@ fn status(root: &Path) -> Result<()> {
             None => "down".to_owned(),
             Some(record) if !record.is_alive() => "dead (`up` starts it afresh)".to_owned(),
             Some(record) => {
-                let pids: Vec<String> = record.processes.iter().map(|process| process.pid.to_string()).collect();
-                let state = if answers(*service, &record) { "up" } else { "runs, but does not answer as ours" };
+                let pids: Vec<String> =
+                    record.processes.iter().map(|process| process.pid.to_string()).collect();
+                let state =
+                    if answers(*service, &record) { "up" } else { "runs, but does not answer as ours" };
                 format!("{state:<4} port {} pid {}", record.port("main")?, pids.join(" "))
             }
         };

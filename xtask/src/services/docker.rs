@@ -1,6 +1,9 @@
-//! The other way to get the servers: Docker Compose with `deploy/compose.test.yaml`, when an engine runs. The ports
-//! and the readiness questions are the same as for packages.
+//! The other way to get the servers: Docker Compose with `deploy/compose.test.yaml`, when an engine runs. Ports,
+//! identities and the readiness questions are the same as for packages.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use anyhow::Result;
@@ -10,8 +13,6 @@ use super::ports::Ports;
 use super::record::{Engine, Record};
 use super::start::{Service, blank, wait_ready};
 use crate::workspace::run;
-
-const PROJECT: &str = "backshift-test";
 
 /// Whether Compose and a live engine are there. `BACKSHIFT_SERVICES=packages` says no for them.
 pub(crate) fn is_there() -> bool {
@@ -24,32 +25,38 @@ pub(crate) fn is_there() -> bool {
 
 /// Starts the containers and waits until each server answers.
 pub(crate) fn bring_up(place: &Place, wanted: &[&dyn Service], ports: &Ports, fast: bool) -> Result<()> {
-    let mut records = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     let mut command = compose(place);
-    command.args(["up", "-d", "--no-deps"]);
+    command.args(["up", "--detach", "--no-deps"]);
     for service in wanted {
         let mut record = blank(*service, Engine::Docker, ports, fast)?;
-        if let Some(behind) = service.after() {
-            let earlier = records.iter().find(|other: &&Record| other.name == behind).cloned();
-            record.nonce = earlier.or_else(|| Record::load(place, behind)).map_or(record.nonce, |other| other.nonce);
+        if let Some(name) = service.after() {
+            let behind = records
+                .iter()
+                .find(|other| other.name == name)
+                .cloned()
+                .or_else(|| Record::load(place, name));
+            record.nonce = behind.map_or(record.nonce, |behind| behind.nonce);
         }
+        let dir = place.run_dir(service.name());
         for (role, port) in &record.ports {
             command.env(variable(&record.name, role), port.to_string());
         }
         command.env(variable(&record.name, "nonce"), &record.nonce);
+        command.env(variable(&record.name, "dir"), &dir);
         command.arg(service.name());
-        records.push(record);
-    }
-    command.env("POSTGRES_DURABLE", if fast { "off" } else { "on" });
-    run(&mut command)?;
-    for (service, mut record) in wanted.iter().zip(records) {
-        let variables = service.variables(&record)?;
+        let variables = service.variables(&record, &dir)?;
         record.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         // Recorded before it answers, so that `down` stops it even when it never does.
         record.save(place)?;
-        wait_ready(*service, &record)?;
+        records.push(record);
     }
-    Ok(())
+    writable_by_containers(place)?;
+    command
+        .env("DURABLE", if fast { "off" } else { "on" })
+        .env("APPENDONLY", if fast { "no" } else { "yes" });
+    run(&mut command)?;
+    wanted.iter().zip(&records).try_for_each(|(service, record)| wait_ready(*service, record))
 }
 
 /// Removes one container and its data.
@@ -57,9 +64,19 @@ pub(crate) fn stop(place: &Place, name: &str) -> Result<()> {
     run(compose(place).args(["rm", "--stop", "--force", "--volumes", name])).map(drop)
 }
 
+/// The one directory that a container (under its own account) shares with us.
+fn writable_by_containers(place: &Place) -> Result<()> {
+    let mails = place.run_dir("smtp-keep").join("mails");
+    fs::create_dir_all(&mails)?;
+    Ok(fs::set_permissions(&mails, fs::Permissions::from_mode(0o777))?)
+}
+
+/// Compose, in a project of this checkout alone.
 fn compose(place: &Place) -> Command {
+    let mut hasher = DefaultHasher::new();
+    place.root.hash(&mut hasher);
     let mut command = Command::new("docker");
-    command.args(["compose", "--project-name", PROJECT, "--file"]);
+    command.args(["compose", "--project-name", &format!("backshift-test-{:x}", hasher.finish()), "--file"]);
     command.arg(place.root.join("deploy/compose.test.yaml"));
     command
 }

@@ -21,4 +21,4 @@ mod start;
 mod unpack;
 mod wire;
 
-pub(crate) use command::{Options, down, run, up};
+pub(crate) use command::{Options, down, environment, run, up};

@@ -1,5 +1,7 @@
 //! NATS with JetStream. Debian 12's 2.9 silently drops fields that it does not know (`filter_subjects`, for one).
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use super::record::Record;
@@ -25,7 +27,8 @@ impl Service for Nats {
 
     fn start(&self, site: &mut Site<'_>) -> Result<()> {
         let program = which("nats-server").context("nats-server is nowhere to be found")?;
-        let (port, monitor) = (site.record.port("main")?.to_string(), site.record.port("monitor")?.to_string());
+        let (port, monitor) =
+            (site.record.port("main")?.to_string(), site.record.port("monitor")?.to_string());
         let data = site.dir.join("js").display().to_string();
         let name = format!("backshift-{}", site.record.nonce);
         let args = ["-js", "-sd", &data, "-a", "127.0.0.1", "-p", &port, "-m", &monitor, "-n", &name];
@@ -41,7 +44,7 @@ impl Service for Nats {
         wire::http_get(record.port("monitor")?, "/healthz").map(drop)
     }
 
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>> {
+    fn variables(&self, record: &Record, _dir: &Path) -> Result<Vec<(&'static str, String)>> {
         Ok(vec![("BACKSHIFT_TEST_NATS_URL", format!("nats://127.0.0.1:{}", record.port("main")?))])
     }
 }

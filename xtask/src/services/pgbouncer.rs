@@ -1,6 +1,8 @@
 //! PgBouncer in transaction mode in front of our PostgreSQL: few server connections, so that two statements of one
 //! client really land on different sessions. Any database name passes through.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use super::postgres;
@@ -48,7 +50,7 @@ impl Service for PgBouncer {
         postgres::check_identity(record.port("main")?, record)
     }
 
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>> {
+    fn variables(&self, record: &Record, _dir: &Path) -> Result<Vec<(&'static str, String)>> {
         Ok(vec![("BACKSHIFT_TEST_PGBOUNCER_URL", postgres::url(record.port("main")?))])
     }
 }

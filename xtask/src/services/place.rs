@@ -26,7 +26,8 @@ impl Place {
         let base = root.join("target/services");
         fs::create_dir_all(&base).with_context(|| format!("{} cannot be created", base.display()))?;
         let base = base.canonicalize()?;
-        let open = if account::is_root() && !everyone_may_enter(&base) { outside(&base)? } else { base.clone() };
+        let open =
+            if account::is_root() && !everyone_may_enter(&base) { outside(&base)? } else { base.clone() };
         for dir in [base.join("state"), open.join("run"), open.join("cache")] {
             enterable(&dir)?;
         }

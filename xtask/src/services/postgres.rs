@@ -1,7 +1,7 @@
 //! PostgreSQL of the distribution. Durable settings stay on unless `--fast`: the product's own boot check refuses a
 //! server without them, and rightly.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -54,7 +54,7 @@ impl Service for Postgres {
         check_identity(record.port("main")?, record)
     }
 
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>> {
+    fn variables(&self, record: &Record, _dir: &Path) -> Result<Vec<(&'static str, String)>> {
         Ok(vec![("BACKSHIFT_TEST_POSTGRES_URL", url(record.port("main")?))])
     }
 }
@@ -82,7 +82,9 @@ fn identity(record: &Record) -> String {
 fn binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
         .filter(|(_, bin)| bin.join("initdb").is_file())
         .max();
     newest.map(|(_, bin)| bin).or_else(|| Some(which("initdb")?.canonicalize().ok()?.parent()?.to_path_buf()))

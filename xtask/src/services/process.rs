@@ -45,7 +45,8 @@ impl Launch<'_> {
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8").env("HOME", self.dir);
         command.envs(self.envs).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Account::apply(self.account, &mut command);
-        let child = command.spawn().with_context(|| format!("{} could not be started", self.program.display()))?;
+        let child =
+            command.spawn().with_context(|| format!("{} could not be started", self.program.display()))?;
         let pid = child.id();
         // Deliberately not waited for: the server outlives this command.
         Process::of(pid, self.signal).with_context(|| format!("{} ended at once", self.program.display()))

@@ -96,7 +96,8 @@ impl Service for RabbitMq {
 
     fn settle(&self, site: &mut Site<'_>) -> Result<()> {
         let file = site.dir.join("pid");
-        let text = std::fs::read_to_string(&file).with_context(|| format!("{} is missing", file.display()))?;
+        let text =
+            std::fs::read_to_string(&file).with_context(|| format!("{} is missing", file.display()))?;
         let node = Process::of(text.trim().parse()?, "TERM").context("the node ended")?;
         site.record.processes.reverse();
         site.record.processes.insert(0, node);
@@ -116,7 +117,7 @@ impl Service for RabbitMq {
         Ok(())
     }
 
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>> {
+    fn variables(&self, record: &Record, _dir: &Path) -> Result<Vec<(&'static str, String)>> {
         let (amqp, management) = (record.port("main")?, record.port("management")?);
         Ok(vec![
             (self.url, format!("amqp://guest:guest@127.0.0.1:{amqp}/%2f")),

@@ -61,7 +61,9 @@ impl Record {
         match self.engine {
             Engine::Docker => true,
             Engine::Packages => {
-                self.boot == boot_id() && !self.processes.is_empty() && self.processes.iter().all(Process::is_alive)
+                self.boot == boot_id()
+                    && !self.processes.is_empty()
+                    && self.processes.iter().all(Process::is_alive)
             }
         }
     }
@@ -69,6 +71,8 @@ impl Record {
     /// The port with that role. A record without it was written by another version of this tool.
     pub(crate) fn port(&self, role: &str) -> Result<u16> {
         let found = self.ports.get(role).copied();
-        found.with_context(|| format!("the record of {} has no {role} port: run `cargo xtask services down`", self.name))
+        found.with_context(|| {
+            format!("the record of {} has no {role} port: run `cargo xtask services down`", self.name)
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! SMTP servers that accept every mail: Postfix' `smtp-sink`. One only swallows; the other also keeps each mail as a
 //! file (`X-Mail-Args`, `X-Rcpt-Args` lines, then the message as received), for tests that read what arrived.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail};
 
 use super::account::Account;
@@ -38,7 +40,6 @@ impl Service for SmtpSink {
             let mails = site.dir.join("mails");
             Account::own_dir(site.account, &mails)?;
             args.extend(["-d".to_owned(), format!("{}/", mails.display())]);
-            site.record.variables.insert("BACKSHIFT_TEST_SMTP_KEEP_DIR".to_owned(), mails.display().to_string());
         }
         args.extend([format!("127.0.0.1:{}", site.record.port("main")?), "256".to_owned()]);
         site.launch(&program, args, Vec::new(), "TERM")
@@ -47,14 +48,18 @@ impl Service for SmtpSink {
     fn probe(&self, record: &Record) -> Result<()> {
         let port = record.port("main")?;
         let said = wire::greeting(port)?;
-        if !said.starts_with("220 ") || (!record.processes.is_empty() && !said.contains(&record.nonce)) {
+        if !said.starts_with("220 ") || !said.contains(&record.nonce) {
             bail!("port {port} does not answer as our SMTP sink ({said:?})");
         }
         Ok(())
     }
 
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>> {
+    fn variables(&self, record: &Record, dir: &Path) -> Result<Vec<(&'static str, String)>> {
         let address = format!("127.0.0.1:{}", record.port("main")?);
-        Ok(vec![(if self.keeps { "BACKSHIFT_TEST_SMTP_KEEP" } else { "BACKSHIFT_TEST_SMTP_SINK" }, address)])
+        if !self.keeps {
+            return Ok(vec![("BACKSHIFT_TEST_SMTP_SINK", address)]);
+        }
+        let mails = dir.join("mails").display().to_string();
+        Ok(vec![("BACKSHIFT_TEST_SMTP_KEEP", address), ("BACKSHIFT_TEST_SMTP_KEEP_DIR", mails)])
     }
 }

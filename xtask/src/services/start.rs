@@ -51,8 +51,8 @@ pub(crate) trait Service: Sync {
     /// Succeeds only if it answers in its protocol and says it is the server of this record.
     fn probe(&self, record: &Record) -> Result<()>;
 
-    /// `BACKSHIFT_TEST_*` variables for the tests.
-    fn variables(&self, record: &Record) -> Result<Vec<(&'static str, String)>>;
+    /// `BACKSHIFT_TEST_*` variables for the tests; `dir` is its private directory.
+    fn variables(&self, record: &Record, dir: &Path) -> Result<Vec<(&'static str, String)>>;
 }
 
 /// The place where one server is being started.
@@ -107,7 +107,11 @@ fn attempt(service: &dyn Service, place: &Place, ports: &Ports, fast: bool) -> R
     if let Err(error) = ready {
         stop(&site.record)?;
         let log = fs::read_to_string(site.dir.join("log")).unwrap_or_default();
-        return Err(error.context(format!("{} did not start; its log ends:\n{}", service.name(), last_lines(&log, 15))));
+        return Err(error.context(format!(
+            "{} did not start; its log ends:\n{}",
+            service.name(),
+            last_lines(&log, 15)
+        )));
     }
     site.record.save(place)?;
     Ok(site.record)
@@ -117,14 +121,15 @@ fn start_and_wait(service: &dyn Service, site: &mut Site<'_>) -> Result<()> {
     service.start(site)?;
     wait_ready(service, &site.record)?;
     service.settle(site)?;
-    let variables = service.variables(&site.record)?;
-    site.record.variables.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let variables = service.variables(&site.record, &site.dir)?;
+    site.record.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     Ok(())
 }
 
 /// A record with an identity and ports but no processes yet.
 pub(super) fn blank(service: &dyn Service, engine: Engine, ports: &Ports, fast: bool) -> Result<Record> {
-    let drawn = service.ports().iter().map(|role| Ok(((*role).to_owned(), ports.draw()?))).collect::<Result<_>>()?;
+    let drawn =
+        service.ports().iter().map(|role| Ok(((*role).to_owned(), ports.draw()?))).collect::<Result<_>>()?;
     Ok(Record {
         name: service.name().to_owned(),
         engine,
@@ -146,7 +151,11 @@ pub(super) fn wait_ready(service: &dyn Service, record: &Record) -> Result<()> {
             bail!("{} ended before it answered", record.name);
         }
         if Instant::now() > deadline {
-            return Err(error.context(format!("{} gave no answer for {} s", record.name, READY_LIMIT.as_secs())));
+            return Err(error.context(format!(
+                "{} gave no answer for {} s",
+                record.name,
+                READY_LIMIT.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(50));
     }

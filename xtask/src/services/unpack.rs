@@ -16,12 +16,32 @@ use crate::workspace::{run, which};
 const SUITE: &str = "trixie";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const LIBRARIES: &[&str] = &[
-    "patchelf", "libc6", "libgcc-s1", "libstdc++6", "libtinfo6", "zlib1g", "libssl3t64", "libsystemd0", "libzstd1",
+    "patchelf",
+    "libc6",
+    "libgcc-s1",
+    "libstdc++6",
+    "libtinfo6",
+    "zlib1g",
+    "libssl3t64",
+    "libsystemd0",
+    "libzstd1",
     "libcap2",
 ];
 const ERLANG: &[&str] = &[
-    "base", "asn1", "crypto", "public-key", "mnesia", "runtime-tools", "ssl", "eldap", "inets", "os-mon",
-    "parsetools", "syntax-tools", "tools", "xmerl",
+    "base",
+    "asn1",
+    "crypto",
+    "public-key",
+    "mnesia",
+    "runtime-tools",
+    "ssl",
+    "eldap",
+    "inets",
+    "os-mon",
+    "parsetools",
+    "syntax-tools",
+    "tools",
+    "xmerl",
 ];
 
 /// The root of an unpacked RabbitMQ 4.x with its Erlang, made on first use (40 MB of downloads).
@@ -54,7 +74,9 @@ pub(crate) fn rabbitmq4(place: &Place) -> Result<PathBuf> {
 /// Downloads packages with an apt of our own: its lists, cache and empty status live in `dir`.
 fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
     if which("apt-get").is_none() || !Path::new(KEYRING).is_file() {
-        bail!("RabbitMQ 4 is unpacked from Debian packages, and this is no Debian: start Docker and run this again");
+        bail!(
+            "RabbitMQ 4 is unpacked from Debian packages, and this is no Debian: start Docker and run this again"
+        );
     }
     let (apt, debs) = (dir.join("apt"), dir.join("debs"));
     for sub in [apt.join("lists/partial"), apt.join("cache/archives/partial"), debs.clone()] {
@@ -72,7 +94,11 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
     ];
     let apt_get = |words: &[&str]| {
         let mut command = Command::new("apt-get");
-        command.current_dir(&debs).args(options.iter().flat_map(|option| ["-o", option])).arg("-qq").args(words);
+        command
+            .current_dir(&debs)
+            .args(options.iter().flat_map(|option| ["-o", option]))
+            .arg("-qq")
+            .args(words);
         command
     };
     run(&mut apt_get(&["update"]))?;
@@ -129,7 +155,10 @@ fn repoint(tree: &Path) -> Result<()> {
 fn programs(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
     for entry in entries {
-        let (path, kind) = { let entry = entry?; (entry.path(), entry.file_type()?) };
+        let (path, kind) = {
+            let entry = entry?;
+            (entry.path(), entry.file_type()?)
+        };
         if kind.is_dir() {
             programs(&path, found)?;
         } else if kind.is_file() {
@@ -152,7 +181,8 @@ fn rewrite_erl(erlang: &Path) -> Result<()> {
         }
     }
     for script in scripts.iter().filter(|script| script.is_file()) {
-        let text = fs::read_to_string(script).with_context(|| format!("{} cannot be read", script.display()))?;
+        let text =
+            fs::read_to_string(script).with_context(|| format!("{} cannot be read", script.display()))?;
         let here = format!("ROOTDIR={}", erlang.display());
         fs::write(script, text.replace("ROOTDIR=/usr/lib/erlang", &here))?;
         fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;

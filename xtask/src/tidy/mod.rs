@@ -1,4 +1,15 @@
-//! placeholder
-use std::path::Path;
-use anyhow::Result;
-pub(crate) fn run(_root: &Path, _args: &[String]) -> Result<()> { Ok(()) }
+//! `cargo xtask tidy`: what keeps the code base readable and is not a lint of the compiler. One file per kind of
+//! check; each takes what it judges as an argument and returns its findings, so that planted violations can test it.
+
+mod arrows;
+mod boundary;
+mod budgets;
+mod check;
+mod lexer;
+mod links;
+mod lockfile;
+mod names;
+mod rules;
+mod tree;
+
+pub(crate) use check::run;

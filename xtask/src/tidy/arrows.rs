@@ -1,0 +1,178 @@
+//! Who may know whom: `cli → {http, workers, brokers, runtime} → {store, mail} → core`. Development dependencies are
+//! free, except in a circle: then a test and the crate it tests would see two different copies of one type.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// Crates of ours that a crate may depend on.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("core", &[]),
+    ("store", &["core"]),
+    ("mail", &["core"]),
+    ("runtime", &["core", "store", "mail"]),
+    ("brokers", &["core", "store", "mail"]),
+    ("http", &["core", "store", "mail"]),
+    ("workers", &["core", "store", "mail"]),
+    ("cli", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
+    ("backshift", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
+    ("testkit", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
+    ("xtask", &[]),
+];
+
+/// Programs that stand outside of the house and may use all of it.
+const OUTSIDE: &[&str] = &["benches", "examples"];
+
+/// Client libraries and servers: each has its room, and none of them is `core`.
+const NOT_IN_CORE: &[&str] = &[
+    "async-nats",
+    "axum",
+    "deadpool-postgres",
+    "diesel",
+    "fred",
+    "hyper",
+    "lapin",
+    "lettre",
+    "rdkafka",
+    "redis",
+    "reqwest",
+    "rusqlite",
+    "rustls",
+    "sea-orm",
+    "sqlx",
+    "tokio-postgres",
+    "tower",
+];
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// `None`, `dev` or `build`.
+    kind: Option<String>,
+    /// Set for our own crates.
+    path: Option<String>,
+}
+
+/// Findings in the output of `cargo metadata --no-deps`.
+pub(crate) fn check(metadata: &str) -> Result<Vec<String>> {
+    let metadata: Metadata = serde_json::from_str(metadata).context("cargo metadata is not understood")?;
+    let mut found = Vec::new();
+    let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in &metadata.packages {
+        let from = short(&package.name);
+        for dependency in &package.dependencies {
+            let to = short(&dependency.name);
+            let dev = dependency.kind.as_deref() == Some("dev");
+            if dependency.path.is_some() {
+                edges.entry(from).or_default().push(to);
+                found.extend(if dev { None } else { forbidden(from, to) });
+            } else if from == "core" && !dev && NOT_IN_CORE.contains(&to) {
+                found.push(format!("core depends on {to}: core knows no client library"));
+            }
+        }
+    }
+    found.extend(edges.keys().filter_map(|start| circle(&edges, start)));
+    Ok(found)
+}
+
+fn short(name: &str) -> &str {
+    name.strip_prefix("backshift-").unwrap_or(name)
+}
+
+fn forbidden(from: &str, to: &str) -> Option<String> {
+    if OUTSIDE.contains(&from) {
+        return None;
+    }
+    if to == "testkit" {
+        return Some(format!("{from} depends on testkit: make it a dev-dependency"));
+    }
+    let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == from) else {
+        return Some(format!("{from} is a new crate: say in xtask/src/tidy/arrows.rs what it may use"));
+    };
+    let list = if allowed.is_empty() { "none of ours".to_owned() } else { allowed.join(", ") };
+    (!allowed.contains(&to)).then(|| format!("{from} depends on {to}: against the arrows, it may use {list}"))
+}
+
+/// A circle whose alphabetically first member is `start`, so that each is reported once.
+fn circle(edges: &BTreeMap<&str, Vec<&str>>, start: &str) -> Option<String> {
+    let mut paths: Vec<Vec<&str>> = vec![vec![start]];
+    while let Some(path) = paths.pop() {
+        for next in path.last().and_then(|last| edges.get(last)).into_iter().flatten() {
+            if *next == start {
+                return Some(format!(
+                    "{} → {start}: crates must not depend on each other in a circle",
+                    path.join(" → ")
+                ));
+            }
+            if *next > start && !path.contains(next) {
+                paths.push(path.iter().copied().chain([*next]).collect());
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    /// `from -> to`, with `dev` in front for development dependencies.
+    fn findings(edges: &[&str]) -> Vec<String> {
+        let packages: Vec<String> = edges
+            .iter()
+            .map(|edge| {
+                let (kind, edge) = edge.strip_prefix("dev ").map_or(("null", *edge), |rest| ("\"dev\"", rest));
+                let (from, to) = edge.split_once(" -> ").unwrap();
+                let path = if to == "lapin" { "null" } else { "\"p\"" };
+                format!(
+                    r#"{{"name":"backshift-{from}","dependencies":[{{"name":"backshift-{to}","kind":{kind},"path":{path}}}]}}"#
+                )
+            })
+            .collect();
+        check(&format!(r#"{{"packages":[{}]}}"#, packages.join(","))).unwrap()
+    }
+
+    #[test]
+    fn the_house_as_designed_is_in_order() {
+        let edges =
+            ["cli -> http", "http -> store", "store -> core", "brokers -> core", "dev brokers -> testkit"];
+        assert!(findings(&edges).is_empty());
+    }
+
+    #[test]
+    fn neighbours_and_upward_arrows_are_found() {
+        for edge in ["runtime -> brokers", "core -> store", "store -> mail", "http -> cli", "core -> lapin"] {
+            assert_eq!(findings(&[edge]).len(), 1, "{edge}");
+        }
+    }
+
+    #[test]
+    fn testkit_is_for_development_only() {
+        assert!(findings(&["store -> testkit"])[0].contains("dev-dependency"));
+        assert!(findings(&["dev store -> testkit", "benches -> testkit"]).is_empty());
+    }
+
+    #[test]
+    fn a_circle_is_found_once_even_through_dev_dependencies() {
+        let found = findings(&["dev runtime -> testkit", "testkit -> runtime", "runtime -> core"]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("runtime → testkit → runtime"));
+    }
+
+    #[test]
+    fn a_new_crate_needs_its_arrows() {
+        assert!(findings(&["parcel -> core"])[0].contains("new crate"));
+    }
+}
