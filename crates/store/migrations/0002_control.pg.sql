@@ -1,0 +1,53 @@
+-- What steers the fleet: effects, queues, schedules, limits, breakers, workers.
+CREATE TABLE IF NOT EXISTS job_effects (
+    job_id      uuid NOT NULL,
+    effect_key  text NOT NULL,
+    state       text NOT NULL,
+    tries       integer NOT NULL,
+    token       bigint NOT NULL,
+    receipt     text,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (job_id, effect_key)
+) WITH (fillfactor = 80);
+
+CREATE TABLE IF NOT EXISTS job_queues (
+    name    text PRIMARY KEY,
+    paused  boolean NOT NULL DEFAULT false
+);
+
+CREATE TABLE IF NOT EXISTS job_schedules (
+    name        text PRIMARY KEY,
+    last_tick   timestamptz NOT NULL
+);
+
+-- A generic cell rate algorithm a key: tat is the theoretical time of the next arrival.
+CREATE TABLE IF NOT EXISTS job_limits (
+    key text PRIMARY KEY,
+    tat timestamptz NOT NULL
+) WITH (fillfactor = 70);
+
+-- Who holds a place of a key. A place counts while its job runs under this token and its lease stands.
+CREATE TABLE IF NOT EXISTS job_slots (
+    key     text NOT NULL,
+    job_id  uuid NOT NULL,
+    token   bigint NOT NULL,
+    PRIMARY KEY (key, job_id)
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS job_breakers (
+    name        text PRIMARY KEY,
+    state       text NOT NULL DEFAULT 'closed',
+    failures    integer NOT NULL DEFAULT 0,
+    open_us     bigint NOT NULL DEFAULT 0,
+    open_until  timestamptz,
+    probe_until timestamptz,
+    error       text
+) WITH (fillfactor = 70);
+
+CREATE TABLE IF NOT EXISTS job_workers (
+    name        text PRIMARY KEY,
+    queues      text NOT NULL,
+    started_at  timestamptz NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    running     integer NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);

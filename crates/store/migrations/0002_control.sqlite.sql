@@ -1,0 +1,53 @@
+-- What steers the fleet: effects, queues, schedules, limits, breakers, workers.
+CREATE TABLE IF NOT EXISTS job_effects (
+    job_id      TEXT NOT NULL,
+    effect_key  TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    tries       INTEGER NOT NULL,
+    token       INTEGER NOT NULL,
+    receipt     TEXT,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (job_id, effect_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS job_queues (
+    name    TEXT PRIMARY KEY NOT NULL,
+    paused  INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS job_schedules (
+    name        TEXT PRIMARY KEY NOT NULL,
+    last_tick   INTEGER NOT NULL
+) STRICT;
+
+-- A generic cell rate algorithm a key: tat is the theoretical time of the next arrival.
+CREATE TABLE IF NOT EXISTS job_limits (
+    key TEXT PRIMARY KEY NOT NULL,
+    tat INTEGER NOT NULL
+) STRICT;
+
+-- Who holds a place of a key. A place counts while its job runs under this token and its lease stands.
+CREATE TABLE IF NOT EXISTS job_slots (
+    key     TEXT NOT NULL,
+    job_id  TEXT NOT NULL,
+    token   INTEGER NOT NULL,
+    PRIMARY KEY (key, job_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS job_breakers (
+    name        TEXT PRIMARY KEY NOT NULL,
+    state       TEXT NOT NULL DEFAULT 'closed',
+    failures    INTEGER NOT NULL DEFAULT 0,
+    open_us     INTEGER NOT NULL DEFAULT 0,
+    open_until  INTEGER,
+    probe_until INTEGER,
+    error       TEXT
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS job_workers (
+    name        TEXT PRIMARY KEY NOT NULL,
+    queues      TEXT NOT NULL,
+    started_at  INTEGER NOT NULL,
+    seen_at     INTEGER NOT NULL,
+    running     INTEGER NOT NULL DEFAULT 0
+) STRICT;

@@ -1,0 +1,71 @@
+-- System C's accounts, plans and subscriptions, and the challenges behind one-time codes.
+CREATE TABLE IF NOT EXISTS users (
+    id              TEXT PRIMARY KEY NOT NULL,
+    username        TEXT NOT NULL,
+    full_name       TEXT,
+    password_hash   TEXT,
+    avatar_url      TEXT,
+    is_active       INTEGER DEFAULT 1,
+    otp             TEXT,
+    otp_expired_at  INTEGER,
+    created_at      INTEGER,
+    updated_at      INTEGER,
+    deleted_at      INTEGER,
+    role_hash       TEXT,
+    role            TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS users_username_lower ON users (lower(username)) WHERE deleted_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS plans (
+    id          TEXT PRIMARY KEY NOT NULL,
+    name        TEXT NOT NULL UNIQUE,
+    code        TEXT NOT NULL UNIQUE,
+    description TEXT,
+    max_usage   INTEGER NOT NULL DEFAULT 3,
+    created_at  INTEGER,
+    updated_at  INTEGER,
+    deleted_at  INTEGER
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS subscriptions (
+    id              TEXT PRIMARY KEY NOT NULL,
+    user_id         TEXT NOT NULL REFERENCES users (id),
+    plan_id         TEXT NOT NULL REFERENCES plans (id),
+    status          TEXT NOT NULL DEFAULT 'active'
+        CHECK (status IN ('active', 'trialing', 'past_due', 'cancelled', 'expired')),
+    trial_ends_at   INTEGER,
+    starts_at       INTEGER NOT NULL,
+    ends_at         INTEGER,
+    cancelled_at    INTEGER,
+    created_at      INTEGER,
+    updated_at      INTEGER,
+    deleted_at      INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS subscriptions_user ON subscriptions (user_id);
+CREATE UNIQUE INDEX IF NOT EXISTS subscriptions_one_current ON subscriptions (user_id)
+    WHERE status IN ('active', 'trialing') AND deleted_at IS NULL;
+
+-- A challenge holds what the code is derived from, never the code.
+CREATE TABLE IF NOT EXISTS otp_challenges (
+    id          TEXT PRIMARY KEY NOT NULL,
+    user_id     TEXT NOT NULL,
+    email_key   TEXT NOT NULL,
+    purpose     TEXT NOT NULL,
+    nonce       BLOB NOT NULL,
+    issued_at   INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    tries       INTEGER NOT NULL DEFAULT 0,
+    used_at     INTEGER,
+    ip          TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
+
+-- One row a code that was sent: the hourly limits count them.
+CREATE TABLE IF NOT EXISTS otp_sends (
+    id          TEXT PRIMARY KEY NOT NULL,
+    email_key   TEXT NOT NULL,
+    ip          TEXT,
+    at          INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS otp_sends_email ON otp_sends (email_key, at);
+CREATE INDEX IF NOT EXISTS otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
