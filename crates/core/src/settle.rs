@@ -40,6 +40,8 @@ pub struct Completion {
     pub note: Option<String>,
     /// The effect of this kind is in our own database: the completion must be as durable as the effect.
     pub strict: bool,
+    /// The handler completed the job in its own transaction: if the row still runs, that did not commit.
+    pub in_transaction: bool,
 }
 
 /// The job goes back into its queue.

@@ -117,8 +117,6 @@ pub struct Finish {
     pub lease: Lease,
     /// The result.
     pub settlement: Settlement,
-    /// The handler said that it completed the job in its own transaction: if the row still runs, it did not commit.
-    pub in_transaction: bool,
 }
 
 /// A sign of life for one running job.
