@@ -1,0 +1,245 @@
+//! A bounded pool whose calls always end: each has a deadline, and a connection that missed one is closed.
+//!
+//! Whether a transaction pooler stands between is found out before the first statement, because session settings
+//! would leak to its other clients.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use backshift_core::StoreError;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use futures::{TryStreamExt, future::join3, pin_mut};
+use tokio::{sync::OnceCell, time::Instant};
+use tokio_postgres::{
+    Client, Config,
+    types::{ToSql, Type},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::{
+    PgTx, Session,
+    address::Address,
+    fault::{Fault, store_error},
+    tls,
+};
+use crate::{Durability, Options, Row, query::Statement};
+
+/// Server-side limits: they end before our own deadline, so that the server's words reach the caller.
+pub(super) const LIMITS: [(&str, &str); 3] = [
+    ("statement_timeout", "10s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+];
+/// How often a statement is sent again after a serialization failure or a deadlock.
+const CONFLICT_RETRIES: u32 = 4;
+
+/// What the way to the server allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Sessions are our own: LISTEN and session locks work. Otherwise a transaction pooler stands between.
+    pub direct: bool,
+}
+
+/// A PostgreSQL server. Cheap to clone.
+#[derive(Clone)]
+pub struct Pg(Arc<Inner>);
+
+struct Inner {
+    pool: Pool,
+    config: Config,
+    tls: MakeRustlsConnect,
+    access: Arc<OnceCell<Access>>,
+    deadline: Duration,
+}
+
+impl fmt::Debug for Pg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pg").field("access", &self.0.access.get()).finish_non_exhaustive()
+    }
+}
+
+impl Pg {
+    /// Reads the URL and prepares the pool; connects to nothing.
+    pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
+        let address = Address::parse(url, options)?;
+        let tls = tls::connector(&address)?;
+        let access = Arc::new(OnceCell::new());
+        let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(address.config.clone(), tls.clone(), how);
+        let pool = Pool::builder(manager)
+            .max_size(options.connections.max(2))
+            .wait_timeout(Some(options.deadline))
+            .create_timeout(Some(options.deadline))
+            .runtime(Runtime::Tokio1)
+            .post_create(session_limits(Arc::clone(&access)))
+            .build()
+            .map_err(|e| StoreError::Rejected(format!("the connection pool cannot be built: {e}")))?;
+        let deadline = options.deadline;
+        Ok(Self(Arc::new(Inner { pool, config: address.config, tls, access, deadline })))
+    }
+
+    /// Whether the way to the server is direct; asks with two sessions the first time.
+    pub async fn access(&self) -> Result<Access, StoreError> {
+        let inner = &*self.0;
+        inner.access.get_or_try_init(|| self.probe()).await.copied()
+    }
+
+    /// A connection of its own, outside the pool.
+    pub(crate) async fn session(&self) -> Result<Session, StoreError> {
+        Session::open(&self.0.config, self.0.tls.clone(), self.0.deadline).await
+    }
+
+    /// The longest time that one call may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.0.deadline
+    }
+
+    /// Connections that are open now, and those of them that are idle.
+    pub fn connections(&self) -> (usize, usize) {
+        let status = self.0.pool.status();
+        (status.size, status.available)
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.pool.close();
+    }
+
+    pub(crate) async fn begin(&self, durability: Durability) -> Result<PgTx, StoreError> {
+        let direct = self.access().await?.direct;
+        let mut opening = String::from("BEGIN");
+        if !direct {
+            for (name, value) in LIMITS {
+                opening.push_str(&format!("; SET LOCAL {name} = '{value}'"));
+            }
+        }
+        if durability == Durability::Relaxed {
+            opening.push_str("; SET LOCAL synchronous_commit = off");
+        }
+        let end = Instant::now() + self.0.deadline;
+        let client = self.acquire(end).await.map_err(|f| f.error)?;
+        PgTx::begin(client, &opening, self.0.deadline).await
+    }
+
+    pub(crate) async fn execute(&self, statement: &Statement) -> Result<(Vec<Row>, u64), StoreError> {
+        let mut tries = 0;
+        loop {
+            match self.attempt(statement).await {
+                Ok(answer) => return Ok(answer),
+                Err(fault) if fault.conflict && tries < CONFLICT_RETRIES => {
+                    tries += 1;
+                    tokio::time::sleep(pause(tries)).await;
+                }
+                Err(fault) => return Err(fault.error),
+            }
+        }
+    }
+
+    async fn attempt(&self, statement: &Statement) -> Result<(Vec<Row>, u64), Fault> {
+        let end = Instant::now() + self.0.deadline;
+        let client = self.acquire(end).await?;
+        let outcome = match statement.durability {
+            Durability::Strict => tokio::time::timeout_at(end, send(&client, statement)).await,
+            Durability::Relaxed => tokio::time::timeout_at(end, send_relaxed(&client, statement)).await,
+        };
+        match outcome {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                drop(Object::take(client));
+                Err(Fault::deadline(self.0.deadline, "a statement; its connection was closed"))
+            }
+        }
+    }
+
+    async fn acquire(&self, end: Instant) -> Result<Object, Fault> {
+        let limit = self.0.deadline;
+        let connecting = async {
+            self.access().await?;
+            self.0.pool.get().await.map_err(|e| pool_fault(e, limit))
+        };
+        tokio::time::timeout_at(end, connecting)
+            .await
+            .unwrap_or_else(|_| Err(Fault::deadline(limit, "waiting for a connection")))
+    }
+
+    /// Ten questions to two open sessions: a pooler that shares servers shows the same or a changing backend.
+    async fn probe(&self) -> Result<Access, StoreError> {
+        const BACKEND: &str = "SELECT pg_backend_pid()";
+        let (one, two) = futures::try_join!(self.session(), self.session())?;
+        let limit = self.0.deadline;
+        let (first, second) = (one.ask(BACKEND, limit).await?, two.ask(BACKEND, limit).await?);
+        let mut direct = first.is_some() && first != second;
+        for _ in 0..4 {
+            direct &= one.ask(BACKEND, limit).await? == first;
+            direct &= two.ask(BACKEND, limit).await? == second;
+        }
+        if !direct {
+            tracing::info!("a transaction pooler stands before PostgreSQL: polling and leases instead of LISTEN and locks");
+        }
+        Ok(Access { direct })
+    }
+}
+
+/// On a direct connection the limits are set once, for the session.
+fn session_limits(access: Arc<OnceCell<Access>>) -> Hook {
+    Hook::async_fn(move |client, _| {
+        let direct = access.get().is_some_and(|a| a.direct);
+        Box::pin(async move {
+            if !direct {
+                return Ok(());
+            }
+            let text: Vec<String> = LIMITS.iter().map(|(name, value)| format!("SET {name} = '{value}'")).collect();
+            client.batch_execute(&text.join("; ")).await.map_err(HookError::Backend)
+        })
+    })
+}
+
+fn pool_fault(error: PoolError, limit: Duration) -> Fault {
+    match error {
+        PoolError::Backend(e) | PoolError::PostCreateHook(HookError::Backend(e)) => {
+            Fault { error: store_error(&e), conflict: false }
+        }
+        PoolError::Timeout(_) => Fault::deadline(limit, "waiting for a free connection of the pool"),
+        PoolError::Closed => StoreError::Unavailable("this database handle was closed".into()).into(),
+        other => StoreError::Unavailable(format!("no connection to PostgreSQL: {other}")).into(),
+    }
+}
+
+/// 5 to 10 ms, doubling; the spread comes from the clock's own noise.
+fn pause(tries: u32) -> Duration {
+    let base = 5_u64 << tries.min(6);
+    let noise = u64::from(backshift_core::Timestamp::now().subsec_nanosecond().unsigned_abs()) % base;
+    Duration::from_millis(base + noise)
+}
+
+/// One statement, one round trip.
+pub(super) async fn send(
+    client: &Client,
+    statement: &Statement,
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let values = statement.values.iter().map(|v| (v as &(dyn ToSql + Sync), v.pg_type()));
+    let columns = statement.columns.iter().map(|c| (c as &(dyn ToSql + Sync), c.pg_type()));
+    let parameters: Vec<(&(dyn ToSql + Sync), Type)> = values.chain(columns).collect();
+    let stream = client.query_typed_raw(&statement.text, parameters).await?;
+    pin_mut!(stream);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.try_next().await? {
+        rows.push(Row::pg(row));
+    }
+    Ok((rows, stream.rows_affected().unwrap_or(0)))
+}
+
+/// The same without waiting for the disk: three messages, still one round trip, and safe on a pooler. When the
+/// statement fails, the transaction is rolled back by its COMMIT.
+async fn send_relaxed(
+    client: &Client,
+    statement: &Statement,
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let begin = client.batch_execute("BEGIN; SET LOCAL synchronous_commit = off");
+    let (begun, answer, committed) =
+        join3(begin, send(client, statement), client.batch_execute("COMMIT")).await;
+    begun?;
+    let answer = answer?;
+    committed?;
+    Ok(answer)
+}

@@ -1,0 +1,119 @@
+//! TLS towards PostgreSQL by rustls and ring, as strict as `sslmode` says.
+//!
+//! libpq's `require` encrypts and checks nothing; only `verify-full` protects against an impostor.
+
+use std::{path::Path, sync::Arc};
+
+use backshift_core::StoreError;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::CryptoProvider,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::address::{Address, Verify};
+
+pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| StoreError::Rejected(format!("TLS cannot be set up: {e}")))?;
+    let config = match address.verify {
+        Verify::Full => builder.with_root_certificates(roots(address.root_certificate.as_deref())?),
+        relaxed => {
+            let chain = match relaxed {
+                Verify::Authority => Some(chain_check(address, &provider)?),
+                _ => None,
+            };
+            let verifier = Arc::new(Partial { chain, provider });
+            builder.dangerous().with_custom_certificate_verifier(verifier)
+        }
+    };
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+fn chain_check(
+    address: &Address,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, StoreError> {
+    let roots = Arc::new(roots(address.root_certificate.as_deref())?);
+    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|e| StoreError::Rejected(format!("the root certificates cannot be used: {e}")))
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, StoreError> {
+    let mut store = RootCertStore::empty();
+    let Some(file) = file else {
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(store);
+    };
+    let unreadable = |e: &dyn std::fmt::Display| {
+        StoreError::Rejected(format!(
+            "sslrootcert {} cannot be read: {e}; it must be a PEM file with the authority's certificate",
+            file.display()
+        ))
+    };
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| unreadable(&e))? {
+        store.add(certificate.map_err(|e| unreadable(&e))?).map_err(|e| unreadable(&e))?;
+    }
+    if store.is_empty() {
+        return Err(unreadable(&"it holds no certificate"));
+    }
+    Ok(store)
+}
+
+/// `verify-ca` (a chain, any host) and `require` (anything at all).
+#[derive(Debug)]
+struct Partial {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Partial {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            checked => checked,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

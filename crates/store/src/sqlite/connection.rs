@@ -1,0 +1,76 @@
+//! How a connection to the file is set up.
+//!
+//! `now()` and `clock_timestamp()` are defined here, so that statements may say the same on both databases; they
+//! answer integer microseconds.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use backshift_core::{StoreError, Timestamp};
+use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+
+use super::fault::{fault, is_busy};
+
+/// How long SQLite itself waits for another process.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long opening is tried again while another process opens the same new file.
+const OPENING: Duration = Duration::from_secs(5);
+
+/// The one connection that writes.
+pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let connection = open(path, flags)?;
+    let end = Instant::now() + OPENING;
+    loop {
+        match prepare_writer(&connection) {
+            Ok(()) => return Ok(connection),
+            Err(e) if is_busy(&e) && Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+            Err(e) => return Err(named(path, fault(e))),
+        }
+    }
+}
+
+fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        tracing::warn!(mode, "this file system allows no write-ahead log; SQLite will be slower");
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)
+}
+
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection, StoreError> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| named(path, fault(e)))?;
+    let prepare = || -> rusqlite::Result<()> {
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.pragma_update(None, "cache_size", -16_000)?;
+        connection.set_prepared_statement_cache_capacity(256);
+        for name in ["now", "clock_timestamp"] {
+            connection.create_scalar_function(name, 0, FunctionFlags::SQLITE_UTF8, |_| {
+                Ok(Timestamp::now().as_microsecond())
+            })?;
+        }
+        Ok(())
+    };
+    prepare().map_err(|e| named(path, fault(e)))?;
+    Ok(connection)
+}
+
+fn named(path: &Path, error: StoreError) -> StoreError {
+    let path = path.display();
+    match error {
+        StoreError::Rejected(text) => StoreError::Rejected(format!("{path}: {text}")),
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{path}: {text}")),
+        other => other,
+    }
+}
