@@ -1,6 +1,7 @@
 //! Where the checkout is and how a command is run in it.
 //! The root is found at run time, never compiled in: the binary may be copied to another checkout.
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,15 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     bail!("{shown} failed ({}):\n{}", output.status, last_lines(&text, 15));
+}
+
+/// Prints lines; a reader that has seen enough (`| head`) is no error.
+pub(crate) fn print_lines(lines: &[String]) -> Result<()> {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("nothing can be printed"),
+        _ => Ok(()),
+    }
 }
 
 /// The last `count` lines of a text, for error messages.

@@ -14,6 +14,7 @@ use super::ports::Ports;
 use super::record::{Engine, Record};
 use super::start::{Service, bring_up, stop};
 use super::{docker, packages};
+use crate::workspace::print_lines;
 
 /// What `up` was asked for.
 #[derive(Clone, Debug, Default)]
@@ -91,7 +92,8 @@ fn names_only(names: &[String]) -> Result<Vec<&'static dyn Service>> {
 /// Whether the recorded server still answers as ours; clears the record of one that does not.
 fn is_up(place: &Place, service: &dyn Service, fast: bool) -> Result<bool> {
     let Some(record) = Record::load(place, service.name()) else { return Ok(false) };
-    let mut healthy = record.is_alive() && answers(service, &record);
+    // Without variables its start was interrupted.
+    let mut healthy = !record.variables.is_empty() && record.is_alive() && answers(service, &record);
     if let Some(behind) = service.after().and_then(|name| Record::load(place, name)) {
         healthy &= behind.nonce == record.nonce || record.engine == Engine::Docker;
     }
@@ -178,14 +180,12 @@ fn variables(place: &Place) -> BTreeMap<String, String> {
 }
 
 fn print_env(root: &Path) -> Result<()> {
-    for (name, value) in environment(root)? {
-        println!("{name}={value}");
-    }
-    Ok(())
+    print_lines(&environment(root)?.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
 }
 
 fn status(root: &Path) -> Result<()> {
     let place = Place::of(root)?;
+    let mut lines = Vec::new();
     for service in ALL {
         let line = match Record::load(&place, service.name()) {
             None => "down".to_owned(),
@@ -198,8 +198,8 @@ fn status(root: &Path) -> Result<()> {
                 format!("{state:<4} port {} pid {}", record.port("main")?, pids.join(" "))
             }
         };
-        println!("{:<10} {line}", service.name());
+        lines.push(format!("{:<10} {line}", service.name()));
     }
-    println!("kafka      not yet");
-    Ok(())
+    lines.push("kafka      not yet".to_owned());
+    print_lines(&lines)
 }

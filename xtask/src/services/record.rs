@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,12 @@ impl Record {
 
     /// Forgets the server.
     pub(crate) fn forget(&self, place: &Place) -> Result<()> {
-        fs::remove_file(place.record_file(&self.name)).context("the record cannot be removed")
+        match fs::remove_file(place.record_file(&self.name)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).context("the record cannot be removed")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether all of its processes still run. Containers are asked by their protocol only.

@@ -65,7 +65,8 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Starts a process in the private directory and records it.
+    /// Starts a process in the private directory and records it at once: were we interrupted now, the next `up` or
+    /// `down` would still know it.
     pub(crate) fn launch(
         &mut self,
         program: &Path,
@@ -75,7 +76,7 @@ impl Site<'_> {
     ) -> Result<()> {
         let launch = Launch { program, args, envs, dir: &self.dir, account: self.account, signal };
         self.record.processes.push(launch.spawn()?);
-        Ok(())
+        self.record.save(self.place)
     }
 
     /// Writes a file that the server's account may read.
@@ -106,6 +107,7 @@ fn attempt(service: &dyn Service, place: &Place, ports: &Ports, fast: bool) -> R
     let ready = start_and_wait(service, &mut site);
     if let Err(error) = ready {
         stop(&site.record)?;
+        site.record.forget(place)?;
         let log = fs::read_to_string(site.dir.join("log")).unwrap_or_default();
         return Err(error.context(format!(
             "{} did not start; its log ends:\n{}",
@@ -174,4 +176,40 @@ pub(super) fn stop(record: &Record) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::{Engine, Launch, Record, boot_id, stop};
+
+    #[test]
+    fn a_record_of_another_boot_stops_nobody() {
+        let dir = std::env::temp_dir().join(format!("backshift-xtask-boot-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let program = Path::new("sleep");
+        let args = vec!["600".to_owned()];
+        let launch = Launch { program, args, envs: Vec::new(), dir: &dir, account: None, signal: "TERM" };
+        let mut record = Record {
+            name: "sleeper".to_owned(),
+            engine: Engine::Packages,
+            nonce: String::new(),
+            boot: "an earlier boot".to_owned(),
+            fast: false,
+            ports: BTreeMap::new(),
+            processes: vec![launch.spawn().unwrap()],
+            variables: BTreeMap::new(),
+        };
+        assert!(!record.is_alive());
+        stop(&record).unwrap();
+        assert!(record.processes[0].is_alive(), "a process of this boot was stopped by a record of another");
+
+        record.boot = boot_id();
+        assert!(record.is_alive());
+        stop(&record).unwrap();
+        assert!(!record.is_alive());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }
