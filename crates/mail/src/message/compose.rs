@@ -167,7 +167,8 @@ impl Composer {
         for (name, value) in &email.headers {
             lines.push(encoded(name, value));
         }
-        Draft { lines, envelope: lettre_envelope(self, email) }
+        let seed = content_id(message_id, email);
+        Draft { lines, envelope: lettre_envelope(self, email), seed }
     }
 
     fn check_written(&self, bytes: &[u8]) -> Result<(), ComposeError> {
@@ -190,6 +191,8 @@ impl Composer {
 struct Draft {
     lines: Vec<HeaderValue>,
     envelope: Result<lettre::address::Envelope, lettre::error::Error>,
+    /// What the boundaries are made of.
+    seed: String,
 }
 
 impl Draft {
@@ -205,13 +208,13 @@ impl Draft {
             return builder.singlepart(text_part(email));
         }
         if email.attachments.is_empty() {
-            return builder.multipart(alternative(email));
+            return builder.multipart(alternative(email, &self.seed));
         }
-        let mixed = MultiPart::mixed();
+        let mixed = MultiPart::mixed().boundary(format!("mix-{}", self.seed));
         let mut mixed = if email.body.is_empty() {
             mixed.singlepart(text_part(email))
         } else {
-            mixed.multipart(alternative(email))
+            mixed.multipart(alternative(email, &self.seed))
         };
         for file in &email.attachments {
             mixed = mixed.singlepart(attachment_part(file));
@@ -220,9 +223,17 @@ impl Draft {
     }
 }
 
-fn alternative(email: &EmailData) -> MultiPart {
+/// The same mail gets the same boundaries on every attempt, and no body can hold its own hash.
+fn content_id(message_id: &str, email: &EmailData) -> String {
+    let text = email.text.as_deref().unwrap_or_default();
+    let whole = [message_id, &email.body, text].join("\0");
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, whole.as_bytes()).simple().to_string()
+}
+
+fn alternative(email: &EmailData, seed: &str) -> MultiPart {
     let html = SinglePart::builder().header(ContentType::TEXT_HTML).body(body_text(&email.body));
-    MultiPart::alternative().singlepart(text_part(email)).singlepart(html)
+    let both = MultiPart::alternative().boundary(format!("alt-{seed}"));
+    both.singlepart(text_part(email)).singlepart(html)
 }
 
 fn text_part(email: &EmailData) -> SinglePart {
