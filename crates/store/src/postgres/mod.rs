@@ -10,5 +10,6 @@ mod tls;
 mod tx;
 
 pub use pool::{Access, Pg};
+pub(crate) use fault::store_error;
 pub(crate) use session::Session;
 pub use tx::PgTx;

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::{Row, query::Statement};
 
+/// How long a migration may take.
+const SCRIPT_LIMIT: Duration = Duration::from_secs(3600);
+
 /// An open transaction on PostgreSQL.
 pub struct PgTx {
     client: Option<Object>,
@@ -67,9 +70,18 @@ impl PgTx {
         Ok(())
     }
 
+    /// Runs a script of many statements, which may take its time (migrations).
+    pub(crate) async fn script(&self, text: &str) -> Result<(), StoreError> {
+        self.batch_within(text, SCRIPT_LIMIT).await
+    }
+
     async fn batch(&self, text: &str) -> Result<(), StoreError> {
+        self.batch_within(text, self.deadline).await
+    }
+
+    async fn batch_within(&self, text: &str, limit: Duration) -> Result<(), StoreError> {
         let client = self.client()?;
-        let outcome = tokio::time::timeout(self.deadline, client.batch_execute(text)).await;
+        let outcome = tokio::time::timeout(limit, client.batch_execute(text)).await;
         self.noted(outcome)
     }
 

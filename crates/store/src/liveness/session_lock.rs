@@ -1,0 +1,102 @@
+//! PostgreSQL: a session advisory lock on a connection of its own; the server frees it when the process dies.
+//!
+//! After a restart of the server every lock is free for a moment, so nobody is called dead in its first seconds.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backshift_core::{StoreError, WorkerName, store::Liveness};
+use sha2::{Digest, Sha256};
+use tokio::{task::JoinHandle, time::Instant};
+
+use super::taken;
+use crate::{
+    Database,
+    postgres::{Pg, Session},
+};
+
+/// How long a killed predecessor's lock is waited for.
+const PREDECESSOR: Duration = Duration::from_secs(5);
+
+/// The lock and the task that takes it again after a lost connection.
+pub(super) struct SessionLock {
+    stands: Arc<AtomicBool>,
+    keeper: JoinHandle<()>,
+}
+
+impl Liveness for SessionLock {
+    fn stands(&self) -> bool {
+        self.stands.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for SessionLock {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+pub(super) async fn take(pg: Pg, worker: &WorkerName) -> Result<SessionLock, StoreError> {
+    let key = key_of(worker);
+    let end = Instant::now() + PREDECESSOR;
+    let session = loop {
+        match lock(&pg, key).await? {
+            Some(session) => break session,
+            None if Instant::now() < end => tokio::time::sleep(Duration::from_millis(200)).await,
+            None => return Err(taken(worker)),
+        }
+    };
+    let stands = Arc::new(AtomicBool::new(true));
+    let keeper = tokio::spawn(keep(pg, key, session, Arc::clone(&stands)));
+    Ok(SessionLock { stands, keeper })
+}
+
+async fn keep(pg: Pg, key: i64, mut session: Session, stands: Arc<AtomicBool>) {
+    loop {
+        session.lost().await;
+        stands.store(false, Ordering::Release);
+        tracing::warn!("the connection with this worker's sign of life was lost; taking it again");
+        let mut pause = Duration::from_millis(50);
+        session = loop {
+            if let Ok(Some(session)) = lock(&pg, key).await {
+                break session;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        };
+        stands.store(true, Ordering::Release);
+    }
+}
+
+/// A session that holds the lock; `None` = somebody else does.
+async fn lock(pg: &Pg, key: i64) -> Result<Option<Session>, StoreError> {
+    let session = pg.session().await?;
+    let answer = session.ask(&format!("SELECT pg_try_advisory_lock({key})"), pg.deadline()).await?;
+    Ok((answer.as_deref() == Some("t")).then_some(session))
+}
+
+/// The workers whose lock nobody holds. A lock's 64 bits are two columns of `pg_locks`.
+pub(super) async fn free(db: &Database, names: &[WorkerName]) -> Result<Vec<WorkerName>, StoreError> {
+    const FREE: &str = "SELECT w.key FROM unnest($1::bigint[]) AS w(key) \
+        WHERE now() - pg_postmaster_start_time() > interval '15 seconds' AND NOT EXISTS (\
+        SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted \
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+        AND ((l.classid::bigint << 32) | l.objid::bigint) = w.key)";
+    let by_key: HashMap<i64, &WorkerName> = names.iter().map(|name| (key_of(name), name)).collect();
+    let keys: Vec<i64> = by_key.keys().copied().collect();
+    let free: Vec<i64> = db.sql(FREE).column(keys).all().await?;
+    Ok(free.iter().filter_map(|key| by_key.get(key)).map(|name| (*name).clone()).collect())
+}
+
+fn key_of(worker: &WorkerName) -> i64 {
+    let digest = Sha256::digest(format!("backshift worker {worker}").as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}

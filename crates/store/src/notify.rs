@@ -1,0 +1,222 @@
+//! Wake-ups: a fetcher hears at once that its queue has something, instead of at its next poll.
+//!
+//! A ring is a hint: it may be lost or come twice, so whoever listens polls as well. It is sent after the commit,
+//! never inside an enqueue transaction, where it would take a lock of the whole database.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use backshift_core::QueueName;
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+use crate::{Database, postgres::Pg, sqlite::Sqlite};
+
+/// The PostgreSQL channel; the payload is the queue's name, then optionally a space and who rang.
+pub const CHANNEL: &str = "backshift";
+/// One ring a queue in this time at most.
+const GATHER: Duration = Duration::from_millis(10);
+/// How often a SQLite file is asked whether another process wrote.
+const LOOK: Duration = Duration::from_millis(100);
+/// The longest pause between attempts to listen again.
+const RECONNECT_CAP: Duration = Duration::from_secs(5);
+
+/// Rings for queues and lets others listen. Cheap to clone; its tasks end with the last clone.
+#[derive(Debug, Clone)]
+pub struct Bell(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Database,
+    /// Tells our own rings, which were heard in process already, from other processes' rings.
+    name: String,
+    queues: Mutex<HashMap<String, watch::Sender<u64>>>,
+    waiting: Mutex<BTreeSet<String>>,
+    rung: Arc<Notify>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    ringing: Option<JoinHandle<()>>,
+    listening: Option<JoinHandle<()>>,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        for task in [&self.ringing, &self.listening].into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+/// Hears the rings of one queue.
+#[derive(Debug)]
+pub struct Ear {
+    rings: watch::Receiver<u64>,
+    /// Keeps the listening task alive.
+    _bell: Bell,
+}
+
+impl Ear {
+    /// Waits for a ring; `false` = none came within this time. A ring since the last call counts.
+    pub async fn rung(&mut self, at_most: Duration) -> bool {
+        matches!(tokio::time::timeout(at_most, self.rings.changed()).await, Ok(Ok(())))
+    }
+}
+
+impl Bell {
+    /// A bell for the processes that share this database. Connects to nothing yet.
+    pub fn new(db: &Database) -> Self {
+        Self(Arc::new(Inner {
+            db: db.clone(),
+            name: Uuid::now_v7().simple().to_string(),
+            queues: Mutex::default(),
+            waiting: Mutex::default(),
+            rung: Arc::default(),
+            tasks: Mutex::default(),
+        }))
+    }
+
+    /// Tells everybody that a queue has something. Returns at once; rings within 10 ms become one. Needs a runtime.
+    pub fn ring(&self, queue: &QueueName) {
+        self.0.wake(queue.as_str());
+        // Other processes on a SQLite file see the change of the file itself.
+        let Database::Pg(_) = &self.0.db else { return };
+        lock(&self.0.waiting).insert(queue.as_str().to_owned());
+        let mut tasks = lock(&self.0.tasks);
+        if tasks.ringing.is_none() {
+            let rung = Arc::clone(&self.0.rung);
+            tasks.ringing = Some(tokio::spawn(ring_out(Arc::downgrade(&self.0), rung)));
+        }
+        drop(tasks);
+        self.0.rung.notify_one();
+    }
+
+    /// Listens for a queue. Needs a runtime.
+    pub fn listen(&self, queue: &QueueName) -> Ear {
+        let rings = lock(&self.0.queues).entry(queue.as_str().to_owned()).or_default().subscribe();
+        let mut tasks = lock(&self.0.tasks);
+        if tasks.listening.is_none() {
+            let inner = Arc::downgrade(&self.0);
+            tasks.listening = Some(match &self.0.db {
+                Database::Pg(pg) => tokio::spawn(listen_postgres(inner, pg.clone())),
+                Database::Sqlite(file) => tokio::spawn(watch_file(inner, file.clone())),
+            });
+        }
+        drop(tasks);
+        Ear { rings, _bell: self.clone() }
+    }
+}
+
+impl Inner {
+    fn wake(&self, queue: &str) {
+        if let Some(sender) = lock(&self.queues).get(queue) {
+            sender.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
+
+    fn wake_all(&self) {
+        for sender in lock(&self.queues).values() {
+            sender.send_modify(|rings| *rings = rings.wrapping_add(1));
+        }
+    }
+}
+
+/// Sends what was rung, one statement every 10 ms at most. A ring that cannot be sent is dropped: others poll.
+async fn ring_out(inner: Weak<Inner>, rung: Arc<Notify>) {
+    loop {
+        rung.notified().await;
+        tokio::time::sleep(GATHER).await;
+        let Some(inner) = inner.upgrade() else { return };
+        let queues = std::mem::take(&mut *lock(&inner.waiting));
+        if queues.is_empty() {
+            continue;
+        }
+        let sent = inner
+            .db
+            .sql("SELECT pg_notify($1, q || ' ' || $2) FROM unnest($3::text[]) AS q")
+            .bind(CHANNEL)
+            .bind(&inner.name)
+            .column(queues.into_iter().collect::<Vec<_>>())
+            .relaxed()
+            .all::<()>()
+            .await;
+        if let Err(error) = sent {
+            tracing::debug!(%error, "a wake-up was not sent; other workers find the jobs at their next poll");
+        }
+    }
+}
+
+/// Listens on a connection of its own, again and again; behind a transaction pooler there is nothing to hear.
+async fn listen_postgres(inner: Weak<Inner>, pg: Pg) {
+    let mut pause = Duration::from_millis(200);
+    while inner.strong_count() > 0 {
+        match hear(&inner, &pg).await {
+            Ok(Heard::Nothing) => return,
+            Ok(Heard::Lost) => pause = Duration::from_millis(200),
+            Err(error) => tracing::debug!(%error, "cannot listen for wake-ups; polling meanwhile"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_CAP);
+    }
+}
+
+enum Heard {
+    /// A pooler stands between: polling is all there is.
+    Nothing,
+    /// The connection was there and is gone.
+    Lost,
+}
+
+async fn hear(inner: &Weak<Inner>, pg: &Pg) -> Result<Heard, backshift_core::StoreError> {
+    if !pg.access().await?.direct {
+        return Ok(Heard::Nothing);
+    }
+    let mut session = pg.session().await?;
+    session.batch(&format!("LISTEN {CHANNEL}"), pg.deadline()).await?;
+    // Something may have been rung while nobody listened.
+    if let Some(inner) = inner.upgrade() {
+        inner.wake_all();
+    }
+    while let Some((_, payload)) = session.notifications.recv().await {
+        let Some(inner) = inner.upgrade() else { break };
+        let (queue, who) = payload.split_once(' ').unwrap_or((&payload, ""));
+        if who != inner.name {
+            inner.wake(queue);
+        }
+    }
+    Ok(Heard::Lost)
+}
+
+/// Wakes everybody when another process has written to the file; our own writes ring by themselves.
+async fn watch_file(inner: Weak<Inner>, file: Sqlite) {
+    let mut seen: Option<i64> = None;
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let look = |connection: &rusqlite::Connection| {
+            connection
+                .pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))
+                .map_err(crate::sqlite::fault)
+        };
+        let version = file.peek(look).await;
+        let Some(inner) = inner.upgrade() else { return };
+        if let Ok(version) = version {
+            if seen.replace(version).is_some_and(|before| before != version) {
+                inner.wake_all();
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

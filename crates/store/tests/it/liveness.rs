@@ -1,0 +1,101 @@
+//! Signs of life: held, unique, and gone when the process is.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{WorkerName, store::Liveness};
+use backshift_store::{
+    Database, Options,
+    liveness::{dead_workers, sign},
+};
+
+use crate::place;
+
+fn worker(name: &str) -> WorkerName {
+    WorkerName::new(place::unique(name)).unwrap()
+}
+
+async fn wait_until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    for _ in 0..200 {
+        if done().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never: {what}");
+}
+
+async fn live_and_die(db: &Database) {
+    let (one, two, ghost) = (worker("one:1"), worker("two:2"), worker("ghost"));
+    let first: Arc<dyn Liveness> = sign(db, &one).await.unwrap().unwrap();
+    let second = sign(db, &two).await.unwrap().unwrap();
+    assert!(first.stands() && second.stands());
+    let all = [one.clone(), two.clone(), ghost.clone()];
+    assert_eq!(dead_workers(db, &all).await.unwrap(), [ghost.clone()]);
+    drop(first);
+    wait_until("the dropped sign is free", async || {
+        dead_workers(db, &all).await.unwrap().contains(&one)
+    })
+    .await;
+    assert!(!dead_workers(db, &all).await.unwrap().contains(&two));
+    assert!(dead_workers(db, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_sign_stands_while_its_guard_lives() {
+    live_and_die(&place::sqlite().db).await;
+    if let Some(place) = place::postgres().await {
+        live_and_die(&place.db).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_worker_of_one_name_is_refused() {
+    let mut places = vec![place::sqlite()];
+    places.extend(place::postgres().await);
+    for place in places {
+        let name = worker("same");
+        let first = sign(&place.db, &name).await.unwrap();
+        let other = Database::open(&place.url, &Options::default()).unwrap();
+        let refused = sign(&other, &name).await.err().unwrap();
+        assert!(refused.to_string().contains("BACKSHIFT_WORKER_NAME"), "{refused}");
+        drop(first);
+        assert!(sign(&other, &name).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn behind_a_transaction_pooler_there_is_no_sign() {
+    let Some(place) = place::pgbouncer() else { return };
+    assert!(sign(&place.db, &worker("pooled")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_lost_session_lock_is_taken_again() {
+    let Some(place) = place::postgres().await else { return };
+    let name = worker("cut");
+    let standing = sign(&place.db, &name).await.unwrap().unwrap();
+    let cut: u64 = place
+        .db
+        .sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(cut, 1);
+    wait_until("the loss is noticed or mended", async || {
+        standing.stands() && dead_workers(&place.db, std::slice::from_ref(&name)).await.unwrap().is_empty()
+    })
+    .await;
+    let held: i64 = place
+        .db
+        .sql(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' \
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+        )
+        .one()
+        .await
+        .unwrap();
+    assert_eq!(held, 1);
+}

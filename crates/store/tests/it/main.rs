@@ -1,0 +1,10 @@
+//! The database layer on real servers and files. Each test has a database or a file of its own.
+
+mod connections;
+mod durability;
+mod liveness;
+mod migrations;
+mod place;
+mod statements;
+mod transactions;
+mod wake_ups;

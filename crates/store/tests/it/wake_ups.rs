@@ -1,0 +1,71 @@
+//! Wake-ups: in process, between processes (two handles), rings gathered, a lost connection, a pooler.
+
+use std::time::{Duration, Instant};
+
+use backshift_core::QueueName;
+use backshift_store::{Database, Executor, Options, notify::Bell};
+
+use crate::place;
+
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn queue(name: &str) -> QueueName {
+    QueueName::new(name).unwrap()
+}
+
+#[tokio::test]
+async fn a_ring_is_heard_in_process_at_once_and_only_by_its_queue() {
+    for place in place::all().await {
+        let bell = Bell::new(&place.db);
+        let (mut mails, mut others) = (bell.listen(&queue("mails")), bell.listen(&queue("others")));
+        // The first connection of a listener rings once, because something may have been missed.
+        while others.rung(SHORT).await {}
+        while mails.rung(Duration::from_millis(1)).await {}
+        let began = Instant::now();
+        bell.ring(&queue("mails"));
+        assert!(mails.rung(LONG).await);
+        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        assert!(!others.rung(SHORT).await);
+        assert!(!mails.rung(Duration::from_millis(1)).await, "an own ring came back");
+    }
+}
+
+#[tokio::test]
+async fn another_process_hears_a_postgres_ring() {
+    let Some(place) = place::postgres().await else { return };
+    let other = Database::open(&place.url, &Options::default()).unwrap();
+    let (here, there) = (Bell::new(&place.db), Bell::new(&other));
+    let mut ear = there.listen(&queue("mails"));
+    assert!(ear.rung(LONG).await, "listening has begun");
+    for _ in 0..50 {
+        here.ring(&queue("mails"));
+    }
+    assert!(ear.rung(LONG).await);
+    let mut more = 0;
+    while ear.rung(SHORT).await {
+        more += 1;
+    }
+    assert!(more <= 5, "50 rings became {} notifications", more + 1);
+    // The connection is cut: it listens again, and rings once for what it may have missed.
+    let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()";
+    assert_eq!(place.db.sql(cut).run().await.unwrap(), 1);
+    assert!(ear.rung(LONG).await, "listening again");
+    here.ring(&queue("mails"));
+    assert!(ear.rung(LONG).await);
+}
+
+#[tokio::test]
+async fn another_process_notices_a_write_to_the_file() {
+    let place = place::sqlite();
+    place.db.sql("CREATE TABLE t (k INTEGER)").run().await.unwrap();
+    let other = Database::open(&place.url, &Options::default()).unwrap();
+    let bell = Bell::new(&other);
+    let mut ear = bell.listen(&queue("mails"));
+    assert!(!ear.rung(SHORT).await);
+    place.db.sql("INSERT INTO t VALUES (1)").run().await.unwrap();
+    assert!(ear.rung(LONG).await);
+    // Our own writes ring by themselves, when there is something to fetch.
+    other.text("INSERT INTO t VALUES (2)".into()).run().await.unwrap();
+    assert!(!ear.rung(SHORT).await);
+}
