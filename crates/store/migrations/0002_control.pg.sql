@@ -44,10 +44,12 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     error       text
 ) WITH (fillfactor = 70);
 
+-- signed: its process gave a sign of life that ends with it; without one only leases tell.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        text PRIMARY KEY,
     queues      text NOT NULL,
     started_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,
-    running     integer NOT NULL DEFAULT 0
+    running     integer NOT NULL DEFAULT 0,
+    signed      boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 70);

@@ -44,10 +44,12 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     error       TEXT
 ) STRICT;
 
+-- signed: its process gave a sign of life that ends with it; without one only leases tell.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        TEXT PRIMARY KEY NOT NULL,
     queues      TEXT NOT NULL,
     started_at  INTEGER NOT NULL,
     seen_at     INTEGER NOT NULL,
-    running     INTEGER NOT NULL DEFAULT 0
+    running     INTEGER NOT NULL DEFAULT 0,
+    signed      INTEGER NOT NULL DEFAULT 0
 ) STRICT;

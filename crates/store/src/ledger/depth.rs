@@ -1,0 +1,32 @@
+//! How many jobs wait in one queue: counted exactly up to a bound, beyond it estimated by the bound itself.
+//!
+//! Never a count of the whole table: a backlog of millions must not make the question slow.
+
+use backshift_core::{QueueName, StoreError};
+
+use super::both::both;
+use crate::{Database, Sql};
+
+/// Counting stops here; a queue is then at least this deep.
+pub const COUNTED_AT_MOST: u32 = 100_000;
+
+pub(crate) const DEPTH: Sql = both!(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' AND broker = " own
+    " AND crashes < 3 AND queue = $1 LIMIT $2) some_jobs"
+);
+pub(crate) const DEPTH_ALONE: Sql = both!(
+    "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' AND broker = " own
+    " AND crashes >= 3 AND queue = $1 LIMIT $2) some_jobs"
+);
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[DEPTH, DEPTH_ALONE];
+
+/// How many jobs of the SQL broker may run now in this queue, counted up to [`COUNTED_AT_MOST`].
+pub async fn depth(db: &Database, queue: &QueueName) -> Result<u64, StoreError> {
+    let mut waiting = 0;
+    for statement in [DEPTH, DEPTH_ALONE] {
+        waiting += db.sql(statement).bind(queue).bind(COUNTED_AT_MOST).one::<u64>().await?;
+    }
+    Ok(waiting)
+}

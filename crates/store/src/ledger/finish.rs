@@ -1,0 +1,232 @@
+//! Writing results, many at once; a result whose token is not the row's changes nothing.
+//!
+//! A completion touches one row only: the end of its attempt is the job's own `finished_at`. Every other end also
+//! closes its row of the attempts table, because the job's row goes on.
+
+use std::collections::HashMap;
+
+use backshift_core::{Ack, JobId, Lease, Settled, Settlement, StoreError, Token, store::Finish};
+use rusqlite::Connection;
+
+use super::{
+    both::same,
+    outcome::{Outcome, completion_columns, end_columns, lease_columns},
+};
+use crate::{Database, Durability, Sql, sqlite};
+
+pub(crate) const COMPLETE: Sql = Sql {
+    pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
+         updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
+         note = f.note, payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END \
+         FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[]) AS f(id, token, output, note) \
+         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id",
+    sqlite: "UPDATE background_jobs SET status = 'completed', finished_at = clock_timestamp(), \
+             updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = $3, note = $4, \
+             payload = CASE WHEN sensitive THEN NULL ELSE payload END \
+             WHERE id = $1 AND token = $2 AND status = 'running'",
+};
+
+pub(crate) const END: Sql = Sql {
+    pg: "WITH f AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
+         $6::text[], $7::text[], $8::text[], $9::text[]) \
+         AS f(id, token, status, delay, counted, class, error, fingerprint, reason)), \
+         ended AS (UPDATE background_jobs j SET status = CASE WHEN f.status <> 'again' THEN f.status \
+         WHEN j.superseded OR j.cancel_requested THEN 'cancelled' WHEN f.delay = 0 THEN 'available' \
+         WHEN j.failures + f.counted > 0 THEN 'retrying' ELSE 'scheduled' END, \
+         failures = j.failures + f.counted, \
+         run_at = CASE WHEN f.status = 'again' AND f.delay > 0 \
+         THEN clock_timestamp() + f.delay * interval '1 microsecond' ELSE j.run_at END, \
+         finished_at = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN clock_timestamp() END, \
+         payload = CASE WHEN j.sensitive AND (f.status <> 'again' OR j.superseded OR j.cancel_requested) \
+         THEN NULL ELSE j.payload END, \
+         error_message = COALESCE(f.error, j.error_message), \
+         error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
+         updated_at = clock_timestamp() \
+         FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
+         RETURNING j.id, j.token, f.class, f.error), \
+         noted AS (UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = e.class, error = e.error \
+         FROM ended e WHERE a.job_id = e.id AND a.token = e.token) \
+         SELECT id FROM ended",
+    sqlite: "UPDATE background_jobs SET status = CASE WHEN $3 <> 'again' THEN $3 \
+             WHEN superseded OR cancel_requested THEN 'cancelled' WHEN $4 = 0 THEN 'available' \
+             WHEN failures + $5 > 0 THEN 'retrying' ELSE 'scheduled' END, \
+             failures = failures + $5, \
+             run_at = CASE WHEN $3 = 'again' AND $4 > 0 THEN clock_timestamp() + $4 ELSE run_at END, \
+             finished_at = CASE WHEN $3 <> 'again' OR superseded OR cancel_requested THEN clock_timestamp() END, \
+             payload = CASE WHEN sensitive AND ($3 <> 'again' OR superseded OR cancel_requested) \
+             THEN NULL ELSE payload END, \
+             error_message = COALESCE($7, error_message), \
+             error_fingerprint = COALESCE($8, error_fingerprint), reason = $9, \
+             updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running'",
+};
+
+/// `$1` job, `$2` token, `$6` how it ended, `$7` error: the numbers of `END`.
+pub(crate) const END_ATTEMPT: &str = "UPDATE job_attempts SET ended_at = clock_timestamp(), outcome = $6, error = $7 \
+     WHERE job_id = $1 AND token = $2";
+
+/// What is known about starts: the job's state while this start is its last, and how the start ended.
+pub(crate) const LOOK: Sql = Sql {
+    pg: "SELECT j.id, j.token, j.status, a.outcome FROM unnest($1::uuid[], $2::bigint[]) AS f(id, token) \
+         JOIN background_jobs j ON j.id = f.id AND j.token = f.token \
+         LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token",
+    sqlite: "SELECT j.id, j.token, j.status, a.outcome FROM background_jobs j \
+             LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token WHERE j.id = $1 AND j.token = $2",
+};
+
+#[cfg(test)]
+pub(crate) const STATEMENTS: &[Sql] = &[COMPLETE, END, same(END_ATTEMPT), LOOK];
+
+/// Writes many results; one answer each, in order. Completions that are not `strict` and retries are answered
+/// before they are on disk: after a crash of the database's machine they run again.
+pub async fn finish(db: &Database, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
+    finish_with(db, batch, Durability::Relaxed).await
+}
+
+/// The same, at least as sure as asked.
+pub(crate) async fn finish_with(
+    db: &Database,
+    batch: Vec<Finish>,
+    at_least: Durability,
+) -> Result<Vec<Settled>, StoreError> {
+    let mut answers = vec![Settled::Stale; batch.len()];
+    let (mut completions, mut ends, mut said) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, finish) in batch.into_iter().enumerate() {
+        let into = match &finish.settlement {
+            Settlement::Ack(Ack::Completed(completion)) if completion.in_transaction => &mut said,
+            Settlement::Ack(Ack::Completed(_)) => &mut completions,
+            _ => &mut ends,
+        };
+        into.push((place, Outcome::new(finish.lease, finish.settlement)));
+    }
+    for (place, outcome) in confirm(db, said, &mut answers).await? {
+        ends.push((place, Outcome::uncommitted(outcome.lease)));
+    }
+    write(db, COMPLETE, completions, at_least, &mut answers).await?;
+    write(db, END, ends, at_least, &mut answers).await?;
+    Ok(answers)
+}
+
+/// Looks whether handlers' own transactions completed their jobs; returns those that still run.
+async fn confirm(
+    db: &Database,
+    said: Vec<(usize, Outcome)>,
+    answers: &mut [Settled],
+) -> Result<Vec<(usize, Outcome)>, StoreError> {
+    let seen = look(db, said.iter().map(|(_, outcome)| outcome.lease).collect()).await?;
+    let mut running = Vec::new();
+    for (place, outcome) in said {
+        match seen.get(&(outcome.lease.job, outcome.lease.token)).map(|(status, _)| status.as_str()) {
+            Some("completed") => set(answers, place, Settled::Applied),
+            Some("running") => running.push((place, outcome)),
+            _ => {}
+        }
+    }
+    Ok(running)
+}
+
+/// Writes outcomes of one sort, in the order of ids so that two batches cannot wait for each other.
+async fn write(
+    db: &Database,
+    statement: Sql,
+    mut batch: Vec<(usize, Outcome)>,
+    at_least: Durability,
+    answers: &mut [Settled],
+) -> Result<(), StoreError> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    batch.sort_by_key(|(_, outcome)| outcome.lease.job);
+    let (places, outcomes): (Vec<usize>, Vec<Outcome>) = batch.into_iter().unzip();
+    let strict = at_least == Durability::Strict || outcomes.iter().any(|outcome| outcome.strict);
+    let durability = if strict { Durability::Strict } else { Durability::Relaxed };
+    let written = match db {
+        Database::Pg(_) => {
+            let completes = statement == COMPLETE;
+            let columns = if completes { completion_columns(&outcomes) } else { end_columns(&outcomes) };
+            db.sql(statement).durability(durability).columns(columns).all::<JobId>().await?
+        }
+        Database::Sqlite(lite) => {
+            let outcomes = outcomes.clone();
+            lite.write(durability, move |connection| write_on(connection, statement, &outcomes)).await?
+        }
+    };
+    let mut missing = Vec::new();
+    // The same job may be in a batch twice; only its first result is the one that was written.
+    let mut written: std::collections::HashSet<JobId> = written.into_iter().collect();
+    for (place, outcome) in places.into_iter().zip(outcomes) {
+        match written.remove(&outcome.lease.job) {
+            true => set(answers, place, Settled::Applied),
+            false => missing.push((place, outcome)),
+        }
+    }
+    settle_missing(db, missing, answers).await
+}
+
+/// A result that was written before (its answer was lost) is applied; every other one came too late.
+async fn settle_missing(
+    db: &Database,
+    missing: Vec<(usize, Outcome)>,
+    answers: &mut [Settled],
+) -> Result<(), StoreError> {
+    let seen = look(db, missing.iter().map(|(_, outcome)| outcome.lease).collect()).await?;
+    for (place, outcome) in missing {
+        let known = seen.get(&(outcome.lease.job, outcome.lease.token));
+        let applied = known.is_some_and(|(status, ended)| match outcome.status {
+            "completed" => status == "completed",
+            _ => ended.as_deref() == Some(outcome.class),
+        });
+        if applied {
+            set(answers, place, Settled::Applied);
+        }
+    }
+    Ok(())
+}
+
+type Seen = HashMap<(JobId, Token), (String, Option<String>)>;
+
+async fn look(db: &Database, leases: Vec<Lease>) -> Result<Seen, StoreError> {
+    if leases.is_empty() {
+        return Ok(Seen::new());
+    }
+    let rows: Vec<(JobId, Token, String, Option<String>)> = match db {
+        Database::Pg(_) => db.sql(LOOK).columns(lease_columns(leases.iter())).all().await?,
+        Database::Sqlite(lite) => {
+            let work = move |connection: &Connection| {
+                let mut rows = Vec::new();
+                for lease in &leases {
+                    rows.extend(sqlite::query(connection, LOOK.sqlite, &[lease.job.into(), lease.token.into()])?);
+                }
+                Ok(rows)
+            };
+            lite.read(work).await?
+        }
+    };
+    Ok(rows.into_iter().map(|(id, token, status, ended)| ((id, token), (status, ended))).collect())
+}
+
+/// On the writer thread; returns the jobs whose result was written.
+fn write_on(connection: &Connection, statement: Sql, outcomes: &[Outcome]) -> Result<Vec<JobId>, StoreError> {
+    let mut written = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        let changed = if statement == COMPLETE {
+            sqlite::run(connection, statement.sqlite, &outcome.completion())?
+        } else {
+            let values = outcome.values();
+            let changed = sqlite::run(connection, statement.sqlite, &values)?;
+            if changed == 1 {
+                sqlite::run(connection, END_ATTEMPT, &values)?;
+            }
+            changed
+        };
+        if changed == 1 {
+            written.push(outcome.lease.job);
+        }
+    }
+    Ok(written)
+}
+
+fn set(answers: &mut [Settled], place: usize, settled: Settled) {
+    if let Some(answer) = answers.get_mut(place) {
+        *answer = settled;
+    }
+}
