@@ -120,6 +120,8 @@ impl Server {
         let task = tokio::spawn(async move {
             let mut talks = tokio::task::JoinSet::new();
             while let Ok((tcp, _)) = listener.accept().await {
+                // The server's own answers must not wait either: only the client is on trial.
+                tcp.set_nodelay(true).unwrap();
                 {
                     let mut seen = shared.lock().unwrap();
                     seen.connections += 1;
