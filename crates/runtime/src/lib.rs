@@ -1,1 +1,43 @@
-//! Placeholder until the crate's first part lands.
+//! The engine: pools that fetch, run and settle jobs, and the parts that keep a worker process healthy.
+//!
+//! Start at [`Worker::builder`]. One file per moving part; the supervisor owns them all and the order of
+//! stopping: quiet, drain, abort. Nothing here names a broker, reads the environment or handles a signal.
+
+mod announcer;
+mod attempt;
+pub mod backoff;
+mod claimer;
+pub mod cron;
+mod cron_slots;
+mod dispatcher;
+mod executor;
+mod fetcher;
+mod gauges;
+mod health;
+mod heartbeater;
+mod lonely;
+pub mod middleware;
+mod options;
+pub mod outcome;
+mod pauses;
+mod pool;
+mod pruner;
+mod readiness;
+mod relay;
+mod rescuer;
+pub mod retry_budget;
+mod running;
+mod scheduler;
+mod settler;
+mod settling;
+mod shutdown;
+mod supervisor;
+mod watchdog;
+mod worker;
+
+pub use cron::{Cron, InvalidSchedule, Missed, Overlap, Schedule};
+pub use options::{PoolOptions, WorkerOptions};
+pub use pool::Guarantee;
+pub use readiness::{PoolReport, Readiness, Report};
+pub use shutdown::Shutdown;
+pub use worker::{Drained, RunError, Worker, WorkerBuilder};

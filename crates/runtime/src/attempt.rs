@@ -1,0 +1,239 @@
+//! One running attempt, as executor, heartbeater, settler and supervisor see it together.
+//!
+//! Whoever takes the receipt settles; everybody later finds it gone. While the heartbeater has it on loan, the
+//! settlement waits in its place.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use backshift_core::{JobContext, JobId, Lease, Receipt, store::Start};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{lonely::Pass, outcome::Stop, settling::Parting};
+
+/// What an attempt occupies until it is settled: room in the settler, and its place beside others.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// Held, never read: dropping it lets a lonely job in.
+    #[allow(dead_code)]
+    pub(crate) pass: Option<Pass>,
+}
+
+/// Tells a handler to stop, once.
+#[derive(Clone)]
+pub(crate) struct Stopper {
+    cancel: CancellationToken,
+    why: Arc<OnceLock<Stop>>,
+}
+
+impl Stopper {
+    /// The first reason stands.
+    pub(crate) fn stop(&self, why: Stop) {
+        if self.why.set(why).is_ok() {
+            self.cancel.cancel();
+        }
+    }
+}
+
+enum Hold {
+    Here(Box<dyn Receipt>),
+    Lent,
+    /// On loan, and the attempt ended meanwhile.
+    Awaited(Box<(Parting, Places)>),
+    Gone,
+}
+
+pub(crate) struct Attempt {
+    pub(crate) context: JobContext,
+    pub(crate) start: Option<Start>,
+    /// The ledger's number where there is a ledger.
+    pub(crate) number: u32,
+    /// The ledger does not hear of it by the receipt: write there first.
+    pub(crate) ledger_first: bool,
+    /// The broker wants a sign of life of its own.
+    pub(crate) extends: bool,
+    /// Taken from the kind: the hard limit of the handler.
+    pub(crate) timeout: Duration,
+    stopper: Stopper,
+    hold: Mutex<Hold>,
+    confirmed: Mutex<Instant>,
+    began: OnceLock<Instant>,
+    ended: AtomicBool,
+    shown: Mutex<Option<(u8, String)>>,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        context: JobContext,
+        cancel: CancellationToken,
+        start: Option<Start>,
+        receipt: Box<dyn Receipt>,
+        claimed_at: Instant,
+    ) -> Self {
+        Self {
+            number: start.as_ref().map_or(context.attempt(), |start| start.attempt),
+            context,
+            start,
+            ledger_first: false,
+            extends: false,
+            timeout: Duration::MAX,
+            stopper: Stopper { cancel, why: Arc::default() },
+            hold: Mutex::new(Hold::Here(receipt)),
+            confirmed: Mutex::new(claimed_at),
+            began: OnceLock::new(),
+            ended: AtomicBool::new(false),
+            shown: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> JobId {
+        self.context.id()
+    }
+
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        self.start.as_ref().map(|start| start.lease)
+    }
+
+    /// Tells the handler to stop; the first reason stands.
+    pub(crate) fn stop(&self, why: Stop) {
+        self.stopper.stop(why);
+    }
+
+    pub(crate) fn stopped(&self) -> Option<Stop> {
+        self.stopper.why.get().copied()
+    }
+
+    pub(crate) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Resolves when the handler had its time to obey. A time-out is the innermost's business first.
+    pub(crate) async fn out_of_patience(&self, grace: Duration) {
+        self.stopper.cancel.cancelled().await;
+        sleep(grace).await;
+        if self.stopped() == Some(Stop::Timeout) {
+            sleep(grace).await;
+        }
+    }
+
+    pub(crate) fn begin(&self) {
+        // Set once: an attempt begins once.
+        let _ = self.began.set(Instant::now());
+    }
+
+    /// The handler is over; only the settlement is on its way.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Blocks its thread: it obeyed neither cancellation nor abort. Its lease may run out.
+    pub(crate) fn is_beyond_control(&self, grace: Duration) -> bool {
+        let limit = self.timeout.saturating_add(grace * 5);
+        !self.has_ended() && self.began.get().is_some_and(|began| began.elapsed() > limit)
+    }
+
+    /// A sign of life that was sent at `at` was confirmed.
+    pub(crate) fn confirm(&self, at: Instant) {
+        *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    pub(crate) fn unconfirmed_for(&self) -> Duration {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// The progress, when it changed since the last call.
+    pub(crate) fn fresh_progress(&self) -> Option<(u8, String)> {
+        let progress = self.context.said().progress?;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.as_ref() == Some(&progress) {
+            return None;
+        }
+        *shown = Some(progress.clone());
+        Some(progress)
+    }
+
+    /// The attempt is over: the receipt to settle with, or nothing when it is on loan or already taken.
+    pub(crate) fn part(&self, parting: Parting, places: Places) -> Option<Leaving> {
+        let mut hold = self.hold();
+        match std::mem::replace(&mut *hold, Hold::Gone) {
+            Hold::Here(receipt) => Some(Leaving { receipt, parting, places }),
+            Hold::Lent => {
+                *hold = Hold::Awaited(Box::new((parting, places)));
+                None
+            }
+            before => {
+                *hold = before;
+                None
+            }
+        }
+    }
+
+    /// Lends the receipt for an extension.
+    pub(crate) fn lend(self: &Arc<Self>) -> Option<Loan> {
+        let mut hold = self.hold();
+        match std::mem::replace(&mut *hold, Hold::Lent) {
+            Hold::Here(receipt) => Some(Loan { attempt: Arc::clone(self), receipt: Some(receipt) }),
+            before => {
+                *hold = before;
+                None
+            }
+        }
+    }
+
+    fn hold(&self) -> MutexGuard<'_, Hold> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that the settler needs of an attempt that is over.
+pub(crate) struct Leaving {
+    pub(crate) receipt: Box<dyn Receipt>,
+    pub(crate) parting: Parting,
+    pub(crate) places: Places,
+}
+
+/// A receipt on loan. Dropped with the receipt inside, the message is redelivered.
+pub(crate) struct Loan {
+    attempt: Arc<Attempt>,
+    receipt: Option<Box<dyn Receipt>>,
+}
+
+impl Loan {
+    pub(crate) fn receipt(&mut self) -> Option<&mut Box<dyn Receipt>> {
+        self.receipt.as_mut()
+    }
+
+    /// Gives the receipt back; the settlement that waited for it, if any.
+    pub(crate) fn give_back(mut self) -> Option<Leaving> {
+        let receipt = self.receipt.take()?;
+        let mut hold = self.attempt.hold();
+        match std::mem::replace(&mut *hold, Hold::Gone) {
+            Hold::Awaited(waiting) => {
+                let (parting, places) = *waiting;
+                Some(Leaving { receipt, parting, places })
+            }
+            Hold::Lent => {
+                *hold = Hold::Here(receipt);
+                None
+            }
+            before => {
+                *hold = before;
+                None
+            }
+        }
+    }
+}

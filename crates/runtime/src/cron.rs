@@ -1,0 +1,243 @@
+//! Enqueues jobs by the calendar: each tick once, however many instances run.
+//!
+//! A tick is enqueued *before* the schedule advances: a crash in between enqueues it again under the same id,
+//! which adds nothing. The id is derived from the schedule's name and the tick's time.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{
+    Accepted, Bytes, Client, Clock, EnqueueOptions, JobId, Kind, QueueName, Store, Timestamp, UniqueKey,
+    UniquePolicy,
+};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+pub use crate::cron_slots::InvalidSchedule;
+use crate::cron_slots::Slots;
+
+/// The namespace of the ids of ticks.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d0c_1f5e_8a57_4f0b_9b5d_3c7e_21a9_04d6);
+/// The longest sleep: the wall clock may jump, and another instance may have advanced.
+const LONGEST: Duration = Duration::from_secs(1);
+const AFTER_TROUBLE: Duration = Duration::from_secs(2);
+/// A tick that is older than this was missed.
+const ON_TIME: Duration = Duration::from_secs(60);
+
+/// What to do with ticks that nobody was there to enqueue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Missed {
+    /// Forget them.
+    Skip,
+    /// Enqueue the latest of them.
+    #[default]
+    RunOnce,
+    /// Enqueue them all, oldest first, at most this many of the latest.
+    CatchUp(u32),
+}
+
+/// What to do when the previous tick's job is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overlap {
+    /// Enqueue the new one beside it.
+    #[default]
+    Allow,
+    /// Leave the tick out: the job's unique key is the schedule.
+    Skip,
+}
+
+/// A job that is enqueued by the calendar.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    name: String,
+    slots: Slots,
+    kind: Kind,
+    queue: QueueName,
+    payload: Bytes,
+    missed: Missed,
+    overlap: Overlap,
+}
+
+impl Schedule {
+    /// `when` is a cron expression of five or six fields, a nickname such as `@daily`, or `@every 30s`; in UTC
+    /// unless [`Self::zone`] says otherwise. The name identifies the schedule fleet-wide.
+    pub fn new(
+        name: impl Into<String>,
+        when: &str,
+        kind: Kind,
+        queue: QueueName,
+        payload: impl Into<Bytes>,
+    ) -> Result<Self, InvalidSchedule> {
+        let name = name.into();
+        if name.is_empty() || name.len() > 200 || name.contains('\0') {
+            return Err(InvalidSchedule::name(&name));
+        }
+        let (slots, payload) = (Slots::parse(when)?, payload.into());
+        Ok(Self { name, slots, kind, queue, payload, missed: Missed::default(), overlap: Overlap::default() })
+    }
+
+    /// In this IANA time zone, such as `Europe/Berlin`. A time that a change of clocks skips runs right after the
+    /// gap; a time that it repeats runs once, unless the expression is an interval such as `*/5 * * * *`.
+    pub fn zone(mut self, zone: &str) -> Result<Self, InvalidSchedule> {
+        self.slots = self.slots.in_zone(zone)?;
+        Ok(self)
+    }
+
+    /// What to do with missed ticks.
+    #[must_use]
+    pub fn missed(mut self, missed: Missed) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// What to do when the previous job is not finished.
+    #[must_use]
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.overlap = overlap;
+        self
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The first tick after this time, if there is one.
+    pub fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
+        self.slots.next_after(time)
+    }
+
+    /// The id of the job of one tick: the same on every instance.
+    pub fn tick_id(&self, tick: Timestamp) -> JobId {
+        let name = format!("{}\n{}", self.name, tick.as_microsecond());
+        JobId(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
+    }
+
+    /// The ticks to enqueue now, oldest first, and the slot to advance to; `None` = nothing is due.
+    fn due(&self, last: Timestamp, now: Timestamp) -> Option<(Vec<Timestamp>, Timestamp)> {
+        let keep = match self.missed {
+            Missed::CatchUp(most) => most.max(1) as usize,
+            Missed::Skip | Missed::RunOnce => 1,
+        };
+        let ticks = self.slots.latest_between(last, now, keep);
+        let latest = *ticks.last()?;
+        let late = now.duration_since(latest) > jiff::SignedDuration::from_secs(ON_TIME.as_secs() as i64);
+        match self.missed {
+            Missed::Skip if late => Some((Vec::new(), latest)),
+            _ => Some((ticks, latest)),
+        }
+    }
+}
+
+/// Runs every schedule of this worker.
+pub struct Cron {
+    schedules: Vec<Schedule>,
+    client: Client,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Cron {
+    /// Enqueues through the client; the store remembers which tick was the last.
+    pub fn new(
+        schedules: Vec<Schedule>,
+        client: Client,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { schedules, client, store, clock }
+    }
+
+    /// Ticks until it is dropped.
+    pub async fn run(self: Arc<Self>) {
+        loop {
+            let mut pause = LONGEST;
+            for schedule in &self.schedules {
+                match self.tick(schedule).await {
+                    Ok(wait) => pause = pause.min(wait),
+                    Err(error) => {
+                        tracing::warn!(%error, schedule = schedule.name, "a tick could not be enqueued; tried again");
+                        pause = AFTER_TROUBLE;
+                    }
+                }
+            }
+            sleep(pause.max(Duration::from_millis(1))).await;
+        }
+    }
+
+    /// Enqueues what is due; how long until the next tick.
+    async fn tick(&self, schedule: &Schedule) -> Result<Duration, backshift_core::EnqueueError> {
+        let now = self.clock.now();
+        let last = self.store.last_tick(&schedule.name, now).await?;
+        let Some((ticks, latest)) = schedule.due(last, now) else {
+            let wait = schedule.next_after(last.max(now)).map(|next| next.duration_since(now));
+            return Ok(wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(LONGEST));
+        };
+        for tick in ticks {
+            let accepted = self.client.enqueue_raw(self.envelope(schedule, tick)).await?;
+            match accepted {
+                Accepted::New(job) => tracing::info!(schedule = schedule.name, %tick, %job, "enqueued"),
+                Accepted::Known { .. } => {} // Another instance was first.
+                Accepted::Unique(job) => {
+                    tracing::info!(schedule = schedule.name, %tick, %job, "left out: the previous job is not finished");
+                }
+            }
+        }
+        self.store.advance(&schedule.name, last, latest).await?;
+        Ok(Duration::ZERO)
+    }
+
+    fn envelope(&self, schedule: &Schedule, tick: Timestamp) -> backshift_core::Envelope {
+        let unique = UniqueKey { key: format!("cron:{}", schedule.name), policy: UniquePolicy::Reject };
+        let mut options = EnqueueOptions {
+            id: Some(schedule.tick_id(tick)),
+            unique: (schedule.overlap == Overlap::Skip).then_some(unique),
+            ..EnqueueOptions::default()
+        };
+        options.headers.insert("backshift-cron".into(), schedule.name.clone());
+        options.headers.insert("backshift-tick".into(), tick.to_string());
+        let (kind, queue) = (schedule.kind.clone(), schedule.queue.clone());
+        self.client.envelope(kind, queue, schedule.payload.clone(), options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(missed: Missed) -> Schedule {
+        let (kind, queue) = (Kind::new("a").unwrap(), QueueName::new("q").unwrap());
+        Schedule::new("hourly", "0 * * * *", kind, queue, "{}").unwrap().missed(missed)
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_tick_on_time_is_enqueued_under_every_policy() {
+        for missed in [Missed::Skip, Missed::RunOnce, Missed::CatchUp(3)] {
+            let due = schedule(missed).due(at("2026-01-01T00:00:00Z"), at("2026-01-01T01:00:00.2Z"));
+            assert_eq!(due, Some((vec![at("2026-01-01T01:00:00Z")], at("2026-01-01T01:00:00Z"))));
+            assert!(schedule(missed).due(at("2026-01-01T00:00:00Z"), at("2026-01-01T00:59:59Z")).is_none());
+        }
+    }
+
+    #[test]
+    fn missed_ticks_are_forgotten_joined_or_caught_up_with() {
+        let (last, now) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T05:30:00Z"));
+        let latest = at("2026-01-01T05:00:00Z");
+        assert_eq!(schedule(Missed::Skip).due(last, now), Some((vec![], latest)));
+        assert_eq!(schedule(Missed::RunOnce).due(last, now), Some((vec![latest], latest)));
+        let (ticks, to) = schedule(Missed::CatchUp(3)).due(last, now).unwrap();
+        assert_eq!(ticks, [at("2026-01-01T03:00:00Z"), at("2026-01-01T04:00:00Z"), latest]);
+        assert_eq!(to, latest);
+    }
+
+    #[test]
+    fn a_tick_has_one_id_on_every_instance() {
+        let (one, two) = (schedule(Missed::Skip), schedule(Missed::RunOnce));
+        let tick = at("2026-01-01T05:00:00Z");
+        assert_eq!(one.tick_id(tick), two.tick_id(tick));
+        assert_ne!(one.tick_id(tick), one.tick_id(at("2026-01-01T06:00:00Z")));
+    }
+}

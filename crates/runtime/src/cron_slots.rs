@@ -1,0 +1,174 @@
+//! When a schedule ticks: cron expressions in a time zone, and plain intervals. Pure.
+//!
+//! Intervals are counted from the schedule's registration, so all instances agree on them.
+
+use std::{collections::VecDeque, time::Duration};
+
+use backshift_core::Timestamp;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::parser::{CronParser, Seconds};
+
+/// The most ticks that are looked at in one step; what is older is passed over.
+const MOST_STEPS: usize = 100_000;
+
+/// A schedule that makes no sense, with what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("schedule {value:?} is not valid: {problem}")]
+pub struct InvalidSchedule {
+    value: String,
+    problem: String,
+}
+
+impl InvalidSchedule {
+    fn new(value: &str, problem: impl std::fmt::Display) -> Self {
+        Self { value: value.chars().take(80).collect(), problem: problem.to_string() }
+    }
+
+    pub(crate) fn name(value: &str) -> Self {
+        Self::new(value, "a schedule's name has 1 to 200 bytes and no NUL")
+    }
+}
+
+/// The times of a schedule.
+#[derive(Debug, Clone)]
+pub(crate) enum Slots {
+    Calendar { cron: Box<croner::Cron>, zone: Tz },
+    Every(Duration),
+}
+
+impl Slots {
+    pub(crate) fn parse(when: &str) -> Result<Self, InvalidSchedule> {
+        if let Some(interval) = when.trim().strip_prefix("@every") {
+            return interval_of(interval.trim()).map(Self::Every).map_err(|p| InvalidSchedule::new(when, p));
+        }
+        let parser = CronParser::builder().seconds(Seconds::Optional).build();
+        let cron = parser.parse(when.trim()).map_err(|error| {
+            InvalidSchedule::new(
+                when,
+                format!("{error}; write `minute hour day month weekday` or `@every 30s`"),
+            )
+        })?;
+        Ok(Self::Calendar { cron: Box::new(cron), zone: Tz::UTC })
+    }
+
+    pub(crate) fn in_zone(self, name: &str) -> Result<Self, InvalidSchedule> {
+        let known = name.parse().map_err(|_| {
+            InvalidSchedule::new(name, "no such time zone; use an IANA name such as Europe/Berlin")
+        })?;
+        Ok(match self {
+            Self::Calendar { cron, .. } => Self::Calendar { cron, zone: known },
+            every @ Self::Every(_) => every,
+        })
+    }
+
+    /// The first tick after this time.
+    pub(crate) fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Every(interval) => time.checked_add(jiff::SignedDuration::try_from(*interval).ok()?).ok(),
+            Self::Calendar { cron, zone } => {
+                let after: DateTime<Utc> = DateTime::from_timestamp_micros(time.as_microsecond())?;
+                let next = cron.find_next_occurrence(&after.with_timezone(zone), false).ok()?;
+                Timestamp::from_microsecond(next.timestamp_micros()).ok().filter(|next| *next > time)
+            }
+        }
+    }
+
+    /// The last `keep` ticks after `last` and not after `now`, oldest first.
+    pub(crate) fn latest_between(&self, last: Timestamp, now: Timestamp, keep: usize) -> Vec<Timestamp> {
+        let mut from = last;
+        if let Self::Every(interval) = self {
+            from = skip_ahead(last, now, *interval, keep);
+        }
+        let mut ticks = VecDeque::new();
+        for _ in 0..MOST_STEPS {
+            match self.next_after(from) {
+                Some(tick) if tick <= now => {
+                    ticks.push_back(tick);
+                    if ticks.len() > keep {
+                        ticks.pop_front();
+                    }
+                    from = tick;
+                }
+                _ => break,
+            }
+        }
+        ticks.into()
+    }
+}
+
+/// The tick of an interval that lies `keep` intervals before `now`: a long absence is not walked tick by tick.
+fn skip_ahead(last: Timestamp, now: Timestamp, interval: Duration, keep: usize) -> Timestamp {
+    let step = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX).max(1);
+    let passed = (now.as_microsecond() - last.as_microsecond()) / step;
+    let skipped = passed.saturating_sub(i64::try_from(keep).unwrap_or(i64::MAX)).max(0);
+    Timestamp::from_microsecond(last.as_microsecond() + skipped * step).unwrap_or(last)
+}
+
+fn interval_of(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration =
+        text.parse().map_err(|_| format!("{text:?} is no interval; write `@every 30s`, `5m` or `1h30m`"))?;
+    match Duration::try_from(span) {
+        Ok(interval) if interval >= Duration::from_secs(1) => Ok(interval),
+        _ => Err("an interval has at least one second".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn berlin(when: &str) -> Slots {
+        Slots::parse(when).unwrap().in_zone("Europe/Berlin").unwrap()
+    }
+
+    #[test]
+    fn a_time_in_the_gap_runs_once_right_after_it() {
+        // 2026-03-29: 02:00 CET becomes 03:00 CEST.
+        let daily = berlin("30 2 * * *");
+        let ticks = daily.latest_between(at("2026-03-28T12:00:00Z"), at("2026-03-30T12:00:00Z"), 10);
+        assert_eq!(ticks, [at("2026-03-29T01:00:00Z"), at("2026-03-30T00:30:00Z")]);
+    }
+
+    #[test]
+    fn a_repeated_time_runs_once_and_an_interval_runs_through() {
+        // 2026-10-25: 03:00 CEST becomes 02:00 CET.
+        let daily = berlin("30 2 * * *");
+        let ticks = daily.latest_between(at("2026-10-24T12:00:00Z"), at("2026-10-25T12:00:00Z"), 10);
+        assert_eq!(ticks, [at("2026-10-25T00:30:00Z")]);
+        let half_hourly = berlin("*/30 * * * *");
+        let ticks = half_hourly.latest_between(at("2026-10-24T23:45:00Z"), at("2026-10-25T02:15:00Z"), 10);
+        let steps: Vec<_> = ticks.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).collect();
+        assert_eq!((ticks.len(), steps), (5, vec![1800; 4]));
+    }
+
+    #[test]
+    fn the_zone_decides_about_the_hour() {
+        let noon = Slots::parse("0 12 * * *").unwrap();
+        let winter = at("2026-01-01T00:00:00Z");
+        assert_eq!(noon.next_after(winter), Some(at("2026-01-01T12:00:00Z")));
+        assert_eq!(berlin("0 12 * * *").next_after(winter), Some(at("2026-01-01T11:00:00Z")));
+    }
+
+    #[test]
+    fn intervals_count_from_the_last_tick_and_skip_a_long_absence() {
+        let every = Slots::parse("@every 30s").unwrap();
+        let last = at("2026-01-01T00:00:07Z");
+        assert_eq!(every.next_after(last), Some(at("2026-01-01T00:00:37Z")));
+        let ticks = every.latest_between(last, at("2027-01-01T00:00:10Z"), 2);
+        assert_eq!(ticks, [at("2026-12-31T23:59:37Z"), at("2027-01-01T00:00:07Z")]);
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_the_remedy() {
+        for bad in ["", "* * *", "61 * * * *", "@every", "@every 10ms", "@every -5s", "@every soon"] {
+            let error = Slots::parse(bad).unwrap_err().to_string();
+            assert!(error.contains("not valid"), "{error}");
+        }
+        assert!(berlin("@daily").in_zone("Mars/Olympus").unwrap_err().to_string().contains("IANA"));
+    }
+}

@@ -1,0 +1,221 @@
+//! From a batch of deliveries to running attempts; what cannot run is settled on the way.
+//!
+//! One claim a batch. Bytes that are no job and payloads that are too large never reach a handler, and an
+//! unknown kind is parked, because a worker that knows it may come with the next deploy.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{
+    Ack, Capability, Completion, DeadLetter, Delivery, Envelope, ErrorClass, ErrorReport, JobContext, Reason,
+    Receipt, Retry, Settlement, State,
+    store::{ClaimRequest, Claimed, Start},
+};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    attempt::Attempt,
+    claimer::{self, Word},
+    executor,
+    lonely::Pass,
+    outcome::release,
+    pool::Pool,
+    settling::Settling,
+};
+
+/// The first and the longest parking of an unknown kind.
+const PARKED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+/// Counts parkings where no ledger counts starts.
+const PARKED_HEADER: &str = "backshift-parked";
+
+/// A delivery that is a job.
+struct Taken {
+    envelope: Envelope,
+    redelivered: bool,
+    anonymous: bool,
+    start: Option<Start>,
+    receipt: Box<dyn Receipt>,
+}
+
+/// Claims and starts a batch; returns when every delivery runs or is on its way to be settled.
+pub(crate) async fn dispatch(
+    pool: &Arc<Pool>,
+    batch: Vec<Delivery>,
+    mut slots: OwnedSemaphorePermit,
+    pass: Pass,
+    quiet: &CancellationToken,
+) {
+    let claimed_at = Instant::now();
+    let mut lonely = Vec::new();
+    for (taken, word) in claim(pool, jobs(pool, batch).await, quiet).await {
+        let Some((taken, ledger_first)) = runnable(pool, taken, word).await else { continue };
+        let slot = match slots.split(1) {
+            Some(slot) => slot,
+            None => match pool.take_slots().await {
+                Some(more) => {
+                    slots = more;
+                    let Some(slot) = slots.split(1) else { continue };
+                    slot
+                }
+                None => continue,
+            },
+        };
+        match taken.start.as_ref().is_some_and(Start::runs_alone) {
+            true => lonely.push((taken, ledger_first, slot)),
+            false => start(pool, taken, ledger_first, slot, pass.clone(), claimed_at),
+        }
+    }
+    for (taken, ledger_first, slot) in lonely {
+        start(pool, taken, ledger_first, slot, pass.clone(), claimed_at);
+    }
+}
+
+/// Sorts out the bytes that are no job.
+async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
+    let mut taken = Vec::with_capacity(batch.len());
+    for delivery in batch {
+        let Delivery { job, redelivered, anonymous, start, receipt } = delivery;
+        match job {
+            Ok(envelope) => taken.push(Taken { envelope, redelivered, anonymous, start, receipt }),
+            Err(malformed) => {
+                tracing::warn!(queue = %pool.queue, %malformed, "dead letter: no job");
+                metrics::counter!("messages_consumed_total").increment(1);
+                metrics::counter!("messages_processed_errors").increment(1);
+                let letter = dead(Reason::Malformed, malformed.problem, 1);
+                let lease = start.as_ref().map(|start| start.lease);
+                submit(pool, Settling { lease, ..Settling::unstarted(None, letter, receipt) }).await;
+            }
+        }
+    }
+    taken
+}
+
+/// Asks the ledger about deliveries that do not carry a start already.
+async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec<(Taken, Option<Word>)> {
+    let Some(store) = &pool.store else {
+        return taken.into_iter().map(|one| (one, None)).collect();
+    };
+    let unclaimed = taken.iter().filter(|one| one.start.is_none());
+    let request = |one: &Taken| ClaimRequest {
+        envelope: one.envelope.clone(),
+        broker: pool.broker.name(),
+        redelivered: one.redelivered,
+        anonymous: one.anonymous,
+    };
+    let requests: Vec<_> = unclaimed.map(request).collect();
+    let words = match requests.is_empty() {
+        true => Vec::new(),
+        false => claimer::claim(pool, store, requests, quiet).await,
+    };
+    let mut words = words.into_iter();
+    let pair = |one: Taken| match one.start {
+        Some(_) => (one, None),
+        None => (one, Some(words.next().unwrap_or(Word::Unasked))),
+    };
+    taken.into_iter().map(pair).collect()
+}
+
+/// The delivery, if it may run, and whether the ledger is told first; else it is settled as the ledger said.
+async fn runnable(pool: &Pool, mut taken: Taken, word: Option<Word>) -> Option<(Taken, bool)> {
+    let attempt = taken.envelope.attempt;
+    let settlement = match word {
+        None => return fit(pool, taken, false).await,
+        Some(Word::Said(Claimed::Run(start))) => {
+            taken.envelope.id = start.lease.job;
+            taken.start = Some(start);
+            return fit(pool, taken, true).await;
+        }
+        Some(Word::Said(Claimed::Over(State::Cancelled))) => Settlement::Ack(Ack::Cancelled),
+        Some(Word::Said(Claimed::Over(_))) => Settlement::Ack(Ack::Completed(Completion::default())),
+        Some(Word::Said(Claimed::Held(wait))) => {
+            let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
+            let next = Envelope { run_at: None, ..taken.envelope.clone() };
+            Settlement::Retry(Retry { next, delay: pool.engine.around(wait), counted: false, error: None })
+        }
+        Some(Word::Said(Claimed::Conflict)) => {
+            dead(Reason::IdConflict, "another job with this id carries another payload", attempt)
+        }
+        Some(Word::Refused(reason, problem)) => dead(reason, problem, attempt),
+        Some(Word::Unasked) => release(&taken.envelope, attempt, Duration::ZERO, "the worker stopped"),
+    };
+    submit(pool, Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt)).await;
+    None
+}
+
+/// Lets pass what a handler can do here.
+async fn fit(pool: &Pool, mut taken: Taken, ledger_first: bool) -> Option<(Taken, bool)> {
+    if let Some(start) = &taken.start {
+        taken.envelope.attempt = start.attempt;
+    }
+    let (size, limit) = (taken.envelope.payload.len(), pool.engine.options.max_payload);
+    let settlement = if size > limit {
+        let problem = format!("the payload has {size} bytes, {limit} are worked here");
+        dead(Reason::TooLarge, problem, taken.envelope.attempt)
+    } else if pool.engine.registry.options(&taken.envelope.kind).is_none() {
+        park(pool, &taken)
+    } else {
+        return Some((taken, ledger_first));
+    };
+    let lease = taken.start.as_ref().map(|start| start.lease);
+    let unstarted = Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt);
+    submit(pool, Settling { lease, ledger_first, ..unstarted }).await;
+    None
+}
+
+/// Puts an unknown kind back for a while that grows with every time.
+fn park(pool: &Pool, taken: &Taken) -> Settlement {
+    let kind = &taken.envelope.kind;
+    let counted = taken.envelope.headers.get(PARKED_HEADER).and_then(|text| text.parse::<u32>().ok());
+    let before = match &taken.start {
+        Some(start) => start.starts.saturating_sub(1),
+        None => counted.unwrap_or(0),
+    };
+    let delay = PARKED.0.saturating_mul(1 << before.min(10)).min(PARKED.1);
+    let delay = pool.engine.around(delay).min(PARKED.1);
+    tracing::warn!(queue = %pool.queue, %kind, job = %taken.envelope.id, ?delay, "parked: no handler for this kind");
+    metrics::counter!("jobs_parked_total").increment(1);
+    let word = format!(
+        "parked: worker {} has no handler for kind {kind}; it stays until one comes",
+        pool.engine.name
+    );
+    let mut settlement = release(&taken.envelope, taken.envelope.attempt, delay, &word);
+    if let (Settlement::Retry(retry), None) = (&mut settlement, &taken.start) {
+        retry.next.headers.insert(PARKED_HEADER.to_owned(), before.saturating_add(1).to_string());
+    }
+    settlement
+}
+
+fn start(
+    pool: &Arc<Pool>,
+    taken: Taken,
+    ledger_first: bool,
+    slot: OwnedSemaphorePermit,
+    pass: Pass,
+    claimed_at: Instant,
+) {
+    let cancel = CancellationToken::new();
+    let timeout = pool.engine.timeout(&taken.envelope.kind);
+    let mut context = JobContext::new(taken.envelope, pool.engine.name.clone(), cancel.clone());
+    if let (Some(start), Some(store)) = (&taken.start, &pool.store) {
+        context = context.with_ledger(start.lease, start.starts, Arc::clone(store));
+    }
+    let capabilities = pool.broker.capabilities();
+    // A SQL broker's lease is the ledger's: with a store the beat keeps it.
+    let extends = capabilities.has(Capability::Lease)
+        && !(capabilities.has(Capability::Ledger) && pool.store.is_some());
+    let mut attempt = Attempt::new(context, cancel, taken.start, taken.receipt, claimed_at);
+    (attempt.ledger_first, attempt.extends, attempt.timeout) = (ledger_first, extends, timeout);
+    let attempt = Arc::new(attempt);
+    pool.running.add(&attempt);
+    pool.spawn(executor::execute(Arc::clone(pool), attempt, slot, pass));
+}
+
+async fn submit(pool: &Pool, mut settling: Settling) {
+    settling.places.room = pool.settler.room().await;
+    pool.settler.submit(settling);
+}
+
+fn dead(reason: Reason, problem: impl std::fmt::Display, attempt: u32) -> Settlement {
+    let error = ErrorReport::new(ErrorClass::Error, problem);
+    Settlement::DeadLetter(DeadLetter { reason, error, attempt })
+}

@@ -1,0 +1,114 @@
+//! Asks the broker for work, and only when a slot is free.
+//!
+//! It reconnects for ever: a broker that is away is a trouble in readiness, never the end of the worker.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{BrokerError, Consumer};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::{dispatcher, pool::Pool};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why a consumer was let go.
+enum Over {
+    Quiet,
+    Paused,
+    Rebuild,
+    Broken(BrokerError),
+}
+
+/// Fetches until `quiet`.
+pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
+    let mut pause = FIRST_PAUSE;
+    while !quiet.is_cancelled() {
+        if pool.is_paused() {
+            pool.vitals.waits_not();
+            let mut paused = pool.engine.paused.clone();
+            let resumed = paused.wait_for(|paused| !paused.contains(&pool.queue));
+            tokio::select! { () = quiet.cancelled() => return, _ = resumed => continue }
+        }
+        let consumer = tokio::select! {
+            () = quiet.cancelled() => return,
+            consumer = pool.broker.consume(&pool.queue, pool.consume_options()) => consumer,
+        };
+        let over = match consumer {
+            Ok(consumer) => consume(&pool, consumer, &quiet, &mut pause).await,
+            Err(error) => Over::Broken(error),
+        };
+        pool.vitals.set_consuming(false);
+        if let Over::Broken(error) = over {
+            report(&pool, &error, pause);
+            let wait = pool.engine.around(pause);
+            tokio::select! { () = quiet.cancelled() => return, () = sleep(wait) => {} }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+fn report(pool: &Pool, error: &BrokerError, pause: Duration) {
+    pool.vitals.waits_not();
+    pool.engine.health.trouble(&pool.part(), error);
+    tracing::warn!(queue = %pool.queue, broker = pool.broker.name(), %error, ?pause, "not consuming; connecting again");
+}
+
+/// Works with one consumer until there is a reason to let it go.
+async fn consume(
+    pool: &Arc<Pool>,
+    mut consumer: Box<dyn Consumer>,
+    quiet: &CancellationToken,
+    pause: &mut Duration,
+) -> Over {
+    pool.vitals.set_consuming(true);
+    pool.engine.health.clear(&pool.part());
+    tracing::info!(queue = %pool.queue, broker = pool.broker.name(), slots = pool.options.slots, "consuming");
+    let over = take(pool, &mut consumer, quiet, pause).await;
+    if matches!(over, Over::Quiet | Over::Paused) {
+        consumer.quiet().await;
+        // Kept: its deliveries are still being settled.
+        pool.retire(Some(consumer));
+    }
+    over
+}
+
+async fn take(
+    pool: &Arc<Pool>,
+    consumer: &mut Box<dyn Consumer>,
+    quiet: &CancellationToken,
+    pause: &mut Duration,
+) -> Over {
+    let mut paused = pool.engine.paused.clone();
+    loop {
+        let (slots, pass) = tokio::select! {
+            biased;
+            () = quiet.cancelled() => return Over::Quiet,
+            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
+            ready = async { (pool.take_slots().await, pool.engine.gate.enter().await) } => ready,
+        };
+        let Some(slots) = slots else { return Over::Quiet };
+        pool.vitals.waits();
+        let batch = tokio::select! {
+            biased;
+            () = quiet.cancelled() => return Over::Quiet,
+            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
+            () = pool.rebuild.notified() => return Over::Rebuild,
+            () = pool.engine.gate.closing() => {
+                pool.vitals.waits_not();
+                continue;
+            }
+            batch = consumer.next(slots.num_permits()) => batch,
+        };
+        match batch {
+            Err(error) => return Over::Broken(error),
+            Ok(batch) if batch.is_empty() => tokio::task::yield_now().await,
+            Ok(batch) => {
+                pool.vitals.got(batch.len());
+                *pause = FIRST_PAUSE;
+                dispatcher::dispatch(pool, batch, slots, pass, quiet).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Keeps the leases of everything that runs: one call to the ledger for all of them, each third of the lease.
+//!
+//! Work whose lease nobody confirmed for two thirds of its length is stopped *before* somebody else may begin
+//! it. That check runs beside the calls, so a store that hangs cannot delay it.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{
+    Store,
+    store::{Beat, Pulse},
+};
+use futures::StreamExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    attempt::Attempt,
+    outcome::Stop,
+    pool::{Engine, Pool},
+};
+
+/// The most leases in one call.
+const BATCH: usize = 1000;
+/// How many receipts are extended side by side.
+const EXTENSIONS: usize = 64;
+
+/// Beats until it is dropped.
+pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pools: Vec<Arc<Pool>>) {
+    let lease = engine.options.lease;
+    let beating = async {
+        loop {
+            sleep(lease / 3).await;
+            if let Some(store) = &store {
+                beat(&engine, store, &pools).await;
+            }
+            extend(lease, &pools).await;
+        }
+    };
+    let watching = async {
+        loop {
+            sleep(lease / 12).await;
+            pools.iter().for_each(|pool| stop_unconfirmed(pool, lease));
+        }
+    };
+    tokio::join!(beating, watching);
+}
+
+async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>]) {
+    let leased = |attempt: &Arc<Attempt>| {
+        attempt.lease().is_some() && !attempt.is_beyond_control(engine.options.handler_grace)
+    };
+    let all = pools.iter().flat_map(|pool| pool.running.all());
+    let attempts: Vec<_> = all.filter(leased).collect();
+    for batch in attempts.chunks(BATCH) {
+        let beats = batch
+            .iter()
+            .filter_map(|attempt| Some(Beat { lease: attempt.lease()?, progress: attempt.fresh_progress() }));
+        let (sent_at, limit) = (Instant::now(), engine.options.lease / 3);
+        match timeout(limit, store.beat(&engine.holder(), beats.collect())).await {
+            Ok(Ok(pulses)) => {
+                engine.health.clear("store heartbeats");
+                batch.iter().zip(pulses).for_each(|(attempt, pulse)| take(attempt, pulse, sent_at));
+            }
+            Ok(Err(error)) => {
+                engine.health.trouble("store heartbeats", &error);
+                tracing::warn!(%error, leases = batch.len(), "a heartbeat failed");
+            }
+            Err(_) => {
+                engine.health.trouble("store heartbeats", &"no answer");
+                tracing::warn!(leases = batch.len(), "a heartbeat got no answer");
+            }
+        }
+    }
+}
+
+fn take(attempt: &Attempt, pulse: Pulse, sent_at: Instant) {
+    match pulse {
+        Pulse::Until(_) => attempt.confirm(sent_at),
+        Pulse::CancelRequested => {
+            attempt.confirm(sent_at);
+            if !attempt.has_ended() {
+                attempt.stop(Stop::CancelRequested);
+            }
+        }
+        Pulse::Lost if attempt.has_ended() => {} // The settler will hear *stale*.
+        Pulse::Lost => {
+            tracing::warn!(job = %attempt.id(), "the lease is lost; stopping the handler");
+            attempt.stop(Stop::LeaseLost);
+        }
+    }
+}
+
+/// Signs of life for brokers that want their own.
+async fn extend(lease: Duration, pools: &[Arc<Pool>]) {
+    let wanted = pools.iter().flat_map(|pool| {
+        let grace = pool.engine.options.handler_grace;
+        let wants = move |attempt: &Arc<Attempt>| attempt.extends && !attempt.is_beyond_control(grace);
+        pool.running.all().into_iter().filter(wants).map(|attempt| (Arc::clone(pool), attempt))
+    });
+    let wanted: Vec<_> = wanted.collect();
+    futures::stream::iter(wanted)
+        .for_each_concurrent(EXTENSIONS, |(pool, attempt)| async move {
+            extend_one(lease, &pool, attempt).await;
+        })
+        .await;
+}
+
+async fn extend_one(lease: Duration, pool: &Pool, attempt: Arc<Attempt>) {
+    let Some(mut loan) = attempt.lend() else { return };
+    let sent_at = Instant::now();
+    let Some(receipt) = loan.receipt() else { return };
+    match timeout(lease / 3, receipt.extend(lease)).await {
+        Ok(Ok(())) if attempt.lease().is_none() || pool.store.is_none() => attempt.confirm(sent_at),
+        Ok(Ok(())) => {} // The ledger's beat is the one that counts.
+        Ok(Err(error)) => tracing::warn!(%error, job = %attempt.id(), "a delivery was not extended"),
+        Err(_) => tracing::warn!(job = %attempt.id(), "a delivery was not extended: no answer"),
+    }
+    let leaving = loan.give_back();
+    pool.leave(attempt, leaving);
+}
+
+fn stop_unconfirmed(pool: &Pool, lease: Duration) {
+    let kept_by_us = |attempt: &Arc<Attempt>| attempt.lease().is_some() || attempt.extends;
+    let late = |attempt: &Arc<Attempt>| attempt.unconfirmed_for() >= lease * 2 / 3;
+    for attempt in pool.running.all().into_iter().filter(kept_by_us).filter(late) {
+        if !attempt.has_ended() && attempt.stopped().is_none() {
+            tracing::warn!(job = %attempt.id(), "no heartbeat was confirmed in time; stopping the handler");
+            attempt.stop(Stop::Unconfirmed);
+        }
+    }
+}

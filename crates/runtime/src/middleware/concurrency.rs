@@ -1,0 +1,46 @@
+//! At most so many attempts of one key at once, for the whole fleet: places in the store, held with the lease.
+//!
+//! A place whose worker died comes free when its lease ends.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backshift_core::{JobContext, JobError, JobResult, Middleware, Next};
+
+type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
+
+/// Limits how many attempts of one key run at once. Needs a store; without one it lets pass.
+pub struct Concurrency {
+    retry_in: Duration,
+    key: Box<KeyOf>,
+}
+
+impl Concurrency {
+    /// `key` gives what is limited and how many places it has; `None` = no limit for this job. A job that finds
+    /// no place comes back after about `retry_in`.
+    pub fn new(
+        retry_in: Duration,
+        key: impl Fn(&JobContext) -> Option<(String, u32)> + Send + Sync + 'static,
+    ) -> Self {
+        Self { retry_in, key: Box::new(key) }
+    }
+}
+
+#[async_trait]
+impl Middleware for Concurrency {
+    async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
+        let (Some((key, slots)), Some(lease)) = ((self.key)(&context), context.lease()) else {
+            return next.run(context).await;
+        };
+        let Some(store) = context.store().cloned() else { return next.run(context).await };
+        let placed = store.occupy(&key, slots, &lease).await;
+        if !placed.map_err(|error| super::breaker::store_away(&error))? {
+            return Err(JobError::snooze(self.retry_in, format!("all {slots} places of {key} are taken")));
+        }
+        let result = next.run(context).await;
+        if let Err(error) = store.vacate(&key, &lease).await {
+            tracing::warn!(%error, key, "a place was not given back; it comes free with the lease");
+        }
+        result
+    }
+}

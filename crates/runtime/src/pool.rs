@@ -1,0 +1,279 @@
+//! The slots that work one queue in one process, and what all pools of a process share.
+//!
+//! A slot is free as soon as its handler returned; the settlement goes on without it.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use backshift_core::{
+    Broker, Capability, ConsumeOptions, Consumer, JobOptions, Kind, Middleware, QueueName, Registry, Store,
+    WorkerName, store::Holder,
+};
+use rand::{SeedableRng, rngs::SmallRng};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::Instant,
+};
+
+use crate::{
+    attempt::Attempt,
+    attempt::Leaving,
+    backoff,
+    health::Health,
+    lonely::Gate,
+    options::{PoolOptions, WorkerOptions},
+    pauses::Paused,
+    retry_budget::RetryBudget,
+    running::Running,
+    settler::Settler,
+};
+
+/// What a pool promises about effects in our own database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guarantee {
+    /// Every result is checked against the lease's token: an effect happens once.
+    Fenced,
+    /// No ledger: a handler may run, and have its effect, more than once.
+    AtLeastOnce,
+}
+
+/// What all pools of a process share.
+pub(crate) struct Engine {
+    pub(crate) name: WorkerName,
+    pub(crate) registry: Registry,
+    pub(crate) chain: Arc<[Arc<dyn Middleware>]>,
+    pub(crate) options: WorkerOptions,
+    pub(crate) gate: Gate,
+    pub(crate) health: Arc<Health>,
+    pub(crate) paused: watch::Receiver<Paused>,
+    rng: Mutex<SmallRng>,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        name: WorkerName,
+        registry: Registry,
+        chain: Vec<Arc<dyn Middleware>>,
+        options: WorkerOptions,
+        health: Arc<Health>,
+        paused: watch::Receiver<Paused>,
+    ) -> Self {
+        let rng = match options.seed {
+            Some(seed) => SmallRng::seed_from_u64(seed),
+            None => SmallRng::from_rng(&mut rand::rng()),
+        };
+        let (chain, gate, rng) = (chain.into(), Gate::default(), Mutex::new(rng));
+        Self { name, registry, chain, options, gate, health, paused, rng }
+    }
+
+    pub(crate) fn random<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
+        draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// About this long, a little different each time.
+    pub(crate) fn around(&self, time: Duration) -> Duration {
+        self.random(|rng| backoff::around(time, rng))
+    }
+
+    pub(crate) fn holder(&self) -> Holder {
+        Holder { worker: self.name.clone(), lease: self.options.lease }
+    }
+
+    /// The hard limit of one attempt of this kind.
+    pub(crate) fn timeout(&self, kind: &Kind) -> Duration {
+        self.registry.options(kind).and_then(|options| options.timeout).unwrap_or(self.options.timeout)
+    }
+
+    pub(crate) fn kind_options(&self, kind: &Kind) -> JobOptions {
+        self.registry.options(kind).cloned().unwrap_or_default()
+    }
+}
+
+/// The slots of one queue in one process.
+pub(crate) struct Pool {
+    pub(crate) queue: QueueName,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) options: PoolOptions,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) settler: Settler,
+    pub(crate) budget: RetryBudget,
+    pub(crate) vitals: Vitals,
+    /// The watchdog asks for a new consumer.
+    pub(crate) rebuild: Notify,
+    slots: Arc<Semaphore>,
+    tasks: Mutex<JoinSet<()>>,
+    retired: Mutex<Option<Box<dyn Consumer>>>,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        queue: QueueName,
+        broker: Arc<dyn Broker>,
+        store: Option<Arc<dyn Store>>,
+        options: PoolOptions,
+        engine: Arc<Engine>,
+    ) -> Self {
+        let running = Arc::new(Running::default());
+        let rooms = (options.slots * 2).max(512);
+        let settler = Settler::new(store.clone(), Arc::clone(&running), Arc::clone(&engine.health), rooms);
+        Self {
+            queue,
+            broker,
+            store,
+            options,
+            engine,
+            running,
+            settler,
+            budget: RetryBudget::default(),
+            vitals: Vitals::default(),
+            rebuild: Notify::new(),
+            slots: Arc::new(Semaphore::new(options.slots)),
+            tasks: Mutex::default(),
+            retired: Mutex::default(),
+        }
+    }
+
+    /// What this pool promises.
+    pub(crate) fn guarantee(&self) -> Guarantee {
+        match self.store.is_some() || self.broker.capabilities().has(Capability::Ledger) {
+            true => Guarantee::Fenced,
+            false => Guarantee::AtLeastOnce,
+        }
+    }
+
+    pub(crate) fn consume_options(&self) -> ConsumeOptions {
+        ConsumeOptions {
+            slots: self.options.slots + self.options.lookahead,
+            lease: self.engine.options.lease,
+            worker: self.engine.name.clone(),
+        }
+    }
+
+    /// Whether not every slot runs something. The fetcher itself holds the free ones while it waits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.running.len() < self.options.slots
+    }
+
+    /// Waits for a free slot and takes all that are free. Only the fetcher takes slots.
+    pub(crate) async fn take_slots(&self) -> Option<OwnedSemaphorePermit> {
+        let mut slots = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        if let Ok(more) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
+            slots.merge(more);
+        }
+        Some(slots)
+    }
+
+    /// Runs an attempt in its own task, owned by this pool.
+    pub(crate) fn spawn(&self, attempt: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(attempt);
+    }
+
+    /// Ends every attempt where it stands.
+    pub(crate) fn abort_tasks(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
+    /// Keeps a quiet consumer until its deliveries are settled.
+    pub(crate) fn retire(&self, consumer: Option<Box<dyn Consumer>>) {
+        *self.retired.lock().unwrap_or_else(PoisonError::into_inner) = consumer;
+    }
+
+    /// Hands what an attempt leaves behind to the settler.
+    pub(crate) fn leave(&self, attempt: Arc<Attempt>, leaving: Option<Leaving>) {
+        if let Some(leaving) = leaving {
+            self.settler.take_over(attempt, leaving);
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.engine.paused.borrow().contains(&self.queue)
+    }
+
+    /// The name of this pool's part in readiness and log.
+    pub(crate) fn part(&self) -> String {
+        format!("queue {}", self.queue)
+    }
+}
+
+/// Signs of consumption, for readiness and the watchdog.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    born: Instant,
+    consuming: AtomicBool,
+    stuck: AtomicBool,
+    /// Milliseconds since birth at which the fetcher began to wait, or got something; 0 = it does not wait.
+    waiting_since: AtomicU64,
+    pub(crate) fetched: AtomicU64,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            born: Instant::now(),
+            consuming: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            waiting_since: AtomicU64::new(0),
+            fetched: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Vitals {
+    pub(crate) fn set_consuming(&self, consuming: bool) {
+        self.consuming.store(consuming, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_consuming(&self) -> bool {
+        self.consuming.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// The fetcher waits for work from now on, unless it waits already.
+    pub(crate) fn waits(&self) {
+        let now = self.millis();
+        // Waiting already: the older time stands.
+        let _ = self.waiting_since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The fetcher got something, or has a reason not to wait.
+    pub(crate) fn waits_not(&self) {
+        self.waiting_since.store(0, Ordering::Relaxed);
+        self.set_stuck(false);
+    }
+
+    pub(crate) fn got(&self, count: usize) {
+        self.fetched.fetch_add(count as u64, Ordering::Relaxed);
+        self.waits_not();
+    }
+
+    /// For how long the fetcher has waited with free slots and got nothing.
+    pub(crate) fn waited(&self) -> Duration {
+        match self.waiting_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(self.millis().saturating_sub(since)),
+        }
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+}

@@ -1,0 +1,98 @@
+//! Whether this worker does its work: ready means *consuming*, not merely alive.
+
+use std::sync::Arc;
+
+use backshift_core::QueueName;
+
+use crate::{
+    pool::{Engine, Guarantee, Pool},
+    shutdown::Shutdown,
+};
+
+/// Answers readiness probes and status pages. Cheap to clone, and never waits.
+#[derive(Clone)]
+pub struct Readiness {
+    engine: Arc<Engine>,
+    pools: Arc<[Arc<Pool>]>,
+    shutdown: Shutdown,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Every pool consumes (or is paused), nothing is wrong, and nobody told the worker to stop.
+    pub ready: bool,
+    /// The worker was told to stop.
+    pub draining: bool,
+    /// What is wrong, as `part: problem`.
+    pub problems: Vec<String>,
+    /// The pools, in the order in which they were added.
+    pub pools: Vec<PoolReport>,
+}
+
+/// One pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolReport {
+    /// The queue that it works.
+    pub queue: QueueName,
+    /// Through which broker.
+    pub broker: &'static str,
+    /// What it promises.
+    pub guarantee: Guarantee,
+    /// How many jobs may run at once.
+    pub slots: usize,
+    /// Attempts that run or wait for their settlement.
+    pub running: usize,
+    /// It has a consumer.
+    pub consuming: bool,
+    /// Its queue is paused.
+    pub paused: bool,
+    /// Jobs wait, slots are free, and nothing comes.
+    pub stuck: bool,
+    /// Results that came after their lease was over.
+    pub stale: u64,
+}
+
+impl Readiness {
+    pub(crate) fn new(engine: Arc<Engine>, pools: Vec<Arc<Pool>>, shutdown: Shutdown) -> Self {
+        Self { engine, pools: pools.into(), shutdown }
+    }
+
+    /// How things stand now.
+    pub fn report(&self) -> Report {
+        let pools: Vec<_> = self.pools.iter().map(|pool| describe(pool)).collect();
+        let mut problems = self.engine.health.troubles();
+        problems.extend(pools.iter().filter_map(complaint));
+        let draining = self.shutdown.is_quiet();
+        let well = |pool: &PoolReport| (pool.consuming || pool.paused) && !pool.stuck;
+        Report {
+            ready: !draining && problems.is_empty() && pools.iter().all(well),
+            draining,
+            problems,
+            pools,
+        }
+    }
+
+    /// Whether the worker does its work.
+    pub fn is_ready(&self) -> bool {
+        self.report().ready
+    }
+}
+
+fn describe(pool: &Pool) -> PoolReport {
+    PoolReport {
+        queue: pool.queue.clone(),
+        broker: pool.broker.name(),
+        guarantee: pool.guarantee(),
+        slots: pool.options.slots,
+        running: pool.running.len(),
+        consuming: pool.vitals.is_consuming(),
+        paused: pool.is_paused(),
+        stuck: pool.vitals.is_stuck(),
+        stale: pool.settler.stale(),
+    }
+}
+
+fn complaint(pool: &PoolReport) -> Option<String> {
+    pool.stuck.then(|| format!("queue {}: jobs wait and slots are free, but nothing comes", pool.queue))
+}

@@ -1,0 +1,95 @@
+//! Owns the parts of a worker: starts them, restarts one that crashed with back-off, and ends them.
+//!
+//! Dropped, it ends every part at once: that is what a killed process looks like to the rest of the world.
+
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures::FutureExt;
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::pool::Pool;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The parts of one worker.
+pub(crate) struct Supervisor {
+    parts: JoinSet<()>,
+    pools: Vec<Arc<Pool>>,
+}
+
+impl Supervisor {
+    pub(crate) fn new(pools: Vec<Arc<Pool>>) -> Self {
+        Self { parts: JoinSet::new(), pools }
+    }
+
+    /// Runs a part until `end`; a part that panics or returns earlier is started anew.
+    pub(crate) fn keep<F>(
+        &mut self,
+        name: &'static str,
+        end: &CancellationToken,
+        make: impl Fn() -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let end = end.clone();
+        self.parts.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            while !end.is_cancelled() {
+                let part = AssertUnwindSafe(make()).catch_unwind();
+                tokio::select! {
+                    () = end.cancelled() => return,
+                    over = part => {
+                        let panicked = over.is_err();
+                        tracing::error!(part = name, panicked, ?pause, "a part of the worker ended; starting it anew");
+                        metrics::counter!("parts_restarted_total", "part" => name).increment(1);
+                    }
+                }
+                tokio::select! { () = end.cancelled() => return, () = sleep(pause) => {} }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+
+    /// Runs a part that ends by itself when it is told to; it is not cut off.
+    pub(crate) fn keep_until_done<F>(
+        &mut self,
+        name: &'static str,
+        quiet: &CancellationToken,
+        make: impl Fn() -> F + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let quiet = quiet.clone();
+        self.parts.spawn(async move {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let panicked = AssertUnwindSafe(make()).catch_unwind().await.is_err();
+                if quiet.is_cancelled() {
+                    return;
+                }
+                tracing::error!(
+                    part = name,
+                    panicked,
+                    ?pause,
+                    "a part of the worker ended; starting it anew"
+                );
+                metrics::counter!("parts_restarted_total", "part" => name).increment(1);
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        });
+    }
+
+    /// Waits until every part has ended.
+    pub(crate) async fn ended(&mut self) {
+        while self.parts.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.pools.iter().for_each(|pool| pool.abort_tasks());
+    }
+}

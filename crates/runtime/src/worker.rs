@@ -1,0 +1,371 @@
+//! A worker process in one value: built from brokers, a store, handlers and pools; run until told to stop.
+//!
+//! The order of stopping is fixed: quiet (take nothing more), drain (let run what runs), abort (tell handlers to
+//! stop, then drop them), put back what is unfinished, settle the rest; all of it within the grace.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{
+    Broker, Capability, Client, Clock, Middleware, QueueName, Registry, Store, SystemClock, WorkerName,
+};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    announcer,
+    attempt::Places,
+    cron::{Cron, Schedule},
+    fetcher, gauges,
+    health::Health,
+    heartbeater,
+    options::{PoolOptions, WorkerOptions},
+    outcome::{Stop, release},
+    pauses::{self, Paused},
+    pool::{Engine, Pool},
+    pruner,
+    readiness::Readiness,
+    relay, rescuer, scheduler,
+    settling::Parting,
+    shutdown::Shutdown,
+    supervisor::Supervisor,
+    watchdog,
+};
+
+/// Why a worker cannot run, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Cannot be built like this; the text says what is missing.
+    #[error("{0}")]
+    Incomplete(String),
+    /// Jobs wait, slots are free, and even a new consumer gets nothing: start a fresh process.
+    #[error(
+        "queue {0} has jobs and this worker gets none, even with a new connection; it ends so that a fresh one can start"
+    )]
+    Stuck(QueueName),
+}
+
+/// What a drain left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Attempts that did not end in time and went back uncounted.
+    pub returned: usize,
+    /// Settlements that the broker or the store did not confirm in time; those jobs are delivered again.
+    pub unconfirmed: usize,
+}
+
+/// Collects the parts of a worker.
+#[derive(Default)]
+pub struct WorkerBuilder {
+    name: Option<WorkerName>,
+    broker: Option<Arc<dyn Broker>>,
+    store: Option<Arc<dyn Store>>,
+    registry: Registry,
+    chain: Vec<Arc<dyn Middleware>>,
+    pools: Vec<(Arc<dyn Broker>, QueueName, PoolOptions)>,
+    missing_broker: Option<QueueName>,
+    schedules: Vec<Schedule>,
+    client: Option<Client>,
+    options: WorkerOptions,
+    clock: Option<Arc<dyn Clock>>,
+    maintains: bool,
+    relays: Vec<Arc<dyn Broker>>,
+}
+
+/// A worker that is ready to run.
+pub struct Worker {
+    engine: Arc<Engine>,
+    pools: Vec<Arc<Pool>>,
+    store: Option<Arc<dyn Store>>,
+    cron: Option<Arc<Cron>>,
+    relays: Vec<Arc<dyn Broker>>,
+    paused: Arc<watch::Sender<Paused>>,
+    clock: Arc<dyn Clock>,
+    maintains: bool,
+    shutdown: Shutdown,
+}
+
+impl WorkerBuilder {
+    /// The process's name, unique among those that run now. Required.
+    #[must_use]
+    pub fn name(mut self, name: WorkerName) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// The broker of the pools that are added *after* this call; the first one also serves cron.
+    #[must_use]
+    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
+        if !broker.capabilities().has(Capability::Ledger) {
+            self.relays.push(Arc::clone(&broker));
+        }
+        self.broker = Some(broker);
+        self
+    }
+
+    /// The ledger. Without it every pool on a foreign broker is at-least-once.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The handlers.
+    #[must_use]
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// Works a queue of the current broker with this many slots.
+    #[must_use]
+    pub fn pool(self, queue: QueueName, slots: usize) -> Self {
+        self.pool_with(queue, PoolOptions::slots(slots))
+    }
+
+    /// Works a queue of the current broker.
+    #[must_use]
+    pub fn pool_with(mut self, queue: QueueName, options: PoolOptions) -> Self {
+        match &self.broker {
+            Some(broker) => self.pools.push((Arc::clone(broker), queue, options)),
+            None => self.missing_broker = Some(queue),
+        }
+        self
+    }
+
+    /// Enqueues this schedule's jobs. Needs a store.
+    #[must_use]
+    pub fn cron(mut self, schedule: Schedule) -> Self {
+        self.schedules.push(schedule);
+        self
+    }
+
+    /// The client that cron enqueues through; the first broker and the store by default.
+    #[must_use]
+    pub fn client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    /// Wraps every attempt; the first one added is the outermost.
+    #[must_use]
+    pub fn middleware(mut self, middleware: Arc<dyn Middleware>) -> Self {
+        self.chain.push(middleware);
+        self
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn options(mut self, options: WorkerOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The time of day, for cron and records; leases are the store's matter.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Without scheduler, rescuer, pruner and relay: somebody else runs them.
+    #[must_use]
+    pub fn without_maintenance(mut self) -> Self {
+        self.maintains = false;
+        self
+    }
+
+    /// Checks that nothing is missing.
+    pub fn build(self) -> Result<Worker, RunError> {
+        let incomplete = |text: String| RunError::Incomplete(text);
+        if let Some(queue) = self.missing_broker {
+            return Err(incomplete(format!(
+                "the pool of queue {queue} has no broker: call broker() before pool()"
+            )));
+        }
+        let name = self.name.ok_or_else(|| incomplete("a worker needs a name: call name()".into()))?;
+        if !self.schedules.is_empty() && self.store.is_none() {
+            return Err(incomplete(
+                "cron needs a store, so that each tick happens once: call store()".into(),
+            ));
+        }
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let first = self.pools.first().map(|(broker, ..)| Arc::clone(broker)).or(self.broker);
+        let client = self.client.or(first.map(|broker| Client::new(broker, self.store.clone())));
+        let cron = match (self.schedules.is_empty(), client, &self.store) {
+            (false, Some(client), Some(store)) => {
+                Some(Arc::new(Cron::new(self.schedules, client, Arc::clone(store), Arc::clone(&clock))))
+            }
+            (false, ..) => {
+                return Err(incomplete("cron needs a broker or a client to enqueue through".into()));
+            }
+            (true, ..) => None,
+        };
+        let (paused, watch) = watch::channel(Paused::new());
+        let health = Arc::new(Health::default());
+        let engine = Engine::new(name, self.registry, self.chain, self.options, health, watch);
+        let engine = Arc::new(engine);
+        let pool = |(broker, queue, options)| {
+            Arc::new(Pool::new(queue, broker, self.store.clone(), options, Arc::clone(&engine)))
+        };
+        Ok(Worker {
+            pools: self.pools.into_iter().map(pool).collect(),
+            engine,
+            store: self.store,
+            cron,
+            relays: self.relays,
+            paused: Arc::new(paused),
+            clock,
+            maintains: self.maintains,
+            shutdown: Shutdown::new(),
+        })
+    }
+}
+
+impl Worker {
+    /// Begins to collect the parts of a worker.
+    pub fn builder() -> WorkerBuilder {
+        WorkerBuilder { maintains: true, ..WorkerBuilder::default() }
+    }
+
+    /// Answers readiness probes, also while the worker runs.
+    pub fn readiness(&self) -> Readiness {
+        Readiness::new(Arc::clone(&self.engine), self.pools.clone(), self.shutdown.clone())
+    }
+
+    /// Works until `shutdown`, then drains. Brokers stay open: whoever made them closes them. Dropping the future
+    /// ends everything at once, as a kill would.
+    pub async fn run(self, shutdown: Shutdown) -> Result<Drained, RunError> {
+        let (quiet, end) = (CancellationToken::new(), CancellationToken::new());
+        let mut supervisor = Supervisor::new(self.pools.clone());
+        self.start(&mut supervisor, &quiet, &end);
+        let stuck = tokio::select! {
+            () = shutdown.quieted() => None,
+            queue = watchdog::run(self.pools.clone(), self.engine.options.stuck_after) => Some(queue),
+        };
+        self.shutdown.quiet();
+        quiet.cancel();
+        let drained = self.drain(&shutdown).await;
+        end.cancel();
+        for pool in &self.pools {
+            pool.abort_tasks();
+            pool.retire(None);
+        }
+        // Parts end at their next await; one that blocks its thread must not keep the process.
+        let _ = timeout_at(Instant::now() + Duration::from_secs(1), supervisor.ended()).await;
+        match stuck {
+            Some(queue) => Err(RunError::Stuck(queue)),
+            None => Ok(drained),
+        }
+    }
+
+    fn start(&self, supervisor: &mut Supervisor, quiet: &CancellationToken, end: &CancellationToken) {
+        for pool in &self.pools {
+            let fetching = (Arc::clone(pool), quiet.clone());
+            supervisor.keep_until_done("fetcher", quiet, move || {
+                fetcher::run(Arc::clone(&fetching.0), fetching.1.clone())
+            });
+            let settling = Arc::clone(pool);
+            supervisor.keep("settler", end, move || {
+                let pool = Arc::clone(&settling);
+                async move { pool.settler.run().await }
+            });
+        }
+        let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
+        supervisor.keep("heartbeater", end, move || {
+            heartbeater::run(Arc::clone(&engine), store.clone(), pools.clone())
+        });
+        let pools = self.pools.clone();
+        supervisor.keep("gauges", end, move || gauges::run(pools.clone()));
+        if let Some(store) = &self.store {
+            self.start_with_store(supervisor, store, quiet, end);
+        }
+        if let Some(cron) = &self.cron {
+            let cron = Arc::clone(cron);
+            supervisor.keep("cron", quiet, move || Arc::clone(&cron).run());
+        }
+    }
+
+    fn start_with_store(
+        &self,
+        supervisor: &mut Supervisor,
+        store: &Arc<dyn Store>,
+        quiet: &CancellationToken,
+        end: &CancellationToken,
+    ) {
+        // Each part gets its own handles; a restarted part begins with fresh clones of them.
+        let all = (Arc::clone(&self.engine), Arc::clone(store), Arc::clone(&self.clock));
+        let (own, pools) = (all.clone(), self.pools.clone());
+        supervisor.keep("announcer", end, move || {
+            let (engine, store, clock) = own.clone();
+            announcer::run(engine, store, pools.clone(), clock)
+        });
+        let (own, paused) = (all.clone(), Arc::clone(&self.paused));
+        supervisor.keep("pauses", quiet, move || {
+            pauses::run(Arc::clone(&own.0), Arc::clone(&own.1), Arc::clone(&paused))
+        });
+        if !self.maintains {
+            return;
+        }
+        let own = all.clone();
+        supervisor.keep("scheduler", quiet, move || {
+            let (engine, store, clock) = own.clone();
+            scheduler::run(engine, store, clock)
+        });
+        let own = all.clone();
+        supervisor.keep("rescuer", quiet, move || rescuer::run(Arc::clone(&own.0), Arc::clone(&own.1)));
+        let own = all.clone();
+        supervisor.keep("pruner", quiet, move || pruner::run(Arc::clone(&own.0), Arc::clone(&own.1)));
+        for broker in &self.relays {
+            let (own, broker) = (all.clone(), Arc::clone(broker));
+            supervisor.keep("relay", quiet, move || {
+                relay::run(Arc::clone(&own.0), Arc::clone(&own.1), Arc::clone(&broker))
+            });
+        }
+    }
+
+    /// Drain, abort, put back, settle; each with its share of the grace.
+    async fn drain(&self, shutdown: &Shutdown) -> Drained {
+        let (now, grace) = (Instant::now(), self.engine.options.grace);
+        let told = now + grace.saturating_sub((grace / 5).min(Duration::from_secs(5)));
+        let dropped = now + grace.saturating_sub((grace / 10).min(Duration::from_secs(2)));
+        let running: usize = self.pools.iter().map(|pool| pool.running.len()).sum();
+        tracing::info!(running, ?grace, "draining");
+        let aborted = || async { shutdown.aborted().await };
+        tokio::select! { () = self.emptied() => {}, () = sleep_until(told) => {}, () = aborted() => {} }
+        self.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
+        tokio::select! { () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
+        let returned = self.put_back();
+        let last = (now + grace).min(Instant::now() + Duration::from_secs(2)).max(Instant::now());
+        // What is not confirmed by then stays unsettled and is delivered again.
+        let _ = timeout_at(last, self.emptied()).await;
+        let unconfirmed = self.pools.iter().map(|pool| pool.running.len()).sum();
+        tracing::info!(returned, unconfirmed, "drained");
+        Drained { returned, unconfirmed }
+    }
+
+    async fn emptied(&self) {
+        for pool in &self.pools {
+            pool.running.emptied().await;
+        }
+    }
+
+    /// Puts back, uncounted, what still runs; its handlers are dropped.
+    fn put_back(&self) -> usize {
+        let mut returned = 0;
+        for pool in &self.pools {
+            pool.abort_tasks();
+            for attempt in pool.running.all().into_iter().filter(|attempt| !attempt.has_ended()) {
+                let back =
+                    release(attempt.context.envelope(), attempt.number, Duration::ZERO, "the worker stopped");
+                attempt.end();
+                let leaving = attempt.part(Parting::Settle(back), Places::default());
+                returned += usize::from(leaving.is_some());
+                pool.leave(attempt, leaving);
+            }
+        }
+        returned
+    }
+}

@@ -1,0 +1,231 @@
+//! A foreign broker in memory: at-least-once, unordered after redelivery, delays held by itself.
+//!
+//! It keeps what was handed out until it is settled; [`MemoryBroker::cut`] models a lost connection: everything
+//! unsettled is redelivered, and the old receipts answer *closed*.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use backshift_core::{
+    Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
+    DeadLetter, Envelope, Malformed, QueueName,
+};
+use tokio::{sync::Notify, time::Instant};
+
+use super::{Faults, TokioClock, consumer::MemoryConsumer};
+
+/// A message in the dead-letter place.
+#[derive(Debug, Clone)]
+pub struct DeadMessage {
+    /// The job, or the bytes that were none.
+    pub job: Result<Envelope, Malformed>,
+    /// Why it is there.
+    pub letter: DeadLetter,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Message {
+    pub(super) job: Result<Envelope, Malformed>,
+    pub(super) redelivered: bool,
+    pub(super) anonymous: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) ready: VecDeque<Message>,
+    pub(super) delayed: BTreeMap<(Instant, u64), Message>,
+    pub(super) unsettled: HashMap<u64, Message>,
+    pub(super) dead: Vec<DeadMessage>,
+}
+
+#[derive(Default)]
+pub(super) struct Lines {
+    pub(super) by_queue: HashMap<QueueName, Line>,
+    tags: u64,
+}
+
+impl Lines {
+    pub(super) fn tag(&mut self) -> u64 {
+        self.tags += 1;
+        self.tags
+    }
+
+    pub(super) fn line(&mut self, queue: &QueueName) -> &mut Line {
+        self.by_queue.entry(queue.clone()).or_default()
+    }
+}
+
+pub(super) struct Inner {
+    lines: Mutex<Lines>,
+    pub(super) arrived: Notify,
+    pub(super) faults: Faults,
+    pub(super) clock: TokioClock,
+}
+
+impl Inner {
+    pub(super) fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, message: Message, queue: &QueueName, due: Option<Instant>) {
+        {
+            let mut lines = self.lines();
+            let tag = lines.tag();
+            let line = lines.line(queue);
+            match due.filter(|at| *at > Instant::now()) {
+                Some(at) => drop(line.delayed.insert((at, tag), message)),
+                None => line.ready.push_back(message),
+            }
+        }
+        self.arrived.notify_waiters();
+    }
+}
+
+/// A foreign broker in memory. Cheap to clone; clones are the same broker.
+#[derive(Clone)]
+pub struct MemoryBroker {
+    pub(super) inner: Arc<Inner>,
+}
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryBroker {
+    /// An empty broker. Make it inside a runtime, so that it sees that runtime's clock.
+    pub fn new() -> Self {
+        let inner = Inner {
+            lines: Mutex::default(),
+            arrived: Notify::new(),
+            faults: Faults::default(),
+            clock: TokioClock::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// With a clock that other models share.
+    #[must_use]
+    pub fn with_clock(self, clock: TokioClock) -> Self {
+        let inner = Inner {
+            lines: Mutex::default(),
+            arrived: Notify::new(),
+            faults: self.inner.faults.clone(),
+            clock,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What goes wrong from now on. Calls: `broker.publish`, `.consume`, `.next`, `.ack`, `.retry`,
+    /// `.dead_letter`, `.extend`, `.depth`, `.ping`.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// Puts bytes into the queue that are no job.
+    pub fn put_malformed(&self, queue: &QueueName, raw: impl Into<Bytes>, problem: &str) {
+        let job = Err(Malformed { raw: raw.into(), problem: problem.into(), source: queue.to_string() });
+        self.inner.put(Message { job, redelivered: false, anonymous: false }, queue, None);
+    }
+
+    /// Puts a message without an id into the queue: the envelope's id stands for the delivery only.
+    pub fn put_anonymous(&self, envelope: Envelope) {
+        let queue = envelope.queue.clone();
+        self.inner.put(Message { job: Ok(envelope), redelivered: false, anonymous: true }, &queue, None);
+    }
+
+    /// Loses every connection: what is unsettled is redelivered, old receipts answer *closed*.
+    pub fn cut(&self) {
+        for line in self.inner.lines().by_queue.values_mut() {
+            let lost: Vec<_> = line.unsettled.drain().map(|(_, message)| message).collect();
+            line.ready.extend(lost.into_iter().map(|message| Message { redelivered: true, ..message }));
+        }
+        self.inner.arrived.notify_waiters();
+    }
+
+    /// What lies in the dead-letter place of the queue.
+    pub fn dead(&self, queue: &QueueName) -> Vec<DeadMessage> {
+        self.inner.lines().line(queue).dead.clone()
+    }
+
+    /// How many deliveries of the queue are handed out and not settled.
+    pub fn unsettled(&self, queue: &QueueName) -> usize {
+        self.inner.lines().line(queue).unsettled.len()
+    }
+
+    /// Whether nothing waits, is delayed or is unsettled in the queue.
+    pub fn is_empty(&self, queue: &QueueName) -> bool {
+        let mut lines = self.inner.lines();
+        let line = lines.line(queue);
+        line.ready.is_empty() && line.delayed.is_empty() && line.unsettled.is_empty()
+    }
+
+    fn due(&self, envelope: &Envelope) -> Option<Instant> {
+        let wait = envelope.run_at?.duration_since(self.inner.clock.now());
+        Some(Instant::now() + std::time::Duration::try_from(wait).ok()?)
+    }
+}
+
+pub(super) fn away(call: &'static str) -> BrokerError {
+    BrokerError::Unavailable { broker: "memory", problem: format!("planned fault at {call}") }
+}
+
+pub(super) fn unknown(call: &'static str) -> BrokerError {
+    BrokerError::Unknown { broker: "memory", problem: format!("planned loss of the answer to {call}") }
+}
+
+#[async_trait]
+impl Broker for MemoryBroker {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(&[Capability::Delay])
+    }
+
+    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.inner.lines().line(queue);
+        Ok(())
+    }
+
+    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        let lost = match self.inner.faults.strike("broker.publish").await {
+            Ok(lost) => lost,
+            Err(call) => return batch.iter().map(|_| Err(away(call))).collect(),
+        };
+        let accept = |envelope: Envelope| {
+            let (id, queue, due) = (envelope.id, envelope.queue.clone(), self.due(&envelope));
+            self.inner.put(Message { job: Ok(envelope), redelivered: false, anonymous: false }, &queue, due);
+            if lost { Err(unknown("broker.publish")) } else { Ok(Accepted::New(id)) }
+        };
+        batch.into_iter().map(accept).collect()
+    }
+
+    async fn consume(
+        &self,
+        queue: &QueueName,
+        _options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        self.inner.faults.strike("broker.consume").await.map_err(away)?;
+        self.inner.lines().line(queue);
+        Ok(Box::new(MemoryConsumer::new(Arc::clone(&self.inner), queue.clone())))
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.inner.faults.strike("broker.depth").await.map_err(away)?;
+        Ok(self.inner.lines().line(queue).ready.len() as u64)
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.inner.faults.strike("broker.ping").await.map(drop).map_err(away)
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! Makes the memory models fail on purpose: before the work, after the work (the answer is lost), or late.
+//!
+//! A plan is asked once at every call with the name of the call, such as `broker.ack` or `store.finish`.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// What goes wrong with one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Nothing happens, and the caller is told that the server is away.
+    Before,
+    /// It happens, and the caller is told that the outcome is unknown.
+    After,
+    /// It happens after this time.
+    Delay(Duration),
+}
+
+type Plan = Box<dyn FnMut(&'static str) -> Fault + Send>;
+
+/// The switchboard of one model. Cheap to clone; clones share the plan.
+#[derive(Clone, Default)]
+pub struct Faults {
+    plan: Arc<Mutex<Option<Plan>>>,
+}
+
+impl Faults {
+    /// From now on every call asks `plan` what goes wrong with it.
+    pub fn plan(&self, plan: impl FnMut(&'static str) -> Fault + Send + 'static) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(plan));
+    }
+
+    /// Every call fails before it does anything.
+    pub fn away(&self) {
+        self.plan(|_| Fault::Before);
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn heal(&self) {
+        *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// `Err` = fail before; `Ok(true)` = do it and lose the answer.
+    pub(super) async fn strike(&self, call: &'static str) -> Result<bool, &'static str> {
+        let fault = match self.plan.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(plan) => plan(call),
+            None => Fault::None,
+        };
+        match fault {
+            Fault::None => Ok(false),
+            Fault::Before => Err(call),
+            Fault::After => Ok(true),
+            Fault::Delay(time) => {
+                tokio::time::sleep(time).await;
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Faults")
+    }
+}

@@ -1,0 +1,82 @@
+//! Looking at single jobs and steering them in the memory store.
+
+use async_trait::async_trait;
+use backshift_core::{AttemptRecord, JobFilter, JobId, JobRecord, Page, State, StoreError, store::Jobs};
+
+use super::{MemoryStore, row::Row};
+
+fn matches(row: &Row, filter: &JobFilter) -> bool {
+    filter.state.is_none_or(|state| row.state == state)
+        && filter.kind.as_ref().is_none_or(|kind| row.envelope.kind == *kind)
+        && filter.queue.as_ref().is_none_or(|queue| row.envelope.queue == *queue)
+        && filter.effect.is_none_or(|effect| row.effect == effect)
+}
+
+fn missing(id: JobId) -> StoreError {
+    StoreError::NotFound(format!("job {id}"))
+}
+
+#[async_trait]
+impl Jobs for MemoryStore {
+    async fn find(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.call("store.find", |store| Ok(store.table().rows.get(&id).map(Row::record))).await
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.call("store.attempts", |store| {
+            let table = store.table();
+            let attempts = table.rows.get(&id).map(|row| row.attempts.iter().take(200).cloned().collect());
+            Ok(attempts.unwrap_or_default())
+        })
+        .await
+    }
+
+    async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
+        self.call("store.list", |store| {
+            let table = store.table();
+            let key = |row: &Row| (row.envelope.created_at, row.envelope.id);
+            let after = match page.after {
+                Some(id) => Some(table.rows.get(&id).map(key).ok_or_else(|| missing(id))?),
+                None => None,
+            };
+            let wanted = |row: &&Row| matches(row, filter) && after.is_none_or(|after| key(row) < after);
+            let mut rows: Vec<&Row> = table.rows.values().filter(wanted).collect();
+            rows.sort_by_key(|row| std::cmp::Reverse(key(row)));
+            Ok(rows.into_iter().take(page.limit.min(500) as usize).map(Row::record).collect())
+        })
+        .await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<State, StoreError> {
+        self.call("store.cancel", |store| {
+            let (now, mut table) = (store.now(), store.table());
+            let row = table.rows.get_mut(&id).ok_or_else(|| missing(id))?;
+            match row.state {
+                State::Running => row.cancel_requested = true,
+                state if state.is_final() => {}
+                _ => row.finish(State::Cancelled, now),
+            }
+            Ok(row.state)
+        })
+        .await
+    }
+
+    async fn retry(&self, id: JobId) -> Result<State, StoreError> {
+        let answer = self
+            .call("store.retry", |store| {
+                let (now, mut table) = (store.now(), store.table());
+                let row = table.rows.get_mut(&id).ok_or_else(|| missing(id))?;
+                if matches!(row.state, State::Running | State::Available | State::Completed) {
+                    return Ok(row.state);
+                }
+                row.state = State::Available;
+                (row.attempt, row.crashes, row.cancel_requested) = (1, 0, false);
+                (row.run_at, row.finished_at, row.reason) = (now, None, None);
+                (row.published, row.held_until) = (false, None);
+                Ok(row.state)
+            })
+            .await;
+        self.arrived().notify_waiters();
+        answer
+    }
+}

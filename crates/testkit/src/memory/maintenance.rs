@@ -1,0 +1,74 @@
+//! Promotion, rescue and pruning in the memory store.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backshift_core::{
+    State, StoreError, Timestamp,
+    store::{Maintenance, Rescued},
+};
+
+use super::{MemoryStore, ledger_broker, row::later};
+
+/// Rows are kept at least this long after their end (contracts/probe.md).
+const KEEP_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
+
+#[async_trait]
+impl Maintenance for MemoryStore {
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+        let answer = self
+            .call("store.promote", |store| {
+                let (now, mut table) = (store.now(), store.table());
+                let mut promoted = 0;
+                let mut next = None::<Timestamp>;
+                let waiting = |state| matches!(state, State::Scheduled | State::Retrying);
+                let rows = table.rows.values_mut().filter(|row| waiting(row.state));
+                for row in rows.filter(|row| row.broker == ledger_broker::NAME) {
+                    if row.run_at <= now && promoted < u64::from(limit) {
+                        row.state = State::Available;
+                        promoted += 1;
+                    } else {
+                        next = Some(next.map_or(row.run_at, |next| next.min(row.run_at)));
+                    }
+                }
+                Ok((promoted, next))
+            })
+            .await;
+        self.arrived().notify_waiters();
+        answer
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let answer = self
+            .call("store.rescue", |store| {
+                let (now, mut table) = (store.now(), store.table());
+                let mut rescued = Rescued::default();
+                for row in table.rows.values_mut().filter(|row| row.lease_is_over(now)) {
+                    row.crash(now);
+                    match row.state {
+                        State::Dead => rescued.dead += 1,
+                        _ => rescued.returned += 1,
+                    }
+                }
+                Ok(rescued)
+            })
+            .await;
+        self.arrived().notify_waiters();
+        answer
+    }
+
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call("store.prune", |store| {
+            let (now, mut table) = (store.now(), store.table());
+            let keep = keep.max(KEEP_AT_LEAST);
+            let over = |at: Option<Timestamp>| at.is_some_and(|at| later(at, keep) <= now);
+            let old = table.rows.values().filter(|row| over(row.finished_at)).map(|row| row.envelope.id);
+            let old: Vec<_> = old.take(limit as usize).collect();
+            for id in &old {
+                table.rows.remove(id);
+            }
+            Ok(old.len() as u64)
+        })
+        .await
+    }
+}

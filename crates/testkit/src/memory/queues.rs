@@ -1,0 +1,50 @@
+//! Queues as a whole in the memory store.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use backshift_core::{QueueCounts, QueueName, State, StoreError, store::Queues};
+
+use super::MemoryStore;
+
+#[async_trait]
+impl Queues for MemoryStore {
+    async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        self.call("store.counts", |store| {
+            let table = store.table();
+            let mut counts: BTreeMap<QueueName, QueueCounts> = BTreeMap::new();
+            for row in table.rows.values() {
+                let queue = row.envelope.queue.clone();
+                let paused = table.paused.contains(&queue);
+                let empty =
+                    QueueCounts { queue: queue.clone(), paused, by_state: Vec::new(), oldest_due: None };
+                let count = counts.entry(queue).or_insert(empty);
+                match count.by_state.iter_mut().find(|(state, _)| *state == row.state) {
+                    Some((_, number)) => *number += 1,
+                    None => count.by_state.push((row.state, 1)),
+                }
+                if row.state == State::Available {
+                    count.oldest_due =
+                        Some(count.oldest_due.map_or(row.run_at, |oldest| oldest.min(row.run_at)));
+                }
+            }
+            Ok(counts.into_values().collect())
+        })
+        .await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
+        self.call("store.pause", |store| {
+            let mut table = store.table();
+            Ok(match paused {
+                true => table.paused.insert(queue.clone()),
+                false => table.paused.remove(queue),
+            })
+        })
+        .await
+    }
+
+    async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        self.call("store.paused", |store| Ok(store.table().paused.iter().cloned().collect())).await
+    }
+}

@@ -1,0 +1,71 @@
+//! Settles one delivery of the memory broker. Dropped unsettled, the message is redelivered at once.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{Ack, BrokerError, DeadLetter, QueueName, Receipt, Retry, Settled};
+use tokio::time::Instant;
+
+use super::broker::{DeadMessage, Inner, Message, away, unknown};
+
+pub(super) struct MemoryReceipt {
+    inner: Arc<Inner>,
+    queue: QueueName,
+    tag: u64,
+}
+
+impl MemoryReceipt {
+    pub(super) fn new(inner: Arc<Inner>, queue: QueueName, tag: u64) -> Self {
+        Self { inner, queue, tag }
+    }
+
+    /// Ends the delivery; `Closed` when its connection was cut meanwhile.
+    fn end(&self) -> Result<Message, BrokerError> {
+        self.inner.lines().line(&self.queue).unsettled.remove(&self.tag).ok_or(BrokerError::Closed)
+    }
+}
+
+fn answer(lost: bool, call: &'static str) -> Result<Settled, BrokerError> {
+    if lost { Err(unknown(call)) } else { Ok(Settled::Applied) }
+}
+
+#[async_trait]
+impl Receipt for MemoryReceipt {
+    async fn ack(self: Box<Self>, _ack: Ack) -> Result<Settled, BrokerError> {
+        let lost = self.inner.faults.strike("broker.ack").await.map_err(away)?;
+        self.end()?;
+        answer(lost, "broker.ack")
+    }
+
+    async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
+        let lost = self.inner.faults.strike("broker.retry").await.map_err(away)?;
+        // Published first: when the connection is gone, the job is doubled and never lost.
+        let message = Message { job: Ok(retry.next), redelivered: false, anonymous: false };
+        self.inner.put(message, &self.queue, Some(Instant::now() + retry.delay));
+        self.end()?;
+        answer(lost, "broker.retry")
+    }
+
+    async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
+        let lost = self.inner.faults.strike("broker.dead_letter").await.map_err(away)?;
+        let message = self.end()?;
+        self.inner.lines().line(&self.queue).dead.push(DeadMessage { job: message.job, letter });
+        answer(lost, "broker.dead_letter")
+    }
+
+    async fn extend(&mut self, _by: Duration) -> Result<(), BrokerError> {
+        self.inner.faults.strike("broker.extend").await.map(drop).map_err(away)
+    }
+}
+
+impl Drop for MemoryReceipt {
+    fn drop(&mut self) {
+        let mut lines = self.inner.lines();
+        let line = lines.line(&self.queue);
+        if let Some(message) = line.unsettled.remove(&self.tag) {
+            line.ready.push_back(Message { redelivered: true, ..message });
+            drop(lines);
+            self.inner.arrived.notify_waiters();
+        }
+    }
+}

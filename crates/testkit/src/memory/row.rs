@@ -1,0 +1,211 @@
+//! One job as the memory store keeps it, and the few ways in which it may change.
+//!
+//! Every change of a running row compares the token first: that is the fence.
+
+use std::time::Duration;
+
+use backshift_core::{
+    Ack, AttemptRecord, Bytes, EffectState, Envelope, JobRecord, Lease, Reason, Settled, Settlement, State,
+    Timestamp, Token,
+    store::{CRASHES_BEFORE_ALONE, Holder, LONELY_CRASHES_BEFORE_DEAD, Start},
+};
+
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) envelope: Envelope,
+    pub(super) broker: String,
+    pub(super) state: State,
+    pub(super) attempt: u32,
+    pub(super) token: Token,
+    pub(super) starts: u32,
+    pub(super) crashes: u32,
+    pub(super) run_at: Timestamp,
+    pub(super) lease_until: Option<Timestamp>,
+    pub(super) worker: Option<String>,
+    pub(super) finished_at: Option<Timestamp>,
+    pub(super) error: Option<String>,
+    pub(super) reason: Option<Reason>,
+    pub(super) note: Option<String>,
+    pub(super) output: Option<Bytes>,
+    pub(super) progress: Option<(u8, String)>,
+    pub(super) effect: EffectState,
+    pub(super) cancel_requested: bool,
+    /// A foreign broker has it; else the relay takes it after `held_until`.
+    pub(super) published: bool,
+    pub(super) held_until: Option<Timestamp>,
+    /// An anonymous redelivery was matched with this row.
+    pub(super) absorbed: bool,
+    pub(super) attempts: Vec<AttemptRecord>,
+}
+
+impl Row {
+    pub(super) fn new(envelope: Envelope, broker: &str, now: Timestamp) -> Self {
+        let run_at = envelope.run_at.unwrap_or(now).max(now);
+        Self {
+            attempt: envelope.attempt.max(1),
+            envelope,
+            broker: broker.to_owned(),
+            state: if run_at > now { State::Scheduled } else { State::Available },
+            token: Token(0),
+            starts: 0,
+            crashes: 0,
+            run_at,
+            lease_until: None,
+            worker: None,
+            finished_at: None,
+            error: None,
+            reason: None,
+            note: None,
+            output: None,
+            progress: None,
+            effect: EffectState::None,
+            cancel_requested: false,
+            published: true,
+            held_until: None,
+            absorbed: false,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Begins a start: the token rises, the attempt does not.
+    pub(super) fn start(&mut self, holder: &Holder, now: Timestamp) -> Start {
+        self.token = Token(self.token.0 + 1);
+        self.starts += 1;
+        self.state = State::Running;
+        self.worker = Some(holder.worker.to_string());
+        let until = later(now, holder.lease);
+        self.lease_until = Some(until);
+        self.attempts.push(AttemptRecord {
+            attempt: self.attempt,
+            token: self.token,
+            worker: holder.worker.to_string(),
+            started_at: now,
+            ended_at: None,
+            outcome: None,
+            error: None,
+        });
+        Start {
+            lease: Lease { job: self.envelope.id, token: self.token, until },
+            attempt: self.attempt,
+            starts: self.starts,
+            crashes: self.crashes,
+            max_attempts: self.envelope.max_attempts,
+        }
+    }
+
+    pub(super) fn is_held_by(&self, lease: &Lease) -> bool {
+        self.state == State::Running && self.token == lease.token
+    }
+
+    pub(super) fn lease_is_over(&self, now: Timestamp) -> bool {
+        self.state == State::Running && self.lease_until.is_none_or(|until| until <= now)
+    }
+
+    /// The lease ended without a result.
+    pub(super) fn crash(&mut self, now: Timestamp) {
+        self.crashes += 1;
+        self.end_attempt("crash", None, now);
+        self.lease_until = None;
+        self.worker = None;
+        if self.crashes >= CRASHES_BEFORE_ALONE + LONELY_CRASHES_BEFORE_DEAD {
+            self.reason = Some(Reason::CrashLoop);
+            self.finish(State::Dead, now);
+        } else {
+            self.state = State::Available;
+            self.run_at = now;
+        }
+    }
+
+    pub(super) fn settle(&mut self, lease: &Lease, settlement: &Settlement, now: Timestamp) -> Settled {
+        if !self.is_held_by(lease) {
+            return Settled::Stale;
+        }
+        self.lease_until = None;
+        self.worker = None;
+        match settlement {
+            Settlement::Ack(Ack::Completed(completion)) => {
+                self.output.clone_from(&completion.output);
+                self.note.clone_from(&completion.note);
+                self.end_attempt("completed", None, now);
+                self.finish(State::Completed, now);
+            }
+            Settlement::Ack(Ack::Cancelled) => {
+                self.end_attempt("cancelled", None, now);
+                self.finish(State::Cancelled, now);
+            }
+            Settlement::Retry(retry) => {
+                self.error = retry.error.as_ref().map(|error| error.message.clone());
+                let class = retry.error.as_ref().map_or("released", |error| error.class.as_str());
+                self.end_attempt(class, self.error.clone(), now);
+                self.run_at = later(now, retry.delay);
+                if retry.counted {
+                    self.attempt = retry.next.attempt;
+                }
+                self.state = match (retry.delay.is_zero(), retry.counted) {
+                    (true, _) => State::Available,
+                    (false, true) => State::Retrying,
+                    (false, false) => State::Scheduled,
+                };
+            }
+            Settlement::DeadLetter(letter) => {
+                self.error = Some(letter.error.message.clone());
+                self.reason = Some(letter.reason);
+                self.end_attempt("dead", self.error.clone(), now);
+                self.finish(State::Dead, now);
+            }
+        }
+        Settled::Applied
+    }
+
+    pub(super) fn finish(&mut self, state: State, now: Timestamp) {
+        self.state = state;
+        self.finished_at = Some(now);
+    }
+
+    pub(super) fn record(&self) -> JobRecord {
+        let sensitive = self.envelope.is_sensitive();
+        JobRecord {
+            id: self.envelope.id,
+            kind: self.envelope.kind.clone(),
+            queue: self.envelope.queue.clone(),
+            broker: self.broker.clone(),
+            state: self.state,
+            attempt: self.attempt,
+            max_attempts: self.envelope.max_attempts,
+            priority: self.envelope.priority,
+            token: self.token,
+            run_at: self.run_at,
+            created_at: self.envelope.created_at,
+            started_at: self.attempts.last().map(|attempt| attempt.started_at),
+            finished_at: self.finished_at,
+            error: self.error.clone(),
+            reason: self.reason.map(|reason| reason.as_str().to_owned()),
+            effect: self.effect,
+            note: self.note.clone(),
+            worker: self.worker.clone(),
+            lease_until: self.lease_until,
+            crashes: self.crashes,
+            progress: self.progress.clone(),
+            output: self.output.clone(),
+            payload: (!sensitive).then(|| self.envelope.payload.clone()),
+            payload_size: self.envelope.payload.len() as u64,
+            headers: self.envelope.headers.clone(),
+            unique_key: self.envelope.unique.as_ref().map(|unique| unique.key.clone()),
+            user_id: self.envelope.user_id,
+        }
+    }
+
+    fn end_attempt(&mut self, outcome: &str, error: Option<String>, now: Timestamp) {
+        if let Some(last) = self.attempts.last_mut().filter(|last| last.ended_at.is_none()) {
+            last.ended_at = Some(now);
+            last.outcome = Some(outcome.to_owned());
+            last.error = error;
+        }
+    }
+}
+
+/// `now + time`, at most the end of time.
+pub(super) fn later(now: Timestamp, time: Duration) -> Timestamp {
+    let time = jiff::SignedDuration::try_from(time).unwrap_or(jiff::SignedDuration::MAX);
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,143 @@
+//! The memory store: its own clock, its own faults, one table.
+//!
+//! [`MemoryStore::commit_with_effect`] stands for a handler's own transaction: the effect and the completion
+//! happen together or not at all, and only under the current token.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use backshift_core::{
+    Ack, Clock, Completion, JobContext, JobId, Lease, Settled, Settlement, State, Store, StoreError,
+    Timestamp,
+};
+use tokio::sync::Notify;
+
+use super::{Faults, MemoryLedgerBroker, TokioClock, table::Table};
+
+/// A store in memory. Cheap to clone; clones are the same store.
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    table: Mutex<Table>,
+    arrived: Notify,
+    faults: Faults,
+    clock: TokioClock,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryStore {
+    /// An empty store. Make it inside a runtime, so that it sees that runtime's clock.
+    pub fn new() -> Self {
+        Self::with_clock(TokioClock::default())
+    }
+
+    /// With a clock that other models share.
+    pub fn with_clock(clock: TokioClock) -> Self {
+        let shared =
+            Shared { table: Mutex::default(), arrived: Notify::new(), faults: Faults::default(), clock };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The broker that shares this store's table.
+    pub fn broker(&self) -> MemoryLedgerBroker {
+        MemoryLedgerBroker::new(self.clone())
+    }
+
+    /// The store's clock.
+    pub fn clock(&self) -> TokioClock {
+        self.shared.clock
+    }
+
+    /// What goes wrong from now on; a call is named `store.` and its method.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Commits an effect and completes the job in one transaction. [`StoreError::Stale`] = neither happened.
+    pub fn commit_with_effect(&self, context: &JobContext, key: &str) -> Result<(), StoreError> {
+        let lease = context.lease().ok_or(StoreError::Stale)?;
+        self.commit(&lease, key)?;
+        context.finished_in_transaction();
+        Ok(())
+    }
+
+    /// Commits an effect under a lease that still holds, without completing the job.
+    pub fn commit_effect(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
+        let mut table = self.table();
+        if !table.rows.get(&lease.job).is_some_and(|row| row.is_held_by(lease)) {
+            return Err(StoreError::Stale);
+        }
+        table.committed.push((lease.job, key.to_owned()));
+        Ok(())
+    }
+
+    /// Every effect that was committed, doubles included.
+    pub fn effects_committed(&self) -> Vec<(JobId, String)> {
+        self.table().committed.clone()
+    }
+
+    /// How many jobs stand in this state.
+    pub fn count(&self, state: State) -> usize {
+        self.table().rows.values().filter(|row| row.state == state).count()
+    }
+
+    /// Ends the lease of a running job at once, as if its time had passed.
+    pub fn expire_lease(&self, id: JobId) {
+        let now = self.now();
+        if let Some(row) = self.table().rows.get_mut(&id) {
+            row.lease_until = Some(now);
+        }
+    }
+
+    fn commit(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut table = self.table();
+        let done = Settlement::Ack(Ack::Completed(Completion::default()));
+        let row = table.rows.get_mut(&lease.job).ok_or(StoreError::Stale)?;
+        if row.settle(lease, &done, now) == Settled::Stale {
+            return Err(StoreError::Stale);
+        }
+        table.committed.push((lease.job, key.to_owned()));
+        Ok(())
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    pub(super) fn arrived(&self) -> &Notify {
+        &self.shared.arrived
+    }
+
+    /// Runs one call under the plan of faults: fail before, or do it and lose the answer.
+    pub(super) async fn call<T>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce(&Self) -> Result<T, StoreError> + Send,
+    ) -> Result<T, StoreError> {
+        let lost = self.shared.faults.strike(name).await;
+        let lost = lost.map_err(|call| StoreError::Unavailable(format!("planned fault at {call}")))?;
+        let answer = work(self)?;
+        match lost {
+            true => Err(StoreError::Unavailable(format!("planned loss of the answer to {name}"))),
+            false => Ok(answer),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+}
