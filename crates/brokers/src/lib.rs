@@ -1,1 +1,6 @@
-//! Placeholder until the crate's first part lands.
+//! Adapters of the broker port, one folder each with the same file names.
+//!
+//! Each folder's `mod.rs` says what maps to what and which capabilities are real; nothing here reads the
+//! environment or files: configuration comes in as values.
+
+pub mod rabbitmq;

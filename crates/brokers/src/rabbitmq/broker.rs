@@ -1,0 +1,249 @@
+//! The broker port over RabbitMQ. Making one connects to nothing; every call connects when it must.
+//!
+//! `publish` never declares a queue of ours: a missing queue is refused as unroutable. Bound exchanges and queues are
+//! declared before the first publish, so that a mail sent before the first worker ever ran is kept.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{
+    Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
+    Envelope, Headers, JobId, Kind, QueueName, SystemClock, Timestamp, broker::Binding,
+};
+use futures::future::join_all;
+
+use super::{
+    config::Config,
+    connection::Link,
+    consumer::AmqpConsumer,
+    error::{NAME, rejected, unavailable},
+    ladder,
+    message::MAX_BODY_BYTES,
+    properties,
+    publisher::{Message, Publisher},
+    topology::Topology,
+};
+
+/// RabbitMQ as a broker. Cheap to clone.
+#[derive(Clone)]
+pub struct RabbitMqBroker {
+    shared: Arc<Shared>,
+}
+
+/// What consumers and receipts need of the broker.
+pub(super) struct Shared {
+    pub(super) config: Arc<Config>,
+    pub(super) work: Arc<Link>,
+    pub(super) publisher: Publisher,
+    pub(super) topology: Topology,
+    bindings: Vec<Binding>,
+}
+
+/// Bytes for an exchange as they are, in the format of its readers.
+#[derive(Debug, Clone)]
+pub struct ExchangeMessage {
+    /// The body, byte for byte.
+    pub body: Bytes,
+    /// Becomes `message-id`; repeating a publish after an unknown outcome takes the same one.
+    pub id: JobId,
+    /// Becomes the property `type`.
+    pub kind: Option<Kind>,
+    /// Trace context, `backshift-sensitive` and other text.
+    pub headers: Headers,
+    /// How long the message is of use; it expires in the queue afterwards.
+    pub expiration: Option<Duration>,
+}
+
+impl RabbitMqBroker {
+    /// A broker for this server. Bindings name foreign queues; all other queues are our own.
+    pub fn new(config: Config, bindings: Vec<Binding>) -> Self {
+        let config = Arc::new(config);
+        let work = Arc::new(Link::new(config.clone(), "working"));
+        let shared = Shared {
+            publisher: Publisher::new(config.clone()),
+            topology: Topology::new(config.clone(), work.clone()),
+            work,
+            config,
+            bindings,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Publishes bytes to a fanout exchange: persistent, mandatory, confirmed. Declares the exchange with its queue
+    /// when one of the bindings names it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`] = it may have arrived: repeat with the same id.
+    pub async fn publish_to_exchange(
+        &self,
+        exchange: &str,
+        message: ExchangeMessage,
+    ) -> Result<(), BrokerError> {
+        check_size(&message.body)?;
+        let life = message.expiration.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX).max(1));
+        let now = SystemClock.now();
+        let mut headers = message.headers;
+        if let Some(end) = message.expiration.and_then(|life| now.checked_add(life).ok()) {
+            headers.entry(properties::EXPIRES_AT.into()).or_insert_with(|| end.to_string());
+        }
+        let kind = message.kind.as_ref().map(Kind::as_str);
+        let properties = properties::of_foreign(&message.id.to_string(), kind, &headers, life, now)?;
+        let message = Message {
+            exchange: exchange.to_owned(),
+            routing_key: String::new(),
+            properties,
+            body: message.body,
+        };
+        let binding = self.shared.bindings.iter().find(|b| b.exchange.as_deref() == Some(exchange));
+        self.shared.publish_bound(message, binding).await
+    }
+}
+
+impl Shared {
+    pub(super) fn binding(&self, queue: &QueueName) -> Option<&Binding> {
+        self.bindings.iter().find(|binding| binding.queue == *queue)
+    }
+
+    /// Where a message for this queue waits until it is due: the queue itself or a step of its ladder.
+    pub(super) async fn waiting_place(
+        &self,
+        queue: &QueueName,
+        due: Timestamp,
+        now: Timestamp,
+    ) -> Result<String, BrokerError> {
+        let remaining = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+        match ladder::step(remaining) {
+            Some((label, ttl)) => self.topology.ensure_step(queue, label, ttl).await,
+            None => Ok(queue.to_string()),
+        }
+    }
+
+    async fn publish_first(&self, envelope: Envelope) -> Result<Accepted, BrokerError> {
+        refuse_what_we_cannot(&envelope)?;
+        check_size(&envelope.payload)?;
+        let now = SystemClock.now();
+        let properties = properties::of_first(&envelope, now)?;
+        let binding = self.binding(&envelope.queue);
+        let due = envelope.run_at.filter(|at| *at > now).unwrap_or(now);
+        let exchange =
+            binding.filter(|b| due <= now && is_first_of(b, &envelope)).and_then(|b| b.exchange.clone());
+        if binding.is_some() {
+            self.topology.ensure(&envelope.queue, binding).await?;
+        }
+        let routing_key = match exchange {
+            Some(_) => String::new(),
+            None => self.waiting_place(&envelope.queue, due, now).await?,
+        };
+        let exchange = exchange.unwrap_or_default();
+        let message = Message { exchange, routing_key, properties, body: envelope.payload };
+        self.publish_bound(message, binding).await?;
+        Ok(Accepted::New(envelope.id))
+    }
+
+    /// Publishes; when foreign or own helper objects turn out to be gone, declares them and tries once more.
+    async fn publish_bound(&self, message: Message, binding: Option<&Binding>) -> Result<(), BrokerError> {
+        if let Some(binding) = binding {
+            self.topology.ensure(&binding.queue, Some(binding)).await?;
+        }
+        let first = self.publisher.publish(message.clone()).await;
+        match (&first, binding) {
+            (Err(BrokerError::Rejected { .. }), Some(binding)) => {
+                self.topology.forget(&message.routing_key);
+                self.topology.declare(&binding.queue, Some(binding)).await?;
+                self.publisher.publish(message).await
+            }
+            (Err(BrokerError::Rejected { .. }), None) => {
+                self.topology.forget(&message.routing_key);
+                first
+            }
+            _ => first,
+        }
+    }
+}
+
+/// Whether the exchange's readers understand the payload: its decoder finds the envelope's own kind in it.
+fn is_first_of(binding: &Binding, envelope: &Envelope) -> bool {
+    envelope.attempt == 1
+        && binding.exchange.is_some()
+        && binding
+            .decoder
+            .decode(&envelope.payload, &envelope.headers)
+            .is_ok_and(|kind| kind == envelope.kind)
+}
+
+fn refuse_what_we_cannot(envelope: &Envelope) -> Result<(), BrokerError> {
+    let refuse = |capability, remedy| Err(BrokerError::Unsupported { broker: NAME, capability, remedy });
+    if envelope.priority != 0 {
+        return refuse(
+            Capability::Priority,
+            "use a queue of its own for urgent jobs, or the postgres broker",
+        );
+    }
+    if envelope.unique.is_some() {
+        return refuse(Capability::Unique, "configure a store: it keeps unique keys and hands the job over");
+    }
+    Ok(())
+}
+
+fn check_size(body: &Bytes) -> Result<(), BrokerError> {
+    if body.len() > MAX_BODY_BYTES {
+        let size = body.len();
+        return Err(rejected(format!("the payload has {size} bytes, {MAX_BODY_BYTES} are allowed")));
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl Broker for RabbitMqBroker {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::of(&[Capability::Delay])
+    }
+
+    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.shared.topology.declare(queue, self.shared.binding(queue)).await
+    }
+
+    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        join_all(batch.into_iter().map(|envelope| self.shared.publish_first(envelope))).await
+    }
+
+    async fn consume(
+        &self,
+        queue: &QueueName,
+        options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        self.declare(queue).await?;
+        let consumer = AmqpConsumer::subscribe(self.shared.clone(), queue.clone(), &options).await?;
+        Ok(Box::new(consumer))
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.shared.topology.depth(queue.as_str()).await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        let wire = self.shared.publisher.wire().await?;
+        if let Some(reason) = wire.blocked() {
+            return Err(unavailable(format!("the server blocks publishing: {reason}")));
+        }
+        self.shared.topology.ping(&wire).await
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        self.shared.publisher.close().await;
+        self.shared.work.close().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RabbitMqBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RabbitMqBroker")
+            .field("server", &self.shared.config.address())
+            .finish_non_exhaustive()
+    }
+}

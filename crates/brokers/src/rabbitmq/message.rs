@@ -1,0 +1,192 @@
+//! What is read from the wire, tolerantly: any header types, no id, no kind, foreign ids, too many bytes.
+//!
+//! The server's redelivery marks and counters are never our attempt number; that travels in our own header.
+
+use std::str::FromStr;
+
+use backshift_core::{
+    Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Timestamp, broker::Binding,
+    envelope::SENSITIVE,
+};
+use lapin::{
+    BasicProperties,
+    message::Delivery,
+    types::{AMQPValue, FieldTable},
+};
+use uuid::Uuid;
+
+use super::properties::{
+    ATTEMPT, CREATED_AT, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND, MAX_ATTEMPTS, RUN_AT, USER_ID,
+};
+
+/// The largest body that is worked, in bytes (contracts/system-c.md, Size); larger ones go to the DLQ whole.
+pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Foreign headers are bounded: this many, and this many bytes of names and values together.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+
+/// Name space of the ids that are made from foreign message ids (UUIDv5): "backshift rabbitmq" in spirit, random in fact.
+const FOREIGN_IDS: Uuid = Uuid::from_u128(0x6f0c_3a52_91d7_4b8e_a1f4_7c55_0e2b_93d8);
+
+/// The message as it came, for the copy that a retry or a dead letter publishes.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub(super) properties: BasicProperties,
+    pub(super) headers: Headers,
+    pub(super) body: Bytes,
+    pub(super) first_seen: Timestamp,
+    pub(super) expires_at: Option<Timestamp>,
+    pub(super) sensitive: bool,
+    pub(super) oversize: bool,
+}
+
+/// A message and what it means.
+pub(super) struct Incoming {
+    pub(super) tag: u64,
+    pub(super) redelivered: bool,
+    pub(super) anonymous: bool,
+    pub(super) job: Result<Envelope, Malformed>,
+    /// Not before this time.
+    pub(super) due: Option<Timestamp>,
+    pub(super) origin: Origin,
+}
+
+/// Reads one delivery of a queue.
+pub(super) fn read(
+    delivery: Delivery,
+    queue: &QueueName,
+    binding: Option<&Binding>,
+    now: Timestamp,
+) -> Incoming {
+    let Delivery { delivery_tag, redelivered, properties, data, .. } = delivery;
+    let own = Own(properties.headers().as_ref());
+    let origin = Origin {
+        headers: own.foreign_text(),
+        body: data.into(),
+        first_seen: own.parse(FIRST_SEEN).unwrap_or(now),
+        expires_at: own.parse(EXPIRES_AT).or_else(|| end_of_life(&properties, now)),
+        sensitive: own.get(SENSITIVE).is_some(),
+        oversize: false,
+        properties: BasicProperties::default(),
+    };
+    let oversize = origin.body.len() > MAX_BODY_BYTES;
+    let message_id = properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty());
+    let job = if oversize {
+        Err(format!("{} bytes are more than the {MAX_BODY_BYTES} that a worker accepts", origin.body.len()))
+    } else {
+        kind_of(&properties, own, binding, &origin)
+            .map(|kind| envelope(kind, queue, &properties, own, &origin, message_id, now))
+    };
+    let job =
+        job.map_err(|problem| Malformed { raw: origin.body.clone(), problem, source: queue.to_string() });
+    let (anonymous, due) = (message_id.is_none(), own.parse(RUN_AT));
+    let origin = Origin { oversize, properties, ..origin };
+    Incoming { tag: delivery_tag, redelivered, anonymous, job, due, origin }
+}
+
+/// A UUID is taken as it is; any other id gets a UUID of its own, the same for every redelivery.
+pub(super) fn job_id(message_id: &str, queue: &QueueName) -> JobId {
+    message_id
+        .parse()
+        .unwrap_or_else(|_| JobId(Uuid::new_v5(&FOREIGN_IDS, format!("{queue}\0{message_id}").as_bytes())))
+}
+
+fn kind_of(
+    properties: &BasicProperties,
+    own: Own<'_>,
+    binding: Option<&Binding>,
+    origin: &Origin,
+) -> Result<Kind, String> {
+    let written = own.get(KIND).or_else(|| properties.kind().as_ref().map(|kind| kind.as_str().to_owned()));
+    match binding {
+        Some(binding) if own.get(ATTEMPT).is_none() => binding.decoder.decode(&origin.body, &origin.headers),
+        _ => match written {
+            Some(kind) => Kind::new(&kind).map_err(|error| format!("the property type: {error}")),
+            None => Err("the message names no kind: set the property `type`, such as email.send".into()),
+        },
+    }
+}
+
+fn envelope(
+    kind: Kind,
+    queue: &QueueName,
+    properties: &BasicProperties,
+    own: Own<'_>,
+    origin: &Origin,
+    message_id: Option<&str>,
+    now: Timestamp,
+) -> Envelope {
+    let stamped = || Timestamp::from_second(i64::try_from((*properties.timestamp())?).ok()?).ok();
+    let mut envelope = Envelope::new(kind, queue.clone(), origin.body.clone(), now);
+    envelope.id = message_id.map_or(envelope.id, |id| job_id(id, queue));
+    envelope.headers = origin.headers.clone();
+    if let Some(at) = origin.expires_at {
+        envelope.headers.entry(EXPIRES_AT.into()).or_insert_with(|| at.to_string());
+    }
+    envelope.attempt = own.parse(ATTEMPT).unwrap_or(1).max(1);
+    envelope.max_attempts = own.parse(MAX_ATTEMPTS).filter(|max| *max > 0);
+    envelope.run_at = own.parse(RUN_AT);
+    envelope.created_at = own.parse(CREATED_AT).or_else(stamped).unwrap_or(now);
+    envelope.idempotency_key = own.get(IDEMPOTENCY_KEY);
+    envelope.user_id = own.parse(USER_ID);
+    envelope
+}
+
+/// When the server would have let the message expire: counted from its time stamp, else from now.
+fn end_of_life(properties: &BasicProperties, now: Timestamp) -> Option<Timestamp> {
+    let life: i64 = properties.expiration().as_ref()?.as_str().parse().ok()?;
+    let from = properties.timestamp().and_then(|at| Timestamp::from_second(i64::try_from(at).ok()?).ok());
+    let from = from.filter(|at| *at <= now).unwrap_or(now);
+    Timestamp::from_millisecond(from.as_millisecond().checked_add(life)?).ok()
+}
+
+/// The header table, read as text.
+#[derive(Clone, Copy)]
+struct Own<'a>(Option<&'a FieldTable>);
+
+impl Own<'_> {
+    fn get(self, name: &str) -> Option<String> {
+        self.0?.inner().get(name).and_then(text).filter(|text| !text.is_empty())
+    }
+
+    fn parse<T: FromStr>(self, name: &str) -> Option<T> {
+        self.get(name)?.parse().ok()
+    }
+
+    fn foreign_text(self) -> Headers {
+        let (mut headers, mut size) = (Headers::new(), 0);
+        for (name, value) in self.0.iter().flat_map(|table| table.inner()) {
+            let name = name.as_str();
+            if name.starts_with("x-") || FIELDS.contains(&name) {
+                continue;
+            }
+            let Some(value) = text(value) else { continue };
+            size += name.len() + value.len();
+            if headers.len() == MAX_HEADERS || size > MAX_HEADER_BYTES {
+                break;
+            }
+            headers.insert(name.to_owned(), value);
+        }
+        headers
+    }
+}
+
+fn text(value: &AMQPValue) -> Option<String> {
+    Some(match value {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.to_owned(),
+        AMQPValue::ShortString(text) => text.as_str().to_owned(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::ShortShortInt(n) => n.to_string(),
+        AMQPValue::ShortShortUInt(n) => n.to_string(),
+        AMQPValue::ShortInt(n) => n.to_string(),
+        AMQPValue::ShortUInt(n) => n.to_string(),
+        AMQPValue::LongInt(n) => n.to_string(),
+        AMQPValue::LongUInt(n) => n.to_string(),
+        AMQPValue::LongLongInt(n) => n.to_string(),
+        AMQPValue::Float(n) => n.to_string(),
+        AMQPValue::Double(n) => n.to_string(),
+        AMQPValue::Timestamp(n) => n.to_string(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,41 @@
+//! RabbitMQ (3.10 to 4.x) over AMQP 0-9-1. Peers see plain queues: nothing is declared stricter than they declare it.
+//!
+//! | Backshift | RabbitMQ |
+//! |---|---|
+//! | queue | durable queue of the same name; quorum by default, `x-delivery-limit` out of reach (attempts are ours) |
+//! | [`Binding`](backshift_core::broker::Binding) | fanout exchange and queue, durable, no arguments, empty binding key: exactly as system C's Go code |
+//! | job id | `message-id`; a foreign id that is no UUID becomes a UUIDv5 of queue and id |
+//! | kind | property `type`; on a bound queue the decoder, unless the message is one of ours |
+//! | payload | body, byte for byte |
+//! | headers | header table: text, numbers and booleans; `x-*` and nested values stay at the broker |
+//! | enqueue | persistent, mandatory, confirmed; many in flight over a few confirm channels |
+//! | delay, retry | `<queue>.retry.<1s … 6h>`: time to live, then back through the default exchange; chained, never early |
+//! | dead letter | `<queue>.dlq`: body and properties kept, `backshift-reason`, `-error`, `-attempt`, `-first-seen`, `-source` |
+//! | ack | `multiple` up to the contiguous watermark, stragglers singly |
+//! | lease | the channel; a frozen worker is gone after about three heartbeats (15 s) |
+//!
+//! | capability | | |
+//! |---|---|---|
+//! | Delay | yes | chain of ladder queues; a new step is taken when a message comes back too early |
+//! | Priority, Unique, KnownId, Cancel | no | the server cannot; with a store, the store does |
+//! | Fencing, Ledger, Lease | no | a delivery is held by its channel; the ledger fences |
+//!
+//! Reconnecting is ours and not lapin's: `docs/decisions/0010-rabbitmq-reconnect.md`.
+
+mod acks;
+mod broker;
+mod config;
+mod connection;
+mod consumer;
+mod error;
+mod ladder;
+mod message;
+mod properties;
+mod publisher;
+mod receipt;
+mod topology;
+
+pub use broker::{ExchangeMessage, RabbitMqBroker};
+pub use config::{Config, Options, QueueType};
+pub use ladder::STEPS;
+pub use properties::EXPIRES_AT;

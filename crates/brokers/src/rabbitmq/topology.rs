@@ -1,0 +1,209 @@
+//! Exchanges and queues: our own with names of their own, foreign ones exactly as their peers declare them.
+//!
+//! Every declaration has a throw-away channel, because a refused one ends its channel. Names that are known to exist
+//! are remembered, and forgotten when a publish finds that they do not.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use backshift_core::{BrokerError, QueueName, broker::Binding};
+use lapin::{
+    ExchangeKind, Queue,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    config::{Config, QueueType},
+    connection::{Link, Wire},
+    error::{refused_or_away, rejected, reply_code},
+    ladder,
+};
+
+/// Attempts are counted in our header and in the ledger; 4.x would dead-letter after 20 returns by itself.
+const DELIVERY_LIMIT: i32 = 1_000_000_000;
+
+/// Declares what is needed, lazily.
+pub(super) struct Topology {
+    config: Arc<Config>,
+    link: Arc<Link>,
+    known: Mutex<HashSet<String>>,
+}
+
+impl Topology {
+    pub(super) fn new(config: Arc<Config>, link: Arc<Link>) -> Self {
+        Self { config, link, known: Mutex::default() }
+    }
+
+    /// The queue that jobs stand in: foreign when there is a binding, else our own.
+    pub(super) async fn declare(
+        &self,
+        queue: &QueueName,
+        binding: Option<&Binding>,
+    ) -> Result<(), BrokerError> {
+        match binding {
+            Some(binding) => self.declare_foreign(binding).await?,
+            None => {
+                let arguments = own_arguments(self.config.options.queue_type);
+                self.queue(queue.as_str(), durable(), arguments).await?;
+            }
+        }
+        self.remember(queue.as_str());
+        Ok(())
+    }
+
+    /// The same, unless it is known to exist.
+    pub(super) async fn ensure(
+        &self,
+        queue: &QueueName,
+        binding: Option<&Binding>,
+    ) -> Result<(), BrokerError> {
+        if self.knows(queue.as_str()) {
+            return Ok(());
+        }
+        self.declare(queue, binding).await
+    }
+
+    /// The retry queue for the next step; its target must exist, or the job would wait for nothing.
+    pub(super) async fn ensure_step(
+        &self,
+        queue: &QueueName,
+        label: &str,
+        ttl: Duration,
+    ) -> Result<String, BrokerError> {
+        let name = ladder::queue(queue, label);
+        if self.knows(&name) {
+            return Ok(name);
+        }
+        self.depth(queue.as_str()).await?;
+        self.queue(&name, durable(), step_arguments(self.config.options.queue_type, queue, ttl)).await?;
+        self.remember(&name);
+        Ok(name)
+    }
+
+    /// The dead-letter queue. One that exists is taken as it is; a server without quorum queues gets a classic one.
+    pub(super) async fn ensure_dlq(&self, queue: &QueueName) -> Result<String, BrokerError> {
+        let name = format!("{queue}.dlq");
+        if self.knows(&name) {
+            return Ok(name);
+        }
+        if !self.exists(&name).await? {
+            match self.queue(&name, durable(), own_arguments(QueueType::Quorum)).await {
+                Err(BrokerError::Rejected { .. }) if !self.exists(&name).await? => {
+                    self.queue(&name, durable(), FieldTable::default()).await?;
+                }
+                answer => drop(answer?),
+            }
+        }
+        self.remember(&name);
+        Ok(name)
+    }
+
+    /// How many messages are ready; a missing queue is [`BrokerError::Rejected`].
+    pub(super) async fn depth(&self, queue: &str) -> Result<u64, BrokerError> {
+        let passive = QueueDeclareOptions { passive: true, ..durable() };
+        Ok(u64::from(self.queue(queue, passive, FieldTable::default()).await?.message_count()))
+    }
+
+    /// A round trip to the server.
+    pub(super) async fn ping(&self, wire: &Wire) -> Result<(), BrokerError> {
+        let channel = wire.channel().await?;
+        wire.ask("closing a channel", channel.close(200, "ping".into())).await
+    }
+
+    /// Forgets a name that turned out to be gone.
+    pub(super) fn forget(&self, name: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    async fn declare_foreign(&self, binding: &Binding) -> Result<(), BrokerError> {
+        let queue = binding.queue.as_str();
+        self.queue(queue, durable(), FieldTable::default()).await?;
+        let Some(exchange) = &binding.exchange else { return Ok(()) };
+        let wire = self.link.open().await?;
+        let channel = wire.channel().await?;
+        let (queue, doing) = (queue.to_owned(), format!("declaring exchange {exchange}"));
+        let name = lapin::types::ShortString::try_new(exchange.as_str())
+            .map_err(|_| rejected(format!("{doing}: a name has at most 255 bytes")))?;
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declared =
+            channel.exchange_declare(name.clone(), ExchangeKind::Fanout, options, FieldTable::default());
+        wire.ask(&doing, declared).await?;
+        let bound = channel.queue_bind(
+            queue.as_str().into(),
+            name,
+            "".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        wire.ask(&format!("binding {queue} to {exchange}"), bound).await
+    }
+
+    async fn exists(&self, name: &str) -> Result<bool, BrokerError> {
+        let wire = self.link.open().await?;
+        let channel = wire.channel().await?;
+        let passive = QueueDeclareOptions { passive: true, ..durable() };
+        let asked = channel.queue_declare(name.into(), passive, FieldTable::default());
+        match tokio::time::timeout(self.config.options.connect_timeout, asked).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(error)) if reply_code(&error) == Some(404) => Ok(false),
+            Ok(Err(error)) => Err(refused_or_away(&format!("looking for queue {name}"), &error)),
+            Err(_) => Err(super::error::unavailable(format!("looking for queue {name}: no answer"))),
+        }
+    }
+
+    async fn queue(
+        &self,
+        name: &str,
+        options: QueueDeclareOptions,
+        arguments: FieldTable,
+    ) -> Result<Queue, BrokerError> {
+        let wire = self.link.open().await?;
+        let channel = wire.channel().await?;
+        let doing = format!("{} queue {name}", if options.passive { "looking for" } else { "declaring" });
+        wire.ask(&doing, channel.queue_declare(name.into(), options, arguments)).await
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn remember(&self, name: &str) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    }
+}
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() }
+}
+
+fn own_arguments(kind: QueueType) -> FieldTable {
+    let mut table = FieldTable::default();
+    if kind == QueueType::Quorum {
+        table.insert("x-queue-type".into(), long("quorum"));
+        table.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+    }
+    table
+}
+
+fn step_arguments(kind: QueueType, target: &QueueName, ttl: Duration) -> FieldTable {
+    let mut table = FieldTable::default();
+    let ttl = i32::try_from(ttl.as_millis()).unwrap_or(i32::MAX);
+    table.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
+    table.insert("x-dead-letter-exchange".into(), long(""));
+    table.insert("x-dead-letter-routing-key".into(), long(target.as_str()));
+    if kind == QueueType::Quorum {
+        table.insert("x-queue-type".into(), long("quorum"));
+        // The server keeps the message until its target has confirmed it; that needs this overflow policy.
+        table.insert("x-dead-letter-strategy".into(), long("at-least-once"));
+        table.insert("x-overflow".into(), long("reject-publish"));
+    }
+    table
+}
+
+fn long(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}

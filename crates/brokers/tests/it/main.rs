@@ -1,0 +1,4 @@
+//! The adapters against real servers. Every test has queues of its own; a server that is missing skips its tests
+//! unless `BACKSHIFT_REQUIRE=all` is set.
+
+mod rabbitmq;

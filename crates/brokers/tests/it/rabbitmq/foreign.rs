@@ -1,0 +1,189 @@
+//! Neighbours: what system C's Go code writes and declares, and what nobody should write.
+
+use std::time::Duration;
+
+use backshift_brokers::rabbitmq::{ExchangeMessage, Options};
+use backshift_core::{
+    Broker, DeadLetter, ErrorClass, ErrorReport, Headers, JobId, Kind, Reason, Retry, Timestamp,
+    envelope::{SENSITIVE, TRACEPARENT},
+};
+use backshift_testkit::servers;
+
+use super::site::{Site, consume, done, envelope, mail_binding, payload, publish, take_one};
+
+const MAIL: &str = "{\"Subject\":\"Hej \\u00e5\",\"Recipient\":\"ab@x.io\",\"Body\":\"<p>1</p>\",\"ReplyTo\":\"\",\
+                    \"CcAddresses\":null,\"Attachments\":[],\"Later\":18446744073709551615}";
+
+pub(super) async fn the_go_producers_mail_is_worked_and_buried_as_it_came(site: Site) {
+    let binding = mail_binding();
+    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let broker = site.broker_with(Options::default(), vec![binding]);
+    broker.declare(&queue).await.unwrap();
+    let neighbour = site.neighbour(&exchange).await;
+    let Some(()) = site.peer(&["mail", &exchange], MAIL.as_bytes()).await else { return };
+    let mut consumer = consume(&broker, &queue, 2).await;
+    let delivery = take_one(&mut consumer).await;
+    let job = delivery.job.as_ref().unwrap().clone();
+    assert!(delivery.anonymous && !delivery.redelivered);
+    assert_eq!((job.kind.as_str(), job.attempt, payload(&delivery).as_str()), ("email.send", 1, MAIL));
+    let mut next = job.clone();
+    next.attempt = 2;
+    let retry = Retry { next, delay: Duration::from_millis(200), counted: true, error: None };
+    delivery.receipt.retry(retry).await.unwrap();
+
+    let delivery = take_one(&mut consumer).await;
+    let second = delivery.job.as_ref().unwrap();
+    assert_eq!((second.id, second.attempt, &second.payload[..]), (job.id, 2, MAIL.as_bytes()));
+    assert!(!delivery.anonymous, "from the first retry on it has an id");
+    let error = ErrorReport::new(ErrorClass::Error, "550 5.1.1 unknown");
+    delivery.receipt.dead_letter(DeadLetter { reason: Reason::Permanent, error, attempt: 2 }).await.unwrap();
+    let dead = site.get(&format!("{queue}.dlq")).await;
+    assert_eq!(dead.data, MAIL.as_bytes());
+    assert_eq!(dead.properties.content_type().as_ref().unwrap().as_str(), "text/plain");
+
+    assert_eq!(site.get(&neighbour).await.data, MAIL.as_bytes());
+    assert_eq!(
+        broker.depth(&neighbour.parse().unwrap()).await.unwrap(),
+        0,
+        "retries never pass the exchange"
+    );
+
+    site.peer(&["mail", &exchange], b"{\"Subject\":").await.unwrap();
+    let delivery = take_one(&mut consumer).await;
+    let malformed = delivery.job.unwrap_err();
+    let error = ErrorReport::new(ErrorClass::Error, &malformed.problem);
+    delivery.receipt.dead_letter(DeadLetter { reason: Reason::Malformed, error, attempt: 1 }).await.unwrap();
+    assert_eq!(site.get(&format!("{queue}.dlq")).await.data, b"{\"Subject\":");
+}
+
+pub(super) async fn peers_can_still_declare_as_they_always_did(site: Site) {
+    let binding = mail_binding();
+    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let broker = site.broker_with(Options::default(), vec![binding.clone()]);
+    publish(&broker, &queue, &[MAIL]).await;
+    let mut consumer = consume(&broker, &queue, 1).await;
+    take_one(&mut consumer).await.receipt.ack(done()).await.unwrap();
+    let Some(()) = site.peer(&["declare", &exchange, queue.as_str()], b"").await else { return };
+    // And the other way round: what the peer made is fine for us.
+    let theirs = mail_binding();
+    let names = (theirs.exchange.clone().unwrap(), theirs.queue.clone());
+    site.peer(&["declare", &names.0, names.1.as_str()], b"").await.unwrap();
+    site.broker_with(Options::default(), vec![theirs]).declare(&names.1).await.unwrap();
+}
+
+pub(super) async fn odd_headers_and_forged_histories_do_no_harm(site: Site) {
+    let (broker, queue) = site.with_queue().await;
+    let other = servers::unique_queue("other");
+    broker.declare(&other).await.unwrap();
+    let Some(()) = site.peer(&["odd", queue.as_str(), other.as_str()], b"{}").await else { return };
+    site.get(other.as_str()).await; // The producer's own carbon copy.
+    let mut consumer = consume(&broker, &queue, 1).await;
+    for attempt in 1..=3 {
+        let delivery = take_one(&mut consumer).await;
+        let job = delivery.job.as_ref().unwrap().clone();
+        assert_eq!(
+            (job.attempt, job.kind.as_str(), job.created_at.as_second()),
+            (attempt, "test.odd", 1_700_000_000)
+        );
+        let text = |name: &str| job.headers.get(name).map(String::as_str);
+        assert_eq!((text("tenant"), text("retries"), text("flag")), (Some("blue"), Some("7"), Some("true")));
+        assert_eq!((text("big"), text("nested"), text("x-death")), (Some("4611686018427387904"), None, None));
+        let next = backshift_core::Envelope { attempt: attempt + 1, ..job };
+        let delay = Duration::from_millis(if attempt == 2 { 100 } else { 0 });
+        delivery.receipt.retry(Retry { next, delay, counted: true, error: None }).await.unwrap();
+    }
+    let delivery = take_one(&mut consumer).await;
+    let error = ErrorReport::new(ErrorClass::Error, "no");
+    delivery.receipt.dead_letter(DeadLetter { reason: Reason::Permanent, error, attempt: 4 }).await.unwrap();
+    let dead = site.get(&format!("{queue}.dlq")).await;
+    let (properties, table) = (&dead.properties, dead.properties.headers().clone().unwrap());
+    assert_eq!(properties.message_id().as_ref().unwrap().as_str(), "evt_42");
+    assert_eq!(properties.correlation_id().as_ref().unwrap().as_str(), "c-1");
+    assert_eq!(properties.reply_to().as_ref().unwrap().as_str(), "answers");
+    assert_eq!((*properties.priority(), *properties.timestamp()), (Some(3), Some(1_700_000_000)));
+    assert!(table.inner()["nested"].as_field_table().is_some(), "headers that are no text are carried over");
+    assert_eq!(broker.depth(&other).await.unwrap(), 0, "copies are not routed to the foreign CC again");
+}
+
+pub(super) async fn bytes_that_are_no_text_do_not_stop_the_queue(site: Site) {
+    let (broker, queue) = site.with_queue().await;
+    let Some(()) = site.peer(&["garbled", queue.as_str()], b"{}").await else { return };
+    publish(&broker, &queue, &["after"]).await;
+    let mut consumer = consume(&broker, &queue, 4).await;
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        let delivery = take_one(&mut consumer).await;
+        seen.push(payload(&delivery));
+        delivery.receipt.ack(done()).await.unwrap();
+    }
+    seen.sort();
+    assert_eq!(seen, ["after", "{}"]);
+}
+
+pub(super) async fn a_first_publish_passes_the_exchange_and_a_retry_does_not(site: Site) {
+    let binding = mail_binding();
+    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let broker = site.broker_with(Options::default(), vec![binding]);
+    let mut mail = envelope(&queue, MAIL);
+    mail.kind = Kind::new("email.send").unwrap();
+    mail.headers.insert(TRACEPARENT.into(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    // Nothing was declared before: a mail that is sent before the first worker ran is kept.
+    broker.publish(vec![mail.clone()]).await.remove(0).unwrap();
+    let neighbour = site.neighbour(&exchange).await;
+    let mut consumer = consume(&broker, &queue, 1).await;
+    let delivery = take_one(&mut consumer).await;
+    assert_eq!(*delivery.job.as_ref().unwrap(), mail);
+    delivery.receipt.ack(done()).await.unwrap();
+
+    broker.publish(vec![mail.clone()]).await.remove(0).unwrap();
+    let copy = site.get(&neighbour).await;
+    assert_eq!(
+        (copy.delivery.data.clone(), *copy.properties.delivery_mode()),
+        (MAIL.as_bytes().to_vec(), Some(2))
+    );
+    assert_eq!(copy.properties.message_id().as_ref().unwrap().as_str(), mail.id.to_string());
+    assert_eq!(copy.properties.content_type().as_ref().unwrap().as_str(), "application/json");
+    take_one(&mut consumer).await.receipt.ack(done()).await.unwrap();
+    mail.attempt = 2;
+    let own = envelope(&queue, "{\"challenge\":\"c1\"}");
+    for answer in broker.publish(vec![mail, own]).await {
+        answer.unwrap();
+    }
+    for _ in 0..2 {
+        let delivery = take_one(&mut consumer).await;
+        let job = delivery.job.as_ref().unwrap();
+        assert!(job.attempt == 2 || job.kind.as_str() == "test.echo", "the kind of a job of ours is its own");
+        delivery.receipt.ack(done()).await.unwrap();
+    }
+    assert_eq!(broker.depth(&neighbour.parse().unwrap()).await.unwrap(), 0);
+}
+
+pub(super) async fn bytes_for_the_exchange_go_as_they_are(site: Site) {
+    let binding = mail_binding();
+    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let broker = site.broker_with(Options::default(), vec![binding]);
+    let headers = Headers::from([(SENSITIVE.to_owned(), "otp".to_owned())]);
+    let message = |body: &'static str| ExchangeMessage {
+        body: body.as_bytes().into(),
+        id: JobId::generate(),
+        kind: None,
+        headers: headers.clone(),
+        expiration: Some(Duration::from_secs(300)),
+    };
+    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+    let raw = site.get(queue.as_str()).await;
+    assert_eq!(raw.data, MAIL.as_bytes());
+    assert_eq!(raw.properties.expiration().as_ref().unwrap().as_str(), "300000");
+    assert_eq!(*raw.properties.delivery_mode(), Some(2));
+    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+    let mut consumer = consume(&broker, &queue, 1).await;
+    let delivery = take_one(&mut consumer).await;
+    let job = delivery.job.as_ref().unwrap();
+    assert!(job.is_sensitive() && !delivery.anonymous && job.kind.as_str() == "email.send");
+    assert!(job.headers["backshift-expires-at"].parse::<Timestamp>().unwrap() > Timestamp::now());
+    delivery.receipt.ack(done()).await.unwrap();
+
+    let error = broker.publish_to_exchange("no-such-exchange", message("{}")).await.unwrap_err();
+    assert!(error.to_string().contains("no-such-exchange") && !error.is_transient(), "{error}");
+    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+}
