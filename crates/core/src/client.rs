@@ -103,7 +103,7 @@ impl Client {
 
     /// Enqueues one envelope through the middleware.
     pub async fn enqueue_raw(&self, envelope: Envelope) -> Result<Accepted, EnqueueError> {
-        check(&envelope)?;
+        self.check(&envelope)?;
         let innermost = |envelope: Envelope| {
             let future = async move {
                 let mut answers = self.hand_over(vec![envelope]).await;
@@ -127,7 +127,7 @@ impl Client {
     }
 
     async fn checked(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, EnqueueError>> {
-        let verdicts: Vec<_> = batch.iter().map(check).collect();
+        let verdicts: Vec<_> = batch.iter().map(|envelope| self.check(envelope)).collect();
         let legal = batch.into_iter().zip(&verdicts).filter(|(_, v)| v.is_ok()).map(|(e, _)| e).collect();
         let mut answers = self.hand_over(legal).await.into_iter();
         let merge = |verdict: Result<(), EnqueueError>| match verdict {
@@ -135,6 +135,19 @@ impl Client {
             Err(error) => Err(error),
         };
         verdicts.into_iter().map(merge).collect()
+    }
+
+    /// What no broker or store may see, and what this broker cannot do and the store cannot do for it.
+    fn check(&self, envelope: &Envelope) -> Result<(), EnqueueError> {
+        check(envelope)?;
+        if envelope.priority != 0 && !self.broker.capabilities().has(Capability::Priority) {
+            return Err(EnqueueError::Broker(BrokerError::Unsupported {
+                broker: self.broker.name(),
+                capability: Capability::Priority,
+                remedy: "use a queue of its own for urgent jobs, or the postgres or embedded broker",
+            }));
+        }
+        Ok(())
     }
 
     async fn hand_over(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, EnqueueError>> {
@@ -196,7 +209,7 @@ impl Client {
         let now = self.clock.now();
         let due = |e: &Envelope| e.run_at.is_none_or(|at| at <= now);
         let fresh = batch.into_iter().zip(&accepted).filter(|(e, a)| matches!(a, Accepted::New(_)) && due(e));
-        let fresh: Vec<Envelope> = fresh.map(|(e, _)| e).collect();
+        let fresh: Vec<Envelope> = fresh.map(|(e, _)| e.for_broker()).collect();
         if !fresh.is_empty() {
             let confirmed: Vec<JobId> =
                 self.broker.publish(fresh).await.into_iter().flatten().map(|a| a.id()).collect();

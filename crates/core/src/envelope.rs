@@ -71,6 +71,13 @@ impl Envelope {
         }
     }
 
+    /// As a foreign broker gets it from the store: due now, without the keys, because the store keeps those promises
+    /// and a broker that cannot keep them refuses an envelope that asks for them.
+    #[must_use]
+    pub fn for_broker(self) -> Self {
+        Self { run_at: None, unique: None, idempotency_key: None, ..self }
+    }
+
     /// Whether the payload must not be shown or stored anywhere but at the broker.
     pub fn is_sensitive(&self) -> bool {
         self.headers.contains_key(SENSITIVE)
