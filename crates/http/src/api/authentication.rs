@@ -1,0 +1,75 @@
+//! `/authentication`: register, send-otp, verify-otp, login.
+
+use axum::{Router, extract::State, response::Response, routing::post};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::{Api, Form, Strict, origin::Whence, wire::SessionBody};
+use crate::{ApiError, envelope};
+
+/// C's "wrong body" of accounts.
+const REFUSED: (u32, &str) = (110_002, "Wrong body");
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/register", post(register))
+        .route("/send-otp", post(send_otp))
+        .route("/verify-otp", post(verify_otp))
+        .route("/login", post(login))
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    email: String,
+    password: SecretString,
+}
+
+impl Form for Credentials {
+    const REFUSED: (u32, &'static str) = REFUSED;
+}
+
+#[derive(Deserialize)]
+struct Code {
+    email: String,
+    otp: SecretString,
+}
+
+impl Form for Code {
+    const REFUSED: (u32, &'static str) = REFUSED;
+}
+
+/// C's clients also send `user_agent`, `ip_address` and `device_name`; nothing depends on them.
+#[derive(Deserialize)]
+struct Login {
+    email: String,
+    password: SecretString,
+    remember: Option<bool>,
+}
+
+impl Form for Login {
+    const REFUSED: (u32, &'static str) = REFUSED;
+}
+
+async fn register(State(api): State<Api>, Strict(body): Strict<Credentials>) -> Result<Response, ApiError> {
+    api.identity.register(&body.email, body.password).await?;
+    Ok(envelope::done())
+}
+
+async fn send_otp(
+    State(api): State<Api>,
+    Whence(origin): Whence,
+    Strict(body): Strict<Credentials>,
+) -> Result<Response, ApiError> {
+    api.identity.send_otp(&body.email, body.password, origin).await?;
+    Ok(envelope::done())
+}
+
+async fn verify_otp(State(api): State<Api>, Strict(body): Strict<Code>) -> Result<Response, ApiError> {
+    api.identity.verify_otp(&body.email, body.otp).await?;
+    Ok(envelope::done())
+}
+
+async fn login(State(api): State<Api>, Strict(body): Strict<Login>) -> Result<Response, ApiError> {
+    let session = api.identity.login(&body.email, body.password, body.remember.unwrap_or(false)).await?;
+    Ok(envelope::success(SessionBody::from(session)))
+}

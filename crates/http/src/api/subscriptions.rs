@@ -1,0 +1,163 @@
+//! `/subscriptions`: one's own; everybody's for admins. Every route needs a token.
+
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    response::Response,
+    routing::{get, post},
+};
+use backshift_core::{
+    Timestamp,
+    identity::{ListQuery, Listed, Subscription, SubscriptionDraft},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Api, Form, Signed, Strict,
+    listing::{self, Paginator, Refusals},
+    path::{self, SUBSCRIPTION_ID},
+    wire::{SubscriptionBody, time},
+};
+use crate::{ApiError, envelope};
+
+/// C's "wrong body" of subscriptions.
+const REFUSED: (u32, &str) = (130_001, "Wrong body");
+const NOT_FOUND: ApiError = ApiError::Business { code: 130_002, message: "Subscription not found" };
+
+const REFUSALS: Refusals = Refusals {
+    id: || SUBSCRIPTION_ID,
+    query: || ApiError::Business { code: REFUSED.0, message: "Wrong query" },
+};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/", get(list).post(create))
+        .route("/page", get(page))
+        .route("/me", get(mine))
+        .route("/{id}", get(one).put(change).delete(remove))
+        .route("/{id}/cancel", post(cancel))
+}
+
+#[derive(Deserialize)]
+struct Body {
+    user_id: Option<Uuid>,
+    plan_id: Option<Uuid>,
+    status: Option<String>,
+    #[serde(default, deserialize_with = "time")]
+    starts_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    trial_ends_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    ends_at: Option<Timestamp>,
+    #[serde(default, deserialize_with = "time")]
+    cancelled_at: Option<Timestamp>,
+}
+
+impl Form for Body {
+    const REFUSED: (u32, &'static str) = REFUSED;
+}
+
+impl From<Body> for SubscriptionDraft {
+    fn from(body: Body) -> Self {
+        Self {
+            user_id: body.user_id,
+            plan_id: body.plan_id,
+            status: body.status,
+            starts_at: body.starts_at,
+            trial_ends_at: body.trial_ends_at,
+            ends_at: body.ends_at,
+            cancelled_at: body.cancelled_at,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Subscriptions {
+    subscriptions: Vec<SubscriptionBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paginator: Option<Paginator>,
+}
+
+impl Subscriptions {
+    fn of(listed: Listed<Subscription>, paginator: Option<Paginator>) -> Self {
+        Self { subscriptions: listed.rows.into_iter().map(SubscriptionBody::from).collect(), paginator }
+    }
+}
+
+type Pairs = Query<Vec<(String, String)>>;
+
+async fn list(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Query(pairs): Pairs,
+) -> Result<Response, ApiError> {
+    let query = listing::query(&pairs, false, REFUSALS)?;
+    Ok(envelope::success(Subscriptions::of(api.identity.subscriptions(caller, &query).await?, None)))
+}
+
+async fn page(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Query(pairs): Pairs,
+) -> Result<Response, ApiError> {
+    let query = listing::query(&pairs, true, REFUSALS)?;
+    let listed = api.identity.subscriptions(caller, &query).await?;
+    let paginator = Paginator::of(&listed, &query);
+    Ok(envelope::success(Subscriptions::of(listed, Some(paginator))))
+}
+
+/// The one that is in force: a user has at most one that is active or trialing.
+async fn mine(State(api): State<Api>, Signed(caller): Signed) -> Result<Response, ApiError> {
+    let query = ListQuery { user_id: Some(caller.user_id), per_page: 100, ..ListQuery::default() };
+    let listed = api.identity.subscriptions(caller, &query).await?;
+    let current = listed.rows.into_iter().find(|row| matches!(row.status.as_str(), "active" | "trialing"));
+    Ok(envelope::success(SubscriptionBody::from(current.ok_or(NOT_FOUND)?)))
+}
+
+async fn one(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let row = api.identity.subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
+    Ok(envelope::success(SubscriptionBody::from(row)))
+}
+
+async fn create(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Strict(body): Strict<Body>,
+) -> Result<Response, ApiError> {
+    let row = api.identity.create_subscription(caller, body.into()).await?;
+    Ok(envelope::success(SubscriptionBody::from(row)))
+}
+
+async fn change(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Path(id): Path<String>,
+    Strict(body): Strict<Body>,
+) -> Result<Response, ApiError> {
+    let id = path::id(&id, SUBSCRIPTION_ID)?;
+    let row = api.identity.update_subscription(caller, id, body.into()).await?;
+    Ok(envelope::success(SubscriptionBody::from(row)))
+}
+
+async fn remove(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    api.identity.delete_subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
+    Ok(envelope::done())
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    Signed(caller): Signed,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let row = api.identity.cancel_subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
+    Ok(envelope::success(SubscriptionBody::from(row)))
+}

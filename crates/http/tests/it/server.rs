@@ -1,0 +1,140 @@
+//! The server on a real socket: slow clients, large heads, many connections, graceful end.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Router, routing::get};
+use backshift_http::server::{self, Limits};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::stub::Stub;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+async fn start(router: Router, limits: Limits) -> Running {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let shutdown = async move {
+        let _ = stopped.await;
+    };
+    let task = tokio::spawn(server::serve(listener, router, limits, shutdown));
+    Running { address, stop: Some(stop), task }
+}
+
+impl Running {
+    async fn open(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    async fn ask(&self, text: &str) -> String {
+        let mut stream = self.open(text).await;
+        rest(&mut stream).await
+    }
+}
+
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut all = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server answers and closes").unwrap();
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+fn slow() -> Router {
+    let handler = || async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "slow and done"
+    };
+    Router::new().route("/slow", get(handler))
+}
+
+#[tokio::test]
+async fn the_socket_s_address_reaches_the_rules() {
+    let stub = Stub::default();
+    let server = start(stub.app(), Limits::default()).await;
+    let body = r#"{"email":"lan@x.io","password":"long enough"}"#;
+    let answer = server
+        .ask(&format!(
+            "POST /api/v1/authentication/send-otp HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 6.6.6.6\r\n\
+             connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(stub.ip(), Some("127.0.0.1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let limits = Limits { header_time: Duration::from_millis(200), ..Limits::default() };
+    let server = start(Stub::default().app(), limits).await;
+    let mut stream = server.open("GET /api/v1/pl").await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_head_with_too_many_headers_is_refused() {
+    let server = start(Stub::default().app(), Limits::default()).await;
+    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    let answer = server.ask(&format!("GET /api/v1/plans HTTP/1.1\r\nhost: x\r\n{many}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
+    let fat = format!("GET /api/v1/plans HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(64 * 1024));
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // The server may close before all is written: either way it is refused.
+    let _ = stream.write_all(fat.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_body_that_stops_half_way_is_a_408_after_ten_seconds() {
+    let server = start(Stub::default().app(), Limits::default()).await;
+    let begun = std::time::Instant::now();
+    let mut stream = server
+        .open(
+            "POST /api/v1/authentication/login HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: 10\r\n\r\n{\"email\":",
+        )
+        .await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"error_code\":408"), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(15));
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let server = start(slow(), Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = server.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let mut head = [0; 12];
+    timeout(PATIENCE, first.read_exact(&mut head)).await.unwrap().unwrap();
+    let mut second = server.open("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let early = timeout(Duration::from_millis(700), second.read(&mut head)).await;
+    assert!(early.is_err(), "the only place is taken by an open connection");
+    drop(first);
+    assert!(rest(&mut second).await.contains("slow and done"));
+}
+
+#[tokio::test]
+async fn the_end_lets_running_requests_finish_and_takes_no_new_ones() {
+    let mut server = start(slow(), Limits::default()).await;
+    let mut stream = server.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.take().unwrap().send(()).unwrap();
+    assert!(rest(&mut stream).await.contains("slow and done"));
+    timeout(PATIENCE, server.task).await.expect("the server ends").unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
