@@ -95,6 +95,13 @@ impl Serialize for EmailData {
     }
 }
 
+/// The same reading as [`crate::decode()`], so that a typed job's payload is judged like a foreign message.
+impl<'de> serde::Deserialize<'de> for EmailData {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        crate::decode::from_deserializer(deserializer)
+    }
+}
+
 impl Serialize for Attachment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(3))?;
@@ -169,5 +176,7 @@ mod tests {
                 .unwrap_or_else(|_| crate::NamedAddress::parse("\"Help, Desk\" <h@x.io>").unwrap()),
         );
         assert_eq!(decode(&email.encode()).unwrap(), email);
+        assert_eq!(serde_json::from_slice::<EmailData>(&serde_json::to_vec(&email).unwrap()).unwrap(), email);
+        assert!(serde_json::from_str::<EmailData>(r#"{"Recipient":"a@x.io","Recipient":"b@x.io"}"#).is_err());
     }
 }

@@ -72,6 +72,12 @@ fn safe_text(error: &serde_json::Error) -> String {
     }
 }
 
+/// For `EmailData: Deserialize`.
+pub(crate) fn from_deserializer<'de, D: serde::Deserializer<'de>>(json: D) -> Result<EmailData, D::Error> {
+    use serde::de::Error as _;
+    fields::EmailSeed.deserialize(json)?.and_then(checked).map_err(D::Error::custom)
+}
+
 fn checked(raw: RawEmail) -> Result<EmailData, Malformed> {
     let recipient = raw.recipient.filter(|r| !r.trim().is_empty()).ok_or(Malformed::NoRecipient)?;
     let subject = raw.subject.unwrap_or_default();

@@ -218,3 +218,19 @@ fn errors_do_not_leak_addresses() {
     let text = refused(r#"{"Recipient":"a@x.io","secret.person@x.io":1,"secret.person@x.io":2}"#).to_string();
     assert!(!text.contains("secret.person"), "{text}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let _ = decode(&bytes);
+    }
+
+    #[test]
+    fn no_recipient_panics_and_what_passes_is_safe(text in ".{0,60}") {
+        let json = serde_json::json!({ "Recipient": text, "Subject": text, "CcAddresses": [text] });
+        if let Ok(email) = decode(json.to_string().as_bytes()) {
+            proptest::prop_assert!(email.recipient.address.to_string().is_ascii());
+            proptest::prop_assert!(!email.subject.contains(['\r', '\n', '\0']));
+        }
+    }
+}

@@ -11,8 +11,8 @@ use crate::email::Attachment;
 const MAX_NAME: usize = 180;
 
 pub(super) fn attachment_part(file: &Attachment) -> SinglePart {
-    let body = Body::new_with_encoding(file.data.clone(), ContentTransferEncoding::Base64)
-        .unwrap_or_else(|data| Body::new(data));
+    let body =
+        Body::new_with_encoding(file.data.clone(), ContentTransferEncoding::Base64).unwrap_or_else(Body::new);
     SinglePart::builder()
         .header(content_type(&file.content_type))
         .header(ContentDisposition::attachment(&safe_name(&file.filename)))

@@ -77,54 +77,41 @@ impl Connection {
     }
 
     async fn envelope(&mut self, message: &Message) -> Result<Answers, Failed> {
-        let mut commands = vec![(Stage::Mail, self.mail_command(message))];
-        commands.extend(message.recipients().map(|to| (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n"))));
+        let pipelining = self.capabilities.pipelining;
+        let mail = self.mail_command(message);
+        let to = message.recipients().map(|to| (Stage::Rcpt, format!("RCPT TO:<{to}>\r\n")));
+        let mut commands: Vec<_> = to.collect();
         // With copies DATA waits: whether To was accepted decides whether there is a mail at all.
-        if self.capabilities.pipelining && message.envelope().cc.is_empty() {
+        if pipelining && message.envelope().cc.is_empty() {
             commands.push((Stage::Data, "DATA\r\n".to_owned()));
         }
-        if self.capabilities.pipelining {
-            let all: String = commands.iter().map(|(_, line)| line.as_str()).collect();
+        if pipelining {
+            let all: String =
+                std::iter::once(&mail).chain(commands.iter().map(|(_, line)| line)).cloned().collect();
             let written = self.stream.write(all.as_bytes(), self.command_timeout).await;
             written.map_err(|error| Failed { stage: Stage::Mail, error })?;
         }
-        let mut answers: Option<Answers> = None;
-        for (stage, line) in commands {
-            let reply = if self.capabilities.pipelining {
-                let reply = self.stream.read_reply(self.command_timeout).await;
-                reply.map_err(|error| Failed { stage, error })
-            } else {
-                self.command(stage, &line).await
-            };
-            match (&mut answers, reply) {
-                (None, reply) => {
-                    let mail = reply?;
-                    let stop = stops(&mail, self.capabilities.pipelining);
-                    answers = Some(Answers { mail, rcpt: Vec::new(), data: None, broken: None });
-                    if stop {
-                        break;
-                    }
-                }
-                (Some(so_far), Err(failed)) => {
-                    so_far.broken = Some(failed);
+        let mail = self.answer(Stage::Mail, &mail).await?;
+        let stop = stops(&mail, pipelining);
+        let mut answers = Answers { mail, rcpt: Vec::new(), data: None, broken: None };
+        if !stop {
+            for (stage, line) in commands {
+                let reply = self.answer(stage, &line).await;
+                if answers.add(stage, reply, pipelining) {
                     break;
-                }
-                (Some(so_far), Ok(reply)) => {
-                    let first_rcpt = stage == Stage::Rcpt && so_far.rcpt.is_empty();
-                    let stop =
-                        reply.code == 421 || (first_rcpt && stops(&reply, self.capabilities.pipelining));
-                    match stage {
-                        Stage::Data => so_far.data = Some(reply),
-                        _ => so_far.rcpt.push(reply),
-                    }
-                    if stop {
-                        break;
-                    }
                 }
             }
         }
-        let none = WireError::Nonsense("MAIL was not answered");
-        answers.ok_or(Failed { stage: Stage::Mail, error: none })
+        Ok(answers)
+    }
+
+    /// The answer to a command that pipelining has already sent, or that is sent now.
+    async fn answer(&mut self, stage: Stage, line: &str) -> Result<Reply, Failed> {
+        if !self.capabilities.pipelining {
+            return self.command(stage, line).await;
+        }
+        let reply = self.stream.read_reply(self.command_timeout).await;
+        reply.map_err(|error| Failed { stage, error })
     }
 
     fn mail_command(&self, message: &Message) -> String {
@@ -206,6 +193,26 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+impl Answers {
+    /// Files one answer after MAIL's; true when no more will come.
+    fn add(&mut self, stage: Stage, reply: Result<Reply, Failed>, pipelining: bool) -> bool {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(failed) => {
+                self.broken = Some(failed);
+                return true;
+            }
+        };
+        let to = stage == Stage::Rcpt && self.rcpt.is_empty();
+        let stop = reply.code == 421 || (to && stops(&reply, pipelining));
+        match stage {
+            Stage::Data => self.data = Some(reply),
+            _ => self.rcpt.push(reply),
+        }
+        stop
     }
 }
 

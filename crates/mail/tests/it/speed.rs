@@ -50,10 +50,9 @@ async fn raw_loop() -> Duration {
     let mut tcp = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let body = [message().bytes(), b"\r\n.\r\n"].concat();
-    let mut answer = vec![0_u8; 4096];
-    tcp.read(&mut answer).await.unwrap();
+    until(&mut tcp, b"ESMTP\r\n").await;
     tcp.write_all(b"EHLO raw\r\n").await.unwrap();
-    tcp.read(&mut answer).await.unwrap();
+    until(&mut tcp, b"8BITMIME\r\n").await;
     let start = Instant::now();
     for _ in 0..MAILS {
         tcp.write_all(b"MAIL FROM:<a@x.io>\r\nRCPT TO:<b@x.io>\r\nDATA\r\n").await.unwrap();
