@@ -1,0 +1,15 @@
+//! The style sheet and the one small script, built into the binary.
+
+use axum::{Router, http::header, routing::get};
+
+const LOOK: &str = include_str!("../../assets/look.css");
+const LIVE: &str = include_str!("../../assets/live.js");
+
+/// The routes of the assets.
+pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let css = ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], LOOK);
+    let js = ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], LIVE);
+    Router::new()
+        .route("/assets/look.css", get(|| async move { css }))
+        .route("/assets/live.js", get(|| async move { js }))
+}

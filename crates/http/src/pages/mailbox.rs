@@ -1,0 +1,90 @@
+//! The mailbox of `dev`: what the workers sent, kept here instead of being delivered.
+//!
+//! The HTML of a mail is foreign: it is shown in a sandboxed frame with a policy that runs and loads nothing.
+
+use axum::{
+    extract::{Path, State as Extract},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use backshift_core::{StoreError, Timestamp};
+use backshift_mail::{DevMailbox, StoredFile, StoredMail, StoredSummary};
+use minijinja::{Value, context};
+
+use super::{Pages, words};
+
+const ROWS: usize = 100;
+const FOREIGN: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+
+/// `GET /mailbox`.
+pub(super) async fn list(Extract(pages): Extract<Pages>) -> Response {
+    let mails = match mailbox(&pages) {
+        Ok(mailbox) => mailbox.list(0, ROWS).await.map_err(unreadable),
+        Err(error) => Err(error),
+    };
+    let (mails, total) = match mails {
+        Ok(found) => found,
+        Err(error) => return pages.away(&error),
+    };
+    let sentence = match total {
+        0 => "The mailbox is empty.".to_owned(),
+        n => format!("{} here.", words::count(n as u64, "mail is", "mails are")),
+    };
+    let rows: Vec<Value> = mails.iter().map(summary).collect();
+    pages.framed("/mailbox", "mailbox.html", context! { title => "Mailbox", sentence, mails => rows }).await
+}
+
+/// `GET /mailbox/{id}`.
+pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+    let mail = match read(&pages, &id).await {
+        Ok(mail) => mail,
+        Err(error) => return pages.away(&error),
+    };
+    let file = |file: &StoredFile| {
+        format!("{}, {}, {} bytes", file.name, file.content_type, words::number(file.size as u64))
+    };
+    let values = context! {
+        title => "Mail",
+        mail => context! {
+            html => mail.html.is_some(),
+            text => mail.text.as_deref().unwrap_or("(this mail has no text part)"),
+            attachments => mail.files.iter().map(file).collect::<Vec<_>>(),
+            ..summary(&mail.summary)
+        },
+    };
+    pages.framed("/mailbox", "mail.html", values).await
+}
+
+/// `GET /mailbox/{id}/html`.
+pub(super) async fn html(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+    match read(&pages, &id).await {
+        Ok(StoredMail { html: Some(html), .. }) => {
+            ([(header::CONTENT_SECURITY_POLICY, FOREIGN)], Html(html)).into_response()
+        }
+        Ok(_) => (StatusCode::NOT_FOUND, "This mail has no HTML.\n").into_response(),
+        Err(error) => pages.away(&error),
+    }
+}
+
+fn mailbox(pages: &Pages) -> Result<&DevMailbox, StoreError> {
+    pages.mailbox.as_deref().ok_or_else(|| StoreError::NotFound("there is no mailbox here".into()))
+}
+
+async fn read(pages: &Pages, id: &str) -> Result<StoredMail, StoreError> {
+    let gone = || StoreError::NotFound("this mail is no longer in the mailbox".into());
+    mailbox(pages)?.read(id).await.map_err(unreadable)?.ok_or_else(gone)
+}
+
+fn unreadable(error: std::io::Error) -> StoreError {
+    StoreError::Unavailable(format!("the mailbox cannot be read: {error}"))
+}
+
+fn summary(mail: &StoredSummary) -> Value {
+    context! {
+        id => &mail.id,
+        subject => if mail.subject.is_empty() { "(no subject)" } else { mail.subject.as_str() },
+        to => mail.to.join(", "),
+        from => &mail.from,
+        when => mail.date.map_or(String::new(), |at| words::relative(at, Timestamp::now())),
+    }
+}

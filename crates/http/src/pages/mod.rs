@@ -1,0 +1,103 @@
+//! The product's face: pages rendered on the server, for people who run Backshift and for those who try it.
+//!
+//! Reading needs no JavaScript. The pages show jobs and mails unguarded, so they are served on loopback only.
+
+mod account;
+mod assets;
+mod explain;
+mod guard;
+mod jobs;
+mod life;
+mod live;
+mod mailbox;
+mod mask;
+mod needs;
+mod overview;
+mod queues;
+mod render;
+mod waiting_room;
+mod words;
+mod workers;
+
+use std::sync::Arc;
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
+use backshift_core::{Store, identity::Identity};
+use backshift_mail::DevMailbox;
+
+use render::Renderer;
+use waiting_room::WaitingRoom;
+
+/// What the pages show.
+#[derive(Clone)]
+pub struct Pages {
+    store: Arc<dyn Store>,
+    identity: Option<Arc<dyn Identity>>,
+    mailbox: Option<Arc<DevMailbox>>,
+    renderer: Arc<Renderer>,
+    waiting: Arc<WaitingRoom>,
+    /// Where this is, in two or three words, such as `this machine · embedded`.
+    place: Arc<str>,
+}
+
+impl Pages {
+    /// Pages over this store; `place` says in a few words where they are.
+    pub fn new(store: Arc<dyn Store>, place: &str) -> Self {
+        Self {
+            store,
+            identity: None,
+            mailbox: None,
+            renderer: Arc::new(Renderer::new()),
+            waiting: Arc::new(WaitingRoom::default()),
+            place: place.into(),
+        }
+    }
+
+    /// With the pages for customers: sign-up, code, sign-in.
+    #[must_use]
+    pub fn with_identity(mut self, identity: Arc<dyn Identity>) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// With the mailbox page.
+    #[must_use]
+    pub fn with_mailbox(mut self, mailbox: Arc<DevMailbox>) -> Self {
+        self.mailbox = Some(mailbox);
+        self
+    }
+
+    /// The routes, behind the guard that every page needs.
+    pub fn router(self) -> Router {
+        let mut router = Router::new()
+            .route("/overview", get(overview::page))
+            .route("/jobs", get(jobs::list))
+            .route("/jobs/{id}", get(jobs::one))
+            .route("/jobs/{id}/retry", post(jobs::retry))
+            .route("/jobs/{id}/cancel", post(jobs::cancel))
+            .route("/queues", get(queues::page))
+            .route("/queues/{name}/pause", post(queues::pause))
+            .route("/queues/{name}/resume", post(queues::resume))
+            .route("/workers", get(workers::page))
+            .route("/events", get(live::events));
+        if self.mailbox.is_some() {
+            router = router
+                .route("/mailbox", get(mailbox::list))
+                .route("/mailbox/{id}", get(mailbox::one))
+                .route("/mailbox/{id}/html", get(mailbox::html));
+        }
+        if self.identity.is_some() {
+            router = router
+                .route("/", get(account::home))
+                .route("/signup", get(account::signup_form).post(account::signup))
+                .route("/code", get(account::code_form).post(account::code))
+                .route("/signin", get(account::signin_form).post(account::signin))
+                .route("/signout", post(account::signout))
+                .route("/me", get(account::me));
+        }
+        router.merge(assets::router()).layer(middleware::from_fn(guard::guard)).with_state(self)
+    }
+}
