@@ -3,7 +3,13 @@
 //! SQL is written by hand, one text for both where they agree; `$1` means the same on both, times are integer
 //! microseconds and ids are text in SQLite.
 
+pub mod check;
 mod db;
+pub mod foreign;
+pub mod ledger;
+pub mod liveness;
+pub mod migrate;
+pub mod notify;
 pub mod postgres;
 mod query;
 mod row;

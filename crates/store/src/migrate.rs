@@ -143,7 +143,7 @@ async fn up_postgres(pg: &crate::postgres::Pg, extras: Extras) -> Result<Vec<Ste
     let tx = pg.begin(Durability::Strict).await?;
     // Adopting large tables takes its time; the lock keeps other instances waiting.
     tx.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'").await?;
-    tx.script("SELECT pg_advisory_xact_lock(7206131746, 1)").await?;
+    tx.script("SELECT pg_advisory_xact_lock(7206131746001)").await?;
     tx.script(BOOK.pg).await?;
     let tx = crate::Tx::Pg(tx);
     let applied: Vec<Entry> = tx.sql(READ).all().await?;

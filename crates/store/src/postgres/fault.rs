@@ -35,6 +35,14 @@ impl From<Error> for Fault {
     }
 }
 
+/// The connection ends with this error, even if it does not look closed yet.
+pub(super) fn ends_connection(error: &Error) -> bool {
+    match error.code() {
+        Some(code) => code.code().starts_with("57P0") || code.code().starts_with("08"),
+        None => error.is_closed() || matches!(client_error(error), StoreError::Unavailable(_)),
+    }
+}
+
 /// The error as the port phrases it.
 pub(crate) fn store_error(error: &Error) -> StoreError {
     let Some(server) = error.as_db_error() else { return client_error(error) };

@@ -20,7 +20,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::{
     PgTx, Session,
     address::Address,
-    fault::{Fault, store_error},
+    fault::{Fault, ends_connection, store_error},
     tls,
 };
 use crate::{Durability, Options, Row, query::Statement};
@@ -143,7 +143,13 @@ impl Pg {
             Durability::Relaxed => tokio::time::timeout_at(end, send_relaxed(&client, statement)).await,
         };
         match outcome {
-            Ok(answer) => Ok(answer?),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if ends_connection(&error) {
+                    drop(Object::take(client));
+                }
+                Err(error.into())
+            }
             Err(_) => {
                 drop(Object::take(client));
                 Err(Fault::deadline(self.0.deadline, "a statement; its connection was closed"))

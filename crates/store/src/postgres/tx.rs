@@ -13,7 +13,7 @@ use backshift_core::StoreError;
 use deadpool_postgres::Object;
 
 use super::{
-    fault::{Fault, store_error},
+    fault::{Fault, ends_connection, store_error},
     pool::send,
 };
 use crate::{Row, query::Statement};
@@ -101,6 +101,7 @@ impl PgTx {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 self.failed.store(true, Ordering::Release);
+                self.lost.fetch_or(ends_connection(&error), Ordering::AcqRel);
                 Err(store_error(&error))
             }
             Err(_) => {

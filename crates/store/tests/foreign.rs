@@ -1,0 +1,241 @@
+//! Somebody else's transaction accepts and finishes our jobs: committed together, undone together.
+//!
+//! Run with `cargo test -p backshift-store --all-features --test foreign`.
+
+#[path = "it/place.rs"]
+#[allow(dead_code)]
+mod place;
+
+use backshift_core::{Envelope, JobId, Kind, Lease, QueueName, StoreError, Timestamp, Token};
+use backshift_store::{
+    Database,
+    foreign::{ForeignTx, enqueue_in, enqueue_statement, enqueue_with, finish_lease_in, finish_statement},
+    migrate,
+};
+use place::Place;
+
+fn job() -> Envelope {
+    let (kind, queue) = (Kind::new("mail.send").unwrap(), QueueName::new("mails").unwrap());
+    let mut job = Envelope::new(kind, queue, vec![0, 1, 255], Timestamp::now());
+    job.headers.insert("locale".into(), "vi \"ế\"".into());
+    job
+}
+
+async fn migrated(place: Place) -> Place {
+    migrate::up(&place.db, migrate::Extras::default()).await.unwrap();
+    place
+}
+
+async fn postgres() -> Option<Place> {
+    Some(migrated(place::postgres().await?).await)
+}
+
+async fn state(db: &Database, id: JobId) -> Option<(String, backshift_core::Bytes)> {
+    db.sql("SELECT status, payload FROM background_jobs WHERE id = $1").bind(id).optional().await.unwrap()
+}
+
+/// Makes the job look started, as a claim does.
+async fn start(db: &Database, id: JobId) -> Lease {
+    let text = "UPDATE background_jobs SET status = 'running', token = 7, worker = 'w' WHERE id = $1";
+    assert_eq!(db.sql(text).bind(id).run().await.unwrap(), 1);
+    Lease { job: id, token: Token(7), until: Timestamp::now() }
+}
+
+/// What is asked of every library: given its open transaction, accept one job.
+async fn accept(tx: &mut impl ForeignTx, broker: &str, job: &Envelope) {
+    let jobs = std::slice::from_ref(job);
+    assert_eq!(enqueue_in(tx, broker, jobs).await.unwrap(), 1);
+    assert_eq!(enqueue_in(tx, broker, jobs).await.unwrap(), 0, "the same id adds nothing");
+    assert_eq!(enqueue_in(tx, broker, &[]).await.unwrap(), 0);
+}
+
+/// Completes the job; a lower token is refused.
+async fn complete(tx: &mut impl ForeignTx, lease: Lease) {
+    let late = Lease { token: Token(lease.token.0 - 1), ..lease };
+    assert!(matches!(finish_lease_in(tx, &late).await, Err(StoreError::Stale)));
+    finish_lease_in(tx, &lease).await.unwrap();
+    assert!(matches!(finish_lease_in(tx, &lease).await, Err(StoreError::Stale)));
+}
+
+async fn is_available(db: &Database, job: &Envelope) {
+    assert_eq!(state(db, job.id).await, Some(("available".into(), job.payload.clone())));
+}
+
+async fn is_completed(db: &Database, job: &Envelope) {
+    assert_eq!(state(db, job.id).await.unwrap().0, "completed");
+}
+
+#[tokio::test]
+async fn our_own_transaction() {
+    let mut places = vec![(migrated(place::sqlite()).await, "embedded")];
+    places.extend(postgres().await.map(|place| (place, "postgres")));
+    for (place, broker) in places {
+        let (undone, kept) = (job(), job());
+        let mut tx = place.db.begin().await.unwrap();
+        accept(&mut tx, broker, &undone).await;
+        tx.rollback().await.unwrap();
+        assert_eq!(state(&place.db, undone.id).await, None);
+        let mut tx = place.db.begin().await.unwrap();
+        accept(&mut tx, broker, &kept).await;
+        tx.commit().await.unwrap();
+        is_available(&place.db, &kept).await;
+        let lease = start(&place.db, kept.id).await;
+        let mut tx = place.db.begin().await.unwrap();
+        complete(&mut tx, lease).await;
+        tx.commit().await.unwrap();
+        is_completed(&place.db, &kept).await;
+    }
+}
+
+#[tokio::test]
+async fn tokio_postgres() {
+    let Some(place) = postgres().await else { return };
+    let (mut client, connection) = ::tokio_postgres::connect(&place.url, ::tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let (undone, kept) = (job(), job());
+    let mut tx = client.transaction().await.unwrap();
+    accept(&mut tx, "postgres", &undone).await;
+    tx.rollback().await.unwrap();
+    let mut tx = client.transaction().await.unwrap();
+    accept(&mut tx, "postgres", &kept).await;
+    assert_eq!(state(&place.db, kept.id).await, None, "not before the commit");
+    tx.commit().await.unwrap();
+    assert_eq!(state(&place.db, undone.id).await, None);
+    is_available(&place.db, &kept).await;
+    let lease = start(&place.db, kept.id).await;
+    let mut tx = client.transaction().await.unwrap();
+    complete(&mut tx, lease).await;
+    tx.commit().await.unwrap();
+    is_completed(&place.db, &kept).await;
+    driver.abort();
+}
+
+#[tokio::test]
+async fn rusqlite() {
+    let place = migrated(place::sqlite()).await;
+    let (undone, kept) = (job(), job());
+    let mut connection = ::rusqlite::Connection::open(place.db.as_sqlite().unwrap().path()).unwrap();
+    let tx = connection.transaction().unwrap();
+    assert_eq!(enqueue_with(&tx, "embedded", std::slice::from_ref(&undone)).unwrap(), 1);
+    tx.rollback().unwrap();
+    let tx = connection.transaction().unwrap();
+    assert_eq!(enqueue_with(&tx, "embedded", std::slice::from_ref(&kept)).unwrap(), 1);
+    tx.commit().unwrap();
+    assert_eq!(state(&place.db, undone.id).await, None);
+    is_available(&place.db, &kept).await;
+    // The statement itself is public, for libraries that nobody thought of.
+    let lease = start(&place.db, kept.id).await;
+    let (sql, argument) = finish_statement(&lease);
+    let tx = connection.transaction().unwrap();
+    assert_eq!(tx.execute(sql.sqlite, [argument]).unwrap(), 1);
+    tx.commit().unwrap();
+    is_completed(&place.db, &kept).await;
+}
+
+#[tokio::test]
+async fn sqlx_on_postgres() {
+    use sqlx::Connection;
+    let Some(place) = postgres().await else { return };
+    let mut connection = sqlx::PgConnection::connect(&place.url).await.unwrap();
+    let (undone, kept) = (job(), job());
+    let mut tx = connection.begin().await.unwrap();
+    accept(&mut *tx, "postgres", &undone).await;
+    tx.rollback().await.unwrap();
+    let mut tx = connection.begin().await.unwrap();
+    accept(&mut *tx, "postgres", &kept).await;
+    tx.commit().await.unwrap();
+    assert_eq!(state(&place.db, undone.id).await, None);
+    is_available(&place.db, &kept).await;
+    let lease = start(&place.db, kept.id).await;
+    let mut tx = connection.begin().await.unwrap();
+    complete(&mut *tx, lease).await;
+    tx.commit().await.unwrap();
+    is_completed(&place.db, &kept).await;
+}
+
+#[tokio::test]
+async fn sqlx_on_sqlite() {
+    use sqlx::Connection;
+    let place = migrated(place::sqlite()).await;
+    let mut connection = sqlx::SqliteConnection::connect(&place.url).await.unwrap();
+    let (undone, kept) = (job(), job());
+    let mut tx = connection.begin().await.unwrap();
+    accept(&mut *tx, "embedded", &undone).await;
+    tx.rollback().await.unwrap();
+    let mut tx = connection.begin().await.unwrap();
+    accept(&mut *tx, "embedded", &kept).await;
+    tx.commit().await.unwrap();
+    assert_eq!(state(&place.db, undone.id).await, None);
+    is_available(&place.db, &kept).await;
+    let lease = start(&place.db, kept.id).await;
+    let mut tx = connection.begin().await.unwrap();
+    complete(&mut *tx, lease).await;
+    tx.commit().await.unwrap();
+    is_completed(&place.db, &kept).await;
+}
+
+#[tokio::test]
+async fn sea_orm() {
+    use ::sea_orm::TransactionTrait;
+    let mut places = vec![(migrated(place::sqlite()).await, "embedded")];
+    places.extend(postgres().await.map(|place| (place, "postgres")));
+    for (place, broker) in places {
+        let orm = ::sea_orm::Database::connect(&place.url).await.unwrap();
+        let (undone, kept) = (job(), job());
+        let mut tx = orm.begin().await.unwrap();
+        accept(&mut tx, broker, &undone).await;
+        tx.rollback().await.unwrap();
+        let mut tx = orm.begin().await.unwrap();
+        accept(&mut tx, broker, &kept).await;
+        tx.commit().await.unwrap();
+        assert_eq!(state(&place.db, undone.id).await, None);
+        is_available(&place.db, &kept).await;
+        let lease = start(&place.db, kept.id).await;
+        let mut tx = orm.begin().await.unwrap();
+        complete(&mut tx, lease).await;
+        tx.commit().await.unwrap();
+        is_completed(&place.db, &kept).await;
+    }
+}
+
+#[tokio::test]
+async fn diesel_async() {
+    use ::diesel_async::{AsyncConnection, AsyncPgConnection};
+    let Some(place) = postgres().await else { return };
+    let mut connection = AsyncPgConnection::establish(&place.url).await.unwrap();
+    let (undone, kept) = (job(), job());
+    let rolled_back: Result<(), diesel::result::Error> = connection
+        .transaction(async |tx| {
+            accept(tx, "postgres", &undone).await;
+            Err(diesel::result::Error::RollbackTransaction)
+        })
+        .await;
+    assert!(rolled_back.is_err());
+    let committed: Result<(), diesel::result::Error> = connection
+        .transaction(async |tx| {
+            accept(tx, "postgres", &kept).await;
+            Ok(())
+        })
+        .await;
+    committed.unwrap();
+    assert_eq!(state(&place.db, undone.id).await, None);
+    is_available(&place.db, &kept).await;
+    let lease = start(&place.db, kept.id).await;
+    let finished: Result<(), diesel::result::Error> = connection
+        .transaction(async |tx| {
+            complete(tx, lease).await;
+            Ok(())
+        })
+        .await;
+    finished.unwrap();
+    is_completed(&place.db, &kept).await;
+}
+
+#[test]
+fn the_statement_takes_one_text_parameter() {
+    let (sql, argument) = enqueue_statement("embedded", &[job()]);
+    for text in [sql.pg, sql.sqlite] {
+        assert!(text.contains("$1") && !text.contains("$2"));
+    }
+    assert!(argument.starts_with("[{"));
+}
