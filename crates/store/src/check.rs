@@ -6,7 +6,7 @@ use std::fmt;
 
 use backshift_core::StoreError;
 
-use crate::Database;
+use crate::{Database, sqlite::Sqlite};
 
 /// One setting that breaks a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,9 @@ pub async fn settings(db: &Database) -> Result<Vec<Unsafe>, StoreError> {
         .await?;
     if version < OLDEST {
         let (major, oldest) = (version / 10_000, OLDEST / 10_000);
-        return Err(StoreError::Rejected(format!("PostgreSQL {major} is too old; {oldest} or newer is needed")));
+        return Err(StoreError::Rejected(format!(
+            "PostgreSQL {major} is too old; {oldest} or newer is needed"
+        )));
     }
     if encoding != "UTF8" {
         return Err(StoreError::Rejected(format!(
@@ -55,6 +57,16 @@ pub async fn settings(db: &Database) -> Result<Vec<Unsafe>, StoreError> {
         .one()
         .await?;
     Ok(judge(found))
+}
+
+/// Reads a whole SQLite file for damage; what was found, `None` = nothing. Slow on a large file.
+pub async fn damage(file: &Sqlite) -> Result<Option<String>, StoreError> {
+    let look = |connection: &rusqlite::Connection| {
+        let ask = connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0));
+        ask.map_err(crate::sqlite::fault)
+    };
+    let words = file.read(look).await?;
+    Ok((words != "ok").then_some(words))
 }
 
 fn judge((fsync, pages, commit, standby): (String, String, String, bool)) -> Vec<Unsafe> {

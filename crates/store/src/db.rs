@@ -90,7 +90,10 @@ impl Database {
             }
             scheme => Err(StoreError::Rejected(format!(
                 "a database URL begins with postgres:, sqlite: or embedded:, not with {:?}",
-                scheme.map_or_else(|| "no scheme".into(), |s| format!("{}:", s.chars().take(20).collect::<String>()))
+                scheme.map_or_else(
+                    || "no scheme".into(),
+                    |s| format!("{}:", s.chars().take(20).collect::<String>())
+                )
             ))),
         }
     }

@@ -90,7 +90,8 @@ async fn our_own_transaction() {
 #[tokio::test]
 async fn tokio_postgres() {
     let Some(place) = postgres().await else { return };
-    let (mut client, connection) = ::tokio_postgres::connect(&place.url, ::tokio_postgres::NoTls).await.unwrap();
+    let (mut client, connection) =
+        ::tokio_postgres::connect(&place.url, ::tokio_postgres::NoTls).await.unwrap();
     let driver = tokio::spawn(connection);
     let (undone, kept) = (job(), job());
     let mut tx = client.transaction().await.unwrap();

@@ -40,8 +40,7 @@ fn row(broker: &str, job: &Envelope) -> serde_json::Value {
 pub(super) fn completion(lease: &Lease, said: Option<&Said>) -> String {
     let output = said.and_then(|s| s.output.as_ref()).map(|bytes| hex(bytes));
     let note = said.and_then(|s| s.note.as_ref());
-    let row =
-        json!({ "id": lease.job.to_string(), "token": lease.token.0, "output": output, "note": note });
+    let row = json!({ "id": lease.job.to_string(), "token": lease.token.0, "output": output, "note": note });
     serde_json::Value::Array(vec![row]).to_string()
 }
 

@@ -48,11 +48,7 @@ pub fn finish_statement(lease: &Lease) -> (Sql, String) {
 }
 
 /// Accepts jobs inside somebody else's transaction; how many are new. An id that was accepted before adds nothing.
-pub async fn enqueue_in(
-    tx: &mut impl ForeignTx,
-    broker: &str,
-    jobs: &[Envelope],
-) -> Result<u64, StoreError> {
+pub async fn enqueue_in(tx: &mut impl ForeignTx, broker: &str, jobs: &[Envelope]) -> Result<u64, StoreError> {
     if jobs.is_empty() {
         return Ok(0);
     }

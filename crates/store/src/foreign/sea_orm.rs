@@ -17,8 +17,7 @@ impl ForeignTx for DatabaseTransaction {
     }
 
     async fn execute_one(&mut self, text: &'static str, argument: String) -> Result<u64, StoreError> {
-        let statement =
-            Statement::from_sql_and_values(self.get_database_backend(), text, [argument.into()]);
+        let statement = Statement::from_sql_and_values(self.get_database_backend(), text, [argument.into()]);
         let done = self.execute_raw(statement).await.map_err(|e| failed(&e))?;
         Ok(done.rows_affected())
     }

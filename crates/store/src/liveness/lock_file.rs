@@ -35,7 +35,10 @@ impl Drop for LockFile {
 pub(super) async fn take(database: &Path, worker: &WorkerName) -> Result<LockFile, StoreError> {
     let path = path_of(database, worker);
     let unusable = |e: io::Error| {
-        StoreError::Rejected(format!("the lock file {} cannot be used: {e}; check its directory", path.display()))
+        StoreError::Rejected(format!(
+            "the lock file {} cannot be used: {e}; check its directory",
+            path.display()
+        ))
     };
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(unusable)?;

@@ -52,11 +52,13 @@ pub(crate) fn store_error(error: &Error) -> StoreError {
     let text = format!("PostgreSQL says {code}: {}{constraint}{hint}", server.message());
     match code {
         "42P01" | "42703" => StoreError::Schema(format!("{text}; run `backshift migrate up`")),
-        "28P01" | "28000" => StoreError::Rejected(format!("{text}; check user and password in the database URL")),
-        "3D000" => StoreError::Rejected(format!("{text}; check the database's name in the URL")),
-        "25006" => {
-            StoreError::Unavailable(format!("{text}; this server is read-only, a standby or under maintenance"))
+        "28P01" | "28000" => {
+            StoreError::Rejected(format!("{text}; check user and password in the database URL"))
         }
+        "3D000" => StoreError::Rejected(format!("{text}; check the database's name in the URL")),
+        "25006" => StoreError::Unavailable(format!(
+            "{text}; this server is read-only, a standby or under maintenance"
+        )),
         code if is_transient(code) => StoreError::Unavailable(text),
         _ => StoreError::Rejected(text),
     }

@@ -9,7 +9,7 @@ mod session;
 mod tls;
 mod tx;
 
-pub use pool::{Access, Pg};
 pub(crate) use fault::store_error;
+pub use pool::{Access, Pg};
 pub(crate) use session::Session;
 pub use tx::PgTx;

@@ -26,11 +26,8 @@ use super::{
 use crate::{Durability, Options, Row, query::Statement};
 
 /// Server-side limits: they end before our own deadline, so that the server's words reach the caller.
-pub(super) const LIMITS: [(&str, &str); 3] = [
-    ("statement_timeout", "10s"),
-    ("lock_timeout", "2s"),
-    ("idle_in_transaction_session_timeout", "15s"),
-];
+pub(super) const LIMITS: [(&str, &str); 3] =
+    [("statement_timeout", "10s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "15s")];
 /// How often a statement is sent again after a serialization failure or a deadlock.
 const CONFLICT_RETRIES: u32 = 4;
 
@@ -180,7 +177,9 @@ impl Pg {
             direct &= two.ask(BACKEND, limit).await? == second;
         }
         if !direct {
-            tracing::info!("a transaction pooler stands before PostgreSQL: polling and leases instead of LISTEN and locks");
+            tracing::info!(
+                "a transaction pooler stands before PostgreSQL: polling and leases instead of LISTEN and locks"
+            );
         }
         Ok(Access { direct })
     }
@@ -194,7 +193,8 @@ fn session_limits(access: Arc<OnceCell<Access>>) -> Hook {
             if !direct {
                 return Ok(());
             }
-            let text: Vec<String> = LIMITS.iter().map(|(name, value)| format!("SET {name} = '{value}'")).collect();
+            let text: Vec<String> =
+                LIMITS.iter().map(|(name, value)| format!("SET {name} = '{value}'")).collect();
             client.batch_execute(&text.join("; ")).await.map_err(HookError::Backend)
         })
     })

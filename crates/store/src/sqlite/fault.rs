@@ -7,7 +7,9 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 /// The error as the port phrases it.
 pub fn fault(error: Error) -> StoreError {
-    let Error::SqliteFailure(code, words) = &error else { return StoreError::Rejected(format!("SQLite: {error}")) };
+    let Error::SqliteFailure(code, words) = &error else {
+        return StoreError::Rejected(format!("SQLite: {error}"));
+    };
     let words = words.clone().unwrap_or_else(|| error.to_string());
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Unavailable(

@@ -56,7 +56,8 @@ impl Readers {
             answer
         });
         if let Ok(joined) = tokio::time::timeout_at(end, &mut task).await {
-            return joined.unwrap_or_else(|_| Err(StoreError::Rejected("a closure on a reader panicked".into())));
+            return joined
+                .unwrap_or_else(|_| Err(StoreError::Rejected("a closure on a reader panicked".into())));
         }
         if let Ok(handle) = handle.await {
             handle.interrupt();

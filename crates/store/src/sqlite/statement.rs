@@ -11,7 +11,11 @@ use super::fault::fault;
 use crate::{FromRow, Row, Value, query::Statement};
 
 /// Rows of a statement, for closures on the writer thread or a reader.
-pub fn query<T: FromRow>(connection: &Connection, text: &str, values: &[Value]) -> Result<Vec<T>, StoreError> {
+pub fn query<T: FromRow>(
+    connection: &Connection,
+    text: &str,
+    values: &[Value],
+) -> Result<Vec<T>, StoreError> {
     let mut prepared = connection.prepare_cached(text).map_err(fault)?;
     let places = places(&prepared, values.len())?;
     bind(&mut prepared, &places, 0, values.iter())?;

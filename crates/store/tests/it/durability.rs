@@ -106,10 +106,14 @@ async fn a_full_disk_is_said_and_keeps_what_was_accepted() {
 async fn files_that_are_no_database_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notes.txt");
-    fs::write(&path, "these are notes, and surely longer than a header of a hundred bytes ".repeat(9)).unwrap();
+    fs::write(&path, "these are notes, and surely longer than a header of a hundred bytes ".repeat(9))
+        .unwrap();
     let text = format!("sqlite:{}", path.display());
     let refused = Database::open(&text, &Options::default()).unwrap_err().to_string();
     assert!(refused.contains("notes.txt") && refused.contains("not a SQLite database"), "{refused}");
+    let healthy = place::sqlite();
+    let found = backshift_store::check::damage(healthy.db.as_sqlite().unwrap()).await.unwrap();
+    assert_eq!(found, None);
     let nowhere = format!("embedded:{}", directory.path().join("no/such/dir/a.db").display());
     let refused = Database::open(&nowhere, &Options::default()).unwrap_err().to_string();
     assert!(refused.contains("directory must exist"), "{refused}");

@@ -32,10 +32,8 @@ async fn live_and_die(db: &Database) {
     let all = [one.clone(), two.clone(), ghost.clone()];
     assert_eq!(dead_workers(db, &all).await.unwrap(), [ghost.clone()]);
     drop(first);
-    wait_until("the dropped sign is free", async || {
-        dead_workers(db, &all).await.unwrap().contains(&one)
-    })
-    .await;
+    wait_until("the dropped sign is free", async || dead_workers(db, &all).await.unwrap().contains(&one))
+        .await;
     assert!(!dead_workers(db, &all).await.unwrap().contains(&two));
     assert!(dead_workers(db, &[]).await.unwrap().is_empty());
 }

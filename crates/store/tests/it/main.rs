@@ -5,6 +5,8 @@ mod durability;
 mod liveness;
 mod migrations;
 mod place;
+mod processes;
 mod statements;
+mod tls;
 mod transactions;
 mod wake_ups;

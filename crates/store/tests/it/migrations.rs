@@ -73,7 +73,12 @@ async fn a_database_that_is_ahead_is_refused_with_both_versions() {
 async fn a_step_that_was_changed_afterwards_is_refused() {
     for place in places().await {
         migrate::up(&place.db, Extras::default()).await.unwrap();
-        place.db.sql("UPDATE backshift_migrations SET checksum = 'other' WHERE version = 1").run().await.unwrap();
+        place
+            .db
+            .sql("UPDATE backshift_migrations SET checksum = 'other' WHERE version = 1")
+            .run()
+            .await
+            .unwrap();
         let refused = migrate::up(&place.db, Extras::default()).await.unwrap_err();
         assert!(refused.to_string().contains("step 1 (ledger)"), "{refused}");
     }

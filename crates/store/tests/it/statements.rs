@@ -17,8 +17,16 @@ const EVERYTHING: Sql = Sql {
     sqlite: "id TEXT PRIMARY KEY, yes INTEGER, small INTEGER, big INTEGER, words TEXT, raw BLOB, at INTEGER, doc TEXT",
 };
 
-type Everything =
-    (Uuid, Option<bool>, Option<i16>, Option<i64>, Option<String>, Option<Bytes>, Option<Timestamp>, Option<serde_json::Value>);
+type Everything = (
+    Uuid,
+    Option<bool>,
+    Option<i16>,
+    Option<i64>,
+    Option<String>,
+    Option<Bytes>,
+    Option<Timestamp>,
+    Option<serde_json::Value>,
+);
 
 #[tokio::test]
 async fn every_type_comes_back_as_it_went_in() {
@@ -33,7 +41,8 @@ async fn every_type_comes_back_as_it_went_in() {
         let empty = place.db.text(insert).bind(JobId::generate()).bind(None::<bool>).bind(None::<i64>);
         let empty = empty.bind(None::<i64>).bind(None::<String>).bind(None::<Bytes>);
         empty.bind(None::<Timestamp>).bind(None::<serde_json::Value>).run().await.unwrap();
-        let rows: Vec<Everything> = place.db.text(format!("SELECT * FROM {table} ORDER BY words")).all().await.unwrap();
+        let rows: Vec<Everything> =
+            place.db.text(format!("SELECT * FROM {table} ORDER BY words")).all().await.unwrap();
         let mut rows = rows;
         rows.sort_by_key(|row| row.4.is_none());
         let words = Some("a\"ü\n".to_owned());
@@ -55,8 +64,7 @@ async fn a_batch_is_one_statement_and_keeps_nulls() {
             Dialect::Sqlite => format!("INSERT INTO {table} VALUES ($2 * $1, $3) RETURNING k"),
         };
         let keys: Vec<i64> = (1..=300).collect();
-        let texts: Vec<Option<String>> =
-            keys.iter().map(|k| (k % 2 == 0).then(|| format!("v{k}"))).collect();
+        let texts: Vec<Option<String>> = keys.iter().map(|k| (k % 2 == 0).then(|| format!("v{k}"))).collect();
         let query = place.db.text(insert).bind(10_i64).column(keys).column(texts);
         let made: Vec<i64> = query.all().await.unwrap();
         assert_eq!((made.len(), made[299]), (300, 3000));
@@ -125,7 +133,10 @@ async fn a_table_selects_inserts_and_filters() {
 async fn errors_say_what_to_do() {
     for place in place::all().await {
         let missing = place.db.sql("SELECT * FROM no_such_table").all::<()>().await.unwrap_err();
-        assert!(matches!(&missing, StoreError::Schema(text) if text.contains("backshift migrate up")), "{missing}");
+        assert!(
+            matches!(&missing, StoreError::Schema(text) if text.contains("backshift migrate up")),
+            "{missing}"
+        );
         let broken = place.db.sql("SELEC 1").all::<()>().await.unwrap_err();
         assert!(matches!(broken, StoreError::Rejected(_)), "{broken}");
         const KEY: Sql = Sql { pg: "k bigint PRIMARY KEY", sqlite: "k INTEGER PRIMARY KEY" };

@@ -62,8 +62,7 @@ async fn relaxed_statements_are_kept_and_undone_when_they_fail() {
     for place in place::all().await {
         let t = table(&place).await;
         let statement = format!("INSERT INTO {t} VALUES ($1) RETURNING k");
-        let made: Vec<i64> =
-            place.db.text(statement.clone()).bind(1_i64).relaxed().all().await.unwrap();
+        let made: Vec<i64> = place.db.text(statement.clone()).bind(1_i64).relaxed().all().await.unwrap();
         assert_eq!(made, [1]);
         assert!(place.db.text(statement).bind(1_i64).relaxed().run().await.is_err());
         assert_eq!(insert(&place.db, &t, 2).await.unwrap(), 1);
