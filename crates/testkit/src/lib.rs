@@ -1,1 +1,13 @@
-//! Placeholder until the crate's first part lands.
+//! What tests of Backshift and of its users share: the conformance suites, planted faults, real servers, real
+//! processes, and an honest memory model of both ports.
+//!
+//! An adapter outside this workspace joins with one of [`conformance::BrokerHarness`] and
+//! [`conformance::StoreHarness`]; nothing here needs a server unless a harness does.
+
+pub mod conformance;
+pub mod faults;
+pub mod memory;
+pub mod payloads;
+pub mod process;
+pub mod servers;
+pub mod wait;

@@ -1,0 +1,94 @@
+//! Chapter *lease*: how long a delivery is held, and what a worker that was presumed dead can still do.
+//!
+//! A frozen process is a consumer that nobody calls: its connection stays, only its lease runs out.
+
+use std::time::Duration;
+
+use backshift_core::{Capability, Settled};
+
+use super::scene::{Scene, ack, completed, job, nothing, retry, take};
+use crate::conformance::case::{Outcome, Verdict, cases, ensure};
+
+cases! { Scene:
+    b30_extended_delivery_stays,
+    b31_lease_that_nobody_extends_ends,
+    b32_late_ack_is_refused,
+    b33_late_retry_is_refused,
+}
+
+async fn b30_extended_delivery_stays(scene: Scene) -> Verdict {
+    scene.publish(scene.envelope("x")).await?;
+    let mut consumer = scene.consumer(1).await?;
+    let mut held = take(&mut consumer).await?;
+    if !scene.claims(Capability::Lease) {
+        held.receipt.extend(scene.lease).await?;
+        let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
+        nothing(&mut other, scene.lease * 3).await?;
+        ack(held).await?;
+        return Ok(Outcome::Unsupported);
+    }
+    let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
+    for _ in 0..12 {
+        held.receipt.extend(scene.lease).await?;
+        nothing(&mut other, scene.lease / 4).await?;
+    }
+    ack(held).await?;
+    nothing(&mut other, scene.lease * 2).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn b31_lease_that_nobody_extends_ends(scene: Scene) -> Verdict {
+    let id = scene.publish(scene.envelope("x")).await?;
+    let mut frozen = scene.consumer(1).await?;
+    let held = take(&mut frozen).await?;
+    let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
+    if !scene.claims(Capability::Lease) {
+        nothing(&mut other, scene.lease * 3).await?;
+        ack(held).await?;
+        return Ok(Outcome::Unsupported);
+    }
+    nothing(&mut other, scene.lease / 2).await?;
+    let again = take(&mut other).await?;
+    ensure!(job(&again)?.id == id, "another job came");
+    ensure!(job(&again)?.attempt == 1, "the end of a lease counted as an attempt");
+    ack(again).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn b32_late_ack_is_refused(scene: Scene) -> Verdict {
+    if !scene.claims(Capability::Fencing) {
+        return Ok(Outcome::Unsupported);
+    }
+    let id = scene.publish(scene.envelope("x")).await?;
+    let mut frozen = scene.consumer(1).await?;
+    let late = take(&mut frozen).await?;
+    let second = scene.connect().await?;
+    let mut consumer = scene.consumer_of(&second, 1).await?;
+    let current = take(&mut consumer).await?;
+    let answer = late.receipt.ack(completed()).await?;
+    ensure!(answer == Settled::Stale, "the ack of a worker that was presumed dead was {answer:?}");
+    // The job still belongs to its second holder: when that one dies, it must come back.
+    scene.crash(second, consumer, vec![current]).await?;
+    let mut third = scene.consumer_of(&scene.connect().await?, 1).await?;
+    let again = take(&mut third).await?;
+    ensure!(job(&again)?.id == id, "another job came");
+    ack(again).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn b33_late_retry_is_refused(scene: Scene) -> Verdict {
+    if !scene.claims(Capability::Fencing) {
+        return Ok(Outcome::Unsupported);
+    }
+    scene.publish(scene.envelope("x")).await?;
+    let mut frozen = scene.consumer(1).await?;
+    let late = take(&mut frozen).await?;
+    let mut consumer = scene.consumer_of(&scene.connect().await?, 2).await?;
+    let current = take(&mut consumer).await?;
+    let next = retry(job(&late)?, Duration::ZERO);
+    let answer = late.receipt.retry(next).await?;
+    ensure!(answer == Settled::Stale, "the retry of a worker that was presumed dead was {answer:?}");
+    ack(current).await?;
+    nothing(&mut consumer, scene.lease * 2).await?;
+    Ok(Outcome::Pass)
+}

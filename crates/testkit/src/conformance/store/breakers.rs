@@ -1,0 +1,93 @@
+//! Chapter *breakers*: open after failures in a row, one probe at a time, closed by success.
+
+use std::time::Duration;
+
+use backshift_core::store::{Admission, BreakerPolicy};
+
+use super::scene::Scene;
+use crate::{
+    conformance::case::{Failure, Outcome, Verdict, cases, ensure},
+    wait,
+};
+
+cases! { Scene:
+    s64_circuit_opens_after_failures_in_a_row,
+    s65_half_open_circuit_admits_one_probe,
+    s66_probe_decides,
+}
+
+const POLICY: BreakerPolicy = BreakerPolicy {
+    failures: 3,
+    open_for: Duration::from_millis(400),
+    open_at_most: Duration::from_millis(600),
+};
+
+async fn s64_circuit_opens_after_failures_in_a_row(scene: Scene) -> Verdict {
+    let store = &scene.store;
+    ensure!(store.admit("smtp").await? == Admission::Go, "an unused circuit is not closed");
+    fail(&scene, 2).await?;
+    store.report("smtp", POLICY, Ok(())).await?;
+    fail(&scene, 2).await?;
+    ensure!(store.admit("smtp").await? == Admission::Go, "open although a success came between the failures");
+    fail(&scene, 1).await?;
+    match store.admit("smtp").await? {
+        Admission::Wait(time) => ensure!(time <= POLICY.open_for, "open for {time:?}"),
+        other => ensure!(false, "after three failures in a row: {other:?}"),
+    }
+    ensure!(store.admit("another").await? == Admission::Go, "another circuit opened too");
+    let breakers = store.breakers().await?;
+    let shown = breakers.iter().find(|breaker| breaker.name == "smtp");
+    let shown = shown.ok_or_else(|| Failure::new(format!("not shown among {breakers:?}")))?;
+    ensure!(shown.state == "open" && shown.open_until.is_some(), "shown as {shown:?}");
+    ensure!(shown.error.as_deref() == Some("421 busy"), "the last error is {:?}", shown.error);
+    Ok(Outcome::Pass)
+}
+
+async fn s65_half_open_circuit_admits_one_probe(scene: Scene) -> Verdict {
+    fail(&scene, 3).await?;
+    let begun = std::time::Instant::now();
+    probe(&scene).await?;
+    ensure!(begun.elapsed() >= POLICY.open_for * 9 / 10, "a probe after {:?}", begun.elapsed());
+    for _ in 0..5 {
+        let answer = scene.store.admit("smtp").await?;
+        ensure!(matches!(answer, Admission::Wait(_)), "while a probe is on its way: {answer:?}");
+    }
+    Ok(Outcome::Pass)
+}
+
+async fn s66_probe_decides(scene: Scene) -> Verdict {
+    fail(&scene, 3).await?;
+    probe(&scene).await?;
+    fail(&scene, 1).await?;
+    let begun = std::time::Instant::now();
+    let answer = scene.store.admit("smtp").await?;
+    ensure!(matches!(answer, Admission::Wait(_)), "after a failed probe: {answer:?}");
+    probe(&scene).await?;
+    let open = begun.elapsed();
+    ensure!(open > POLICY.open_for, "a failed probe did not make it longer: {open:?}");
+    ensure!(open < POLICY.open_at_most * 3, "open for {open:?}, at most {:?}", POLICY.open_at_most);
+    scene.store.report("smtp", POLICY, Ok(())).await?;
+    let answer = scene.store.admit("smtp").await?;
+    ensure!(answer == Admission::Go, "after a probe that succeeded: {answer:?}");
+    fail(&scene, 2).await?;
+    let answer = scene.store.admit("smtp").await?;
+    ensure!(answer == Admission::Go, "failures from before the success still count: {answer:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn fail(scene: &Scene, times: u32) -> Result<(), Failure> {
+    for _ in 0..times {
+        scene.store.report("smtp", POLICY, Err("421 busy".into())).await?;
+    }
+    Ok(())
+}
+
+async fn probe(scene: &Scene) -> Result<(), Failure> {
+    let probe = wait::until(wait::PATIENCE, || async {
+        matches!(scene.store.admit("smtp").await, Ok(Admission::Probe))
+    });
+    match probe.await {
+        true => Ok(()),
+        false => Err(Failure::new("an open circuit never let a probe through")),
+    }
+}

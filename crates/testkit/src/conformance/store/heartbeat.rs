@@ -1,0 +1,109 @@
+//! Chapter *heartbeat*: leases are extended by the holder only, and wishes to cancel come back with the answer.
+
+use std::time::Duration;
+
+use backshift_core::{
+    Lease, State, WorkerName,
+    store::{Beat, Claimed, Pulse, WorkerRecord},
+};
+
+use super::scene::{Scene, applied, completed, now, running};
+use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
+
+cases! { Scene:
+    s30_beat_keeps_the_lease,
+    s31_beat_of_a_lower_token_is_lost,
+    s32_beat_brings_the_wish_to_cancel,
+    s33_progress_is_shown,
+    s34_announced_worker_is_listed,
+}
+
+async fn s30_beat_keeps_the_lease(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let start = running(scene.claim(&scene.holder, &envelope).await?)?;
+    let other = scene.other()?;
+    for _ in 0..12 {
+        match beat(&scene, start.lease, None).await? {
+            Pulse::Until(until) => {
+                ensure!(until >= start.lease.until, "a beat moved the lease back to {until}")
+            }
+            other => ensure!(false, "the holder's beat was answered with {other:?}"),
+        }
+        tokio::time::sleep(scene.lease / 4).await;
+        scene.store.rescue().await?;
+        let claimed = scene.claim(&other, &envelope).await?;
+        ensure!(matches!(claimed, Claimed::Held(_)), "while it beats, another worker got {claimed:?}");
+    }
+    applied(scene.finish(start.lease, completed()).await?)?;
+    let over = beat(&scene, start.lease, None).await?;
+    ensure!(over == Pulse::Lost, "a beat for a finished job was answered with {over:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn s31_beat_of_a_lower_token_is_lost(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let late = scene.start(&envelope).await?;
+    let current = running(scene.reclaim(&scene.patient(), &envelope).await?)?;
+    let before = scene.row(envelope.id).await?;
+    let pulse = beat(&scene, late.lease, Some((50, "half".into()))).await?;
+    ensure!(pulse == Pulse::Lost, "a late beat was answered with {pulse:?}");
+    ensure!(scene.row(envelope.id).await? == before, "a late beat changed the row");
+    let pulse = beat(&scene, current.lease, None).await?;
+    ensure!(matches!(pulse, Pulse::Until(_)), "the current beat was answered with {pulse:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn s32_beat_brings_the_wish_to_cancel(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let start = scene.start(&envelope).await?;
+    let state = scene.store.cancel(envelope.id).await?;
+    ensure!(state == State::Running, "a running job that shall be cancelled is {state:?}");
+    let pulse = beat(&scene, start.lease, None).await?;
+    ensure!(pulse == Pulse::CancelRequested, "the beat was answered with {pulse:?}");
+    let end = backshift_core::Settlement::Ack(backshift_core::Ack::Cancelled);
+    applied(scene.finish(start.lease, end).await?)?;
+    let row = scene.row(envelope.id).await?;
+    ensure!(row.state == State::Cancelled, "a job that was stopped on request is {:?}", row.state);
+    Ok(Outcome::Pass)
+}
+
+async fn s33_progress_is_shown(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let start = scene.start(&envelope).await?;
+    for progress in [(0, String::new()), (42, "copied 42 of 100, äöü".to_owned()), (100, "done".to_owned())]
+    {
+        beat(&scene, start.lease, Some(progress.clone())).await?;
+        let row = scene.row(envelope.id).await?;
+        ensure!(row.progress == Some(progress), "progress became {:?}", row.progress);
+    }
+    beat(&scene, start.lease, None).await?;
+    let row = scene.row(envelope.id).await?;
+    ensure!(row.progress.is_some(), "a beat without progress removed it");
+    Ok(Outcome::Pass)
+}
+
+async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
+    let record = WorkerRecord {
+        name: WorkerName::new(scene.holder.worker.as_str())?,
+        queues: "default:8,mail:2".into(),
+        started_at: now(),
+        seen_at: now(),
+        running: 3,
+    };
+    let guard = scene.store.announce(&record).await?;
+    ensure!(guard.stands(), "a fresh sign of life does not stand");
+    let workers = scene.store.workers().await?;
+    let seen = workers.iter().find(|worker| worker.name == record.name);
+    let seen = seen.ok_or_else(|| Failure::new(format!("not listed among {workers:?}")))?;
+    ensure!(seen.queues == record.queues && seen.running == 3, "listed as {seen:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn beat(scene: &Scene, lease: Lease, progress: Option<(u8, String)>) -> Result<Pulse, Failure> {
+    let holder = backshift_core::store::Holder {
+        lease: scene.lease.max(Duration::from_millis(200)),
+        ..scene.holder.clone()
+    };
+    let mut answers = scene.store.beat(&holder, vec![Beat { lease, progress }]).await?;
+    answers.pop().ok_or_else(|| Failure::new("no answer to a beat"))
+}

@@ -1,0 +1,115 @@
+//! Chapter *list*: what people see when they look for jobs.
+//!
+//! The cursor is a job's id: rows that arrive while somebody pages come before the first page, never in between.
+
+use std::collections::HashSet;
+
+use backshift_core::{EffectState, JobFilter, JobId, Kind, Page, State, StoreError};
+
+use super::scene::{Scene, applied, completed};
+use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
+
+cases! { Scene:
+    s40_pages_are_stable_while_rows_arrive,
+    s41_filters_match_every_field,
+    s42_page_after_a_missing_job_is_not_found,
+    s43_page_is_bounded,
+    s44_unknown_job_is_none,
+}
+
+async fn s40_pages_are_stable_while_rows_arrive(scene: Scene) -> Verdict {
+    let mut before = HashSet::new();
+    for n in 0..25 {
+        let envelope = scene.envelope(n.to_string());
+        scene.start(&envelope).await?;
+        before.insert(envelope.id);
+    }
+    let mut seen: Vec<JobId> = Vec::new();
+    let mut newest = None;
+    loop {
+        let page = Page { after: seen.last().copied(), limit: 4 };
+        let rows = scene.store.list(&JobFilter::default(), &page).await?;
+        if rows.is_empty() {
+            break;
+        }
+        ensure!(rows.len() <= 4, "{} rows on a page of 4", rows.len());
+        for row in &rows {
+            let key = (row.created_at, row.id);
+            ensure!(newest.is_none_or(|last| key < last), "{key:?} comes after {newest:?}");
+            newest = Some(key);
+        }
+        seen.extend(rows.iter().map(|row| row.id));
+        scene.start(&scene.envelope("arrives meanwhile")).await?;
+        ensure!(seen.len() < 100, "the pages have no end");
+    }
+    let different: HashSet<JobId> = seen.iter().copied().collect();
+    ensure!(different.len() == seen.len(), "a row is on two pages");
+    ensure!(different == before, "{} rows on the pages, 25 were there", seen.len());
+    Ok(Outcome::Pass)
+}
+
+async fn s41_filters_match_every_field(scene: Scene) -> Verdict {
+    let mut mail = scene.envelope("mail");
+    mail.kind = Kind::new("email.send")?;
+    let (running, done, dead) = (scene.envelope("running"), scene.envelope("done"), scene.envelope("dead"));
+    let lease = scene.start(&mail).await?.lease;
+    scene.store.intend(&lease, "smtp").await?;
+    scene.store.conclude(&lease, "smtp", EffectState::Done, Some("250")).await?;
+    applied(scene.finish(lease, completed()).await?)?;
+    scene.start(&running).await?;
+    scene.complete(&done).await?;
+    scene.bury(&dead).await?;
+    let mut elsewhere = scene.envelope("elsewhere");
+    elsewhere.queue = crate::servers::unique_queue("other");
+    scene.start(&elsewhere).await?;
+    let here = JobFilter { queue: Some(scene.queue.clone()), ..JobFilter::default() };
+    let with = |change: fn(&mut JobFilter)| {
+        let mut filter = here.clone();
+        change(&mut filter);
+        filter
+    };
+    let both = |filter: &mut JobFilter| {
+        filter.state = Some(State::Completed);
+        filter.kind = Kind::new("email.send").ok();
+    };
+    expect(&scene, here.clone(), &[mail.id, running.id, done.id, dead.id]).await?;
+    expect(&scene, with(|f| f.state = Some(State::Completed)), &[mail.id, done.id]).await?;
+    expect(&scene, with(|f| f.state = Some(State::Running)), &[running.id]).await?;
+    expect(&scene, with(|f| f.state = Some(State::Dead)), &[dead.id]).await?;
+    expect(&scene, with(|f| f.kind = Kind::new("email.send").ok()), &[mail.id]).await?;
+    expect(&scene, with(both), &[mail.id]).await?;
+    expect(&scene, with(|f| f.effect = Some(EffectState::Done)), &[mail.id]).await?;
+    expect(&scene, with(|f| f.effect = Some(EffectState::Ambiguous)), &[]).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn s42_page_after_a_missing_job_is_not_found(scene: Scene) -> Verdict {
+    scene.start(&scene.envelope("x")).await?;
+    let page = Page { after: Some(JobId::generate()), limit: 5 };
+    let answer = scene.store.list(&JobFilter::default(), &page).await;
+    ensure!(matches!(answer, Err(StoreError::NotFound(_))), "a page after a missing job: {answer:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn s43_page_is_bounded(scene: Scene) -> Verdict {
+    let batch: Vec<_> = (0..520).map(|n| super::scene::request(&scene.envelope(n.to_string()))).collect();
+    scene.store.claim(&scene.patient(), batch).await?;
+    let rows = scene.store.list(&JobFilter::default(), &Page { after: None, limit: u32::MAX }).await?;
+    ensure!(rows.len() == 500, "{} rows on one page", rows.len());
+    Ok(Outcome::Pass)
+}
+
+async fn s44_unknown_job_is_none(scene: Scene) -> Verdict {
+    let found = scene.store.find(JobId::generate()).await?;
+    ensure!(found.is_none(), "a job that nobody accepted: {found:?}");
+    let attempts = scene.store.attempts(JobId::generate()).await?;
+    ensure!(attempts.is_empty(), "attempts of a job that nobody accepted: {attempts:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn expect(scene: &Scene, filter: JobFilter, wanted: &[JobId]) -> Result<(), Failure> {
+    let rows = scene.store.list(&filter, &Page::default()).await?;
+    let got: HashSet<JobId> = rows.iter().map(|row| row.id).collect();
+    ensure!(got == wanted.iter().copied().collect(), "{filter:?} found {got:?}, not {wanted:?}");
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The cases of `docs/spec/store.md`, one file a chapter.
+//!
+//! Every case has a store of its own, so that counts, rescues and lists see nothing of other cases.
+
+mod breakers;
+mod cancel;
+mod claim;
+mod effects;
+mod finish;
+mod heartbeat;
+mod limits;
+mod list;
+mod maintenance;
+mod outbox;
+mod queues;
+mod scene;
+mod schedules;
+mod unique;
+
+pub(super) use scene::Scene;
+
+use super::case::Case;
+
+/// Every case, in the order of the rules.
+pub(super) fn cases() -> Vec<&'static Case<Scene>> {
+    let chapters = [
+        claim::CASES,
+        finish::CASES,
+        heartbeat::CASES,
+        list::CASES,
+        cancel::CASES,
+        queues::CASES,
+        maintenance::CASES,
+        schedules::CASES,
+        limits::CASES,
+        breakers::CASES,
+        effects::CASES,
+        outbox::CASES,
+        unique::CASES,
+    ];
+    chapters.into_iter().flatten().collect()
+}

@@ -1,0 +1,269 @@
+//! A broker with one planted fault: the list of faults, and the harness that plants one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backshift_core::{
+    Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, ConsumeOptions, Consumer, Envelope,
+    QueueName, Store,
+};
+
+use super::consumer::FaultyConsumer;
+use crate::conformance::{BrokerHarness, Corpse, DeadJob, Namespace};
+
+/// One lie of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerFault {
+    /// Says that it acknowledged and does not.
+    AcksNothing,
+    /// Acknowledges all earlier deliveries with each one.
+    AcksEarlierOnesToo,
+    /// Acknowledges when it delivers: the job is gone before its effect.
+    AcksBeforeTheEffect,
+    /// Forgets the headers.
+    DropsHeaders,
+    /// Reads the payload as JSON and writes it again.
+    RewritesPayload,
+    /// Hands every job out twice.
+    DeliversTwice,
+    /// Delivers jobs for later now.
+    ForgetsDelay,
+    /// Delivers in the order of arrival.
+    ForgetsPriority,
+    /// Ends the delivery on retry and publishes nothing.
+    LosesOnRetry,
+    /// Ends the delivery on retry and publishes afterwards.
+    RetriesAfterTheAck,
+    /// Retries at once.
+    ForgetsRetryDelay,
+    /// Counts a lost worker as an attempt.
+    CountsCrashes,
+    /// Counts a snooze as an attempt.
+    CountsSnoozes,
+    /// Confirms every seventh job without writing it.
+    ConfirmsUnwritten,
+    /// Claims a capability that it has not.
+    ClaimsTooMuch,
+    /// Has a capability that it does not claim.
+    ClaimsTooLittle,
+    /// Ends the delivery and keeps no dead letter.
+    LosesDeadLetters,
+    /// Keeps every dead letter under one reason.
+    ForgetsTheReason,
+    /// Hands out more than it was asked for.
+    OverstepsFree,
+    /// Loses what it fetched when `next` is dropped.
+    LosesDroppedNext,
+    /// Says that late results were applied.
+    AppliesLateResults,
+    /// Does not extend.
+    NeverExtends,
+    /// Keeps what it fetched when told to be quiet.
+    KeepsPrefetched,
+    /// Says of no delivery that it is a second one.
+    HidesRedelivery,
+}
+
+impl BrokerFault {
+    /// Every fault.
+    pub const ALL: [Self; 24] = [
+        Self::AcksNothing,
+        Self::AcksEarlierOnesToo,
+        Self::AcksBeforeTheEffect,
+        Self::DropsHeaders,
+        Self::RewritesPayload,
+        Self::DeliversTwice,
+        Self::ForgetsDelay,
+        Self::ForgetsPriority,
+        Self::LosesOnRetry,
+        Self::RetriesAfterTheAck,
+        Self::ForgetsRetryDelay,
+        Self::CountsCrashes,
+        Self::CountsSnoozes,
+        Self::ConfirmsUnwritten,
+        Self::ClaimsTooMuch,
+        Self::ClaimsTooLittle,
+        Self::LosesDeadLetters,
+        Self::ForgetsTheReason,
+        Self::OverstepsFree,
+        Self::LosesDroppedNext,
+        Self::AppliesLateResults,
+        Self::NeverExtends,
+        Self::KeepsPrefetched,
+        Self::HidesRedelivery,
+    ];
+
+    /// A rule of `docs/spec/broker.md` that this fault breaks.
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::AcksNothing => "B20",
+            Self::AcksEarlierOnesToo => "B22",
+            Self::AcksBeforeTheEffect => "B3",
+            Self::DropsHeaders => "B1",
+            Self::RewritesPayload => "B2",
+            Self::DeliversTwice => "B13",
+            Self::ForgetsDelay => "B40",
+            Self::ForgetsPriority | Self::ClaimsTooMuch => "B50",
+            Self::LosesOnRetry => "B23",
+            Self::RetriesAfterTheAck => "B29",
+            Self::ForgetsRetryDelay => "B24",
+            Self::CountsCrashes => "B31",
+            Self::CountsSnoozes => "B25",
+            Self::ConfirmsUnwritten => "B4",
+            Self::ClaimsTooLittle => "B43",
+            Self::LosesDeadLetters | Self::ForgetsTheReason => "B60",
+            Self::OverstepsFree => "B11",
+            Self::LosesDroppedNext => "B16",
+            Self::AppliesLateResults => "B32",
+            Self::NeverExtends => "B30",
+            Self::KeepsPrefetched => "B71",
+            Self::HidesRedelivery => "B17",
+        }
+    }
+
+    /// Whether the fault can only be seen on a broker that claims nearly everything.
+    pub fn needs_capable_broker(self) -> bool {
+        matches!(
+            self,
+            Self::ForgetsPriority
+                | Self::AppliesLateResults
+                | Self::NeverExtends
+                | Self::CountsCrashes
+                | Self::ClaimsTooLittle
+        )
+    }
+}
+
+/// The brokers of another harness, with a fault.
+#[derive(Debug, Clone)]
+pub struct FaultyBrokers<H> {
+    /// The honest harness.
+    pub honest: H,
+    /// The fault.
+    pub fault: BrokerFault,
+}
+
+#[async_trait]
+impl<H: BrokerHarness> BrokerHarness for FaultyBrokers<H> {
+    fn name(&self) -> String {
+        format!("{}+{:?}", self.honest.name(), self.fault)
+    }
+
+    async fn namespace(&self) -> Result<Arc<dyn Namespace>, String> {
+        let honest = self.honest.namespace().await?;
+        Ok(Arc::new(FaultySpace { honest, fault: self.fault }))
+    }
+
+    fn lease(&self) -> std::time::Duration {
+        self.honest.lease()
+    }
+}
+
+struct FaultySpace {
+    honest: Arc<dyn Namespace>,
+    fault: BrokerFault,
+}
+
+#[async_trait]
+impl Namespace for FaultySpace {
+    async fn connect(&self) -> Result<Arc<dyn Broker>, String> {
+        Ok(Arc::new(FaultyBroker { honest: self.honest.connect().await?, fault: self.fault }))
+    }
+
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        self.honest.store()
+    }
+
+    async fn tend(&self) -> Result<(), String> {
+        self.honest.tend().await
+    }
+
+    async fn crash(&self, corpse: Corpse) -> Result<(), String> {
+        self.honest.crash(corpse).await
+    }
+
+    async fn dead_letters(&self, queue: &QueueName) -> Result<Vec<DeadJob>, String> {
+        self.honest.dead_letters(queue).await
+    }
+
+    async fn publish_malformed(&self, queue: &QueueName, raw: Bytes) -> Result<bool, String> {
+        self.honest.publish_malformed(queue, raw).await
+    }
+
+    async fn cut_connections(&self) -> Result<bool, String> {
+        self.honest.cut_connections().await
+    }
+}
+
+struct FaultyBroker {
+    honest: Arc<dyn Broker>,
+    fault: BrokerFault,
+}
+
+impl FaultyBroker {
+    fn spoil(&self, envelope: &mut Envelope) {
+        match self.fault {
+            BrokerFault::DropsHeaders => envelope.headers.clear(),
+            BrokerFault::RewritesPayload => {
+                if let Ok(value) = serde_json::from_slice::<serde_json::Value>(&envelope.payload) {
+                    envelope.payload = value.to_string().into();
+                }
+            }
+            BrokerFault::ForgetsDelay => envelope.run_at = None,
+            BrokerFault::ForgetsPriority | BrokerFault::ClaimsTooMuch => envelope.priority = 0,
+            _ => {}
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for FaultyBroker {
+    fn name(&self) -> &'static str {
+        self.honest.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        match self.fault {
+            BrokerFault::ClaimsTooMuch => Capabilities::of(&[Capability::Delay, Capability::Priority]),
+            BrokerFault::ClaimsTooLittle => Capabilities::of(&[Capability::Lease, Capability::Fencing]),
+            _ => self.honest.capabilities(),
+        }
+    }
+
+    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.honest.declare(queue).await
+    }
+
+    async fn publish(&self, mut batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        batch.iter_mut().for_each(|envelope| self.spoil(envelope));
+        if self.fault != BrokerFault::ConfirmsUnwritten {
+            return self.honest.publish(batch).await;
+        }
+        let answers = batch.iter().map(|envelope| Ok(Accepted::New(envelope.id))).collect();
+        let written = batch.into_iter().enumerate().filter(|(n, _)| n % 7 != 6).map(|(_, e)| e).collect();
+        self.honest.publish(written).await;
+        answers
+    }
+
+    async fn consume(
+        &self,
+        queue: &QueueName,
+        options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        let slots = options.slots;
+        let honest = self.honest.consume(queue, options).await?;
+        Ok(Box::new(FaultyConsumer::new(honest, Arc::clone(&self.honest), self.fault, slots)))
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.honest.depth(queue).await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.honest.ping().await
+    }
+
+    async fn close(&self) -> Result<(), BrokerError> {
+        self.honest.close().await
+    }
+}

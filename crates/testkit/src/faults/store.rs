@@ -1,0 +1,290 @@
+//! What a store with a planted fault does; everything that is not mentioned is the honest store's answer.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{
+    Accepted, Ack, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease,
+    Page, QueueCounts, QueueName, Settled, Settlement, State, Store, StoreError, Timestamp,
+    envelope::SENSITIVE,
+    store::{
+        Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Effects, Finish,
+        Holder, Jobs, Ledger, Limits, Liveness, Maintenance, Outbox, Pulse, Queues, Rate, Rescued, Schedules,
+        WorkerRecord,
+    },
+};
+
+use super::store_fault::StoreFault;
+
+pub(super) struct FaultyStore {
+    pub(super) honest: Arc<dyn Store>,
+    pub(super) fault: StoreFault,
+}
+
+impl FaultyStore {
+    fn has(&self, fault: StoreFault) -> bool {
+        self.fault == fault
+    }
+
+    /// The lease as the current holder would carry it.
+    async fn current(&self, lease: Lease) -> Result<Lease, StoreError> {
+        let row = self.honest.find(lease.job).await?;
+        Ok(row.map_or(lease, |row| Lease { token: row.token, ..lease }))
+    }
+
+    fn spoil_claim(&self, request: &mut ClaimRequest) {
+        match self.fault {
+            StoreFault::RunsHeldJobs => request.redelivered = true,
+            StoreFault::KeepsSecrets => drop(request.envelope.headers.remove(SENSITIVE)),
+            StoreFault::RewritesPayload => {
+                let payload = &mut request.envelope.payload;
+                if let Ok(value) = serde_json::from_slice::<serde_json::Value>(payload) {
+                    *payload = value.to_string().into();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes every running job from its worker.
+    async fn take_over(&self) -> Result<(), StoreError> {
+        let filter = JobFilter { state: Some(State::Running), ..JobFilter::default() };
+        for row in self.honest.list(&filter, &Page::default()).await? {
+            let payload = row.payload.unwrap_or_default();
+            let mut envelope = Envelope::new(row.kind, row.queue, payload, row.created_at);
+            envelope.id = row.id;
+            let worker = backshift_core::WorkerName::new("rescuer").expect("the name is legal");
+            let holder = Holder { worker, lease: Duration::from_millis(100) };
+            let request =
+                ClaimRequest { envelope, broker: "conformance", redelivered: true, anonymous: false };
+            self.honest.claim(&holder, vec![request]).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Store for FaultyStore {
+    fn name(&self) -> &'static str {
+        self.honest.name()
+    }
+}
+
+#[async_trait]
+impl Ledger for FaultyStore {
+    async fn claim(&self, holder: &Holder, mut batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError> {
+        batch.iter_mut().for_each(|request| self.spoil_claim(request));
+        let mut answers = self.honest.claim(holder, batch).await?;
+        for answer in &mut answers {
+            if let (Claimed::Run(start), true) = (answer, self.has(StoreFault::CountsCrashes)) {
+                start.attempt += start.crashes;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn finish(&self, mut batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
+        for finish in &mut batch {
+            match (&mut finish.settlement, self.fault) {
+                (_, StoreFault::NoFencing) => finish.lease = self.current(finish.lease).await?,
+                (Settlement::Ack(Ack::Completed(done)), StoreFault::LosesOutput) => done.output = None,
+                (Settlement::Retry(retry), StoreFault::NeverCounts) => {
+                    retry.counted = false;
+                    retry.next.attempt = 1;
+                }
+                _ => {}
+            }
+        }
+        let answers = self.honest.finish(batch).await?;
+        let lies = self.has(StoreFault::AcceptsStaleResults);
+        Ok(answers.into_iter().map(|answer| if lies { Settled::Applied } else { answer }).collect())
+    }
+
+    async fn beat(&self, holder: &Holder, mut beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
+        if self.has(StoreFault::BeatsForAnybody) {
+            for beat in &mut beats {
+                beat.lease = self.current(beat.lease).await?;
+            }
+        }
+        let until = beats.first().map(|beat| beat.lease.until);
+        let mut pulses = self.honest.beat(holder, beats).await?;
+        for pulse in &mut pulses {
+            if let (Pulse::CancelRequested, StoreFault::ForgetsCancel, Some(until)) =
+                (*pulse, self.fault, until)
+            {
+                *pulse = Pulse::Until(until);
+            }
+        }
+        Ok(pulses)
+    }
+
+    async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
+        self.honest.announce(worker).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
+        self.honest.workers().await
+    }
+}
+
+#[async_trait]
+impl Jobs for FaultyStore {
+    async fn find(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        self.honest.find(id).await
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
+        self.honest.attempts(id).await
+    }
+
+    async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
+        let mut rows = self.honest.list(filter, page).await?;
+        if self.has(StoreFault::SkipsRows) && rows.len() == page.limit as usize {
+            rows.remove(rows.len() / 2);
+        }
+        Ok(rows)
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<State, StoreError> {
+        self.honest.cancel(id).await
+    }
+
+    async fn retry(&self, id: JobId) -> Result<State, StoreError> {
+        self.honest.retry(id).await
+    }
+}
+
+#[async_trait]
+impl Queues for FaultyStore {
+    async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        self.honest.counts().await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
+        self.honest.pause(queue, paused).await
+    }
+
+    async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        self.honest.paused().await
+    }
+}
+
+#[async_trait]
+impl Maintenance for FaultyStore {
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+        self.honest.promote(limit).await
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        if self.has(StoreFault::RescuesByAge) {
+            self.take_over().await?;
+        }
+        self.honest.rescue().await
+    }
+
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.honest.prune(keep, limit).await
+    }
+}
+
+#[async_trait]
+impl Schedules for FaultyStore {
+    async fn last_tick(&self, name: &str, now: Timestamp) -> Result<Timestamp, StoreError> {
+        self.honest.last_tick(name, now).await
+    }
+
+    async fn advance(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<bool, StoreError> {
+        Ok(self.honest.advance(name, from, to).await? || self.has(StoreFault::TicksTwice))
+    }
+
+    async fn schedules(&self) -> Result<Vec<(String, Timestamp)>, StoreError> {
+        self.honest.schedules().await
+    }
+}
+
+#[async_trait]
+impl Limits for FaultyStore {
+    async fn reserve(&self, key: &str, rate: Rate) -> Result<Option<Duration>, StoreError> {
+        let wait = self.honest.reserve(key, rate).await?;
+        Ok(wait.filter(|_| !self.has(StoreFault::GrantsEverything)))
+    }
+
+    async fn occupy(&self, key: &str, slots: u32, lease: &Lease) -> Result<bool, StoreError> {
+        Ok(self.honest.occupy(key, slots, lease).await? || self.has(StoreFault::PlacesEverybody))
+    }
+
+    async fn vacate(&self, key: &str, lease: &Lease) -> Result<(), StoreError> {
+        self.honest.vacate(key, lease).await
+    }
+}
+
+#[async_trait]
+impl Breakers for FaultyStore {
+    async fn admit(&self, name: &str) -> Result<Admission, StoreError> {
+        let shown = self.honest.breakers().await?;
+        let half_open = shown.iter().any(|breaker| breaker.name == name && breaker.state == "half-open");
+        let answer = self.honest.admit(name).await?;
+        Ok(if half_open && self.has(StoreFault::ProbesAtOnce) { Admission::Probe } else { answer })
+    }
+
+    async fn report(
+        &self,
+        name: &str,
+        policy: BreakerPolicy,
+        result: Result<(), String>,
+    ) -> Result<(), StoreError> {
+        self.honest.report(name, policy, result).await
+    }
+
+    async fn breakers(&self) -> Result<Vec<BreakerRecord>, StoreError> {
+        self.honest.breakers().await
+    }
+}
+
+#[async_trait]
+impl Effects for FaultyStore {
+    async fn intend(&self, lease: &Lease, key: &str) -> Result<EffectStatus, StoreError> {
+        let mut status = self.honest.intend(lease, key).await?;
+        if self.has(StoreFault::ForgetsEffects) {
+            status.before = EffectState::None;
+        }
+        Ok(status)
+    }
+
+    async fn conclude(
+        &self,
+        lease: &Lease,
+        key: &str,
+        state: EffectState,
+        receipt: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.honest.conclude(lease, key, state, receipt).await
+    }
+}
+
+#[async_trait]
+impl Outbox for FaultyStore {
+    async fn accept(&self, broker: &str, mut batch: Vec<Envelope>) -> Result<Vec<Accepted>, StoreError> {
+        for envelope in &mut batch {
+            match self.fault {
+                StoreFault::ForgetsUniqueKeys => envelope.unique = None,
+                StoreFault::ForgetsIdempotency => envelope.idempotency_key = None,
+                _ => {}
+            }
+        }
+        self.honest.accept(broker, batch).await
+    }
+
+    async fn take_unpublished(
+        &self,
+        broker: &str,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<Envelope>, StoreError> {
+        let hold = if self.has(StoreFault::HandsOutTwice) { Duration::ZERO } else { hold };
+        self.honest.take_unpublished(broker, limit, hold).await
+    }
+
+    async fn mark_published(&self, ids: &[JobId]) -> Result<(), StoreError> {
+        self.honest.mark_published(ids).await
+    }
+}

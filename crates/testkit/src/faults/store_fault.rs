@@ -1,0 +1,129 @@
+//! A store with one planted fault: the list of faults, and the harness that plants one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backshift_core::Store;
+
+use super::store::FaultyStore;
+use crate::conformance::StoreHarness;
+
+/// One lie of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreFault {
+    /// Writes the result of whoever brings one.
+    NoFencing,
+    /// Says that late results were applied, and does not write them.
+    AcceptsStaleResults,
+    /// Lets two workers run one job.
+    RunsHeldJobs,
+    /// Extends the lease of whoever asks.
+    BeatsForAnybody,
+    /// Takes jobs from workers that live, because they run long.
+    RescuesByAge,
+    /// Tells every instance that it won the tick.
+    TicksTwice,
+    /// Reads the payload as JSON and writes it again.
+    RewritesPayload,
+    /// Keeps payloads that must not be kept.
+    KeepsSecrets,
+    /// Forgets unique keys.
+    ForgetsUniqueKeys,
+    /// Forgets idempotency keys.
+    ForgetsIdempotency,
+    /// Grants every reservation.
+    GrantsEverything,
+    /// Gives every job a place.
+    PlacesEverybody,
+    /// Forgets that an effect was begun.
+    ForgetsEffects,
+    /// Counts a lost worker as an attempt.
+    CountsCrashes,
+    /// Lets everybody probe a half-open circuit.
+    ProbesAtOnce,
+    /// Hands one unpublished job to two relays.
+    HandsOutTwice,
+    /// Leaves a row out of full pages.
+    SkipsRows,
+    /// Forgets the wish to cancel.
+    ForgetsCancel,
+    /// Loses the handler's output.
+    LosesOutput,
+    /// Retries at the same attempt for ever.
+    NeverCounts,
+}
+
+impl StoreFault {
+    /// Every fault.
+    pub const ALL: [Self; 20] = [
+        Self::NoFencing,
+        Self::AcceptsStaleResults,
+        Self::RunsHeldJobs,
+        Self::BeatsForAnybody,
+        Self::RescuesByAge,
+        Self::TicksTwice,
+        Self::RewritesPayload,
+        Self::KeepsSecrets,
+        Self::ForgetsUniqueKeys,
+        Self::ForgetsIdempotency,
+        Self::GrantsEverything,
+        Self::PlacesEverybody,
+        Self::ForgetsEffects,
+        Self::CountsCrashes,
+        Self::ProbesAtOnce,
+        Self::HandsOutTwice,
+        Self::SkipsRows,
+        Self::ForgetsCancel,
+        Self::LosesOutput,
+        Self::NeverCounts,
+    ];
+
+    /// A rule of `docs/spec/store.md` that this fault breaks.
+    pub fn breaks(self) -> &'static str {
+        match self {
+            Self::NoFencing | Self::AcceptsStaleResults => "S21",
+            Self::RunsHeldJobs => "S12",
+            Self::BeatsForAnybody => "S31",
+            Self::RescuesByAge => "S53",
+            Self::TicksTwice => "S57",
+            Self::RewritesPayload => "S8",
+            Self::KeepsSecrets => "S9",
+            Self::ForgetsUniqueKeys => "S83",
+            Self::ForgetsIdempotency => "S72",
+            Self::GrantsEverything => "S61",
+            Self::PlacesEverybody => "S62",
+            Self::ForgetsEffects => "S68",
+            Self::CountsCrashes => "S7",
+            Self::ProbesAtOnce => "S65",
+            Self::HandsOutTwice => "S74",
+            Self::SkipsRows => "S40",
+            Self::ForgetsCancel => "S32",
+            Self::LosesOutput => "S20",
+            Self::NeverCounts => "S22",
+        }
+    }
+}
+
+/// The stores of another harness, with a fault.
+#[derive(Debug, Clone)]
+pub struct FaultyStores<H> {
+    /// The honest harness.
+    pub honest: H,
+    /// The fault.
+    pub fault: StoreFault,
+}
+
+#[async_trait]
+impl<H: StoreHarness> StoreHarness for FaultyStores<H> {
+    fn name(&self) -> String {
+        format!("{}+{:?}", self.honest.name(), self.fault)
+    }
+
+    async fn store(&self) -> Result<Arc<dyn Store>, String> {
+        Ok(Arc::new(FaultyStore { honest: self.honest.store().await?, fault: self.fault }))
+    }
+
+    fn lease(&self) -> std::time::Duration {
+        self.honest.lease()
+    }
+}

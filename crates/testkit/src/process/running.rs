@@ -1,0 +1,122 @@
+//! One process under test, with its output and the signals that tests send.
+//!
+//! A frozen process (SIGSTOP) ignores SIGTERM until it is resumed; only SIGKILL ends it at once.
+
+use std::{
+    ffi::OsStr,
+    process::{ExitStatus, Output, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+};
+
+use crate::{process::backshift_binary, wait};
+
+/// A process that runs until it is told to stop, or dropped.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    pid: Pid,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+/// Runs `backshift` to its end with exactly these settings in its environment (beside `PATH` and `HOME`).
+///
+/// # Panics
+/// When it cannot be started, or has not ended after two minutes.
+pub async fn run<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Output {
+    let mut command = command(arguments, settings);
+    let ended = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
+    ended.expect("the command ends within two minutes").expect("the binary can be started")
+}
+
+impl Running {
+    /// Starts `backshift` with exactly these settings in its environment (beside `PATH` and `HOME`).
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Self {
+        let mut command = command(arguments, settings);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary can be started");
+        let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        collect(child.stdout.take(), &lines);
+        collect(child.stderr.take(), &lines);
+        Self { child, pid, lines }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Both outputs so far, line by line.
+    pub fn output(&self) -> String {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+    }
+
+    /// Waits for a line of output that contains the text; says whether it came in time.
+    pub async fn wait_for_output(&self, text: &str, deadline: Duration) -> bool {
+        wait::until(deadline, || async { self.output().contains(text) }).await
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When the process is gone already.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).expect("the process takes signals");
+    }
+
+    /// Stops it where it is (SIGSTOP); it keeps its connections and notices nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a frozen process go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Asks it to drain and end (SIGTERM).
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it at once (SIGKILL) and waits until the kernel has closed its connections.
+    pub async fn kill(mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.child.wait().await;
+    }
+
+    /// Waits for its end; `None` = it still runs after the deadline.
+    pub async fn ended(&mut self, deadline: Duration) -> Option<ExitStatus> {
+        tokio::time::timeout(deadline, self.child.wait()).await.ok()?.ok()
+    }
+}
+
+fn command<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(backshift_binary());
+    command.args(arguments).env_clear().kill_on_drop(true);
+    for kept in ["PATH", "HOME", "RUST_BACKTRACE"] {
+        command.envs(std::env::var_os(kept).map(|value| (kept, value)));
+    }
+    command.envs(settings.iter().copied());
+    command
+}
+
+fn collect(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: &Arc<Mutex<Vec<String>>>) {
+    let Some(stream) = stream else { return };
+    let (mut reader, lines) = (BufReader::new(stream).lines(), Arc::clone(lines));
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = reader.next_line().await {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        }
+    });
+}

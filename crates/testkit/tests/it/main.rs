@@ -1,0 +1,5 @@
+//! Tests of the testkit itself: the suites hold on honest models, and they can fail.
+
+mod bad_input;
+mod planted_faults;
+mod spec;
