@@ -205,6 +205,8 @@ async fn pipelined_data_is_never_dotted_for_a_refused_recipient() {
     assert_eq!(report.outcome.word(), "permanent");
     server.until("the connection closed", |seen| seen.open == 0).await;
     assert_eq!((server.count("DATA"), server.count(".")), (1, 0));
+    let wire = String::from_utf8_lossy(&server.seen.lock().unwrap().bytes_in_clear).into_owned();
+    assert!(wire.ends_with("DATA\r\n"), "nothing may follow into the body: {wire}");
     assert_eq!(server.mails(), []);
 }
 
