@@ -1,1 +1,8 @@
-//! Placeholder until the crate's first part lands.
+//! The ready-made workers, one folder per domain.
+//!
+//! Payloads carry ids and never secrets. Every handler may run twice for one job; what happens then is written at
+//! its top and tested.
+
+pub mod identity;
+pub mod mail;
+pub mod probe;

@@ -1,0 +1,126 @@
+//! Accounts: finding and making them. Addresses are compared in lower case and stored as given.
+//!
+//! A row of system C may lack nearly everything but its name: read every column as optional.
+
+use backshift_core::{
+    Timestamp,
+    identity::{Caller, IdentityError, Role, User},
+};
+use backshift_mail::EmailAddress;
+use backshift_store::{Executor, Sql, Tx};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::{
+    IdentityService, passwords,
+    refusals::{USERNAME_EXISTED, WRONG_BODY, WRONG_EMAIL, internal},
+    roles::{role_hash, role_of},
+};
+
+/// A user's row, with what only this module's neighbours may see.
+#[derive(Clone)]
+pub(super) struct Account {
+    pub(super) user: User,
+    pub(super) password_hash: Option<String>,
+}
+
+type AccountRow = (
+    Uuid,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<bool>,
+    Option<String>,
+    Option<String>,
+    Option<Timestamp>,
+);
+
+const COLUMNS: &str = "SELECT id, username, full_name, password_hash, is_active, role_hash, role, created_at FROM users \
+     WHERE deleted_at IS NULL";
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        let (id, email, full_name, password_hash, is_active, role_hash, role, created_at) = row;
+        let user = User {
+            id,
+            email,
+            full_name,
+            is_active: is_active.unwrap_or(false),
+            role: role_of(role_hash.as_deref(), role.as_deref()),
+            created_at: created_at.unwrap_or(Timestamp::UNIX_EPOCH),
+        };
+        Self { user, password_hash }
+    }
+}
+
+/// An address in its two spellings.
+pub(super) struct Address {
+    /// What is stored: as given, the domain in ASCII.
+    pub(super) given: String,
+    /// What is compared.
+    pub(super) key: String,
+}
+
+/// Checks an address.
+pub(super) fn address(email: &str) -> Result<Address, IdentityError> {
+    let parsed = EmailAddress::parse(email).map_err(|_| WRONG_EMAIL)?;
+    let given = if email.is_ascii() { email.to_owned() } else { parsed.to_string() };
+    Ok(Address { given, key: parsed.canonical() })
+}
+
+/// Refuses what no account can have as its password, before any work is spent on it.
+pub(super) fn password_given(password: &SecretString) -> Result<(), IdentityError> {
+    let length = password.expose_secret().chars().take(passwords::LENGTH.end() + 1).count();
+    if length == 0 || length > *passwords::LENGTH.end() { Err(WRONG_BODY.into()) } else { Ok(()) }
+}
+
+impl IdentityService {
+    pub(super) async fn make_account(
+        &self,
+        email: &str,
+        password: &SecretString,
+    ) -> Result<(), IdentityError> {
+        let address = address(email)?;
+        password_given(password)?;
+        if password.expose_secret().chars().count() < *passwords::LENGTH.start() {
+            return Err(WRONG_BODY.into());
+        }
+        if self.account_by_key(&address.key).await?.is_some() {
+            return Err(USERNAME_EXISTED.into());
+        }
+        let hash = self.passwords.hash(password).await?;
+        const INSERT: &str = "INSERT INTO users \
+            (id, username, password_hash, is_active, role, role_hash, created_at, updated_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING";
+        let insert = self.db.sql(INSERT).bind(Uuid::now_v7()).bind(&address.given).bind(hash).bind(false);
+        let insert = insert.bind(Role::User.as_str()).bind(role_hash(Role::User)).bind(self.now());
+        match insert.run().await.map_err(internal)? {
+            0 => Err(USERNAME_EXISTED.into()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn account_of(&self, caller: Caller) -> Result<User, IdentityError> {
+        let row = self.db.sql(COLUMNS).push(" AND id = ").push_bind(caller.user_id);
+        let row = row.optional::<AccountRow>().await.map_err(internal)?;
+        row.map(|row| Account::from(row).user).ok_or(IdentityError::Unauthorized)
+    }
+
+    /// The account of a compared address; of several old rows that differ in case only, the oldest.
+    pub(super) async fn account_by_key(&self, key: &str) -> Result<Option<Account>, IdentityError> {
+        let row = self.db.sql(COLUMNS).push(" AND lower(username) = ").push_bind(key);
+        let row = row.push(" ORDER BY created_at, id LIMIT 1").optional::<AccountRow>().await;
+        Ok(row.map_err(internal)?.map(Account::from))
+    }
+}
+
+/// Holds the user's row until the transaction ends, so that one user's changes happen one after the other. SQLite
+/// has one writer anyway. `false` = there is no such user.
+pub(super) async fn lock_user(tx: &Tx, id: Uuid) -> Result<bool, IdentityError> {
+    const LOCK: Sql = Sql {
+        pg: "SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
+        sqlite: "SELECT id FROM users WHERE id = $1 AND deleted_at IS NULL",
+    };
+    let found = Executor::sql(tx, LOCK).bind(id).optional::<Uuid>().await.map_err(internal)?;
+    Ok(found.is_some())
+}

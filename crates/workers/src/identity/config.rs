@@ -1,0 +1,63 @@
+//! The numbers and secrets of system C's accounts, as plain fields; the defaults are contracts/system-c.md's.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::CodeKey;
+
+/// How accounts work.
+#[derive(Debug, Clone)]
+pub struct IdentityConfig {
+    /// Signs session tokens (`JWT_SECRET`); system C's own tokens verify with the same one.
+    pub jwt_secret: SecretString,
+    /// Derives one-time codes. API and workers need the same one.
+    pub code_key: CodeKey,
+    /// How long a code is good for (`BACKSHIFT_OTP_TTL`).
+    pub otp_ttl: Duration,
+    /// How long after one code the next may be asked for (`BACKSHIFT_OTP_RESEND_COOLDOWN`).
+    pub resend_cooldown: Duration,
+    /// Codes an hour for one address (`BACKSHIFT_OTP_MAX_PER_HOUR`).
+    pub max_per_hour: u32,
+    /// Codes an hour for one client address, or one IPv6 /64 (`BACKSHIFT_OTP_MAX_PER_HOUR_IP`).
+    pub max_per_hour_ip: u32,
+    /// Wrong tries before a code is dead (`BACKSHIFT_OTP_MAX_TRIES`).
+    pub max_tries: u32,
+    /// Clients on loopback have no hourly limit (`dev`).
+    pub exempt_loopback: bool,
+    /// "User not found" and "wrong password" look the same (`BACKSHIFT_AUTH_UNIFORM_ERRORS`).
+    pub uniform_errors: bool,
+    /// The free trial that begins with the activation.
+    pub trial: Duration,
+    /// How long a session lasts.
+    pub session: Duration,
+    /// How long a session lasts that shall be remembered.
+    pub session_remembered: Duration,
+    /// Password checks at once: the number of cores, because each takes 19 MiB and one core.
+    pub hash_slots: usize,
+    /// A refused sign-in answers no sooner than this, so that the kind of stored hash cannot be measured.
+    pub refusal_floor: Duration,
+}
+
+impl IdentityConfig {
+    /// The defaults with these secrets.
+    pub fn new(jwt_secret: SecretString, code_key: CodeKey) -> Self {
+        const DAY: u64 = 24 * 3600;
+        Self {
+            jwt_secret,
+            code_key,
+            otp_ttl: Duration::from_secs(600),
+            resend_cooldown: Duration::from_secs(60),
+            max_per_hour: 5,
+            max_per_hour_ip: 20,
+            max_tries: 5,
+            exempt_loopback: false,
+            uniform_errors: false,
+            trial: Duration::from_secs(14 * DAY),
+            session: Duration::from_secs(7 * DAY),
+            session_remembered: Duration::from_secs(30 * DAY),
+            hash_slots: std::thread::available_parallelism().map_or(1, usize::from),
+            refusal_floor: Duration::from_millis(200),
+        }
+    }
+}

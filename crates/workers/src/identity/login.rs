@@ -1,0 +1,67 @@
+//! Checking credentials and opening sessions.
+//!
+//! Nobody's password is checked too, and a refusal waits for a fixed time: neither whether an account exists nor
+//! how its password is hashed shows in the time of an answer.
+
+use backshift_core::identity::{IdentityError, Session};
+use secrecy::SecretString;
+use tokio::time::Instant;
+
+use super::{
+    IdentityService,
+    accounts::{Account, address, password_given},
+    passwords::Checked,
+    refusals::{USER_NOT_FOUND, USER_NOT_VERIFIED, WRONG_PASSWORD, internal},
+};
+
+impl IdentityService {
+    pub(super) async fn open_session(
+        &self,
+        email: &str,
+        password: &SecretString,
+        remember: bool,
+    ) -> Result<Session, IdentityError> {
+        let account = self.checked_account(email, password).await?;
+        if !account.user.is_active {
+            return Err(USER_NOT_VERIFIED.into());
+        }
+        let lasts = if remember { self.config.session_remembered } else { self.config.session };
+        self.tokens.issue(account.user, self.now(), lasts)
+    }
+
+    /// The account whose address and password these are.
+    pub(super) async fn checked_account(
+        &self,
+        email: &str,
+        password: &SecretString,
+    ) -> Result<Account, IdentityError> {
+        let begun = Instant::now();
+        let address = address(email)?;
+        password_given(password)?;
+        let account = self.account_by_key(&address.key).await?;
+        let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
+        let checked = self.passwords.check(password, stored).await?;
+        match (account, checked) {
+            (Some(account), Checked::Right) => Ok(account),
+            (Some(account), Checked::RightButOld) => {
+                self.renew_hash(&account, password).await?;
+                Ok(account)
+            }
+            (found, _) => {
+                self.floor(begun).await;
+                let known = found.is_some() || self.config.uniform_errors;
+                Err(if known { WRONG_PASSWORD } else { USER_NOT_FOUND }.into())
+            }
+        }
+    }
+
+    /// Replaces a hash that was right but old; another sign-in may do the same at once, the first one wins.
+    async fn renew_hash(&self, account: &Account, password: &SecretString) -> Result<(), IdentityError> {
+        let hash = self.passwords.hash(password).await?;
+        const RENEW: &str =
+            "UPDATE users SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
+        let renew = self.db.sql(RENEW).bind(account.user.id).bind(account.password_hash.as_deref());
+        renew.bind(hash).bind(self.now()).run().await.map_err(internal)?;
+        Ok(())
+    }
+}

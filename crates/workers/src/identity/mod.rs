@@ -1,0 +1,30 @@
+//! System C's accounts: registration, one-time codes, sessions, plans and subscriptions, on our own tables.
+//!
+//! A code is never stored: it is derived from the challenge's row and a key when it is mailed and when it is
+//! compared. What is queued names the challenge only ([`SendCode`]).
+
+mod accounts;
+mod admin;
+mod challenges;
+mod code;
+mod code_mail;
+mod config;
+mod limits;
+mod login;
+mod passwords;
+mod plans;
+mod plans_write;
+mod refusals;
+mod roles;
+mod send_code;
+mod service;
+mod subscriptions;
+mod subscriptions_write;
+mod tokens;
+mod trial;
+
+pub use code::CodeKey;
+pub use code_mail::{CodeMail, CodeOrder, OutboxCodeMail};
+pub use config::IdentityConfig;
+pub use send_code::{CodeExchange, CodeRoute, CodeSender, ExchangeMail, SendCode};
+pub use service::IdentityService;

@@ -1,0 +1,209 @@
+//! The kind `identity.send_code`: renders the mail of a challenge, with the code, and sends it or hands it on.
+//!
+//! Running twice gives the same mail with the same code and the same id, never a new code. A challenge that was
+//! used, replaced or has expired gives no mail; that is a completion with a note, not an error.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{
+    BrokerError, Clock, Handler, Headers, Job, JobContext, JobError, JobId, JobOptions, JobResult, Reason,
+    Registry, SystemClock, Timestamp,
+    envelope::{SENSITIVE, TRACEPARENT},
+};
+use backshift_mail::{EmailAddress, EmailData, MailClass, Templates};
+use backshift_store::{Database, Executor};
+use secrecy::{ExposeSecret, SecretSlice};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    CodeKey,
+    challenges::{ISSUED, Issued, IssuedRow, newest},
+};
+use crate::mail::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
+
+/// The payload: which challenge, in which language.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SendCode {
+    /// What the code is derived from.
+    pub challenge: Uuid,
+    /// The language of the mail.
+    pub locale: String,
+}
+
+impl Job for SendCode {
+    const KIND: &'static str = "identity.send_code";
+    const QUEUE: &'static str = "identity";
+}
+
+/// A mail for system C's exchange. Its body holds a code: it is shown and stored nowhere but at the broker.
+#[derive(Debug)]
+pub struct ExchangeMail {
+    /// The message id: the same on every attempt.
+    pub id: JobId,
+    /// C's PascalCase JSON.
+    pub body: SecretSlice<u8>,
+    /// `backshift-sensitive`, the class, the end of its use, trace context.
+    pub headers: Headers,
+    /// The remaining life of the code: becomes the message's `expiration`.
+    pub expiration: Duration,
+}
+
+/// Publishes to `smtp_send_email_exc`, confirmed. Implemented where the broker is known.
+#[async_trait]
+pub trait CodeExchange: Send + Sync + 'static {
+    /// Publishes; [`BrokerError::Unknown`] = it may have arrived, the same mail is published again.
+    async fn publish(&self, mail: ExchangeMail) -> Result<(), BrokerError>;
+}
+
+/// Where the mails with codes go.
+pub enum CodeRoute {
+    /// To the mail server.
+    Direct(Arc<MailWorker>),
+    /// To system C's exchange, for whoever consumes it.
+    Exchange(Arc<dyn CodeExchange>),
+}
+
+/// The handler's parts.
+pub struct CodeSender {
+    db: Database,
+    key: CodeKey,
+    templates: Arc<Templates>,
+    route: CodeRoute,
+    support_mail: Option<String>,
+    options: JobOptions,
+    clock: Arc<dyn Clock>,
+}
+
+impl CodeSender {
+    /// A sender that derives codes with `key`, the key of the API, and takes attempts and delays from `options`.
+    pub fn new(
+        db: Database,
+        key: CodeKey,
+        templates: Arc<Templates>,
+        route: CodeRoute,
+        options: JobOptions,
+    ) -> Self {
+        Self { db, key, templates, route, support_mail: None, options, clock: Arc::new(SystemClock) }
+    }
+
+    /// With an address for questions in the mail's footer.
+    #[must_use]
+    pub fn with_support_mail(mut self, address: impl Into<String>) -> Self {
+        self.support_mail = Some(address.into());
+        self
+    }
+
+    /// With another clock, for tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Adds `identity.send_code` to the handlers of a worker.
+    #[must_use]
+    pub fn register(self, registry: Registry) -> Registry {
+        let options = self.options.clone();
+        registry.with::<SendCode>(Arc::new(self)).configure(SendCode::KIND, |kind| *kind = options)
+    }
+
+    async fn run(&self, job: SendCode, context: &JobContext) -> JobResult {
+        let Some((issued, recipient)) = self.pending(job.challenge).await? else {
+            context.note("the code was used, replaced or has expired: no mail is needed");
+            return Ok(());
+        };
+        let email = self.render(&issued, &recipient, &job.locale)?;
+        match &self.route {
+            CodeRoute::Direct(worker) => {
+                let letter = Letter {
+                    email,
+                    class: MailClass::TransactionalCritical,
+                    ambiguous: AmbiguousPolicy::Resend,
+                    expires_at: Some(issued.expires_at),
+                };
+                worker.deliver(context, letter).await
+            }
+            CodeRoute::Exchange(exchange) => {
+                exchange.publish(self.packed(&email, issued.expires_at, context)).await?;
+                context.note("published to the exchange");
+                Ok(())
+            }
+        }
+    }
+
+    /// The challenge and its user, if the code is still good for something.
+    async fn pending(&self, id: Uuid) -> Result<Option<(Issued, Recipient)>, JobError> {
+        let query = Executor::sql(&self.db, ISSUED).push(" WHERE id = ").push_bind(id);
+        let Some(issued) = query.optional::<IssuedRow>().await?.map(Issued::from) else { return Ok(None) };
+        let latest = newest(&self.db, issued.user_id).await?;
+        let replaced = latest.is_none_or(|latest| latest.id != issued.id);
+        if issued.used || replaced || issued.expires_at <= self.clock.now() {
+            return Ok(None);
+        }
+        const USER: &str =
+            "SELECT username, full_name FROM users WHERE id = $1 AND is_active = $2 AND deleted_at IS NULL";
+        let user = self.db.sql(USER).bind(issued.user_id).bind(false);
+        let Some((username, full_name)) = user.optional::<(String, Option<String>)>().await? else {
+            return Ok(None);
+        };
+        let address = EmailAddress::parse(&username).map_err(|error| {
+            JobError::dead_letter(Reason::Permanent, format!("the user's address: {error}"))
+        })?;
+        let name = full_name.filter(|name| !name.trim().is_empty()).unwrap_or(username);
+        Ok(Some((issued, Recipient { address, name })))
+    }
+
+    fn render(&self, issued: &Issued, recipient: &Recipient, locale: &str) -> Result<EmailData, JobError> {
+        let code = self.key.code(&issued.challenge());
+        let left = issued.expires_at.duration_since(self.clock.now()).as_secs();
+        let mut data = json!({
+            "Name": recipient.name,
+            "OTP": code.expose_secret(),
+            "OTPExpireMin": (left + 59).div_euclid(60).max(1),
+            "Email": recipient.address.to_string(),
+        });
+        if let (Some(address), Some(fields)) = (&self.support_mail, data.as_object_mut()) {
+            fields.insert("SupportMail".to_owned(), json!(address));
+        }
+        let rendered =
+            self.templates.render("email_verification", locale, &data).map_err(JobError::permanent)?;
+        let mut email = EmailData::new(recipient.address.clone(), rendered.subject, rendered.html);
+        email.text = Some(rendered.text);
+        Ok(email)
+    }
+
+    /// C's own consumers read Subject, Recipient and Body; the text alternative is an addition that they skip.
+    fn packed(&self, email: &EmailData, expires_at: Timestamp, context: &JobContext) -> ExchangeMail {
+        let left = expires_at.duration_since(self.clock.now());
+        let mut headers = Headers::from([
+            (SENSITIVE.to_owned(), "true".to_owned()),
+            (MAIL_CLASS.to_owned(), MailClass::TransactionalCritical.as_str().to_owned()),
+            (EXPIRES_AT.to_owned(), expires_at.to_string()),
+        ]);
+        if let Some(trace) = context.headers().get(TRACEPARENT) {
+            headers.insert(TRACEPARENT.to_owned(), trace.clone());
+        }
+        // An id of its own: under the id of this job the ledger has another payload.
+        let id = Uuid::new_v5(&context.id().0, b"smtp_send_email");
+        ExchangeMail {
+            id: JobId(id),
+            body: email.encode().into(),
+            headers,
+            expiration: Duration::try_from(left).unwrap_or(Duration::from_secs(1)),
+        }
+    }
+}
+
+struct Recipient {
+    address: EmailAddress,
+    name: String,
+}
+
+impl Handler<SendCode> for Arc<CodeSender> {
+    async fn handle(&self, job: SendCode, context: JobContext) -> JobResult {
+        self.run(job, &context).await
+    }
+}

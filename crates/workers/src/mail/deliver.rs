@@ -1,0 +1,194 @@
+//! Brings one mail to the server: pause, suppression, effect, send, verdict, log.
+//!
+//! Running twice: an earlier attempt that is known to have sent makes this one complete at once; one whose end
+//! nobody knows is decided by [`AmbiguousPolicy`]. The Message-ID comes from the job and is always the same.
+
+use std::{sync::Arc, time::Instant};
+
+use backshift_core::{Clock, JobContext, JobError, JobResult, Reason, SystemClock, Timestamp};
+use backshift_mail::{
+    ComposeError, Composer, EmailAddress, EmailData, MailClass, Mailer, Message, SendLog, SendLogEntry,
+    Suppressions,
+};
+
+use super::{
+    AmbiguousPolicy, MailOptions, TransportPause,
+    effect::{self, Admitted},
+    verdict,
+};
+
+/// A mail of this many bytes is built on a blocking thread.
+const LARGE: usize = 256 * 1024;
+
+/// Sends the mails of a process. Cheap to clone through its `Arc`.
+pub struct MailWorker {
+    /// The numbers.
+    pub options: MailOptions,
+    pub(super) mailer: Arc<dyn Mailer>,
+    pub(super) composer: Composer,
+    pub(super) suppressions: Arc<dyn Suppressions>,
+    pub(super) log: Arc<dyn SendLog>,
+    pub(super) pause: Arc<TransportPause>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A mail and how it may be treated.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// The mail.
+    pub email: EmailData,
+    /// How much it matters; decides about suppression.
+    pub class: MailClass,
+    /// What to do when nobody knows whether it was sent.
+    pub ambiguous: AmbiguousPolicy,
+    /// From when on it is of no use.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl MailWorker {
+    /// A worker that sends through `mailer` what `composer` builds.
+    pub fn new(
+        mailer: Arc<dyn Mailer>,
+        composer: Composer,
+        suppressions: Arc<dyn Suppressions>,
+        log: Arc<dyn SendLog>,
+        options: MailOptions,
+    ) -> Self {
+        let pause = Arc::new(TransportPause::new(options.pause, options.pause_cap));
+        Self { options, mailer, composer, suppressions, log, pause, clock: Arc::new(SystemClock) }
+    }
+
+    /// With another clock, for tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The transport's pause: its view belongs into the readiness of the process.
+    pub fn pause(&self) -> Arc<TransportPause> {
+        Arc::clone(&self.pause)
+    }
+
+    /// Runs one attempt to send one mail.
+    pub async fn deliver(&self, context: &JobContext, letter: Letter) -> JobResult {
+        let recipient = letter.email.recipient.address.clone();
+        self.log_start(&letter.email, &recipient);
+        if letter.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            return Err(JobError::dead_letter(
+                Reason::Expired,
+                "the mail is of no use any more and was not sent",
+            ));
+        }
+        if context.is_cancelled() {
+            return Err(JobError::snooze(std::time::Duration::ZERO, "the worker is stopping"));
+        }
+        let from = self.composer.from().address.clone();
+        if let Some(delay) = self.pause.wait(&*self.mailer, &from).await {
+            return Err(JobError::snooze(delay, "the mail transport is paused"));
+        }
+        let Some(email) = self.without_suppressed(context, letter.email, letter.class).await? else {
+            context.note("suppressed");
+            return Ok(());
+        };
+        let message = self.compose(context, email).await?;
+        match effect::admit(context, letter.ambiguous).await? {
+            Admitted::AlreadySent(receipt) => {
+                context.note(
+                    receipt.map_or("sent by an earlier attempt".to_owned(), |r| format!("sent before: {r}")),
+                );
+                Ok(())
+            }
+            Admitted::Send(sending) => {
+                let begun = Instant::now();
+                let report = self.mailer.send(&message).await;
+                let took = begun.elapsed();
+                metrics::histogram!("smtp_send_duration_seconds").record(took.as_secs_f64());
+                let now = self.clock.now();
+                let id = context.id().to_string();
+                let entry =
+                    SendLogEntry::from_outcome(&id, context.attempt(), &message, &report.outcome, now);
+                self.record(entry).await;
+                verdict::settle(self, context, &message, &sending, letter.ambiguous, report, took).await
+            }
+        }
+    }
+
+    /// The log is for people: a mail that was sent must not be sent again because its entry could not be written.
+    pub(super) async fn record(&self, entry: SendLogEntry) {
+        if let Err(error) = self.log.record(entry).await {
+            tracing::warn!(%error, "an entry of the send log was lost");
+        }
+    }
+
+    fn log_start(&self, email: &EmailData, recipient: &EmailAddress) {
+        const NAME: &str = "smtp.delivery.rabbitmq.consumer.sendEmailWorker";
+        match self.options.log_subjects {
+            true => tracing::info!(recipient = recipient.masked(), subject = email.subject, "{NAME}"),
+            false => tracing::info!(recipient = recipient.masked(), "{NAME}"),
+        }
+    }
+
+    /// The mail without suppressed copies; `None` = the recipient itself is suppressed, which is written down.
+    async fn without_suppressed(
+        &self,
+        context: &JobContext,
+        mut email: EmailData,
+        class: MailClass,
+    ) -> Result<Option<EmailData>, JobError> {
+        let now = self.clock.now();
+        let mut copies = Vec::with_capacity(email.cc_addresses.len());
+        for copy in std::mem::take(&mut email.cc_addresses) {
+            if !self.is_suppressed(&copy.address, class, now).await? {
+                copies.push(copy);
+            }
+        }
+        email.cc_addresses = copies;
+        let recipient = &email.recipient.address;
+        if !self.is_suppressed(recipient, class, now).await? {
+            return Ok(Some(email));
+        }
+        let (id, attempt) = (context.id().to_string(), context.attempt());
+        let message_id = self.composer.message_id(&id);
+        self.record(SendLogEntry::suppressed(&id, attempt, &message_id, recipient.clone(), now)).await;
+        Ok(None)
+    }
+
+    async fn is_suppressed(
+        &self,
+        address: &EmailAddress,
+        class: MailClass,
+        now: Timestamp,
+    ) -> Result<bool, JobError> {
+        let found = self.suppressions.find(address, now).await?;
+        let suppressed = found.is_some_and(|suppression| suppression.applies_to(class));
+        if suppressed {
+            metrics::counter!("email_suppressed_total").increment(1);
+            tracing::info!(recipient = address.masked(), "the address is suppressed: no mail is sent to it");
+        }
+        Ok(suppressed)
+    }
+
+    async fn compose(&self, context: &JobContext, email: EmailData) -> Result<Message, JobError> {
+        let (composer, id, now) = (self.composer.clone(), context.id().to_string(), self.clock.now());
+        let build = move || composer.compose(&email, &id, now);
+        let built = match context.envelope().payload.len() > LARGE {
+            true => tokio::task::spawn_blocking(build).await?,
+            false => build(),
+        };
+        built.map_err(|error| {
+            let reason = match &error {
+                ComposeError::HeaderInjection(_) => Reason::Malformed,
+                ComposeError::TooLarge { .. } => Reason::TooLarge,
+                _ => Reason::Permanent,
+            };
+            JobError::dead_letter(reason, error)
+        })
+    }
+}
+
+impl std::fmt::Debug for MailWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MailWorker").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,27 @@
+//! `email.send`: takes a mail from the queue and brings it to the mail server, at most once more than once.
+//!
+//! One [`MailWorker`] serves the mails of the exchange and the mails with codes of our own; it alone decides what
+//! an [`Outcome`](backshift_mail::Outcome) means for a job (contracts/system-c.md, "Mail outcome").
+
+mod decoder;
+mod deliver;
+mod effect;
+mod handler;
+mod options;
+mod pause;
+mod send_log;
+mod suppressions;
+mod verdict;
+
+pub use decoder::MailDecoder;
+pub use deliver::{Letter, MailWorker};
+pub use handler::{KIND, register};
+pub use options::{AmbiguousPolicy, MailOptions};
+pub use pause::{PauseView, TransportPause};
+pub use send_log::DatabaseSendLog;
+pub use suppressions::DatabaseSuppressions;
+
+/// Header with the moment (RFC 3339) from which a mail is of no use; a later one is not sent.
+pub const EXPIRES_AT: &str = "backshift-expires-at";
+/// Header with the [`MailClass`](backshift_mail::MailClass) of a mail; a mail without it is an unknown one.
+pub const MAIL_CLASS: &str = "backshift-mail-class";
