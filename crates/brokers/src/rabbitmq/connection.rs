@@ -13,12 +13,16 @@ use std::{
 
 use backshift_core::BrokerError;
 use futures::StreamExt;
-use lapin::{Channel, Connection, ConnectionProperties, Event, tcp::AMQPUriTcpExt};
+use lapin::{
+    Channel, Connection, ConnectionProperties, Event,
+    tcp::{AMQPUriTcpExt, AsyncTcpStream},
+};
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     config::Config,
     error::{again, refused_or_away, unavailable},
+    stream::{self, Readable},
 };
 
 /// How long a failed attempt answers for those who ask right after it.
@@ -102,7 +106,7 @@ impl Link {
         let address = self.config.address();
         let limit = self.config.options.connect_timeout;
         let doing = format!("connecting to {address}");
-        let runtime = lapin::runtime::default_runtime().map_err(|error| refused_or_away(&doing, &error))?;
+        let (runtime, tokio) = stream::runtimes();
         let tls = self.config.tls_config();
         let name = format!("{} ({})", self.config.options.connection_name, self.purpose);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -110,10 +114,10 @@ impl Link {
             self.config.uri(),
             runtime,
             // A time-out of its own: the attempt runs in lapin's thread and would outlive ours by minutes.
-            async move |uri, runtime| {
-                let stream = uri.connect_with_config_async(tls.as_ref(), &runtime);
-                let stream = timeout(limit, stream).await.map_err(|_| silence())?;
-                Ok(stream?)
+            async move |uri, _| {
+                let socket = uri.connect_with_config_async(tls.as_ref(), &tokio);
+                let socket = timeout(limit, socket).await.map_err(|_| silence())??;
+                Ok(AsyncTcpStream::Plain(Readable::new(socket)))
             },
             properties,
         );

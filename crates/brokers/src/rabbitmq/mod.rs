@@ -33,6 +33,8 @@ mod message;
 mod properties;
 mod publisher;
 mod receipt;
+mod scrub;
+mod stream;
 mod topology;
 
 pub use broker::{ExchangeMessage, RabbitMqBroker};

@@ -108,16 +108,17 @@ pub(super) async fn odd_headers_and_forged_histories_do_no_harm(site: Site) {
 pub(super) async fn bytes_that_are_no_text_do_not_stop_the_queue(site: Site) {
     let (broker, queue) = site.with_queue().await;
     let Some(()) = site.peer(&["garbled", queue.as_str()], b"{}").await else { return };
+    site.peer(&["deep", queue.as_str()], b"[]").await.unwrap();
     publish(&broker, &queue, &["after"]).await;
     let mut consumer = consume(&broker, &queue, 4).await;
     let mut seen = Vec::new();
-    while seen.len() < 2 {
+    while seen.len() < 3 {
         let delivery = take_one(&mut consumer).await;
         seen.push(payload(&delivery));
         delivery.receipt.ack(done()).await.unwrap();
     }
     seen.sort();
-    assert_eq!(seen, ["after", "{}"]);
+    assert_eq!(seen, ["[]", "after", "{}"]);
 }
 
 pub(super) async fn a_first_publish_passes_the_exchange_and_a_retry_does_not(site: Site) {

@@ -1,6 +1,7 @@
 """A peer that is not written in Rust: declares and publishes as system C's Go code does, and misbehaves on demand.
 
-usage: peer.py URL declare EXCHANGE QUEUE | mail EXCHANGE | odd QUEUE OTHER | garbled QUEUE    (body on stdin)
+usage: peer.py URL declare EXCHANGE QUEUE | mail EXCHANGE | odd QUEUE OTHER | garbled QUEUE |
+                   deep QUEUE    (body on stdin)
 """
 
 import datetime
@@ -47,6 +48,12 @@ elif command == "odd":
 elif command == "garbled":
     properties = pika.BasicProperties(message_id=b"\xff\xfe-id", type="test.echo")
     channel.basic_publish("", rest[0], body, properties)
+elif command == "deep":
+    sys.setrecursionlimit(50_000)
+    headers = {}
+    for _ in range(3000):
+        headers = {"a": headers}
+    channel.basic_publish("", rest[0], body, pika.BasicProperties(type="test.echo", headers=headers))
 else:
     sys.exit(f"unknown command {command}")
 connection.close()
