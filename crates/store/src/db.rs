@@ -43,6 +43,7 @@ impl Dialect {
 
 /// An open transaction; dropped without `commit`, it is rolled back. A statement that failed makes the commit fail.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a transaction lives on one stack for a moment")]
 pub enum Tx {
     /// On one connection of the pool.
     Pg(PgTx),

@@ -209,10 +209,10 @@ async fn watch_file(inner: Weak<Inner>, file: Sqlite) {
         };
         let version = file.peek(look).await;
         let Some(inner) = inner.upgrade() else { return };
-        if let Ok(version) = version {
-            if seen.replace(version).is_some_and(|before| before != version) {
-                inner.wake_all();
-            }
+        if let Ok(version) = version
+            && seen.replace(version).is_some_and(|before| before != version)
+        {
+            inner.wake_all();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Somebody else's transaction accepts and finishes our jobs: committed together, undone together.
 //!
-//! Run with `cargo test -p backshift-store --all-features --test foreign`.
+//! A binary of its own, because only it needs sqlx, SeaORM and diesel.
 
 #[path = "it/place.rs"]
 #[allow(dead_code)]

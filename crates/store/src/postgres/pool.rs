@@ -103,6 +103,8 @@ impl Pg {
     }
 
     pub(crate) async fn begin(&self, durability: Durability) -> Result<PgTx, StoreError> {
+        let end = Instant::now() + self.0.deadline;
+        let client = self.acquire(end).await.map_err(|f| f.error)?;
         let direct = self.access().await?.direct;
         let mut opening = String::from("BEGIN");
         if !direct {
@@ -113,8 +115,6 @@ impl Pg {
         if durability == Durability::Relaxed {
             opening.push_str("; SET LOCAL synchronous_commit = off");
         }
-        let end = Instant::now() + self.0.deadline;
-        let client = self.acquire(end).await.map_err(|f| f.error)?;
         PgTx::begin(client, &opening, self.0.deadline).await
     }
 

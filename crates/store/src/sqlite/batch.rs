@@ -174,10 +174,10 @@ impl Committer {
 
     /// Rolls back if a transaction is open.
     pub(super) fn undo(&self) {
-        if !self.connection.is_autocommit() {
-            if let Err(Problem::Sqlite(error)) = self.say("ROLLBACK") {
-                tracing::error!(%error, "a SQLite transaction could not be rolled back");
-            }
+        if !self.connection.is_autocommit()
+            && let Err(Problem::Sqlite(error)) = self.say("ROLLBACK")
+        {
+            tracing::error!(%error, "a SQLite transaction could not be rolled back");
         }
     }
 

@@ -20,7 +20,8 @@ pub fn query<T: FromRow>(
     let places = places(&prepared, values.len())?;
     bind(&mut prepared, &places, 0, values.iter())?;
     let mut rows = Vec::new();
-    collect(&mut prepared, &mut rows)?;
+    let names = names(&prepared);
+    collect(&mut prepared, &names, &mut rows)?;
     rows.iter().map(T::from_row).collect()
 }
 
@@ -30,7 +31,8 @@ pub fn run(connection: &Connection, text: &str, values: &[Value]) -> Result<u64,
     let places = places(&prepared, values.len())?;
     bind(&mut prepared, &places, 0, values.iter())?;
     let mut rows = Vec::new();
-    collect(&mut prepared, &mut rows)?;
+    let names = names(&prepared);
+    collect(&mut prepared, &names, &mut rows)?;
     Ok(changed(connection, &prepared, rows.len()))
 }
 
@@ -41,11 +43,12 @@ pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<
     bind(&mut prepared, &places, 0, values.iter())?;
     let runs = columns.first().map_or(1, crate::Column::len);
     let (mut rows, mut total) = (Vec::new(), 0);
+    let names = names(&prepared);
     for run in 0..runs {
         let row: Vec<Value> = columns.iter().map(|c| c.row(run)).collect();
         bind(&mut prepared, &places, values.len(), row.iter())?;
         let before = rows.len();
-        collect(&mut prepared, &mut rows)?;
+        collect(&mut prepared, &names, &mut rows)?;
         total += changed(connection, &prepared, rows.len() - before);
     }
     Ok((rows, total))
@@ -80,15 +83,22 @@ fn bind<'v>(
     Ok(())
 }
 
-fn collect(prepared: &mut CachedStatement<'_>, into: &mut Vec<Row>) -> Result<(), StoreError> {
-    let names: Arc<[String]> = prepared.column_names().into_iter().map(str::to_owned).collect();
+fn names(prepared: &CachedStatement<'_>) -> Arc<[String]> {
+    prepared.column_names().into_iter().map(str::to_owned).collect()
+}
+
+fn collect(
+    prepared: &mut CachedStatement<'_>,
+    names: &Arc<[String]>,
+    into: &mut Vec<Row>,
+) -> Result<(), StoreError> {
     let mut rows = prepared.raw_query();
     while let Some(row) = rows.next().map_err(fault)? {
         let mut values = Vec::with_capacity(names.len());
         for index in 0..names.len() {
             values.push(row.get(index).map_err(fault)?);
         }
-        into.push(Row::sqlite(Arc::clone(&names), values));
+        into.push(Row::sqlite(Arc::clone(names), values));
     }
     Ok(())
 }
