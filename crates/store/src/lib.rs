@@ -3,24 +3,33 @@
 //! SQL is written by hand, one text for both where they agree; `$1` means the same on both, times are integer
 //! microseconds and ids are text in SQLite.
 
+mod breakers;
 pub mod check;
 mod db;
+mod effects;
 pub mod foreign;
 pub mod ledger;
+mod limits;
 pub mod liveness;
 pub mod migrate;
 pub mod notify;
+mod outbox;
 pub mod postgres;
 mod query;
+mod queues;
 mod row;
+mod schedules;
+mod sql_store;
 pub mod sqlite;
 mod table;
 mod value;
+mod workers;
 
 pub use db::{Database, Dialect, Options, Tx};
 pub use postgres::Access;
 pub use query::{Durability, Executor, Query, Sql};
 pub use row::{Cell, FromRow, RawCell, Row};
+pub use sql_store::SqlStore;
 pub use value::{Column, Value};
 
 pub use backshift_core::StoreError;

@@ -4,7 +4,7 @@
 
 use crate::Sql;
 
-/// Builds a [`Sql`] from literals and the words `own`, `seated`, `lock`, `skip`, `us`, `int`, `greatest`.
+/// Builds a [`Sql`] from literals and the words `own`, `seated`, `lock`, `skip`, `us`, `int`, `greatest`, `least`.
 macro_rules! both {
     ($($part:tt)+) => {
         $crate::Sql {
@@ -29,6 +29,8 @@ macro_rules! part {
     (sqlite int) => { "" };
     (pg greatest) => { "GREATEST" };
     (sqlite greatest) => { "MAX" };
+    (pg least) => { "LEAST" };
+    (sqlite least) => { "MIN" };
     ($dialect:ident $text:literal) => { $text };
 }
 

@@ -55,7 +55,6 @@ pub(crate) const PAUSED_LITE: &str = "SELECT 1 FROM job_queues WHERE name = $1 A
 pub(crate) const START_LITE: &str =
     "INSERT INTO job_attempts (job_id, token, attempt, worker, started_at) VALUES ($1, $2, $3, $4, $5)";
 
-#[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[
     Sql { pg: CLAIM, sqlite: CLAIM_LITE },
     Sql { pg: CLAIM_ALONE, sqlite: CLAIM_ALONE_LITE },

@@ -19,7 +19,6 @@ pub(crate) const DEPTH_ALONE: Sql = both!(
     " AND crashes >= 3 AND queue = $1 LIMIT $2) some_jobs"
 );
 
-#[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[DEPTH, DEPTH_ALONE];
 
 /// How many jobs of the SQL broker may run now in this queue, counted up to [`COUNTED_AT_MOST`].

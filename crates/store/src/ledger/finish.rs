@@ -73,7 +73,6 @@ pub(crate) const LOOK: Sql = Sql {
              LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token WHERE j.id = $1 AND j.token = $2",
 };
 
-#[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[COMPLETE, END, same(END_ATTEMPT), LOOK];
 
 /// Writes many results; one answer each, in order. Completions that are not `strict` and retries are answered

@@ -55,5 +55,4 @@ pub const FINISH_JSON: Sql = Sql {
              AND background_jobs.token = f.value ->> 'token' AND background_jobs.status = 'running'",
 };
 
-#[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[ENQUEUE_JSON, FINISH_JSON];

@@ -62,11 +62,8 @@ impl FromRow for JobRow {
     }
 }
 
-/// What `EnvelopeRow` needs, in its order.
-pub(crate) const ENVELOPE_COLUMNS: &str = "id, job_type, queue, payload, headers, failures, max_attempts, priority, \
-     run_at, unique_key, unique_policy, idempotency_key, user_id, created_at";
-
-/// A job as it travels.
+/// A job as it travels: `id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key,
+/// unique_policy, idempotency_key, user_id, created_at`.
 #[derive(Debug)]
 pub(crate) struct EnvelopeRow(pub(crate) Envelope);
 
@@ -91,7 +88,7 @@ impl FromRow for EnvelopeRow {
     }
 }
 
-/// A job that was just claimed: `ENVELOPE_COLUMNS, token, lease_until, crashes`.
+/// A job that was just claimed: what [`EnvelopeRow`] needs, then `token, lease_until, crashes`.
 #[derive(Debug)]
 pub(crate) struct ClaimedRow {
     pub(crate) envelope: Envelope,

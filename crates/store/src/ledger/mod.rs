@@ -3,19 +3,29 @@
 //! A job of a SQL broker is accepted, claimed and finished in this one table. A job of a foreign broker has its
 //! row from the first claim at the latest; there the row says who may run it, and the broker moves it.
 
+pub(crate) mod anonymous;
+pub(crate) mod beat;
 pub(crate) mod both;
 pub(crate) mod claim;
+pub(crate) mod deliveries;
 pub(crate) mod depth;
 pub(crate) mod enqueue;
 pub(crate) mod entry;
 pub(crate) mod finish;
 pub mod foreign;
 pub(crate) mod job_row;
+pub(crate) mod jobs;
+pub(crate) mod list;
 pub(crate) mod outcome;
+pub(crate) mod rescue;
+mod statements;
+pub(crate) mod takeover;
 pub(crate) mod unique;
+pub(crate) mod upkeep;
 
 pub use claim::{claim_alone, claim_available};
 pub use depth::{COUNTED_AT_MOST, depth};
 pub use enqueue::{declare, enqueue};
 pub use entry::{MAX_FOREIGN_PAYLOAD, MAX_STORED_PAYLOAD};
 pub use finish::finish;
+pub use statements::statements;

@@ -29,7 +29,6 @@ pub(crate) const DISPLACE: &str = "UPDATE background_jobs SET status = 'cancelle
 pub(crate) const SUPERSEDE: &str = "UPDATE background_jobs SET superseded = true, updated_at = clock_timestamp() \
      WHERE id = $1 AND status = 'running'";
 
-#[cfg(test)]
 pub(crate) const STATEMENTS: &[Sql] = &[HOLDER, same(REPLACE), same(DISPLACE), same(SUPERSEDE)];
 
 /// Makes room for a job; `Some` = the job that holds the key stays and nothing is to be inserted.

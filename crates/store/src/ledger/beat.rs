@@ -1,0 +1,86 @@
+//! Signs of life: many leases are extended by one statement, and wishes to cancel come back with the answer.
+
+use std::collections::HashMap;
+
+use backshift_core::{
+    JobId, StoreError, Timestamp, Token,
+    store::{Beat, Holder, Pulse},
+};
+use rusqlite::Connection;
+
+use super::entry::lease_us;
+use super::both::same;
+use crate::{Column, Database, Durability, Sql, Value, sqlite};
+
+/// `$1` worker, `$2` lease, `$3` running, `$4` jobs, `$5` tokens, `$6` per cent, `$7` words.
+pub(crate) const BEAT: Sql = Sql {
+    pg: "WITH seen AS (UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1), \
+         beaten AS (UPDATE background_jobs j SET lease_until = clock_timestamp() + $2 * interval '1 microsecond', \
+         progress_percent = COALESCE(f.percent, j.progress_percent), \
+         progress_word = CASE WHEN f.percent IS NULL THEN j.progress_word ELSE f.word END \
+         FROM unnest($4::uuid[], $5::bigint[], $6::bigint[], $7::text[]) AS f(id, token, percent, word) \
+         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
+         RETURNING j.id, j.token, j.lease_until, j.cancel_requested) \
+         SELECT id, token, lease_until, cancel_requested FROM beaten",
+    sqlite: "UPDATE background_jobs SET lease_until = clock_timestamp() + $2, \
+             progress_percent = COALESCE($6, progress_percent), \
+             progress_word = CASE WHEN $6 IS NULL THEN progress_word ELSE $7 END \
+             WHERE id = $4 AND token = $5 AND status = 'running' \
+             RETURNING id, token, lease_until, cancel_requested",
+};
+
+/// The worker's own sign: `$1` worker, `$3` running.
+pub(crate) const SEEN: &str = "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
+
+pub(crate) const STATEMENTS: &[Sql] = &[BEAT, same(SEEN)];
+
+type Beaten = (JobId, Token, Timestamp, bool);
+
+/// One answer each, in order.
+pub(crate) async fn beat(db: &Database, holder: &Holder, mut beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
+    let asked: Vec<(JobId, Token)> = beats.iter().map(|beat| (beat.lease.job, beat.lease.token)).collect();
+    beats.sort_by_key(|beat| beat.lease.job);
+    let columns = columns(&beats);
+    let running = beats.len() as i64;
+    let values: Vec<Value> = vec![(&holder.worker).into(), lease_us(holder).into(), running.into()];
+    let beaten: Vec<Beaten> = match db {
+        Database::Pg(_) => {
+            let query = db.sql(BEAT).relaxed().columns(columns);
+            values.into_iter().fold(query, |query, value| query.bind(value)).all().await?
+        }
+        Database::Sqlite(lite) => {
+            lite.write(Durability::Relaxed, move |on: &Connection| beat_on(on, &values, &columns)).await?
+        }
+    };
+    let pulses: HashMap<(JobId, Token), Pulse> = beaten
+        .into_iter()
+        .map(|(id, token, until, cancel)| {
+            ((id, token), if cancel { Pulse::CancelRequested } else { Pulse::Until(until) })
+        })
+        .collect();
+    Ok(asked.iter().map(|lease| pulses.get(lease).copied().unwrap_or(Pulse::Lost)).collect())
+}
+
+fn columns(beats: &[Beat]) -> Vec<Column> {
+    let percent = |beat: &Beat| beat.progress.as_ref().map(|(percent, _)| i64::from((*percent).min(100)));
+    let word = |beat: &Beat| beat.progress.as_ref().map(|(_, word)| word.replace('\0', "\u{FFFD}"));
+    vec![
+        Column::Uuids(beats.iter().map(|beat| Some(beat.lease.job.0)).collect()),
+        Column::Ints(beats.iter().map(|beat| Some(beat.lease.token.0)).collect()),
+        Column::Ints(beats.iter().map(percent).collect()),
+        Column::Texts(beats.iter().map(word).collect()),
+    ]
+}
+
+/// On the writer thread.
+fn beat_on(connection: &Connection, holder: &[Value], columns: &[Column]) -> Result<Vec<Beaten>, StoreError> {
+    sqlite::run(connection, SEEN, holder)?;
+    let rows = columns.first().map_or(0, Column::len);
+    let mut beaten = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let mut values = holder.to_vec();
+        values.extend(columns.iter().map(|column| column.row(row)));
+        beaten.extend(sqlite::query::<Beaten>(connection, BEAT.sqlite, &values)?);
+    }
+    Ok(beaten)
+}

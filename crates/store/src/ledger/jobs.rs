@@ -1,0 +1,101 @@
+//! Single jobs: looking at them, cancelling them, running them again.
+//!
+//! The end of a completed start is the job's own end: completing writes one row only.
+
+use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
+
+use super::both::same;
+use super::job_row::{JOB_COLUMNS, JobRow, state};
+use crate::{Database, Executor, FromRow, Row, Sql};
+
+/// The starts that are shown of one job.
+const ATTEMPTS_SHOWN: u32 = 200;
+
+pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.started_at, a.ended_at, a.outcome, a.error, \
+     j.status, j.finished_at FROM job_attempts a LEFT JOIN background_jobs j ON j.id = a.job_id AND j.token = a.token \
+     WHERE a.job_id = $1 ORDER BY a.token LIMIT $2";
+
+pub(crate) const CANCEL: &str = "UPDATE background_jobs SET \
+     status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \
+     cancel_requested = (status = 'running'), \
+     finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END, \
+     payload = CASE WHEN sensitive AND status <> 'running' THEN NULL ELSE payload END, \
+     updated_at = clock_timestamp() \
+     WHERE id = $1 AND status IN ('scheduled', 'available', 'running', 'retrying') RETURNING status";
+
+/// Fresh attempts, and for a job of a foreign broker a fresh message by the relay.
+pub(crate) const RETRY: &str = "UPDATE background_jobs SET status = 'available', failures = 0, crashes = 0, \
+     lonely_crashes = 0, reason = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
+     run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), \
+     updated_at = clock_timestamp() \
+     WHERE id = $1 AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
+     AND payload IS NOT NULL AND length(payload) = payload_size RETURNING status";
+
+pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
+
+pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), same(CANCEL), same(RETRY), same(STATE)];
+
+/// One job, or `None`.
+pub(crate) async fn find(db: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+    let text = format!("SELECT {JOB_COLUMNS} FROM background_jobs WHERE id = $1");
+    Ok(db.text(text).bind(id).optional::<JobRow>().await?.map(|row| row.0))
+}
+
+/// The starts of one job, oldest first.
+pub(crate) async fn attempts(db: &Database, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
+    let rows = db.sql(ATTEMPTS).bind(id).bind(ATTEMPTS_SHOWN).all::<AttemptRow>().await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// Cancels what waits, asks what runs; the state after the call.
+pub(crate) async fn cancel(db: &Database, id: JobId) -> Result<State, StoreError> {
+    match db.sql(CANCEL).bind(id).optional::<String>().await? {
+        Some(status) => Ok(state(&status)),
+        None => current(db, id).await,
+    }
+}
+
+/// Runs it again; the state after the call.
+pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError> {
+    let held = |error| match error {
+        StoreError::Rejected(text) if text.to_lowercase().contains("unique") => StoreError::Rejected(format!(
+            "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
+        )),
+        other => other,
+    };
+    if let Some(status) = db.sql(RETRY).bind(id).optional::<String>().await.map_err(held)? {
+        return Ok(state(&status));
+    }
+    match current(db, id).await? {
+        as_it_is @ (State::Available | State::Running | State::Completed) => Ok(as_it_is),
+        _ => Err(StoreError::Rejected(format!(
+            "the payload of job {id} was not kept (it is sensitive or large): replay it from its broker's dead letters"
+        ))),
+    }
+}
+
+async fn current(db: &Database, id: JobId) -> Result<State, StoreError> {
+    let found = db.sql(STATE).bind(id).optional::<String>().await?;
+    found.map(|status| state(&status)).ok_or_else(|| StoreError::NotFound(format!("job {id}")))
+}
+
+struct AttemptRow(AttemptRecord);
+
+impl FromRow for AttemptRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let job: Option<String> = row.at(7)?;
+        let done = job.as_deref() == Some(State::Completed.as_str());
+        let finished_at: Option<Timestamp> = row.at(8)?;
+        let ended_at: Option<Timestamp> = row.at(4)?;
+        let outcome: Option<String> = row.at(5)?;
+        Ok(Self(AttemptRecord {
+            attempt: row.at(0)?,
+            token: row.at::<Token>(1)?,
+            worker: row.at(2)?,
+            started_at: row.at(3)?,
+            ended_at: ended_at.or(finished_at.filter(|_| done)),
+            outcome: outcome.or_else(|| done.then(|| State::Completed.as_str().to_owned())),
+            error: row.at(6)?,
+        }))
+    }
+}

@@ -1,0 +1,46 @@
+//! Pages of jobs, newest first, stable while rows arrive.
+//!
+//! The text of a statement is put together from fixed words: a state or an effect is a literal, because a
+//! parameter would not match a partial index.
+
+use std::fmt::Write as _;
+
+use backshift_core::{EffectState, JobFilter, JobRecord, Page, State, StoreError, Timestamp};
+
+use super::job_row::{JOB_COLUMNS, JobRow};
+use crate::{Database, Executor};
+
+/// The longest page.
+const LONGEST_PAGE: u32 = 500;
+
+/// Where a page begins.
+pub(crate) const CURSOR: &str = "SELECT created_at FROM background_jobs WHERE id = $1";
+
+/// One page in the order `(created_at, id)` descending.
+pub(crate) async fn list(db: &Database, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
+    let text = text(filter.state, filter.effect);
+    let mut query = db
+        .text(text)
+        .and("job_type =", filter.kind.as_ref())
+        .and("queue =", filter.queue.as_ref());
+    if let Some(after) = page.after {
+        let at = db.sql(CURSOR).bind(after).optional::<Timestamp>().await?;
+        let at = at.ok_or_else(|| StoreError::NotFound(format!("job {after}, after which the page should begin")))?;
+        query = query.push(" AND (created_at, id) < (").push_bind(at).push(", ").push_bind(after).push(")");
+    }
+    let limit = i64::from(page.limit.clamp(1, LONGEST_PAGE));
+    let rows = query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(limit).all::<JobRow>().await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// The statement up to its optional filters.
+pub(crate) fn text(state: Option<State>, effect: Option<EffectState>) -> String {
+    let mut text = format!("SELECT {JOB_COLUMNS} FROM background_jobs WHERE true");
+    if let Some(state) = state {
+        let _ = write!(text, " AND status = '{}'", state.as_str());
+    }
+    if let Some(effect) = effect {
+        let _ = write!(text, " AND effect = '{}'", effect.as_str());
+    }
+    text
+}

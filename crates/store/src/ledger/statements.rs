@@ -1,0 +1,46 @@
+//! Every statement of the ledger and of the control tables, for the test that prepares them on both databases.
+//!
+//! A new statement belongs into its module's `STATEMENTS`; a typo in SQL fails there and not in production.
+
+use backshift_core::{EffectState, State};
+
+use super::{
+    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, job_row, jobs, list, rescue, takeover,
+    unique, upkeep,
+};
+use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
+
+const FIXED: &[&[Sql]] = &[
+    anonymous::STATEMENTS,
+    beat::STATEMENTS,
+    claim::STATEMENTS,
+    deliveries::STATEMENTS,
+    depth::STATEMENTS,
+    enqueue::STATEMENTS,
+    finish::STATEMENTS,
+    foreign::STATEMENTS,
+    jobs::STATEMENTS,
+    rescue::STATEMENTS,
+    takeover::STATEMENTS,
+    unique::STATEMENTS,
+    upkeep::STATEMENTS,
+    breakers::STATEMENTS,
+    effects::STATEMENTS,
+    limits::STATEMENTS,
+    outbox::STATEMENTS,
+    queues::STATEMENTS,
+    schedules::STATEMENTS,
+    workers::STATEMENTS,
+];
+
+/// The text of every statement that the store may send to such a database.
+pub fn statements(dialect: Dialect) -> Vec<String> {
+    let fixed = FIXED.iter().flat_map(|list| list.iter()).map(|sql| sql.text(dialect).to_owned());
+    let job = format!("SELECT {} FROM background_jobs WHERE id = $1", job_row::JOB_COLUMNS);
+    let mut texts: Vec<String> = fixed.chain([job, list::CURSOR.to_owned()]).collect();
+    for state in State::ALL {
+        texts.push(list::text(Some(state), None));
+        texts.push(list::text(Some(state), Some(EffectState::Ambiguous)));
+    }
+    texts
+}

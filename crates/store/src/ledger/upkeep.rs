@@ -1,0 +1,131 @@
+//! What keeps the table in order: due jobs become available, old finished rows go.
+//!
+//! Dead jobs are never pruned: a person decides about them.
+
+use std::time::Duration;
+
+use backshift_core::{JobId, StoreError, Timestamp};
+use rusqlite::Connection;
+
+use super::{both::both, entry::micros};
+use crate::{Column, Database, Durability, Sql, sqlite};
+
+/// Finished rows are kept at least this long (contracts/probe.md).
+const KEPT_AT_LEAST: Duration = Duration::from_secs(86_400);
+
+/// `$1`: at most this many.
+pub(crate) const PROMOTE: Sql = Sql {
+    pg: "WITH due AS MATERIALIZED (SELECT p AS id FROM backshift_due($1::int) p), \
+         moved AS (UPDATE background_jobs j SET status = 'available', updated_at = clock_timestamp() FROM due \
+         WHERE j.id = due.id AND j.status IN ('scheduled', 'retrying') RETURNING 1) SELECT COUNT(*) FROM moved",
+    sqlite: "UPDATE background_jobs SET status = 'available', updated_at = clock_timestamp() WHERE rowid IN \
+             (SELECT rowid FROM background_jobs INDEXED BY background_jobs_due \
+             WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' AND run_at <= $2 \
+             ORDER BY run_at LIMIT $1)",
+};
+
+pub(crate) const NEXT_DUE: Sql = both!(
+    "SELECT run_at FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = " own
+    " ORDER BY run_at LIMIT 1"
+);
+
+/// `$1` age in microseconds, `$2` at most, `$3` begin of the walk. Walks the list's index from its old end.
+pub(crate) const OLD: Sql = both!(
+    "SELECT id, created_at FROM background_jobs WHERE created_at >= $3 \
+     AND created_at < (SELECT clock_timestamp()) - $1" us
+    " AND status IN ('completed', 'cancelled') AND finished_at < (SELECT clock_timestamp()) - $1" us
+    " ORDER BY created_at LIMIT $2"
+);
+
+pub(crate) const DELETE: Sql = Sql {
+    pg: "WITH gone AS (DELETE FROM background_jobs WHERE id = ANY($1::uuid[]) \
+         AND status IN ('completed', 'cancelled') RETURNING id), \
+         starts AS (DELETE FROM job_attempts WHERE job_id IN (SELECT id FROM gone)), \
+         effects AS (DELETE FROM job_effects WHERE job_id IN (SELECT id FROM gone)) SELECT COUNT(*) FROM gone",
+    sqlite: "DELETE FROM background_jobs WHERE id = $1 AND status IN ('completed', 'cancelled')",
+};
+pub(crate) const DELETE_STARTS_LITE: &str = "DELETE FROM job_attempts WHERE job_id = $1";
+pub(crate) const DELETE_EFFECTS_LITE: &str = "DELETE FROM job_effects WHERE job_id = $1";
+
+/// What no job needs any more: places of jobs that do not run, allowances that are full again, workers of yesterday.
+pub(crate) const SLOTS: &str = "DELETE FROM job_slots WHERE NOT EXISTS (SELECT 1 FROM background_jobs j \
+     WHERE j.id = job_slots.job_id AND j.token = job_slots.token AND j.status = 'running')";
+pub(crate) const LIMITS: Sql =
+    both!("DELETE FROM job_limits WHERE tat < (SELECT clock_timestamp()) - 86400000000" us);
+pub(crate) const WORKERS: Sql =
+    both!("DELETE FROM job_workers WHERE seen_at < (SELECT clock_timestamp()) - 86400000000" us);
+
+pub(crate) const STATEMENTS: &[Sql] = &[
+    PROMOTE,
+    NEXT_DUE,
+    OLD,
+    DELETE,
+    super::both::same(SLOTS),
+    LIMITS,
+    WORKERS,
+    Sql { pg: "SELECT 1", sqlite: DELETE_STARTS_LITE },
+    Sql { pg: "SELECT 1", sqlite: DELETE_EFFECTS_LITE },
+];
+
+/// Makes due jobs available; how many, and when the next one is due.
+pub(crate) async fn promote(db: &Database, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let moved = match db {
+        Database::Pg(_) => db.sql(PROMOTE).bind(limit).relaxed().one::<u64>().await?,
+        Database::Sqlite(lite) => {
+            let due = move |on: &Connection| {
+                sqlite::run(on, PROMOTE.sqlite, &[limit.into(), Timestamp::now().into()])
+            };
+            // Looking needs no writer; promoting does.
+            match db.sql(NEXT_DUE).optional::<Timestamp>().await? {
+                Some(at) if at <= Timestamp::now() => lite.write(Durability::Relaxed, due).await?,
+                _ => 0,
+            }
+        }
+    };
+    Ok((moved, db.sql(NEXT_DUE).optional().await?))
+}
+
+/// Where the last walk ended, so that a walk does not begin again at rows which stay.
+#[derive(Debug, Default)]
+pub(crate) struct Walk(pub(crate) Option<Timestamp>);
+
+/// Deletes finished rows; how many.
+pub(crate) async fn prune(
+    db: &Database,
+    keep: Duration,
+    limit: u32,
+    walk: &mut Walk,
+) -> Result<u64, StoreError> {
+    let age = micros(keep.max(KEPT_AT_LEAST));
+    let from = walk.0.unwrap_or(Timestamp::UNIX_EPOCH);
+    let old: Vec<(JobId, Timestamp)> = db.sql(OLD).bind(age).bind(limit).bind(from).all().await?;
+    walk.0 = old.last().map(|(_, at)| *at).filter(|_| old.len() as u64 >= u64::from(limit));
+    let ids: Vec<JobId> = old.into_iter().map(|(id, _)| id).collect();
+    let deleted = match db {
+        _ if ids.is_empty() => 0,
+        Database::Pg(_) => db.sql(DELETE).column(Column::from(ids)).relaxed().one::<u64>().await?,
+        Database::Sqlite(lite) => {
+            lite.write(Durability::Relaxed, move |on: &Connection| delete_on(on, &ids)).await?
+        }
+    };
+    if walk.0.is_none() {
+        db.sql(SLOTS).run().await?;
+        db.sql(LIMITS).run().await?;
+        db.sql(WORKERS).run().await?;
+    }
+    Ok(deleted)
+}
+
+/// On the writer thread.
+fn delete_on(connection: &Connection, ids: &[JobId]) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for id in ids {
+        let id = [(*id).into()];
+        if sqlite::run(connection, DELETE.sqlite, &id)? == 1 {
+            sqlite::run(connection, DELETE_STARTS_LITE, &id)?;
+            sqlite::run(connection, DELETE_EFFECTS_LITE, &id)?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
+}

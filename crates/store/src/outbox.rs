@@ -1,0 +1,87 @@
+//! Jobs that are durable here and still have to reach a foreign broker.
+//!
+//! A row that is due at once is published by whoever accepted it; the relay takes it only when that did not
+//! happen within its hold.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backshift_core::{Accepted, Envelope, JobId, StoreError, store::Outbox};
+
+use crate::{
+    Column, Sql, SqlStore,
+    ledger::{self, entry::micros, job_row::EnvelopeRow},
+};
+
+macro_rules! due {
+    ($own:literal, $us:literal) => {
+        concat!(
+            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> ", $own,
+            " AND broker = $1 AND run_at <= (SELECT clock_timestamp()) \
+             AND (publish_hold_until <= (SELECT clock_timestamp()) OR (publish_hold_until IS NULL \
+             AND (run_at > created_at OR created_at <= (SELECT clock_timestamp()) - $3", $us, "))) \
+             ORDER BY run_at LIMIT $2"
+        )
+    };
+}
+
+/// `$1` broker, `$2` at most, `$3` hold in microseconds.
+pub(crate) const TAKE: Sql = Sql {
+    pg: concat!(
+        "WITH due AS MATERIALIZED (SELECT id AS due_id FROM background_jobs WHERE ",
+        due!("'postgres'", " * interval '1 microsecond'"),
+        " FOR UPDATE SKIP LOCKED) \
+         UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3 * interval '1 microsecond', \
+         status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
+         RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
+         unique_policy, idempotency_key, user_id, created_at"
+    ),
+    sqlite: concat!(
+        "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, status = 'available', \
+         updated_at = clock_timestamp() WHERE rowid IN (SELECT rowid FROM background_jobs WHERE ",
+        due!("'embedded'", ""),
+        ") RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
+         unique_policy, idempotency_key, user_id, created_at"
+    ),
+};
+
+/// The broker keeps the message from here on: a sensitive or large payload is not kept twice.
+pub(crate) const MARK: Sql = Sql {
+    pg: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \
+         publish_hold_until = NULL, updated_at = clock_timestamp(), \
+         payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
+         WHERE id = ANY($1::uuid[]) AND broker <> 'postgres'",
+    sqlite: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \
+             publish_hold_until = NULL, updated_at = clock_timestamp(), \
+             payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
+             WHERE id = $1 AND broker <> 'embedded'",
+};
+
+pub(crate) const STATEMENTS: &[Sql] = &[TAKE, MARK];
+
+#[async_trait]
+impl Outbox for SqlStore {
+    async fn accept(&self, broker: &str, batch: Vec<Envelope>) -> Result<Vec<Accepted>, StoreError> {
+        ledger::enqueue(self.database(), broker, batch).await.into_iter().collect()
+    }
+
+    async fn take_unpublished(
+        &self,
+        broker: &str,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<Envelope>, StoreError> {
+        let query = self.database().sql(TAKE).bind(broker).bind(limit).bind(micros(hold));
+        let mut taken: Vec<Envelope> =
+            query.all::<EnvelopeRow>().await?.into_iter().map(|row| row.0).collect();
+        taken.sort_by_key(|envelope| (envelope.run_at.unwrap_or(envelope.created_at), envelope.id));
+        Ok(taken)
+    }
+
+    async fn mark_published(&self, ids: &[JobId]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.database().sql(MARK).column(Column::from(ids.to_vec())).run().await.map(drop)
+    }
+}

@@ -1,0 +1,131 @@
+//! Queues as a whole: how many jobs stand where, and which queues are paused.
+//!
+//! Counting is bounded: what waits in one queue is counted exactly up to half a million, beyond that PostgreSQL's
+//! own statistics answer; completed jobs are counted over the last day, the newest hundred thousand of them.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use backshift_core::{
+    QueueCounts, QueueName, State, StoreError, Timestamp,
+    store::Queues,
+};
+
+use crate::ledger::both::same;
+use crate::{
+    Database, Sql, SqlStore,
+    ledger::{both::both, enqueue::DECLARED, job_row::state},
+};
+
+/// Jobs that are counted one by one in each group.
+const COUNTED: i64 = 500_000;
+
+/// The queues with something to run: one step through the index a queue, declared ones beside them.
+pub(crate) const AVAILABLE: Sql = both!(
+    "WITH RECURSIVE busy(name) AS (SELECT MIN(queue) FROM background_jobs WHERE status = 'available' \
+     AND broker = " own " AND crashes < 3 \
+     UNION ALL SELECT (SELECT MIN(j.queue) FROM background_jobs j WHERE j.status = 'available' \
+     AND j.broker = " own " AND j.crashes < 3 AND j.queue > busy.name) FROM busy WHERE busy.name IS NOT NULL), \
+     names(name) AS (SELECT name FROM busy WHERE name IS NOT NULL UNION SELECT name FROM job_queues) \
+     SELECT n.name, COALESCE((SELECT q.paused FROM job_queues q WHERE q.name = n.name), false) AS paused, \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs j WHERE j.status = 'available' AND j.broker = " own
+    " AND j.crashes < 3 AND j.queue = n.name LIMIT $1) some_jobs) AS waiting, \
+     (SELECT MIN(run_at) FROM (SELECT j.run_at FROM background_jobs j WHERE j.status = 'available' \
+     AND j.broker = " own " AND j.crashes < 3 AND j.queue = n.name LIMIT $1) some_jobs) AS oldest \
+     FROM names n ORDER BY n.name"
+);
+
+/// Every other group; `$1` bounds each, `$2` the completed ones.
+pub(crate) const OTHERS: Sql = both!(
+    "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
+     SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \
+     WHERE status = 'available' AND broker = " own " AND crashes >= 3 LIMIT $1) alone \
+     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+     WHERE status IN ('scheduled', 'retrying') AND broker = " own " LIMIT $1) waiting \
+     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+     WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> " own " LIMIT $1) abroad \
+     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+     WHERE status = 'running' LIMIT $1) running \
+     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+     WHERE status IN ('dead', 'cancelled') LIMIT $1) kept \
+     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+     WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - 86400000000" us
+    " ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status"
+);
+
+/// How many entries the claim's index has, as of the last vacuum or analyze.
+pub(crate) const ESTIMATE: &str =
+    "SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'background_jobs_claim'::regclass";
+
+pub(crate) const PAUSE: &str = "INSERT INTO job_queues (name, paused) VALUES ($1, $2) \
+     ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE job_queues.paused <> excluded.paused";
+pub(crate) const IS_PAUSED: &str = "SELECT paused FROM job_queues WHERE name = $1";
+pub(crate) const PAUSED: &str = "SELECT name FROM job_queues WHERE paused ORDER BY name";
+
+pub(crate) const STATEMENTS: &[Sql] = &[
+    AVAILABLE,
+    OTHERS,
+    Sql { pg: ESTIMATE, sqlite: "SELECT 1" },
+    same(PAUSE),
+    same(IS_PAUSED),
+    same(PAUSED),
+    same(DECLARED),
+];
+
+#[async_trait]
+impl Queues for SqlStore {
+    async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        let db = self.database();
+        let bound = if matches!(db, Database::Pg(_)) { COUNTED } else { i64::MAX };
+        let mut queues = BTreeMap::new();
+        let waiting = db.sql(AVAILABLE).bind(bound).all::<(String, bool, i64, Option<Timestamp>)>().await?;
+        for (name, paused, mut count, oldest) in waiting {
+            if count >= bound {
+                count = count.max(db.sql(ESTIMATE).one::<i64>().await?);
+            }
+            let entry: &mut Counted = queues.entry(name).or_default();
+            entry.paused = paused;
+            entry.add(State::Available, count, oldest);
+        }
+        let others = db.sql(OTHERS).bind(bound).bind(100_000_i64);
+        for (name, status, count, oldest) in others.all::<(String, String, i64, Option<Timestamp>)>().await? {
+            queues.entry(name).or_default().add(state(&status), count, oldest);
+        }
+        Ok(queues.into_iter().filter_map(|(name, counted)| counted.named(&name)).collect())
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
+        let db = self.database();
+        if !paused && db.sql(IS_PAUSED).bind(queue).optional::<bool>().await? != Some(true) {
+            return Ok(false);
+        }
+        Ok(db.sql(PAUSE).bind(queue).bind(paused).run().await? == 1)
+    }
+
+    async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
+        let names = self.database().sql(PAUSED).all::<String>().await?;
+        Ok(names.iter().filter_map(|name| QueueName::new(name).ok()).collect())
+    }
+}
+
+#[derive(Default)]
+struct Counted {
+    paused: bool,
+    by_state: BTreeMap<State, u64>,
+    oldest: Option<Timestamp>,
+}
+
+impl Counted {
+    fn add(&mut self, state: State, count: i64, oldest: Option<Timestamp>) {
+        if count > 0 {
+            *self.by_state.entry(state).or_default() += count.unsigned_abs();
+        }
+        self.oldest = self.oldest.into_iter().chain(oldest).min();
+    }
+
+    fn named(self, name: &str) -> Option<QueueCounts> {
+        let queue = QueueName::new(name).ok()?;
+        let by_state = self.by_state.into_iter().collect();
+        Some(QueueCounts { queue, paused: self.paused, by_state, oldest_due: self.oldest })
+    }
+}

@@ -1,0 +1,112 @@
+//! The store of core's port on PostgreSQL and SQLite.
+//!
+//! Results of foreign brokers are written strictly: their message is acknowledged next, so a completion that a
+//! crash undid would leave a row that runs for ever.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{
+    AttemptRecord, JobFilter, JobId, JobRecord, Page, Settled, State, Store, StoreError, Timestamp,
+    store::{
+        Beat, ClaimRequest, Claimed, Finish, Holder, Jobs, Ledger, Liveness, Maintenance, Pulse, Rescued,
+        WorkerRecord,
+    },
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    Database, Durability,
+    ledger::{beat, deliveries, finish, jobs, list, rescue, upkeep},
+    workers,
+};
+
+/// A store on one database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SqlStore {
+    db: Database,
+    walk: Arc<Mutex<upkeep::Walk>>,
+}
+
+impl SqlStore {
+    /// A store on this database; `migrate::check` says whether its tables fit.
+    pub fn new(db: Database) -> Self {
+        Self { db, walk: Arc::default() }
+    }
+
+    /// Its database.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+}
+
+impl Store for SqlStore {
+    fn name(&self) -> &'static str {
+        match self.db {
+            Database::Pg(_) => "postgres",
+            Database::Sqlite(_) => "sqlite",
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for SqlStore {
+    async fn claim(&self, holder: &Holder, batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError> {
+        deliveries::claim(&self.db, holder, batch).await
+    }
+
+    async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
+        finish::finish_with(&self.db, batch, Durability::Strict).await
+    }
+
+    async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
+        beat::beat(&self.db, holder, beats).await
+    }
+
+    async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
+        workers::announce(&self.db, worker).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
+        workers::workers(&self.db).await
+    }
+}
+
+#[async_trait]
+impl Jobs for SqlStore {
+    async fn find(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        jobs::find(&self.db, id).await
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
+        jobs::attempts(&self.db, id).await
+    }
+
+    async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
+        list::list(&self.db, filter, page).await
+    }
+
+    async fn cancel(&self, id: JobId) -> Result<State, StoreError> {
+        jobs::cancel(&self.db, id).await
+    }
+
+    async fn retry(&self, id: JobId) -> Result<State, StoreError> {
+        jobs::retry(&self.db, id).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for SqlStore {
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+        upkeep::promote(&self.db, limit).await
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        rescue::rescue(&self.db).await
+    }
+
+    async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        let mut walk = self.walk.lock().await;
+        upkeep::prune(&self.db, keep, limit, &mut walk).await
+    }
+}

@@ -1,0 +1,107 @@
+//! Worker processes as others see them: a row that is refreshed, and a sign of life that ends with the process.
+//!
+//! A new process under an old name proves that the old one is dead: its jobs come back at once.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{
+    StoreError, Timestamp, WorkerName,
+    store::{Liveness, WorkerRecord},
+};
+use tokio::task::JoinHandle;
+
+use crate::ledger::both::same;
+use crate::{
+    Database, FromRow, Row, Sql,
+    ledger::{both::both, rescue},
+    liveness,
+};
+
+/// How often the row is refreshed while nothing runs; a worker that was not seen for a minute is not shown.
+const REFRESH: Duration = Duration::from_secs(20);
+
+pub(crate) const BEGAN: &str = "SELECT started_at FROM job_workers WHERE name = $1";
+pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed) \
+     VALUES ($1, $2, $3, clock_timestamp(), $4, $5) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
+     started_at = excluded.started_at, seen_at = excluded.seen_at, running = excluded.running, \
+     signed = excluded.signed";
+pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
+pub(crate) const HIDE: &str = "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
+     AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')";
+pub(crate) const ALL: Sql = both!(
+    "SELECT name, queues, started_at, seen_at, running FROM job_workers \
+     WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
+);
+
+pub(crate) const STATEMENTS: &[Sql] =
+    &[same(BEGAN), same(SHOW), same(REFRESHED), same(HIDE), ALL];
+
+/// Shows this process; the guard keeps the row fresh and takes it away.
+pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
+    let sign = liveness::sign(db, &worker.name).await?;
+    let before = db.sql(BEGAN).bind(&worker.name).optional::<Timestamp>().await?;
+    let reborn = before.is_some_and(|at| at.as_microsecond() != worker.started_at.as_microsecond());
+    if reborn && sign.is_some() {
+        rescue::rescue_from(db, std::slice::from_ref(&worker.name)).await?;
+    }
+    let show = db.sql(SHOW).bind(&worker.name).bind(&worker.queues).bind(worker.started_at);
+    show.bind(worker.running).bind(sign.is_some()).run().await?;
+    let refresher = tokio::spawn(refresh(db.clone(), worker.name.clone()));
+    let (name, started_at) = (worker.name.clone(), worker.started_at);
+    Ok(Arc::new(Announcement { db: db.clone(), name, started_at, sign, refresher }))
+}
+
+/// Every worker that was seen in the last minute.
+pub(crate) async fn workers(db: &Database) -> Result<Vec<WorkerRecord>, StoreError> {
+    Ok(db.sql(ALL).all::<WorkerRow>().await?.into_iter().map(|row| row.0).collect())
+}
+
+struct Announcement {
+    db: Database,
+    name: WorkerName,
+    started_at: Timestamp,
+    sign: Option<Arc<dyn Liveness>>,
+    refresher: JoinHandle<()>,
+}
+
+impl Liveness for Announcement {
+    fn stands(&self) -> bool {
+        self.sign.as_ref().is_none_or(|sign| sign.stands())
+    }
+}
+
+impl Drop for Announcement {
+    fn drop(&mut self) {
+        self.refresher.abort();
+        let (db, name, started_at) = (self.db.clone(), self.name.clone(), self.started_at);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // A courtesy: without it the row is no longer shown after a minute.
+            runtime.spawn(async move { db.sql(HIDE).bind(&name).bind(started_at).relaxed().run().await });
+        }
+    }
+}
+
+async fn refresh(db: Database, name: WorkerName) {
+    loop {
+        tokio::time::sleep(REFRESH).await;
+        if let Err(error) = db.sql(REFRESHED).bind(&name).relaxed().run().await {
+            tracing::debug!(%error, "the worker's row was not refreshed");
+        }
+    }
+}
+
+struct WorkerRow(WorkerRecord);
+
+impl FromRow for WorkerRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let name = row.at::<String>(0)?;
+        let name = WorkerName::new(&name).map_err(|error| StoreError::Schema(error.to_string()))?;
+        Ok(Self(WorkerRecord {
+            name,
+            queues: row.at(1)?,
+            started_at: row.at(2)?,
+            seen_at: row.at(3)?,
+            running: row.at(4)?,
+        }))
+    }
+}
