@@ -182,6 +182,9 @@ fn refuse_what_we_cannot(envelope: &Envelope) -> Result<(), BrokerError> {
     if envelope.unique.is_some() {
         return refuse(Capability::Unique, "configure a store: it keeps unique keys and hands the job over");
     }
+    if envelope.idempotency_key.is_some() {
+        return refuse(Capability::KnownId, "configure a store: it knows the keys and hands the job over");
+    }
     Ok(())
 }
 

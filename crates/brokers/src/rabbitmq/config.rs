@@ -32,7 +32,7 @@ pub enum QueueType {
 pub struct Options {
     /// Type of the queues of our own.
     pub queue_type: QueueType,
-    /// Deliveries in flight for one consumer, 1 to 2000; `None` = the pool's slots and as many ahead (at most 300).
+    /// Deliveries in flight for one consumer, 1 to 2000; `None` = what the pool asks for.
     pub prefetch: Option<u16>,
     /// Seconds between heartbeats; a frozen peer is gone after about three. Below 5 RabbitMQ warns of false alarms.
     pub heartbeat_seconds: u16,

@@ -23,8 +23,6 @@ use super::{
     receipt::AmqpReceipt,
 };
 
-/// The most deliveries that wait ahead of the slots; more gains nothing (measured, performance notes).
-const LOOK_AHEAD: usize = 300;
 /// Quorum queues take no more.
 const MOST: usize = 2000;
 
@@ -90,15 +88,6 @@ impl AmqpConsumer {
         self.over = true;
         error
     }
-
-    /// What lapin buffered goes back at once, uncounted.
-    fn give_back_buffered(&mut self) {
-        while let Some(Some(next)) = self.stream.next().now_or_never() {
-            if let Ok(delivery) = next {
-                self.acks.give_back(delivery.delivery_tag);
-            }
-        }
-    }
 }
 
 #[async_trait]
@@ -143,19 +132,42 @@ impl Consumer for AmqpConsumer {
         if let Err(error) = self.wire.ask("cancelling a consumer", cancelled).await {
             tracing::debug!(queue = %self.queue, %error, "the consumer could not be cancelled, its channel is gone");
         }
-        self.give_back_buffered();
+        give_back(&mut self.stream, &self.acks);
     }
 }
 
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
-        self.give_back_buffered();
+        if self.over {
+            return;
+        }
+        give_back(&mut self.stream, &self.acks);
+        // Receipts may keep the channel open for long: without this, deliveries on their way would stay with us.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (wire, channel) = (self.wire.clone(), self.channel.clone());
+            let (mut stream, acks) = (self.stream.clone(), self.acks.clone());
+            runtime.spawn(async move {
+                let cancelled = channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
+                if wire.ask("cancelling a consumer", cancelled).await.is_ok() {
+                    give_back(&mut stream, &acks);
+                }
+            });
+        }
     }
 }
 
+/// What lapin buffered goes back at once, uncounted.
+fn give_back(stream: &mut lapin::Consumer, acks: &Acks) {
+    while let Some(Some(next)) = stream.next().now_or_never() {
+        if let Ok(delivery) = next {
+            acks.give_back(delivery.delivery_tag);
+        }
+    }
+}
+
+/// As many as the pool asks for: its slots and what it wants to have at hand. More would be kept from others.
 fn prefetch(configured: Option<u16>, slots: usize) -> u16 {
-    let wanted = slots.max(1) + slots.clamp(1, LOOK_AHEAD);
-    configured.unwrap_or_else(|| u16::try_from(wanted.min(MOST)).unwrap_or(u16::MAX))
+    configured.unwrap_or_else(|| u16::try_from(slots.clamp(1, MOST)).unwrap_or(u16::MAX))
 }
 
 #[cfg(test)]
@@ -163,10 +175,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefetch_is_the_slots_and_a_look_ahead() {
-        assert_eq!(prefetch(None, 10), 20);
-        assert_eq!(prefetch(None, 0), 2);
-        assert_eq!(prefetch(None, 1000), 1300);
+    fn prefetch_is_what_the_pool_asks_for() {
+        assert_eq!(prefetch(None, 10), 10);
+        assert_eq!(prefetch(None, 0), 1);
         assert_eq!(prefetch(None, 100_000), 2000);
         assert_eq!(prefetch(Some(7), 1000), 7);
     }

@@ -42,6 +42,9 @@ pub(super) const FIELDS: [&str; 11] = [
     SOURCE,
 ];
 
+/// Headers of the run or death that is over.
+const OF_ONE_RUN: [&str; 4] = [RUN_AT, REASON, ERROR, SOURCE];
+
 /// Headers travel in one frame (128 KiB by default); a larger one ends the connection.
 const MAX_TABLE_BYTES: usize = 64 * 1024;
 
@@ -67,7 +70,7 @@ pub(super) fn of_retry(
     direct: bool,
     now: Timestamp,
 ) -> Result<BasicProperties, BrokerError> {
-    let mut table = carried_table(&origin.properties);
+    let mut table = carried_table(&origin.properties, &OF_ONE_RUN);
     put_headers(&mut table, &changed(&origin.headers, &next.headers))?;
     put_fields(&mut table, next);
     put(&mut table, FIRST_SEEN, origin.first_seen.to_string());
@@ -89,7 +92,7 @@ pub(super) fn of_retry(
 
 /// Of a message that waits for its next step of the ladder: nothing changes.
 pub(super) fn of_hop(origin: &Origin) -> Result<BasicProperties, BrokerError> {
-    finish(carried(&origin.properties), carried_table(&origin.properties), None)
+    finish(carried(&origin.properties), carried_table(&origin.properties, &[]), None)
 }
 
 /// Of the copy in `<queue>.dlq`.
@@ -99,7 +102,7 @@ pub(super) fn of_dead_letter(
     source: &str,
     now: Timestamp,
 ) -> Result<BasicProperties, BrokerError> {
-    let mut table = carried_table(&origin.properties);
+    let mut table = carried_table(&origin.properties, &OF_ONE_RUN);
     let reason = match (origin.oversize, letter.reason) {
         (true, Reason::Malformed) => Reason::TooLarge,
         (_, reason) => reason,
@@ -158,9 +161,8 @@ fn put_fields(table: &mut FieldTable, envelope: &Envelope) {
     if let Some(max) = envelope.max_attempts {
         put_number(table, MAX_ATTEMPTS, max);
     }
-    match envelope.run_at {
-        Some(at) => put(table, RUN_AT, at.to_string()),
-        None => put(table, RUN_AT, ""),
+    if let Some(at) = envelope.run_at {
+        put(table, RUN_AT, at.to_string());
     }
     if let Some(key) = &envelope.idempotency_key {
         put(table, IDEMPOTENCY_KEY, key.clone());
@@ -212,12 +214,12 @@ fn carried(from: &BasicProperties) -> BasicProperties {
 }
 
 /// The foreign headers without the server's own records and routing orders; none when there are too many to carry.
-fn carried_table(from: &BasicProperties) -> FieldTable {
+fn carried_table(from: &BasicProperties, without: &[&str]) -> FieldTable {
     let mut table = FieldTable::default();
     let mut size = 0;
     for (name, value) in from.headers().iter().flat_map(|headers| headers.inner()) {
         let key = name.as_str();
-        if key.starts_with("x-") || key == "CC" || key == "BCC" || [REASON, ERROR, SOURCE].contains(&key) {
+        if key.starts_with("x-") || key == "CC" || key == "BCC" || without.contains(&key) {
             continue;
         }
         size += key.len() + weight(value);

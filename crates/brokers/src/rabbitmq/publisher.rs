@@ -50,7 +50,8 @@ pub(super) struct Publisher {
 struct Lanes {
     config: Arc<Config>,
     link: Link,
-    idle: Mutex<Vec<Channel>>,
+    /// Channels that carry nothing, with the connection they live on.
+    idle: Mutex<Vec<(Arc<Wire>, Channel)>>,
 }
 
 enum Item {
@@ -165,8 +166,8 @@ impl Lanes {
             return Err(unavailable(format!("the server blocks publishing: {reason}")));
         }
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        while let Some(channel) = idle() {
-            if channel.status().connected() {
+        while let Some((home, channel)) = idle() {
+            if Arc::ptr_eq(&home, &wire) && channel.status().connected() {
                 return Ok((wire, channel));
             }
         }
@@ -194,7 +195,7 @@ impl Lanes {
                 self.link.discard(wire).await;
             }
         } else if channel.status().connected() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(channel);
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((wire.clone(), channel));
         }
         let judged = messages.iter().zip(fates).zip(unroutable);
         judged.map(|((message, fate), unroutable)| self.judge(wire, message, fate, unroutable)).collect()

@@ -55,7 +55,7 @@ pub(super) async fn acks_out_of_order_leave_exactly_the_unacked(site: Site) {
 pub(super) async fn what_was_prefetched_goes_back_when_it_gets_quiet(site: Site) {
     let (broker, queue) = site.with_queue().await;
     publish(&broker, &queue, &["a", "b", "c", "d", "e", "f"]).await;
-    let mut first = consume(&broker, &queue, 3).await;
+    let mut first = consume(&broker, &queue, 4).await;
     let held = take_one(&mut first).await;
     first.quiet().await;
     assert!(first.next(1).await.is_err(), "a quiet consumer takes nothing");
@@ -68,6 +68,22 @@ pub(super) async fn what_was_prefetched_goes_back_when_it_gets_quiet(site: Site)
         other.receipt.ack(done()).await.unwrap();
     }
     drop((first, second));
+    assert_eq!(broker.depth(&queue).await.unwrap(), 0);
+}
+
+pub(super) async fn a_consumer_keeps_no_more_than_its_slots_and_nothing_when_it_is_dropped(site: Site) {
+    let (broker, queue) = site.with_queue().await;
+    publish(&broker, &queue, &["a", "b", "c", "d", "e", "f"]).await;
+    let mut first = consume(&broker, &queue, 3).await;
+    let held = take_one(&mut first).await;
+    let mut second = consume(&broker, &queue, 6).await;
+    let rest = take(&mut second, 3).await;
+    drop(first);
+    let others = take(&mut second, 2).await;
+    for delivery in rest.into_iter().chain(others).chain([held]) {
+        delivery.receipt.ack(done()).await.unwrap();
+    }
+    drop(second);
     assert_eq!(broker.depth(&queue).await.unwrap(), 0);
 }
 

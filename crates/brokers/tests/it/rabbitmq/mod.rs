@@ -1,6 +1,7 @@
 //! RabbitMQ 3.10 and 4.x. Each case runs on both; the list at the end names them all.
 
 mod consuming;
+mod encrypted;
 mod faults;
 mod foreign;
 mod proxy;
@@ -32,6 +33,7 @@ on_both! {
         a_queue_with_other_arguments_is_named_and_hurts_nobody, closing_flushes_and_forbids,
         wrong_credentials_are_refused_without_showing_them;
     consuming: acks_out_of_order_leave_exactly_the_unacked, what_was_prefetched_goes_back_when_it_gets_quiet,
+        a_consumer_keeps_no_more_than_its_slots_and_nothing_when_it_is_dropped,
         a_dropped_receipt_means_redelivery, a_foreign_id_is_the_same_on_every_delivery,
         a_message_without_a_kind_is_malformed_and_goes_to_the_dlq_whole, too_many_bytes_go_to_the_dlq_whole;
     retrying: a_retry_is_never_early, a_retry_at_once_keeps_the_message, a_planned_job_waits_for_its_time,
@@ -42,4 +44,5 @@ on_both! {
     faults: a_forced_close_is_survived, a_deleted_queue_ends_the_consumer_and_comes_back,
         a_silent_server_means_unknown_and_the_same_id_may_go_again, a_blocked_connection_says_why,
         a_server_that_is_away_is_unavailable;
+    encrypted: a_trusted_server_is_used_and_a_stranger_is_not;
 }

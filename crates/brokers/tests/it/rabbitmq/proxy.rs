@@ -110,7 +110,7 @@ impl Drop for Proxy {
 }
 
 /// Test servers stay below the ephemeral range.
-async fn listen() -> TcpListener {
+pub(super) async fn listen() -> TcpListener {
     let begin = 20_000 + u16::try_from(std::process::id() % 9_000).unwrap();
     for port in (begin..32_000).chain(20_000..begin) {
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
