@@ -109,7 +109,7 @@ async fn write(channel: &Channel, frames: &Frames, answers: &mut BTreeMap<u64, A
         futures::future::try_join_all(singles),
         futures::future::try_join_all(backs),
     );
-    (upto.transpose()?, singles?, backs?);
+    upto.transpose().and(singles.map(drop)).and(backs.map(drop))?;
     for tag in &frames.settled {
         if let Some(answer) = answers.remove(tag) {
             let _ = answer.send(Ok(()));

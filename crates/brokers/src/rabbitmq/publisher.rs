@@ -55,7 +55,7 @@ struct Lanes {
 }
 
 enum Item {
-    Message(Outgoing),
+    Message(Box<Outgoing>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -73,7 +73,7 @@ impl Publisher {
     /// Publishes one message and waits for its confirm.
     pub(super) async fn publish(&self, message: Message) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
-        if self.door().send(Item::Message(Outgoing { message, answer })).await.is_err() {
+        if self.door().send(Item::Message(Box::new(Outgoing { message, answer }))).await.is_err() {
             return Err(BrokerError::Closed);
         }
         answered.await.unwrap_or(Err(BrokerError::Closed))
@@ -116,7 +116,7 @@ async fn dispatch(lanes: Arc<Lanes>, mut receiver: mpsc::Receiver<Item>) {
             match item {
                 Item::Message(outgoing) => {
                     bytes += outgoing.message.body.len();
-                    group.push(outgoing);
+                    group.push(*outgoing);
                 }
                 Item::Flush(answer) => {
                     flush = Some(answer);
