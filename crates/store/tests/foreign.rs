@@ -2,6 +2,8 @@
 //!
 //! A binary of its own, because only it needs sqlx, SeaORM and diesel.
 
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
+
 #[path = "it/place.rs"]
 #[allow(dead_code)]
 mod place;
