@@ -167,7 +167,9 @@ pub trait Ledger: Send + Sync + 'static {
     async fn claim(&self, holder: &Holder, batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError>;
 
     /// Writes many results; one answer each, in order. A result whose token is not the row's is `Stale`; a job
-    /// that its own transaction completed under this token is `Applied`.
+    /// that its own transaction completed under this token is `Applied`. A completion `in_transaction` whose row
+    /// still runs did not commit: the row goes back as a counted failure and the answer is `Stale`, so that nobody
+    /// acks the message of a job that has to run again.
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError>;
 
     /// Extends many leases at once and brings back wishes to cancel.

@@ -5,13 +5,15 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{BrokerError, Consumer};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{dispatcher, pool::Pool};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a consumer may take to stop taking.
+const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a consumer was let go.
 enum Over {
@@ -67,7 +69,9 @@ async fn consume(
     tracing::info!(queue = %pool.queue, broker = pool.broker.name(), slots = pool.options.slots, "consuming");
     let over = take(pool, &mut consumer, quiet, pause).await;
     if matches!(over, Over::Quiet | Over::Paused) {
-        consumer.quiet().await;
+        if timeout(QUIET_WITHIN, consumer.quiet()).await.is_err() {
+            tracing::warn!(queue = %pool.queue, "the broker did not confirm the end of consuming in time");
+        }
         // Kept: its deliveries are still being settled.
         pool.retire(Some(consumer));
     }

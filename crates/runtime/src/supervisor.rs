@@ -16,12 +16,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The parts of one worker.
 pub(crate) struct Supervisor {
     parts: JoinSet<()>,
+    fetchers: JoinSet<()>,
     pools: Vec<Arc<Pool>>,
 }
 
 impl Supervisor {
     pub(crate) fn new(pools: Vec<Arc<Pool>>) -> Self {
-        Self { parts: JoinSet::new(), pools }
+        Self { parts: JoinSet::new(), fetchers: JoinSet::new(), pools }
     }
 
     /// Runs a part until `end`; a part that panics or returns earlier is started anew.
@@ -52,17 +53,13 @@ impl Supervisor {
         });
     }
 
-    /// Runs a part that ends by itself when it is told to; it is not cut off.
-    pub(crate) fn keep_until_done<F>(
-        &mut self,
-        name: &'static str,
-        quiet: &CancellationToken,
-        make: impl Fn() -> F + Send + 'static,
-    ) where
+    /// Runs a fetcher, which ends by itself after `quiet`: a claim in flight is not cut off.
+    pub(crate) fn keep_fetcher<F>(&mut self, quiet: &CancellationToken, make: impl Fn() -> F + Send + 'static)
+    where
         F: Future<Output = ()> + Send + 'static,
     {
         let quiet = quiet.clone();
-        self.parts.spawn(async move {
+        self.fetchers.spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
                 let panicked = AssertUnwindSafe(make()).catch_unwind().await.is_err();
@@ -70,20 +67,26 @@ impl Supervisor {
                     return;
                 }
                 tracing::error!(
-                    part = name,
+                    part = "fetcher",
                     panicked,
                     ?pause,
                     "a part of the worker ended; starting it anew"
                 );
-                metrics::counter!("parts_restarted_total", "part" => name).increment(1);
-                sleep(pause).await;
+                metrics::counter!("parts_restarted_total", "part" => "fetcher").increment(1);
+                tokio::select! { () = quiet.cancelled() => return, () = sleep(pause) => {} }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }
 
+    /// Waits until every fetcher has ended: nothing more is taken or claimed after that.
+    pub(crate) async fn fetchers_ended(&mut self) {
+        while self.fetchers.join_next().await.is_some() {}
+    }
+
     /// Waits until every part has ended.
     pub(crate) async fn ended(&mut self) {
+        self.fetchers_ended().await;
         while self.parts.join_next().await.is_some() {}
     }
 }

@@ -247,7 +247,7 @@ impl Worker {
         };
         self.shutdown.quiet();
         quiet.cancel();
-        let drained = self.drain(&shutdown).await;
+        let drained = self.drain(&mut supervisor, &shutdown).await;
         end.cancel();
         for pool in &self.pools {
             pool.abort_tasks();
@@ -264,9 +264,7 @@ impl Worker {
     fn start(&self, supervisor: &mut Supervisor, quiet: &CancellationToken, end: &CancellationToken) {
         for pool in &self.pools {
             let fetching = (Arc::clone(pool), quiet.clone());
-            supervisor.keep_until_done("fetcher", quiet, move || {
-                fetcher::run(Arc::clone(&fetching.0), fetching.1.clone())
-            });
+            supervisor.keep_fetcher(quiet, move || fetcher::run(Arc::clone(&fetching.0), fetching.1.clone()));
             let settling = Arc::clone(pool);
             supervisor.keep("settler", end, move || {
                 let pool = Arc::clone(&settling);
@@ -327,14 +325,18 @@ impl Worker {
     }
 
     /// Drain, abort, put back, settle; each with its share of the grace.
-    async fn drain(&self, shutdown: &Shutdown) -> Drained {
+    async fn drain(&self, supervisor: &mut Supervisor, shutdown: &Shutdown) -> Drained {
         let (now, grace) = (Instant::now(), self.engine.options.grace);
         let told = now + grace.saturating_sub((grace / 5).min(Duration::from_secs(5)));
         let dropped = now + grace.saturating_sub((grace / 10).min(Duration::from_secs(2)));
         let running: usize = self.pools.iter().map(|pool| pool.running.len()).sum();
         tracing::info!(running, ?grace, "draining");
         let aborted = || async { shutdown.aborted().await };
-        tokio::select! { () = self.emptied() => {}, () = sleep_until(told) => {}, () = aborted() => {} }
+        let idle = async {
+            supervisor.fetchers_ended().await;
+            self.emptied().await;
+        };
+        tokio::select! { () = idle => {}, () = sleep_until(told) => {}, () = aborted() => {} }
         self.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
         tokio::select! { () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
         let returned = self.put_back();

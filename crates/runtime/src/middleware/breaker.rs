@@ -14,6 +14,7 @@ use backshift_core::{
     JobContext, JobError, JobResult, Middleware, Next, Registry, Store, StoreError, Verdict,
     store::{Admission, BreakerPolicy},
 };
+use rand::RngExt;
 use tokio::time::Instant;
 
 /// How long a job waits when the store cannot be asked.

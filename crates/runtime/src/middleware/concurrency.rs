@@ -7,6 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{JobContext, JobError, JobResult, Middleware, Next};
 
+use super::rate_limit::spread;
+
 type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
 
 /// Limits how many attempts of one key run at once. Needs a store; without one it lets pass.
@@ -17,7 +19,8 @@ pub struct Concurrency {
 
 impl Concurrency {
     /// `key` gives what is limited and how many places it has; `None` = no limit for this job. A job that finds
-    /// no place comes back after about `retry_in`.
+    /// no place comes back after `retry_in` or later, the later the
+    /// more often that happened.
     pub fn new(
         retry_in: Duration,
         key: impl Fn(&JobContext) -> Option<(String, u32)> + Send + Sync + 'static,
@@ -35,7 +38,8 @@ impl Middleware for Concurrency {
         let Some(store) = context.store().cloned() else { return next.run(context).await };
         let placed = store.occupy(&key, slots, &lease).await;
         if !placed.map_err(|error| super::breaker::store_away(&error))? {
-            return Err(JobError::snooze(self.retry_in, format!("all {slots} places of {key} are taken")));
+            let wait = spread(self.retry_in, context.starts());
+            return Err(JobError::snooze(wait, format!("all {slots} places of {key} are taken")));
         }
         let result = next.run(context).await;
         if let Err(error) = store.vacate(&key, &lease).await {

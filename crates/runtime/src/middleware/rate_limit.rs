@@ -2,8 +2,11 @@
 //!
 //! Over the limit the job is snoozed until its turn; no attempt is burnt.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use backshift_core::{JobContext, JobError, JobResult, Middleware, Next, store::Rate};
+use rand::RngExt;
 
 type KeyOf = dyn Fn(&JobContext) -> Option<String> + Send + Sync;
 
@@ -27,9 +30,19 @@ impl Middleware for RateLimit {
             let wait = store.reserve(&key, self.rate).await;
             let wait = wait.map_err(|error| super::breaker::store_away(&error))?;
             if let Some(wait) = wait {
-                return Err(JobError::snooze(wait, format!("rate limit of {key}: next turn in {wait:?}")));
+                let text = format!("rate limit of {key}: next turn in {wait:?}");
+                return Err(JobError::snooze(spread(wait, context.starts()), text));
             }
         }
         next.run(context).await
     }
+}
+
+/// The most that is added to a wait.
+const MOST: Duration = Duration::from_secs(300);
+
+/// Longer and more random with every time, so that a backlog does not come back as one crowd for one place.
+pub(super) fn spread(wait: Duration, starts: u32) -> Duration {
+    let crowd = wait.saturating_mul(1 << starts.min(6)).min(MOST);
+    wait + crowd.mul_f64(rand::rng().random_range(0.0..=1.0))
 }

@@ -65,7 +65,8 @@ fn absorbed_by(table: &mut Table, request: &ClaimRequest) -> Option<backshift_co
     Some(row.envelope.id)
 }
 
-fn finish(table: &mut Table, finish: &Finish, now: Timestamp) -> Settled {
+/// Writes one result; what was written before (its answer was lost) is applied.
+pub(super) fn finish(table: &mut Table, finish: &Finish, now: Timestamp) -> Settled {
     let Some(row) = table.rows.get_mut(&finish.lease.job) else { return Settled::Stale };
     let completed = row.state == State::Completed && row.token == finish.lease.token;
     if completed && matches!(finish.settlement, Settlement::Ack(Ack::Completed(_))) {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Ack, Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, DeadLetter,
-    Delivery, Envelope, JobId, Lease, QueueName, Receipt, Retry, Settled, Settlement, State, StoreError,
-    store::Holder,
+    Delivery, Envelope, Lease, QueueName, Receipt, Retry, Settled, Settlement, State, StoreError,
+    store::{Finish, Holder},
 };
 use tokio::time::sleep;
 
 use super::{
-    MemoryStore,
+    MemoryStore, ledger,
     row::{Row, later},
 };
 
@@ -185,13 +185,13 @@ struct LedgerReceipt {
 
 impl LedgerReceipt {
     async fn settle(&self, call: &'static str, settlement: Settlement) -> Result<Settled, BrokerError> {
-        let (lease, id): (Lease, JobId) = (self.lease, self.lease.job);
+        let lease = self.lease;
         let answer = self
             .store
             .call(call, |store| {
                 let now = store.now();
                 let mut table = store.table();
-                Ok(table.rows.get_mut(&id).map_or(Settled::Stale, |row| row.settle(&lease, &settlement, now)))
+                Ok(ledger::finish(&mut table, &Finish { lease, settlement }, now))
             })
             .await;
         self.store.arrived().notify_waiters();

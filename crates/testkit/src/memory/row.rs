@@ -123,6 +123,14 @@ impl Row {
         self.lease_until = None;
         self.worker = None;
         match settlement {
+            Settlement::Ack(Ack::Completed(completion)) if completion.in_transaction => {
+                // It still runs, so that transaction did not commit: a counted failure, and no result.
+                self.end_attempt("error", Some("the handler's transaction did not commit".into()), now);
+                self.attempt += 1;
+                self.run_at = later(now, Duration::from_secs(1));
+                self.state = State::Retrying;
+                return Settled::Stale;
+            }
             Settlement::Ack(Ack::Completed(completion)) => {
                 self.output.clone_from(&completion.output);
                 self.note.clone_from(&completion.note);

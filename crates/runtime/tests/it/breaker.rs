@@ -1,0 +1,60 @@
+//! Circuit breakers: open means snooze, no attempt is burnt, and one probe closes the circuit again.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use backshift_core::{
+    JobError, JobOptions, State,
+    store::{BreakerPolicy, Breakers},
+};
+use backshift_runtime::middleware::{Breaker, Trace};
+use tokio::time::sleep;
+
+use crate::world::{Live, World, handler, queue, until};
+
+const POLICY: BreakerPolicy =
+    BreakerPolicy { failures: 3, open_for: Duration::from_secs(30), open_at_most: Duration::from_secs(300) };
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_burns_no_attempt_and_lets_one_probe_through() {
+    let world = World::new();
+    let (down, calls) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+    let (is_down, called) = (Arc::clone(&down), Arc::clone(&calls));
+    let options = JobOptions { dependency: Some("mailer"), max_attempts: Some(5), ..JobOptions::default() };
+    let registry = handler("a", options, move |_| {
+        called.fetch_add(1, Ordering::Relaxed);
+        let down = is_down.load(Ordering::Relaxed);
+        async move { if down { Err(JobError::retry("421 try later")) } else { Ok(()) } }
+    });
+    let breaker = Arc::new(Breaker::new(registry.clone(), POLICY));
+    let builder = world.foreign("w").middleware(Arc::new(Trace)).middleware(breaker);
+    let live = Live::start(builder.registry(registry).pool(queue(), 1));
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(world.publish("a").await);
+    }
+    until("the circuit to open", async || {
+        world.store.breakers().await.unwrap().iter().any(|breaker| breaker.state == "open")
+    })
+    .await;
+    sleep(Duration::from_secs(600)).await;
+    // Three failures opened it; then one probe at 30 s, 90 s, 210 s, 450 s …
+    let calls = calls.load(Ordering::Relaxed);
+    assert!((6..=9).contains(&calls), "{calls} calls reached a dependency that is down");
+    let mut burnt = 0;
+    for id in &ids {
+        burnt += world.row(*id).await.attempt - 1;
+    }
+    assert_eq!(burnt as usize, calls, "only calls that were made count as attempts");
+    down.store(false, Ordering::Relaxed);
+    for id in ids {
+        world.until_state(id, State::Completed).await;
+    }
+    assert_eq!(world.store.breakers().await.unwrap()[0].state, "closed");
+    live.stop().await;
+}
