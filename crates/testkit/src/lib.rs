@@ -9,5 +9,6 @@ pub mod faults;
 pub mod memory;
 pub mod payloads;
 pub mod process;
+pub mod proxy;
 pub mod servers;
 pub mod wait;

@@ -104,11 +104,31 @@ pub trait StoreHarness: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// A fresh and empty store, migrated, which nobody else uses.
-    async fn store(&self) -> Result<Arc<dyn Store>, String>;
+    async fn store(&self) -> Result<OpenStore, String>;
 
     /// How long a claim holds without a heartbeat in these tests: 100 ms to 2 s.
     fn lease(&self) -> Duration {
         Duration::from_millis(500)
+    }
+}
+
+/// A store for one case, and what has to live as long.
+pub struct OpenStore {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Dropped after the case: a test database, a directory.
+    pub guard: Box<dyn Send + Sync>,
+}
+
+impl OpenStore {
+    /// A store that needs nothing else.
+    pub fn of(store: impl Store) -> Self {
+        Self { store: Arc::new(store), guard: Box::new(()) }
+    }
+
+    /// A store that lives in something that is removed afterwards.
+    pub fn within(store: impl Store, guard: impl Send + Sync + 'static) -> Self {
+        Self { store: Arc::new(store), guard: Box::new(guard) }
     }
 }
 
@@ -131,6 +151,8 @@ pub trait EngineHarness: Send + Sync + 'static {
 pub struct EngineParts {
     /// Moves the jobs.
     pub namespace: Arc<dyn Namespace>,
-    /// Remembers them; `None` = the broker alone.
-    pub store: Option<Arc<dyn Store>>,
+    /// Remembers them; for a broker with `Capability::Ledger` the store that it shares.
+    pub store: Arc<dyn Store>,
+    /// Dropped after the case: a test database, a directory.
+    pub guard: Box<dyn Send + Sync>,
 }

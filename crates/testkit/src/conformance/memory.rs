@@ -12,7 +12,9 @@ use backshift_core::{
     QueueName, Store, Timestamp,
 };
 
-use super::harness::{BrokerHarness, Corpse, DeadJob, EngineHarness, EngineParts, Namespace, StoreHarness};
+use super::harness::{
+    BrokerHarness, Corpse, DeadJob, EngineHarness, EngineParts, Namespace, OpenStore, StoreHarness,
+};
 use crate::memory::{MemoryBroker, MemoryLedgerBroker, MemoryStore, TokioClock};
 
 /// The memory models: the foreign broker, the broker that shares the store's table, and the store.
@@ -62,8 +64,8 @@ impl StoreHarness for MemoryHarness {
         "memory".into()
     }
 
-    async fn store(&self) -> Result<Arc<dyn Store>, String> {
-        Ok(Arc::new(MemoryStore::with_clock(clock())))
+    async fn store(&self) -> Result<OpenStore, String> {
+        Ok(OpenStore::of(MemoryStore::with_clock(clock())))
     }
 }
 
@@ -76,7 +78,7 @@ impl EngineHarness for MemoryHarness {
     async fn parts(&self) -> Result<EngineParts, String> {
         let namespace = self.space();
         let store = namespace.store().unwrap_or_else(|| Arc::new(MemoryStore::with_clock(clock())));
-        Ok(EngineParts { namespace, store: Some(store) })
+        Ok(EngineParts { namespace, store, guard: Box::new(()) })
     }
 }
 

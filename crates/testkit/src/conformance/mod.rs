@@ -16,6 +16,7 @@
 
 mod broker;
 mod case;
+mod engine;
 mod harness;
 mod memory;
 mod report;
@@ -23,7 +24,9 @@ mod store;
 mod suite;
 
 pub use case::{Failure, Outcome, Verdict};
-pub use harness::{BrokerHarness, Corpse, DeadJob, Namespace, StoreHarness};
+pub use harness::{
+    BrokerHarness, Corpse, DeadJob, EngineHarness, EngineParts, Namespace, OpenStore, StoreHarness,
+};
 pub use memory::MemoryHarness;
 pub use report::{Line, Report};
-pub use suite::{Plan, broker_rules, broker_suite, store_rules, store_suite};
+pub use suite::{Plan, broker_rules, broker_suite, engine_rules, engine_suite, store_rules, store_suite};

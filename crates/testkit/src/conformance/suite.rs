@@ -13,7 +13,8 @@ use futures::{StreamExt, stream};
 use super::{
     broker,
     case::{Case, Failure, Outcome, Verdict},
-    harness::{BrokerHarness, StoreHarness},
+    engine,
+    harness::{BrokerHarness, EngineHarness, StoreHarness},
     report::{Line, Report},
     store,
 };
@@ -51,6 +52,14 @@ pub async fn store_suite(harness: impl StoreHarness, plan: &Plan) -> Report {
     run("store", &name, store::cases(), plan, scene).await
 }
 
+/// Tries every rule of `docs/spec/engine.md`.
+pub async fn engine_suite(harness: impl EngineHarness, plan: &Plan) -> Report {
+    let harness = Arc::new(harness);
+    let name = harness.name();
+    let scene = move || engine::Scene::open(Arc::clone(&harness));
+    run("engine", &name, engine::cases(), plan, scene).await
+}
+
 /// The rules that have a case, such as `B3`.
 pub fn broker_rules() -> Vec<String> {
     broker::cases().iter().map(|case| case.rule()).collect()
@@ -59,6 +68,11 @@ pub fn broker_rules() -> Vec<String> {
 /// The rules that have a case, such as `S3`.
 pub fn store_rules() -> Vec<String> {
     store::cases().iter().map(|case| case.rule()).collect()
+}
+
+/// The rules that have a case, such as `E3`.
+pub fn engine_rules() -> Vec<String> {
+    engine::cases().iter().map(|case| case.rule()).collect()
 }
 
 async fn run<S, F, R>(

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use backshift_core::Store;
-
 use super::store::FaultyStore;
-use crate::conformance::StoreHarness;
+use crate::conformance::{OpenStore, StoreHarness};
+use async_trait::async_trait;
 
 /// One lie of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +117,9 @@ impl<H: StoreHarness> StoreHarness for FaultyStores<H> {
         format!("{}+{:?}", self.honest.name(), self.fault)
     }
 
-    async fn store(&self) -> Result<Arc<dyn Store>, String> {
-        Ok(Arc::new(FaultyStore { honest: self.honest.store().await?, fault: self.fault }))
+    async fn store(&self) -> Result<OpenStore, String> {
+        let OpenStore { store, guard } = self.honest.store().await?;
+        Ok(OpenStore { store: Arc::new(FaultyStore { honest: store, fault: self.fault }), guard })
     }
 
     fn lease(&self) -> std::time::Duration {

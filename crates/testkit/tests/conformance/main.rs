@@ -1,11 +1,21 @@
 //! Runs the conformance suites on everything that this workspace ships and prints the table.
 //!
 //! `cargo test -p backshift-testkit --test conformance -- rabbitmq B3_` runs the cases whose `subject::name`
-//! contains one of the words. The result is also written to `target/conformance.json`.
+//! contains one of the words. The result is also written to `conformance.json` in the target directory.
+
+mod rabbitmq;
+mod stores;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use backshift_testkit::conformance::{self, MemoryHarness, Plan, Report};
+use backshift_brokers::rabbitmq::QueueType;
+use backshift_testkit::{
+    conformance::{self, MemoryHarness, Plan, Report},
+    servers,
+};
+
+use rabbitmq::{RabbitMq, RabbitMqWith};
+use stores::{PostgresStores, SqliteStores};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -13,6 +23,8 @@ async fn main() -> ExitCode {
     let plan = Plan { only, ..Plan::default() };
     let mut report = Report::default();
     memory(&plan, &mut report).await;
+    sql_stores(&plan, &mut report).await;
+    rabbitmq(&plan, &mut report).await;
     print!("{report}");
     let path = target_directory().join("conformance.json");
     if let Err(error) = report.write(&path) {
@@ -28,8 +40,41 @@ async fn main() -> ExitCode {
 async fn memory(plan: &Plan, report: &mut Report) {
     for harness in [MemoryHarness::Foreign, MemoryHarness::Ledger] {
         report.extend(conformance::broker_suite(harness, plan).await);
+        report.extend(conformance::engine_suite(harness, plan).await);
     }
     report.extend(conformance::store_suite(MemoryHarness::Ledger, plan).await);
+}
+
+async fn sql_stores(plan: &Plan, report: &mut Report) {
+    report.extend(conformance::store_suite(SqliteStores, plan).await);
+    let Some(server) = servers::require("POSTGRES_URL") else { return };
+    let direct = PostgresStores::new("postgres", server.clone(), server.clone()).await;
+    report.extend(conformance::store_suite(direct, plan).await);
+    let Some(door) = servers::require("PGBOUNCER_URL") else { return };
+    let pooled = PostgresStores::new("postgres-pooled", server, door).await;
+    report.extend(conformance::store_suite(pooled, plan).await);
+}
+
+async fn rabbitmq(plan: &Plan, report: &mut Report) {
+    let servers = [
+        ("rabbitmq-3", "RABBITMQ_URL", QueueType::Quorum),
+        ("rabbitmq-3-classic", "RABBITMQ_URL", QueueType::Classic),
+        ("rabbitmq-4", "RABBITMQ4_URL", QueueType::Quorum),
+    ];
+    for (name, variable, queues) in servers {
+        let Some(url) = servers::require(variable) else { continue };
+        let broker = RabbitMq { name, url, queues };
+        report.extend(conformance::broker_suite(broker.clone(), plan).await);
+        if name != "rabbitmq-3" {
+            continue;
+        }
+        let on_sqlite = RabbitMqWith { broker: broker.clone(), stores: SqliteStores };
+        report.extend(conformance::engine_suite(on_sqlite, plan).await);
+        if let Some(server) = servers::require("POSTGRES_URL") {
+            let stores = PostgresStores::new("postgres", server.clone(), server).await;
+            report.extend(conformance::engine_suite(RabbitMqWith { broker, stores }, plan).await);
+        }
+    }
 }
 
 /// The target directory that this test was built into.

@@ -35,3 +35,8 @@ fn every_rule_of_brokers_has_a_case() {
 fn every_rule_of_stores_has_a_case() {
     compare("store.md", conformance::store_rules());
 }
+
+#[test]
+fn every_rule_of_the_engine_has_a_case() {
+    compare("engine.md", conformance::engine_rules());
+}

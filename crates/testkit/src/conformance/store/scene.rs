@@ -11,7 +11,10 @@ use backshift_core::{
 };
 
 use crate::{
-    conformance::{case::Failure, harness::StoreHarness},
+    conformance::{
+        case::Failure,
+        harness::{OpenStore, StoreHarness},
+    },
     servers::{unique_name, unique_queue},
 };
 
@@ -24,14 +27,15 @@ pub(in crate::conformance) struct Scene {
     pub(super) lease: Duration,
     pub(super) queue: QueueName,
     pub(super) holder: Holder,
+    _guard: Box<dyn Send + Sync>,
 }
 
 impl Scene {
     pub(in crate::conformance) async fn open(harness: Arc<impl StoreHarness>) -> Result<Self, Failure> {
-        let store = harness.store().await.map_err(Failure::new)?;
+        let OpenStore { store, guard } = harness.store().await.map_err(Failure::new)?;
         let lease = harness.lease();
         let holder = Holder { worker: WorkerName::new(unique_name("worker"))?, lease };
-        Ok(Self { store, lease, queue: unique_queue("q"), holder })
+        Ok(Self { store, lease, queue: unique_queue("q"), holder, _guard: guard })
     }
 
     /// Another worker.
