@@ -9,7 +9,7 @@ use backshift_core::{
 use rusqlite::Connection;
 
 use super::entry::lease_us;
-use super::both::same;
+use super::both::only_sqlite;
 use crate::{Column, Database, Durability, Sql, Value, sqlite};
 
 /// `$1` worker, `$2` lease, `$3` running, `$4` jobs, `$5` tokens, `$6` per cent, `$7` words.
@@ -32,7 +32,7 @@ pub(crate) const BEAT: Sql = Sql {
 /// The worker's own sign: `$1` worker, `$3` running.
 pub(crate) const SEEN: &str = "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[BEAT, same(SEEN)];
+pub(crate) const STATEMENTS: &[Sql] = &[BEAT, only_sqlite(SEEN)];
 
 type Beaten = (JobId, Token, Timestamp, bool);
 

@@ -39,5 +39,10 @@ pub(crate) const fn same(text: &'static str) -> Sql {
     Sql { pg: text, sqlite: text }
 }
 
+/// A statement that only SQLite is sent: its closures say in several what PostgreSQL says in one.
+pub(crate) const fn only_sqlite(text: &'static str) -> Sql {
+    Sql { pg: "SELECT 1", sqlite: text }
+}
+
 pub(crate) use both;
 pub(crate) use part;

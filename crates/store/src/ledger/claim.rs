@@ -5,7 +5,7 @@
 use backshift_core::{Envelope, QueueName, StoreError, Timestamp, store::{Holder, Start}};
 use rusqlite::Connection;
 
-use super::{entry::lease_us, job_row::ClaimedRow};
+use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow};
 use crate::{Database, Durability, Sql, Value, sqlite};
 
 /// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds. One statement, attempts rows included.
@@ -58,8 +58,8 @@ pub(crate) const START_LITE: &str =
 pub(crate) const STATEMENTS: &[Sql] = &[
     Sql { pg: CLAIM, sqlite: CLAIM_LITE },
     Sql { pg: CLAIM_ALONE, sqlite: CLAIM_ALONE_LITE },
-    Sql { pg: "SELECT 1", sqlite: PAUSED_LITE },
-    Sql { pg: "SELECT 1", sqlite: START_LITE },
+    only_sqlite(PAUSED_LITE),
+    only_sqlite(START_LITE),
 ];
 
 /// Takes up to `limit` due jobs of this queue, the most urgent first; none from a paused queue.

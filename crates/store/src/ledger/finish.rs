@@ -9,7 +9,7 @@ use backshift_core::{Ack, JobId, Lease, Settled, Settlement, StoreError, Token, 
 use rusqlite::Connection;
 
 use super::{
-    both::same,
+    both::only_sqlite,
     outcome::{Outcome, completion_columns, end_columns, lease_columns},
 };
 use crate::{Database, Durability, Sql, sqlite};
@@ -73,7 +73,7 @@ pub(crate) const LOOK: Sql = Sql {
              LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token WHERE j.id = $1 AND j.token = $2",
 };
 
-pub(crate) const STATEMENTS: &[Sql] = &[COMPLETE, END, same(END_ATTEMPT), LOOK];
+pub(crate) const STATEMENTS: &[Sql] = &[COMPLETE, END, only_sqlite(END_ATTEMPT), LOOK];
 
 /// Writes many results; one answer each, in order. Completions that are not `strict` and retries are answered
 /// before they are on disk: after a crash of the database's machine they run again.

@@ -6,7 +6,7 @@
 use backshift_core::{JobId, State, StoreError, Token, WorkerName, store::Rescued};
 use rusqlite::Connection;
 
-use super::both::same;
+use super::both::{only_sqlite, same};
 use crate::{Column, Database, Durability, Sql, liveness, sqlite};
 
 /// Workers that hold something and whose sign of life can be asked for.
@@ -50,8 +50,8 @@ pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
 pub(crate) const STATEMENTS: &[Sql] = &[
     same(HOLDERS),
     Sql { pg: RESCUE, sqlite: RETURN_LITE },
-    Sql { pg: "SELECT 1", sqlite: LOST_LITE },
-    Sql { pg: "SELECT 1", sqlite: ORPHANS_LITE },
+    only_sqlite(LOST_LITE),
+    only_sqlite(ORPHANS_LITE),
 ];
 
 /// Returns what nobody works on any more.

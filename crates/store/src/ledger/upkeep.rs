@@ -7,7 +7,10 @@ use std::time::Duration;
 use backshift_core::{JobId, StoreError, Timestamp};
 use rusqlite::Connection;
 
-use super::{both::both, entry::micros};
+use super::{
+    both::{both, only_sqlite, same},
+    entry::micros,
+};
 use crate::{Column, Database, Durability, Sql, sqlite};
 
 /// Finished rows are kept at least this long (contracts/probe.md).
@@ -60,11 +63,11 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     NEXT_DUE,
     OLD,
     DELETE,
-    super::both::same(SLOTS),
+    same(SLOTS),
     LIMITS,
     WORKERS,
-    Sql { pg: "SELECT 1", sqlite: DELETE_STARTS_LITE },
-    Sql { pg: "SELECT 1", sqlite: DELETE_EFFECTS_LITE },
+    only_sqlite(DELETE_STARTS_LITE),
+    only_sqlite(DELETE_EFFECTS_LITE),
 ];
 
 /// Makes due jobs available; how many, and when the next one is due.

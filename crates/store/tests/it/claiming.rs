@@ -1,0 +1,113 @@
+//! Taking jobs: order, exclusivity, pauses, due times.
+
+use std::{collections::HashSet, time::Duration};
+
+use backshift_core::{
+    State, Timestamp,
+    store::{Jobs, Maintenance, Queues},
+};
+use backshift_store::ledger;
+
+use crate::{
+    on_both_databases,
+    world::{holder, job, queue},
+};
+
+on_both_databases! {
+    async fn urgent_jobs_come_first_and_then_the_order_of_arrival(world) {
+        let jobs: Vec<_> = [0, 5, 0, -5, 5].iter().map(|priority| {
+            let mut envelope = job("ready");
+            envelope.priority = *priority;
+            envelope
+        }).collect();
+        let ids: Vec<_> = jobs.iter().map(|envelope| envelope.id).collect();
+        world.enqueue_all(jobs).await;
+        let claimed: Vec<_> = world.claim_many("w", 10).await.into_iter().map(|(e, _)| e.id).collect();
+        assert_eq!(claimed, [ids[1], ids[4], ids[0], ids[2], ids[3]]);
+    }
+
+    async fn no_job_is_given_to_two_claimers(world) {
+        world.enqueue_all((0..400).map(|_| job("ready")).collect()).await;
+        let workers = (0..6).map(|n| async move {
+            let mut taken = Vec::new();
+            loop {
+                let batch = world.claim_many(&format!("w{n}"), 7).await;
+                // Rows that another claimer has locked are skipped, so an empty answer is not the end.
+                if batch.is_empty() && ledger::depth(world.db(), &queue("ready")).await.unwrap() == 0 {
+                    return taken;
+                }
+                taken.extend(batch.into_iter().map(|(envelope, _)| envelope.id));
+            }
+        });
+        let taken: Vec<_> = futures::future::join_all(workers).await.concat();
+        assert_eq!(taken.len(), 400);
+        assert_eq!(taken.iter().collect::<HashSet<_>>().len(), 400);
+    }
+
+    async fn a_paused_queue_gives_nothing(world) {
+        world.enqueue(job("ready")).await;
+        assert!(world.store.pause(&queue("ready"), true).await.unwrap());
+        assert!(!world.store.pause(&queue("ready"), true).await.unwrap(), "nothing changed");
+        assert_eq!(world.store.paused().await.unwrap(), [queue("ready")]);
+        assert!(world.claim("w").await.is_none());
+        assert!(world.store.counts().await.unwrap()[0].paused);
+        assert!(world.store.pause(&queue("ready"), false).await.unwrap());
+        assert!(!world.store.pause(&queue("other"), false).await.unwrap());
+        assert!(world.claim("w").await.is_some());
+    }
+
+    async fn a_job_for_later_runs_when_it_is_due(world) {
+        let mut later = job("ready");
+        later.run_at = Some(Timestamp::now() + Duration::from_secs(3600));
+        world.enqueue(later.clone()).await;
+        assert_eq!(world.state(later.id).await, State::Scheduled);
+        let (moved, next) = world.store.promote(100).await.unwrap();
+        let exact = later.run_at.unwrap().as_microsecond();
+        assert_eq!((moved, next.map(|at| at.as_microsecond())), (0, Some(exact)));
+        assert!(world.claim("w").await.is_none());
+        world.set_time(later.id, "run_at", -1).await;
+        assert_eq!(world.store.promote(100).await.unwrap(), (1, None));
+        assert_eq!(world.claim("w").await.unwrap().0.id, later.id);
+    }
+
+    async fn every_start_is_a_row_and_raises_the_token(world) {
+        let (envelope, start) = world.running("w1").await;
+        world.finish(start.lease, crate::world::snoozed(&envelope, Duration::ZERO)).await;
+        let (again, start) = world.claim("w2").await.unwrap();
+        assert_eq!((again.attempt, start.attempt, start.starts, start.lease.token.0), (1, 1, 2, 2));
+        let starts = world.store.attempts(envelope.id).await.unwrap();
+        let seen: Vec<_> = starts.iter().map(|a| (a.attempt, a.token.0, a.worker.as_str())).collect();
+        assert_eq!(seen, [(1, 1, "w1"), (1, 2, "w2")]);
+        assert_eq!(starts[0].outcome.as_deref(), Some("released"));
+        assert_eq!((starts[1].ended_at, &starts[1].outcome), (None, &None));
+    }
+
+    async fn other_queues_stay_untouched(world) {
+        world.enqueue(job("other")).await;
+        assert!(world.claim("w").await.is_none());
+        let none = ledger::claim_available(world.db(), &queue("other"), 0, &holder("w")).await.unwrap();
+        assert!(none.is_empty());
+        assert_eq!(ledger::depth(world.db(), &queue("other")).await.unwrap(), 1);
+    }
+}
+
+/// Without statistics the planner would sort the whole queue for each claim.
+#[tokio::test]
+async fn a_claim_walks_the_index_on_a_table_without_statistics() {
+    let Some(world) = crate::world::World::postgres().await else { return };
+    let fill = "INSERT INTO background_jobs (id, job_type, status, queue, broker, run_at) \
+                SELECT gen_random_uuid(), 'k', 'available', 'ready', 'postgres', now() FROM generate_series(1, 30000)";
+    world.db().sql(fill).run().await.unwrap();
+    // The first call warms the session's catalogue up.
+    let tx = world.db().begin().await.unwrap();
+    tx.sql("SELECT * FROM backshift_pick('ready', 8)").all::<()>().await.unwrap();
+    let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT * FROM backshift_pick('ready', 8)";
+    let plan = tx.sql(text).all::<String>().await.unwrap().join("\n");
+    let touched: u64 = plan
+        .split("Buffers: shared")
+        .nth(1)
+        .and_then(|rest| rest.lines().next())
+        .map(|line| line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).sum())
+        .unwrap();
+    assert!(touched < 200, "{touched} pages for 8 jobs\n{plan}");
+}
