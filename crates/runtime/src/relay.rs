@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Broker, JobId, Store, StoreError};
+use backshift_core::{Broker, Envelope, JobId, Store, StoreError};
 use tokio::time::sleep;
 
 use crate::pool::Engine;
@@ -46,6 +46,8 @@ async fn round(store: &Arc<dyn Store>, broker: &Arc<dyn Broker>) -> Result<(usiz
         return Ok((0, 0));
     }
     let ids: Vec<JobId> = batch.iter().map(|envelope| envelope.id).collect();
+    // The store has kept the promises that a foreign broker would have to refuse.
+    let batch = batch.into_iter().map(Envelope::for_broker).collect();
     let answers = broker.publish(batch).await;
     let mut confirmed = Vec::with_capacity(ids.len());
     for (id, answer) in ids.iter().zip(answers) {
