@@ -115,11 +115,10 @@ impl IdentityService {
         if account.user.is_active {
             return Err(USER_VERIFIED.into());
         }
-        let issued = newest(&self.db, account.user.id)
-            .await
-            .map_err(internal)?
-            .filter(|i| !i.used)
-            .ok_or(WRONG_OTP)?;
+        let issued = newest(&self.db, account.user.id).await.map_err(internal)?.ok_or(WRONG_OTP)?;
+        if issued.used {
+            return Err(USER_VERIFIED.into());
+        }
         self.refuse_dead(&issued)?;
         if !self.count_try(&issued).await? {
             return self.say_why(account.user.id).await;

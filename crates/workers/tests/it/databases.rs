@@ -1,0 +1,47 @@
+//! Runs a test on a fresh SQLite file and on a fresh PostgreSQL database.
+
+use backshift_store::{
+    Database, Options,
+    migrate::{self, Extras},
+};
+use backshift_testkit::servers::TestDatabase;
+
+/// A database of one test; what it lives in goes away with it.
+pub(crate) struct Fresh {
+    pub(crate) db: Database,
+    _directory: Option<tempfile::TempDir>,
+    _server: Option<TestDatabase>,
+}
+
+impl Fresh {
+    pub(crate) async fn migrated(self) -> Self {
+        migrate::up(&self.db, Extras { probe: true }).await.expect("an empty database can be migrated");
+        self
+    }
+}
+
+/// Empty databases: SQLite always, PostgreSQL when its server is there.
+pub(crate) async fn empty() -> Vec<Fresh> {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("test.db").display());
+    let db = Database::open(&url, &Options::default()).unwrap();
+    let mut all = vec![Fresh { db, _directory: Some(directory), _server: None }];
+    all.extend(postgres().await);
+    all
+}
+
+/// An empty PostgreSQL database, when the server is there.
+pub(crate) async fn postgres() -> Option<Fresh> {
+    let server = TestDatabase::create().await?;
+    let db = Database::open(&server.url(), &Options { connections: 8, ..Options::default() }).unwrap();
+    Some(Fresh { db, _directory: None, _server: Some(server) })
+}
+
+/// Migrated databases.
+pub(crate) async fn migrated() -> Vec<Fresh> {
+    let mut all = Vec::new();
+    for fresh in empty().await {
+        all.push(fresh.migrated().await);
+    }
+    all
+}

@@ -1,0 +1,91 @@
+//! The send log and the suppression list in real tables.
+
+use std::time::Duration;
+
+use backshift_core::Timestamp;
+use backshift_mail::{EmailAddress, SendLog, SendLogEntry, Suppression, SuppressionReason, Suppressions};
+use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions};
+use uuid::Uuid;
+
+use crate::databases;
+
+fn address(text: &str) -> EmailAddress {
+    text.parse().unwrap()
+}
+
+/// Databases keep microseconds.
+fn now() -> Timestamp {
+    Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap()
+}
+
+fn entry(job: Uuid, attempt: u32, outcome: &'static str, at: Timestamp) -> SendLogEntry {
+    SendLogEntry {
+        job_id: job.to_string(),
+        attempt,
+        message_id: format!("<{job}@example.org>"),
+        recipient: address("lan@x.io"),
+        outcome,
+        class: if outcome == "sent" { "" } else { "transient" },
+        code: (outcome != "sent").then_some(450),
+        text: "4.2.0 come back later".into(),
+        at,
+    }
+}
+
+#[tokio::test]
+async fn the_log_gives_back_what_it_was_given_but_the_address() {
+    for fresh in databases::migrated().await {
+        let log = DatabaseSendLog::new(fresh.db.clone());
+        let (one, other, begun) = (Uuid::now_v7(), Uuid::now_v7(), now());
+        for (n, (job, outcome)) in
+            [(one, "retry"), (other, "suppressed"), (one, "sent")].into_iter().enumerate()
+        {
+            let at = begun + Duration::from_secs(n as u64);
+            log.record(entry(job, 1 + u32::from(n == 2), outcome, at)).await.unwrap();
+        }
+        let of_one = log.of_job(&one.to_string()).await.unwrap();
+        let masked = |mut entry: SendLogEntry| {
+            entry.recipient = address("la***@x.io");
+            entry
+        };
+        let wanted = [
+            masked(entry(one, 1, "retry", begun)),
+            masked(entry(one, 2, "sent", begun + Duration::from_secs(2))),
+        ];
+        assert_eq!(of_one, wanted);
+        let recent = log.recent(2).await.unwrap();
+        assert_eq!(recent.iter().map(|e| e.outcome).collect::<Vec<_>>(), ["sent", "suppressed"]);
+        assert!(log.of_job("no uuid").await.unwrap().is_empty());
+        let leaks =
+            "SELECT count(*) FROM email_sends WHERE recipient_masked LIKE '%lan@%' OR reply LIKE '%lan@%'";
+        assert_eq!(fresh.db.sql(leaks).one::<i64>().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn suppressions_hold_for_their_time_and_ignore_case() {
+    for fresh in databases::migrated().await {
+        let (list, now) = (DatabaseSuppressions::new(fresh.db.clone()), now());
+        let bounce = Suppression::new(address("Lan@x.io"), SuppressionReason::HardBounce, "550: 5.1.1", now);
+        list.add(bounce.clone()).await.unwrap();
+        let found = list.find(&address("lan@X.io"), now).await.unwrap().unwrap();
+        assert_eq!(found, bounce);
+        assert_eq!(list.find(&address("lan@x.io"), bounce.until).await.unwrap(), None);
+        assert_eq!(list.find(&address("minh@x.io"), now).await.unwrap(), None);
+
+        let manual = Suppression::new(
+            address("lan@x.io"),
+            SuppressionReason::Manual,
+            "",
+            now + Duration::from_secs(9),
+        );
+        list.add(manual.clone()).await.unwrap();
+        list.add(Suppression::new(address("an@x.io"), SuppressionReason::Complaint, "", now)).await.unwrap();
+        let all = list.list(None, 10, now).await.unwrap();
+        assert_eq!(all.iter().map(|s| s.address.canonical()).collect::<Vec<_>>(), ["an@x.io", "lan@x.io"]);
+        assert_eq!(all[1].reason, SuppressionReason::Manual, "an address has one row");
+        assert_eq!(list.list(Some(&all[0].address), 1, now).await.unwrap().len(), 1);
+        assert!(list.remove(&address("LAN@x.io")).await.unwrap());
+        assert!(!list.remove(&address("lan@x.io")).await.unwrap());
+    }
+}

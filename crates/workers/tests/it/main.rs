@@ -1,0 +1,16 @@
+//! Integration tests of the ready-made workers, on SQLite and on a real PostgreSQL.
+
+mod adopted;
+mod codes;
+mod databases;
+mod flow;
+mod limits;
+mod mail_outcomes;
+mod mail_runs_twice;
+mod mail_tables;
+mod plans;
+mod probe;
+mod send_code;
+mod stage;
+mod subscriptions;
+mod world;
