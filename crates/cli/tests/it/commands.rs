@@ -1,0 +1,188 @@
+//! `jobs`, `queues`, `suppressions`: what programs read and what operators do, without a worker.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::scene::{Ended, Settings, Worker, backshift, backshift_fed};
+
+struct Here {
+    _directory: TempDir,
+    settings: Settings,
+}
+
+impl Here {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", directory.path().join("jobs.db").display());
+        let settings = Settings::of(&[
+            ("DATABASE_URL", &store),
+            ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
+            ("BACKSHIFT_PROBE", "true"),
+            ("BACKSHIFT_RETRY_BASE", "50ms"),
+        ]);
+        Self { _directory: directory, settings }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        backshift(arguments, &self.settings.pairs()).await
+    }
+
+    async fn list(&self, filters: &[&str]) -> Vec<Value> {
+        self.run(&[&["jobs", "list", "--json"], filters].concat()).await.done().list()
+    }
+}
+
+fn ids(jobs: &[Value]) -> Vec<String> {
+    jobs.iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_cursor_walks_through_all_jobs_while_new_ones_arrive() {
+    let here = Here::new();
+    here.run(&["enqueue", "k", "--payload", "{}", "--count", "120"]).await.done();
+    let all = ids(&here.list(&["--limit", "500"]).await);
+    assert_eq!(all.len(), 120);
+    assert_eq!(here.list(&[]).await.len(), 50, "the default");
+    let mut walked = ids(&here.list(&["--limit", "50"]).await);
+    here.run(&["enqueue", "k", "--payload", "{}", "--count", "7"]).await.done();
+    loop {
+        let cursor = walked.last().unwrap().clone();
+        let page = here.list(&["--limit", "50", "--cursor", &cursor]).await;
+        if page.is_empty() {
+            break;
+        }
+        walked.extend(ids(&page));
+    }
+    assert_eq!(walked, all, "newest first, nothing twice, nothing skipped");
+    for wrong in [
+        &["--limit", "501"][..],
+        &["--limit", "0"],
+        &["--state", "lost"],
+        &["--effect", "maybe"],
+        &["--cursor", "x"],
+    ] {
+        assert_eq!(here.run(&[&["jobs", "list"], wrong].concat()).await.code, 2, "{wrong:?}");
+    }
+    let gone = here.run(&["jobs", "list", "--cursor", "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55"]).await;
+    assert_eq!(gone.code, 2, "{gone:?}");
+}
+
+#[tokio::test]
+async fn lists_are_filtered() {
+    let here = Here::new();
+    let lines = [
+        json!({"kind": "a", "queue": "q1", "payload": {}}),
+        json!({"kind": "a", "queue": "q2", "payload": {}, "in": "1h"}),
+        json!({"kind": "b", "queue": "q1", "payload": {}}),
+    ];
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    backshift_fed(&["enqueue", "--stdin"], &here.settings.pairs(), &lines.join("\n")).await.done();
+    assert_eq!(here.list(&["--kind", "a"]).await.len(), 2);
+    assert_eq!(here.list(&["--queue", "q1"]).await.len(), 2);
+    assert_eq!(here.list(&["--state", "scheduled"]).await.len(), 1);
+    assert_eq!(here.list(&["--kind", "a", "--queue", "q1", "--state", "available"]).await.len(), 1);
+    assert_eq!(here.list(&["--effect", "ambiguous"]).await.len(), 0);
+    let table = here.run(&["jobs", "list"]).await.done().out;
+    assert!(table.lines().next().unwrap().contains("ID") && table.lines().count() == 4, "{table}");
+    let queues = here.run(&["queues", "list", "--json"]).await.done().list();
+    let q1 = queues.iter().find(|queue| queue["queue"] == "q1").unwrap();
+    assert_eq!((&q1["available"], &q1["paused"]), (&json!(2), &json!(false)));
+}
+
+#[tokio::test]
+async fn jobs_are_cancelled_retried_and_shown() {
+    let here = Here::new();
+    let payload = r#"{"key":"p","mode":"permanent"}"#;
+    let failed =
+        here.run(&["enqueue", "backshift.probe", "--payload", payload, "--json"]).await.done().list()[0]
+            .clone();
+    let waiting =
+        here.run(&["enqueue", "other.kind", "--payload", "{}", "--in", "1h", "--json"]).await.done().list()
+            [0]
+        .clone();
+    let (failed, waiting) = (failed.as_str().unwrap(), waiting.as_str().unwrap());
+    let cancelled = here.run(&["jobs", "cancel", waiting, "--json"]).await.done().list();
+    assert_eq!(cancelled[0]["state"], "cancelled");
+    let worker = Worker::ready(&["worker"], &here.settings).await;
+    let dead = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        here.list(&["--state", "dead"]).await.len() == 1
+    });
+    assert!(dead.await, "{}", worker.output());
+    let shown = here.run(&["jobs", "show", failed, "--json"]).await.done().json();
+    assert_eq!(
+        (&shown["state"], &shown["reason"], &shown["attempt"]),
+        (&json!("dead"), &json!("permanent"), &json!(1))
+    );
+    let attempts = shown["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 1);
+    for name in ["attempt", "token", "worker", "started_at", "ended_at", "outcome", "error"] {
+        assert!(attempts[0].get(name).is_some(), "{name} in {}", attempts[0]);
+    }
+    assert!(shown["error"].as_str().unwrap().contains("fails for good"));
+    let again = here.run(&["jobs", "retry", failed, "--json"]).await.done().list();
+    assert_eq!(again[0]["id"], failed);
+    let twice = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        let shown = here.run(&["jobs", "show", failed, "--json"]).await.done().json();
+        shown["state"] == "dead" && shown["attempts"].as_array().unwrap().len() == 2
+    });
+    assert!(twice.await, "it ran again and died again");
+    let absent = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
+    for command in ["show", "retry", "cancel"] {
+        let ended = here.run(&["jobs", command, absent]).await;
+        assert_eq!(ended.code, 1, "{command}: {ended:?}");
+        assert_eq!(here.run(&["jobs", command, "nonsense"]).await.code, 2, "{command}");
+    }
+    assert_eq!(worker.drained().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_paused_queue_rests_until_it_is_resumed() {
+    let here = Here::new();
+    here.run(&["queues", "pause", "default"]).await.done();
+    let worker = Worker::ready(&["worker"], &here.settings).await;
+    here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"paused"}"#]).await.done();
+    here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"free"}"#, "--queue", "mail"])
+        .await
+        .done();
+    let free = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        here.list(&["--state", "completed", "--queue", "mail"]).await.len() == 1
+    });
+    assert!(free.await, "{}", worker.output());
+    assert_eq!(here.list(&["--state", "available", "--queue", "default"]).await.len(), 1, "it rests");
+    let queues = here.run(&["queues", "list", "--json"]).await.done().list();
+    assert!(queues.iter().any(|queue| queue["queue"] == "default" && queue["paused"] == true), "{queues:?}");
+    let resumed = here.run(&["queues", "resume", "default", "--json"]).await.done().json();
+    assert_eq!((&resumed["paused"], &resumed["changed"]), (&json!(false), &json!(true)));
+    let ran = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        here.list(&["--state", "completed"]).await.len() == 2
+    });
+    assert!(ran.await, "{}", worker.output());
+}
+
+#[tokio::test]
+async fn unknown_kinds_are_parked_and_not_failed() {
+    let here = Here::new();
+    let worker = Worker::ready(&["worker"], &here.settings).await;
+    here.run(&["enqueue", "nobody.knows", "--payload", "{}"]).await.done();
+    here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"after"}"#]).await.done();
+    let after = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        here.list(&["--state", "completed"]).await.len() == 1
+    });
+    assert!(after.await, "{}", worker.output());
+    let parked = here.list(&["--kind", "nobody.knows"]).await.remove(0);
+    assert!(parked["state"] != "dead" && parked["state"] != "completed", "{parked}");
+    assert!(parked["attempt"].as_u64() <= Some(1), "{parked}");
+}
+
+#[tokio::test]
+async fn help_version_and_completions_need_nothing() {
+    for arguments in
+        [&["--help"][..], &["--version"], &["help", "jobs"], &["completions", "bash"], &["migrate", "sql"]]
+    {
+        let ended = backshift(arguments, &[]).await.done();
+        assert!(!ended.out.is_empty(), "{arguments:?}");
+    }
+    let typo = backshift(&["jbos"], &[]).await;
+    assert_eq!(typo.code, 2);
+    assert!(typo.err.contains("jobs"), "{typo:?}");
+}

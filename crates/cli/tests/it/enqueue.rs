@@ -1,0 +1,211 @@
+//! `backshift enqueue`: what is printed is durable, what is not accepted is named, and an id is accepted once.
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::scene::{Ended, Settings, backshift, backshift_fed, free_port};
+
+/// An embedded store of one test.
+struct Embedded {
+    _directory: TempDir,
+    settings: Settings,
+}
+
+impl Embedded {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = format!("sqlite:{}", directory.path().join("jobs.db").display());
+        let settings = Settings::of(&[
+            ("DATABASE_URL", &store),
+            ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
+        ]);
+        Self { _directory: directory, settings }
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Ended {
+        backshift(arguments, &self.settings.pairs()).await
+    }
+
+    async fn fed(&self, arguments: &[&str], input: &str) -> Ended {
+        backshift_fed(arguments, &self.settings.pairs(), input).await
+    }
+
+    async fn jobs(&self) -> Vec<Value> {
+        self.run(&["jobs", "list", "--json", "--limit", "500"]).await.done().list()
+    }
+}
+
+const ID: &str = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
+
+#[tokio::test]
+async fn ids_are_printed_and_numbers_are_filled_in() {
+    let here = Embedded::new();
+    let plain = here.run(&["enqueue", "test.kind", "--payload", "{}"]).await.done();
+    let id: uuid::Uuid = plain.out.trim().parse().unwrap();
+    assert_eq!((id.get_version_num(), plain.out.trim()), (7, id.hyphenated().to_string().as_str()));
+    let many = here.run(&[
+        "enqueue",
+        "test.kind",
+        "--payload",
+        r#"{"key":"k-{n}"}"#,
+        "--count",
+        "3",
+        "--json",
+        "--queue",
+        "q",
+    ]);
+    let ids = many.await.done().list();
+    assert_eq!(ids.len(), 3);
+    let jobs = here.jobs().await;
+    assert_eq!(jobs.len(), 4);
+    for name in [
+        "id",
+        "kind",
+        "queue",
+        "broker",
+        "state",
+        "attempt",
+        "max_attempts",
+        "run_at",
+        "created_at",
+        "finished_at",
+        "error",
+        "effect",
+    ] {
+        assert!(jobs[0].get(name).is_some(), "{name} in {}", jobs[0]);
+    }
+    let found = jobs.iter().find(|job| job["id"] == ids[0]).unwrap();
+    assert_eq!(
+        (&found["queue"], &found["state"], &found["broker"]),
+        (&json!("q"), &json!("available"), &json!("embedded"))
+    );
+    assert!(found["created_at"].as_str().unwrap().ends_with('Z'));
+}
+
+#[tokio::test]
+async fn a_known_id_is_printed_again_and_the_first_payload_is_kept() {
+    let here = Embedded::new();
+    let first =
+        here.run(&["enqueue", "k", "--payload", r#"{"n":1}"#, "--id", &ID.to_uppercase()]).await.done();
+    assert_eq!(first.out.trim(), ID);
+    let again = here.run(&["enqueue", "k", "--payload", r#"{"n":1}"#, "--id", ID]).await.done();
+    assert_eq!((again.out.trim(), again.err.as_str()), (ID, ""));
+    let other = here.run(&["enqueue", "k", "--payload", r#"{"n":2}"#, "--id", ID, "--json"]).await.done();
+    assert_eq!(other.list(), [json!(ID)]);
+    assert!(other.err.contains("another payload"), "{other:?}");
+    assert_eq!(here.jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_unique_key_is_held_by_one_unfinished_job() {
+    let here = Embedded::new();
+    let one = ["enqueue", "k", "--payload", "{}", "--unique-key", "only-one", "--json"];
+    let first = here.run(&one).await.done().list();
+    let second = here.run(&one).await.done().list();
+    assert_eq!(first, second, "the holder's id");
+    assert_eq!(here.jobs().await.len(), 1);
+    here.run(&["jobs", "cancel", first[0].as_str().unwrap()]).await.done();
+    assert_ne!(here.run(&one).await.done().list(), first);
+}
+
+#[tokio::test]
+async fn delays_and_priorities_are_kept() {
+    let here = Embedded::new();
+    here.run(&["enqueue", "k", "--payload", "{}", "--in", "5m", "--priority", "-7"]).await.done();
+    here.run(&["enqueue", "k", "--payload", "{}", "--at", "2099-01-02T03:04:05Z", "--priority", "9"])
+        .await
+        .done();
+    let jobs = here.jobs().await;
+    assert!(jobs.iter().all(|job| job["state"] == "scheduled"), "{jobs:?}");
+    let at = |job: &Value| job["run_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(at(&jobs[0]), "2099-01-02T03:04:05Z".parse().unwrap());
+    let wait = (at(&jobs[1]) - jiff::Timestamp::now()).total(jiff::Unit::Second).unwrap();
+    assert!((200.0..=300.0).contains(&wait), "{wait}");
+    assert_eq!((&jobs[0]["priority"], &jobs[1]["priority"]), (&json!(9), &json!(-7)));
+}
+
+#[tokio::test]
+async fn standard_input_takes_lines_and_names_the_bad_ones() {
+    let here = Embedded::new();
+    let lines = [
+        json!({"kind": "a", "payload": {"n": 1}, "id": ID}).to_string(),
+        json!({"kind": "b", "queue": "other", "payload": {"k": "{n}"}, "count": 3, "priority": 5})
+            .to_string(),
+        json!({"kind": "c", "payload": {}, "in": "10m", "unique_key": "u"}).to_string(),
+        json!({"kind": "d", "payload": {}, "at": "2099-01-01T00:00:00Z"}).to_string(),
+    ];
+    let good = here.fed(&["enqueue", "--stdin", "--json"], &lines.join("\n")).await.done();
+    assert_eq!(good.list().len(), 6);
+    assert_eq!(good.list()[0], ID);
+    let mixed =
+        format!("{}\nnope\n{}\n{}\n", lines[0], json!({"kind": "a"}), json!({"kind": "e", "payload": {}}));
+    let partly = here.fed(&["enqueue", "--stdin", "--json"], &mixed).await;
+    assert_eq!(partly.code, 1, "{partly:?}");
+    assert_eq!(partly.list().len(), 2, "{partly:?}");
+    assert!(partly.err.contains("line 2") && partly.err.contains("line 3"), "{partly:?}");
+    assert_eq!(here.jobs().await.len(), 7, "what was accepted before was not added again");
+}
+
+#[tokio::test]
+async fn wrong_use_is_2_and_an_absent_server_69() {
+    let here = Embedded::new();
+    for wrong in [
+        &["enqueue"][..],
+        &["enqueue", "k"],
+        &["enqueue", "k", "--payload", "{"],
+        &["enqueue", "k", "--payload", "{}", "--id", "no-uuid"],
+        &["enqueue", "k", "--payload", "{}", "--id", ID, "--count", "2"],
+        &["enqueue", "k", "--payload", "{}", "--in", "5"],
+        &["enqueue", "k", "--payload", "{}", "--in", "5s", "--at", "2099-01-01T00:00:00Z"],
+        &["enqueue", "k", "--payload", "{}", "--at", "tomorrow"],
+        &["enqueue", "k", "--payload", "{}", "--priority", "500"],
+        &["enqueue", "bad kind!", "--payload", "{}"],
+        &["enqueue", "k", "--payload", "{}", "--queue", "bad queue!"],
+        &["enqueue", "k", "--payload", "{}", "--stdin"],
+        &["enqueue", "k", "--payload", "{}", "--nonsense"],
+    ] {
+        let refused = here.run(wrong).await;
+        assert_eq!(refused.code, 2, "{wrong:?}: {refused:?}");
+        assert!(!refused.err.is_empty() && refused.out.is_empty(), "{wrong:?}: {refused:?}");
+    }
+    assert!(here.jobs().await.is_empty());
+    let nobody = free_port();
+    let postgres = format!("postgres://postgres@127.0.0.1:{nobody}/x");
+    let amqp = format!("amqp://guest:guest@127.0.0.1:{nobody}/x");
+    let enqueue = |arguments: &'static [&'static str], url: String| {
+        let settings = here.settings.clone();
+        async move {
+            let begun = std::time::Instant::now();
+            let ended = backshift(&[arguments, &[&url]].concat(), &settings.pairs()).await;
+            (ended, begun.elapsed().as_secs())
+        }
+    };
+    let (first, second) = tokio::join!(
+        enqueue(&["enqueue", "k", "--payload", "{}", "--broker"], postgres),
+        enqueue(&["enqueue", "k", "--payload", "{}", "--broker"], amqp)
+    );
+    for (ended, seconds) in [first, second] {
+        assert_eq!(ended.code, 69, "{ended:?}");
+        assert!((8..=20).contains(&seconds), "gave up after {seconds} s");
+        assert!(ended.out.is_empty() && !ended.err.contains("guest:guest"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn large_and_odd_payloads_are_kept_or_refused_whole() {
+    let here = Embedded::new();
+    let exact = r#"{"n":9007199254740993,"d":0.1000000000000000055511151231257827,"s":"\u0000\ud83d\ude00"}"#;
+    here.fed(&["enqueue", "--stdin"], &format!(r#"{{"kind":"k","id":"{ID}","payload":{exact}}}"#))
+        .await
+        .done();
+    let database =
+        here.settings.pairs().iter().find(|(name, _)| *name == "DATABASE_URL").unwrap().1.to_owned();
+    let file = rusqlite::Connection::open(database.trim_start_matches("sqlite:")).unwrap();
+    let stored: Vec<u8> =
+        file.query_row("SELECT payload FROM background_jobs", [], |row| row.get(0)).unwrap();
+    assert_eq!(String::from_utf8(stored).unwrap(), exact, "numbers beyond 2^53 are kept exactly");
+    let big = format!(r#"{{"kind":"k","payload":"{}"}}"#, "x".repeat(300 * 1024));
+    let refused = here.fed(&["enqueue", "--stdin", "--json"], &big).await;
+    assert_eq!((refused.code, refused.list().len()), (1, 0), "{:.200}", refused.err);
+    assert_eq!(here.jobs().await.len(), 1);
+}

@@ -1,0 +1,24 @@
+//! Scenarios: real `backshift` processes against real PostgreSQL, RabbitMQ and a scripted SMTP server.
+//!
+//! Every test has a database, a virtual host, a mail server and ports of its own, so that all run side by side.
+
+mod scene;
+
+mod adoption;
+mod ambiguous;
+mod broker_away;
+mod commands;
+mod configuration;
+mod dev;
+mod enqueue;
+mod flow;
+mod frozen;
+mod malformed;
+mod metrics;
+mod outcomes;
+mod pause;
+mod permanent;
+mod probe;
+mod producers;
+mod replicas;
+mod signals;

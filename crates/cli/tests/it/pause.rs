@@ -1,0 +1,78 @@
+//! contracts/system-c.md, "Mail outcome": a transport that refuses us is paused for all, and no attempt is burnt.
+
+use backshift_testkit::wait;
+use serde_json::json;
+
+use crate::{
+    outcomes::wait_jobs,
+    scene::{PATIENCE, SystemC, Worker},
+};
+
+async fn wait_status(worker: &Worker, status: u16) {
+    let reached =
+        wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == status) });
+    assert!(reached.await, "{:?}\n{}", worker.get("/readyz").await, worker.output());
+}
+
+async fn is_paused(system: &SystemC, worker: &Worker) {
+    for n in 0..3 {
+        system.vhost.publish_mail(&format!("wait{n}@example.com"), "patience").await;
+    }
+    worker.wait_metric("mail_transport_paused", 1.0).await;
+    wait_status(worker, 503).await;
+    let page = worker.get("/readyz").await.unwrap();
+    assert!(page.body.contains("mail"), "{page:?}");
+    assert_eq!(worker.get("/healthz").await.unwrap().status, 200, "alive all the while");
+}
+
+async fn recovers(system: &SystemC, worker: &Worker) {
+    for n in 0..3 {
+        system.smtp.wait_for(&format!("wait{n}@example.com"), 1).await;
+    }
+    for job in wait_jobs(system, "completed", 3).await {
+        assert_eq!((&job["attempt"], &job["effect"]), (&json!(1), &json!("done")), "no attempt burnt: {job}");
+    }
+    wait_status(worker, 200).await;
+    assert_eq!(worker.metric("mail_transport_paused").await, Some(0.0));
+    assert_eq!(system.vhost.depth("smtp_send_email.dlq").await.unwrap_or(0), 0);
+    assert_eq!(system.smtp.mails().len(), 3);
+}
+
+#[tokio::test]
+async fn refused_credentials_pause_everything_until_they_work() {
+    let Some(system) = SystemC::new().await else { return };
+    let worker = system.worker().await;
+    system.smtp.refuse_auth(Some("535 5.7.8 Authentication failed"));
+    is_paused(&system, &worker).await;
+    let probed = wait::until(PATIENCE, || async { system.smtp.count("AUTH") >= 3 });
+    assert!(probed.await, "the pause is probed");
+    assert_eq!(system.smtp.count("MAIL"), 0);
+    assert!(worker.logged("error", "smtp.usecase.SendEmail.DialAndSend: 535 "), "{}", worker.output());
+    system.smtp.refuse_auth(None);
+    recovers(&system, &worker).await;
+}
+
+#[tokio::test]
+async fn a_refused_sender_pauses_everything() {
+    let Some(system) = SystemC::new().await else { return };
+    let worker = system.worker().await;
+    system.smtp.refuse_sender(Some("550 5.7.1 not your address"));
+    is_paused(&system, &worker).await;
+    assert_eq!(system.smtp.count("RCPT"), 0);
+    system.smtp.refuse_sender(None);
+    recovers(&system, &worker).await;
+}
+
+#[tokio::test]
+async fn missing_tls_pauses_and_nothing_goes_in_clear() {
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("BACKSHIFT_SMTP_TLS", "starttls")]);
+    let worker = system.worker().await;
+    is_paused(&system, &worker).await;
+    assert_eq!((system.smtp.count("AUTH"), system.smtp.count("MAIL")), (0, 0), "no password, no address");
+    assert!(wait_jobs(&system, "dead", 0).await.is_empty());
+    assert_eq!(worker.drained().await, Some(0));
+    system.set(&[("BACKSHIFT_SMTP_TLS", "none")]);
+    let worker = system.worker().await;
+    recovers(&system, &worker).await;
+}

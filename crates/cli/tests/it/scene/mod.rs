@@ -1,0 +1,30 @@
+//! What a scenario stands on: servers' private corners, processes, and a small HTTP client.
+//!
+//! [`SystemC`] holds all of it; what a test starts is killed when it is dropped.
+
+mod api;
+mod command;
+mod http;
+mod ports;
+mod producer;
+mod proxy;
+mod smtp;
+mod system_c;
+mod vhost;
+mod worker;
+
+pub(crate) use api::Api;
+pub(crate) use command::{Ended, backshift, backshift_fed};
+pub(crate) use http::{Answer, request};
+pub(crate) use ports::free_port;
+pub(crate) use producer::publish_py;
+pub(crate) use proxy::Proxy;
+pub(crate) use smtp::{Mail, Mood, Smtp};
+pub(crate) use system_c::{JWT_SECRET, Settings, SystemC};
+pub(crate) use vhost::Vhost;
+pub(crate) use worker::Worker;
+
+use std::time::Duration;
+
+/// How long a scenario waits for something that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

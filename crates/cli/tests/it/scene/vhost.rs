@@ -1,0 +1,203 @@
+//! A virtual host of one test: system C's queue names are fixed, so each test needs a broker of its own.
+//!
+//! It is deleted with its value, with everything that processes declared in it.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+use backshift_testkit::{servers, wait};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    options::{
+        BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+        QueueDeclareOptions,
+    },
+    types::FieldTable,
+};
+use serde_json::Value;
+use url::Url;
+
+use super::PATIENCE;
+
+/// System C's exchange.
+pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
+
+/// The virtual host and a connection that the programs under test know nothing of.
+pub(crate) struct Vhost {
+    name: String,
+    url: String,
+    management: Url,
+    channel: Channel,
+    _connection: Connection,
+}
+
+/// A message that was taken out of a queue.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) body: Vec<u8>,
+    pub(crate) properties: BasicProperties,
+}
+
+impl Letter {
+    /// A header as text.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let value = self.properties.headers().as_ref()?.inner().get(name)?.clone();
+        value
+            .as_long_string()
+            .map(ToString::to_string)
+            .or_else(|| Some(value.as_long_long_int()?.to_string()))
+    }
+}
+
+impl Vhost {
+    /// A new one on the server of `require("RABBITMQ_URL")`; `None` = skip the test.
+    pub(crate) async fn create() -> Option<Self> {
+        let mut url = Url::parse(&servers::require("RABBITMQ_URL")?).unwrap();
+        let management = Url::parse(&servers::require("RABBITMQ_MANAGEMENT_URL")?).unwrap();
+        let name = servers::unique_name("scenario");
+        let user = management.username().to_owned();
+        ask(&management, "PUT", &format!("/api/vhosts/{name}"), "{}").expect("the virtual host is made");
+        let rights = r#"{"configure":".*","write":".*","read":".*"}"#;
+        ask(&management, "PUT", &format!("/api/permissions/{name}/{user}"), rights).expect("and may be used");
+        url.set_path(&name);
+        let connection = Connection::connect(url.as_str(), ConnectionProperties::default()).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        let this = Self { name, url: url.into(), management, channel, _connection: connection };
+        this.declare_exchange().await;
+        Some(this)
+    }
+
+    /// Its URL.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    async fn declare_exchange(&self) {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let declared = self.channel.exchange_declare(
+            EXCHANGE.into(),
+            ExchangeKind::Fanout,
+            options,
+            FieldTable::default(),
+        );
+        declared.await.unwrap();
+    }
+
+    /// A durable queue beside system C's, bound to its exchange as a neighbour would have it.
+    pub(crate) async fn neighbour(&self, queue: &str) {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.unwrap();
+        let bound = self.channel.queue_bind(
+            queue.into(),
+            EXCHANGE.into(),
+            "".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        bound.await.unwrap();
+    }
+
+    /// Publishes to system C's exchange; returns when the server has it.
+    pub(crate) async fn publish(&self, body: impl AsRef<[u8]>, properties: BasicProperties) {
+        let options = BasicPublishOptions::default();
+        let published =
+            self.channel.basic_publish(EXCHANGE.into(), "".into(), options, body.as_ref(), properties).await;
+        published.unwrap().await.unwrap();
+    }
+
+    /// Publishes as system C's producer does: nothing but a content type.
+    pub(crate) async fn publish_bare(&self, body: impl AsRef<[u8]>) {
+        self.publish(body, BasicProperties::default().with_content_type("text/plain".into())).await;
+    }
+
+    /// A persistent mail with these fields.
+    pub(crate) async fn publish_mail(&self, to: &str, subject: &str) {
+        let body =
+            serde_json::json!({"Recipient": to, "Subject": subject, "Body": "<p>hello</p>"}).to_string();
+        let properties = BasicProperties::default().with_content_type("text/plain".into());
+        self.publish(body, properties.with_delivery_mode(2)).await;
+    }
+
+    /// Waits for a message in a queue that nobody consumes and takes it out.
+    #[track_caller]
+    pub(crate) fn take(&self, queue: &str) -> impl Future<Output = Letter> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let taken = wait::until_some(PATIENCE, || self.look(queue)).await;
+            taken.unwrap_or_else(|| panic!("nothing came to {queue} ({caller})"))
+        }
+    }
+
+    /// Takes a message out if there is one; a missing queue is empty.
+    pub(crate) async fn look(&self, queue: &str) -> Option<Letter> {
+        // A missing queue would end the channel.
+        self.depth(queue).await.filter(|ready| *ready > 0)?;
+        let got = self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.unwrap()?;
+        Some(Letter { body: got.delivery.data, properties: got.delivery.properties })
+    }
+
+    /// How many messages are ready; `None` = there is no such queue.
+    pub(crate) async fn depth(&self, queue: &str) -> Option<u32> {
+        let channel = self._connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let answer = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.ok()?;
+        let _ = channel.close(200, "done".into()).await;
+        Some(answer.message_count())
+    }
+
+    /// What the management API says about a queue; empty statistics may be seconds old.
+    pub(crate) fn queue(&self, queue: &str) -> Option<Value> {
+        let text = ask(&self.management, "GET", &format!("/api/queues/{}/{queue}", self.name), "").ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Waits until the queue holds nothing, ready or unacknowledged: a passive declare sees only the ready ones,
+    /// so consumers must have let go too.
+    pub(crate) async fn wait_settled(&self, queue: &str) {
+        let settled = wait::until(PATIENCE, || async {
+            self.queue(queue).is_some_and(|q| q["messages"].as_u64() == Some(0))
+                && self.depth(queue).await == Some(0)
+        });
+        assert!(
+            settled.await,
+            "{queue} is not settled: {:?}",
+            self.queue(queue).map(|q| q["messages"].clone())
+        );
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        if let Err(error) = ask(&self.management, "DELETE", &format!("/api/vhosts/{}", self.name), "") {
+            eprintln!("virtual host {} stays behind: {error}", self.name);
+        }
+    }
+}
+
+/// One request to the management API; blocking, because it also runs in `drop`.
+fn ask(management: &Url, method: &str, path: &str, body: &str) -> std::io::Result<String> {
+    let at = (management.host_str().unwrap_or("127.0.0.1"), management.port().unwrap_or(15672));
+    let credentials = format!("{}:{}", management.username(), management.password().unwrap_or_default());
+    let mut stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let text = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Basic {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        at.0,
+        STANDARD.encode(credentials),
+        body.len()
+    );
+    stream.write_all(text.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    match answer.split(' ').nth(1) {
+        Some(code) if code.starts_with('2') => {
+            Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+        }
+        _ => Err(std::io::Error::other(answer)),
+    }
+}

@@ -1,0 +1,5 @@
+module example.invalid/producers
+
+go 1.22
+
+require github.com/rabbitmq/amqp091-go v1.10.0
