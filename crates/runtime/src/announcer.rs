@@ -1,14 +1,20 @@
 //! Shows this worker to the others, and holds the sign of life whose end they notice at once.
+//!
+//! Announced once; again only when the sign fell (a session lock that was lost with its connection). A fallen
+//! sign is kept, because dropping it takes the worker out of the list that it was just entered in again.
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Clock, Store, store::WorkerRecord};
+use backshift_core::{
+    Clock, Store,
+    store::{Liveness, WorkerRecord},
+};
 use tokio::time::sleep;
 
 use crate::pool::{Engine, Pool};
 
-/// How often the record is written anew; others show a worker for a minute.
-const INTERVAL: Duration = Duration::from_secs(10);
+/// How often the sign is looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Announces until it is dropped.
 pub(crate) async fn run(
@@ -19,32 +25,28 @@ pub(crate) async fn run(
 ) {
     let started_at = clock.now();
     let queues: Vec<_> = pools.iter().map(|pool| format!("{}:{}", pool.queue, pool.options.slots)).collect();
-    let mut sign = None;
+    let mut signs: Vec<Arc<dyn Liveness>> = Vec::new();
     loop {
-        let running: usize = pools.iter().map(|pool| pool.running.len()).sum();
-        let record = WorkerRecord {
-            name: engine.name.clone(),
-            queues: queues.join(","),
-            started_at,
-            seen_at: clock.now(),
-            running: u32::try_from(running).unwrap_or(u32::MAX),
-        };
-        match store.announce(&record).await {
-            // The old sign goes only after the new one stands.
-            Ok(fresh) => {
-                engine.health.clear("store announcement");
-                sign = Some(fresh);
-            }
-            Err(error) => {
-                engine.health.trouble("store announcement", &error);
-                tracing::warn!(%error, "this worker could not announce itself");
+        if signs.last().is_none_or(|sign| !sign.stands()) {
+            let running: usize = pools.iter().map(|pool| pool.running.len()).sum();
+            let record = WorkerRecord {
+                name: engine.name.clone(),
+                queues: queues.join(","),
+                started_at,
+                seen_at: clock.now(),
+                running: u32::try_from(running).unwrap_or(u32::MAX),
+            };
+            match store.announce(&record).await {
+                Ok(fresh) => {
+                    engine.health.clear("store announcement");
+                    signs.push(fresh);
+                }
+                Err(error) => {
+                    engine.health.trouble("store announcement", &error);
+                    tracing::warn!(%error, "this worker could not announce itself");
+                }
             }
         }
-        let mut waited = Duration::ZERO;
-        while waited < INTERVAL && sign.as_ref().is_none_or(|sign| sign.stands()) {
-            sleep(Duration::from_secs(1)).await;
-            waited += Duration::from_secs(1);
-        }
-        sleep(Duration::from_millis(100)).await;
+        sleep(engine.around(INTERVAL)).await;
     }
 }

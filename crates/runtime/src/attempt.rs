@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -54,6 +54,8 @@ enum Hold {
 }
 
 pub(crate) struct Attempt {
+    /// Rises with every attempt of this process.
+    pub(crate) number_in_process: u64,
     pub(crate) context: JobContext,
     pub(crate) start: Option<Start>,
     /// The ledger's number where there is a ledger.
@@ -80,7 +82,9 @@ impl Attempt {
         receipt: Box<dyn Receipt>,
         claimed_at: Instant,
     ) -> Self {
+        static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
         Self {
+            number_in_process: ATTEMPTS.fetch_add(1, Ordering::Relaxed),
             number: start.as_ref().map_or(context.attempt(), |start| start.attempt),
             context,
             start,

@@ -52,6 +52,7 @@ pub(crate) async fn claim(
                 pool.engine.health.trouble("store claims", &error);
                 tracing::warn!(%error, queue = %pool.queue, deliveries = requests.len(), "claims wait for the store");
                 tokio::select! {
+                biased;
                     () = quiet.cancelled() => return requests.iter().map(|_| Word::Unasked).collect(),
                     () = sleep(pool.engine.around(pause)) => {}
                 }

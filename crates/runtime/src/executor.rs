@@ -40,6 +40,7 @@ pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedS
 async fn run_alone(pool: &Pool, attempt: &Attempt, pass: Pass) -> Parting {
     let patience = pool.engine.options.lonely_patience;
     let alone = tokio::select! {
+                biased;
         alone = pool.engine.gate.alone(pass, patience) => alone,
         () = attempt.out_of_patience(Duration::ZERO) => None,
     };

@@ -31,9 +31,10 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
             pool.vitals.waits_not();
             let mut paused = pool.engine.paused.clone();
             let resumed = paused.wait_for(|paused| !paused.contains(&pool.queue));
-            tokio::select! { () = quiet.cancelled() => return, _ = resumed => continue }
+            tokio::select! { biased; () = quiet.cancelled() => return, _ = resumed => continue }
         }
         let consumer = tokio::select! {
+                biased;
             () = quiet.cancelled() => return,
             consumer = pool.broker.consume(&pool.queue, pool.consume_options()) => consumer,
         };
@@ -45,7 +46,7 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
         if let Over::Broken(error) = over {
             report(&pool, &error, pause);
             let wait = pool.engine.around(pause);
-            tokio::select! { () = quiet.cancelled() => return, () = sleep(wait) => {} }
+            tokio::select! { biased; () = quiet.cancelled() => return, () = sleep(wait) => {} }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }

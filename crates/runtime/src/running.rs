@@ -3,7 +3,7 @@
 //! An attempt stays here until it is settled durably, so that its lease is kept until then.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,19 +13,19 @@ use crate::{attempt::Attempt, outcome::Stop};
 
 #[derive(Default)]
 pub(crate) struct Running {
-    attempts: Mutex<HashMap<usize, Arc<Attempt>>>,
+    attempts: Mutex<BTreeMap<u64, Arc<Attempt>>>,
     left: Notify,
 }
 
 impl Running {
     pub(crate) fn add(&self, attempt: &Arc<Attempt>) {
-        self.attempts().insert(key(attempt), Arc::clone(attempt));
+        self.attempts().insert(attempt.number_in_process, Arc::clone(attempt));
     }
 
     pub(crate) fn remove(&self, attempt: &Arc<Attempt>) {
         let empty = {
             let mut attempts = self.attempts();
-            attempts.remove(&key(attempt));
+            attempts.remove(&attempt.number_in_process);
             attempts.is_empty()
         };
         if empty {
@@ -62,12 +62,7 @@ impl Running {
         }
     }
 
-    fn attempts(&self) -> MutexGuard<'_, HashMap<usize, Arc<Attempt>>> {
+    fn attempts(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Attempt>>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Unique while the attempt lives: its address.
-fn key(attempt: &Arc<Attempt>) -> usize {
-    Arc::as_ptr(attempt) as usize
 }

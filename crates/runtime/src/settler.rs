@@ -114,6 +114,7 @@ impl Settler {
                 flush = Some(self.flush(std::mem::replace(&mut waiting, rest)).boxed());
             }
             tokio::select! {
+                biased;
                 Some(again) = receipts.next(), if !receipts.is_empty() => waiting.extend(again),
                 applied = in_flight(&mut flush), if flush.is_some() => {
                     flush = None;

@@ -40,6 +40,7 @@ impl Supervisor {
             while !end.is_cancelled() {
                 let part = AssertUnwindSafe(make()).catch_unwind();
                 tokio::select! {
+                biased;
                     () = end.cancelled() => return,
                     over = part => {
                         let panicked = over.is_err();
@@ -47,7 +48,7 @@ impl Supervisor {
                         metrics::counter!("parts_restarted_total", "part" => name).increment(1);
                     }
                 }
-                tokio::select! { () = end.cancelled() => return, () = sleep(pause) => {} }
+                tokio::select! { biased; () = end.cancelled() => return, () = sleep(pause) => {} }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
@@ -73,7 +74,7 @@ impl Supervisor {
                     "a part of the worker ended; starting it anew"
                 );
                 metrics::counter!("parts_restarted_total", "part" => "fetcher").increment(1);
-                tokio::select! { () = quiet.cancelled() => return, () = sleep(pause) => {} }
+                tokio::select! { biased; () = quiet.cancelled() => return, () = sleep(pause) => {} }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });

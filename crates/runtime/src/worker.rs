@@ -242,6 +242,7 @@ impl Worker {
         let mut supervisor = Supervisor::new(self.pools.clone());
         self.start(&mut supervisor, &quiet, &end);
         let stuck = tokio::select! {
+                biased;
             () = shutdown.quieted() => None,
             queue = watchdog::run(self.pools.clone(), self.engine.options.stuck_after) => Some(queue),
         };
@@ -336,9 +337,9 @@ impl Worker {
             supervisor.fetchers_ended().await;
             self.emptied().await;
         };
-        tokio::select! { () = idle => {}, () = sleep_until(told) => {}, () = aborted() => {} }
+        tokio::select! { biased; () = idle => {}, () = sleep_until(told) => {}, () = aborted() => {} }
         self.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
-        tokio::select! { () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
+        tokio::select! { biased; () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
         let returned = self.put_back();
         let last = (now + grace).min(Instant::now() + Duration::from_secs(2)).max(Instant::now());
         // What is not confirmed by then stays unsettled and is delivered again.

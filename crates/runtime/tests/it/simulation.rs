@@ -3,9 +3,14 @@
 //!
 //! `SEED` in a failure's text replays it: `BACKSHIFT_SIM_SEED=<seed> cargo test -p backshift-runtime simulation`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use backshift_core::{Broker, Envelope, JobError, JobOptions, Registry, State, store::Jobs};
+use backshift_core::{
+    Broker, Envelope, JobContext, JobError, JobOptions, Kind, Registry, State, store::Jobs,
+};
 use backshift_testkit::memory::{Fault, Faults};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::{Instant, sleep};
@@ -14,6 +19,9 @@ use crate::world::{Live, World, handler, options, queue};
 
 const SEEDS: u64 = 40;
 const JOBS: usize = 60;
+/// A kind whose effect commits with the completion, and one that has no effect of its own.
+const WITH_EFFECT: &str = "effect";
+const WITHOUT: &str = "none";
 /// How long the world misbehaves, and how long it then has to come to rest.
 const STORM: Duration = Duration::from_secs(300);
 const CALM: Duration = Duration::from_secs(48 * 3600);
@@ -24,16 +32,32 @@ fn every_effect_happens_once_and_nothing_is_lost() {
     let seeds = wanted.map_or(0..SEEDS, |seed| seed..seed + 1);
     for seed in seeds {
         for ledger in [false, true] {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-            if let Err(fault) = runtime.unwrap().block_on(run(seed, ledger)) {
+            if let Err(fault) = simulate(seed, ledger) {
                 panic!("SEED {seed}, ledger broker {ledger}: {fault}");
             }
         }
     }
 }
 
-async fn run(seed: u64, ledger: bool) -> Result<(), String> {
+#[test]
+fn a_seed_repeats_its_history() {
+    for ledger in [false, true] {
+        let history = simulate(3, ledger).unwrap();
+        assert_eq!(history, simulate(3, ledger).unwrap(), "ledger broker {ledger}");
+        assert_ne!(history, simulate(4, ledger).unwrap());
+    }
+}
+
+/// How often each job was started, and when everything was over.
+type History = (Vec<i64>, Duration);
+
+fn simulate(seed: u64, ledger: bool) -> Result<History, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.map_err(|error| error.to_string())?.block_on(run(seed, ledger))
+}
+
+async fn run(seed: u64, ledger: bool) -> Result<History, String> {
+    let began = Instant::now();
     let mut rng = SmallRng::seed_from_u64(seed);
     let world = World::new();
     let broker: Arc<dyn Broker> = match ledger {
@@ -64,10 +88,11 @@ async fn run(seed: u64, ledger: bool) -> Result<(), String> {
     world.broker.faults().heal();
     lives.push(Some(start(&world, &broker, &registry, seed, number + 1)));
     let verdict = settle_down(&world, &jobs).await;
+    let over = began.elapsed();
     for live in lives.into_iter().flatten() {
         live.stop().await;
     }
-    verdict
+    verdict.map(|starts| (starts, over))
 }
 
 fn start(world: &World, broker: &Arc<dyn Broker>, registry: &Registry, seed: u64, number: u64) -> Live {
@@ -92,8 +117,8 @@ fn misbehave(faults: &Faults, seed: u64) {
 /// Publishes until each job is accepted; unknown outcomes are repeated under the same id, as a producer must.
 async fn publish_all(world: &World, broker: &Arc<dyn Broker>, rng: &mut SmallRng) -> Vec<Envelope> {
     let mut jobs = Vec::with_capacity(JOBS);
-    for _ in 0..JOBS {
-        let envelope = world.envelope("a");
+    for number in 0..JOBS {
+        let envelope = world.envelope(if number % 2 == 0 { WITH_EFFECT } else { WITHOUT });
         while broker.publish(vec![envelope.clone()]).await.remove(0).is_err() {}
         if rng.random_bool(0.1) {
             // A duplicate from the producer.
@@ -104,11 +129,11 @@ async fn publish_all(world: &World, broker: &Arc<dyn Broker>, rng: &mut SmallRng
     jobs
 }
 
-/// Sometimes slow, sometimes failing, sometimes panicking; its effect commits with the completion.
+/// Sometimes slow, sometimes failing, sometimes panicking, before and after the effect.
 fn unreliable(world: &World, seed: u64) -> Registry {
-    let (store, rng) = (world.store.clone(), std::sync::Mutex::new(SmallRng::seed_from_u64(seed)));
+    let (store, rng) = (world.store.clone(), Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))));
     let options = JobOptions { max_attempts: Some(1000), ..JobOptions::default() };
-    handler("a", options, move |context| {
+    let work = move |context: JobContext| {
         let (dice, time) = {
             let mut rng = rng.lock().unwrap();
             (rng.random_range(0..20), Duration::from_millis(rng.random_range(0..60_000)))
@@ -124,35 +149,41 @@ fn unreliable(world: &World, seed: u64) -> Registry {
                 12 => return Err(JobError::snooze(time, "a snooze")),
                 _ => {}
             }
-            store.commit_with_effect(&context, "effect")?;
+            if context.kind().as_str() == WITH_EFFECT {
+                store.commit_with_effect(&context, "effect")?;
+            }
             match dice {
                 13 => Err(JobError::retry("an error after the commit")),
                 14 => panic!("a panic after the commit"),
                 _ => Ok(()),
             }
         }
-    })
+    };
+    let other = Kind::new(WITHOUT).expect("a legal kind");
+    handler(WITH_EFFECT, options.clone(), work.clone()).with_raw(&other, options, work)
 }
 
-async fn settle_down(world: &World, jobs: &[Envelope]) -> Result<(), String> {
+async fn settle_down(world: &World, jobs: &[Envelope]) -> Result<Vec<i64>, String> {
     let deadline = Instant::now() + CALM;
     let over = || world.store.count(State::Completed) == jobs.len() && world.broker.is_empty(&queue());
     while !over() && Instant::now() < deadline {
         sleep(Duration::from_secs(1)).await;
     }
+    let mut starts = Vec::with_capacity(jobs.len());
     for job in jobs {
         let row = world.store.find(job.id).await.map_err(|error| error.to_string())?;
         let state = row.as_ref().map(|row| row.state);
         if state != Some(State::Completed) {
             return Err(format!("job {} is {state:?} and not completed: {row:?}", job.id));
         }
+        starts.extend(row.map(|row| row.token.0));
         let effects = world.store.effects_committed().iter().filter(|(id, _)| *id == job.id).count();
-        if effects != 1 {
-            return Err(format!("job {} had {effects} effects", job.id));
+        if effects != usize::from(job.kind.as_str() == WITH_EFFECT) {
+            return Err(format!("job {} of kind {} had {effects} effects", job.id, job.kind));
         }
     }
     match world.broker.is_empty(&queue()) && world.broker.dead(&queue()).is_empty() {
-        true => Ok(()),
+        true => Ok(starts),
         false => Err("the broker still holds messages".into()),
     }
 }

@@ -4,7 +4,7 @@
 //! unsettled is redelivered, and the old receipts answer *closed*.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -37,13 +37,13 @@ pub(super) struct Message {
 pub(super) struct Line {
     pub(super) ready: VecDeque<Message>,
     pub(super) delayed: BTreeMap<(Instant, u64), Message>,
-    pub(super) unsettled: HashMap<u64, Message>,
+    pub(super) unsettled: BTreeMap<u64, Message>,
     pub(super) dead: Vec<DeadMessage>,
 }
 
 #[derive(Default)]
 pub(super) struct Lines {
-    pub(super) by_queue: HashMap<QueueName, Line>,
+    pub(super) by_queue: BTreeMap<QueueName, Line>,
     tags: u64,
 }
 
@@ -141,7 +141,7 @@ impl MemoryBroker {
     /// Loses every connection: what is unsettled is redelivered, old receipts answer *closed*.
     pub fn cut(&self) {
         for line in self.inner.lines().by_queue.values_mut() {
-            let lost: Vec<_> = line.unsettled.drain().map(|(_, message)| message).collect();
+            let lost: Vec<_> = std::mem::take(&mut line.unsettled).into_values().collect();
             line.ready.extend(lost.into_iter().map(|message| Message { redelivered: true, ..message }));
         }
         self.inner.arrived.notify_waiters();

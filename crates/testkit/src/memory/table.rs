@@ -1,4 +1,4 @@
-//! Everything that the memory store remembers, behind one lock.
+//! Everything that the memory store remembers, behind one lock. Ordered maps, so that a simulation repeats itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use super::{breakers::Circuit, limits::Bucket, row::Row};
 
 #[derive(Default)]
 pub(super) struct Table {
-    pub(super) rows: HashMap<JobId, Row>,
+    pub(super) rows: BTreeMap<JobId, Row>,
     pub(super) paused: BTreeSet<QueueName>,
     pub(super) schedules: BTreeMap<String, Timestamp>,
     pub(super) buckets: HashMap<String, Bucket>,
