@@ -1,7 +1,8 @@
 //! One task per consumer writes its acks: `multiple` up to the contiguous watermark, stragglers singly.
 //!
-//! A settlement is answered when its frame is written; the loop that takes deliveries never waits for it. The task
-//! owns the channel and ends, closing it, when the consumer and its last receipt are gone.
+//! AMQP does not answer acks, and written bytes can be lost with a dying process. So each flush ends with a request
+//! that the server answers in order (`basic.qos`, the same limit again), and settlements are answered after that.
+//! Nobody who takes deliveries waits for it. The task ends, closing the channel, with the last receipt.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +12,7 @@ use std::{
 use backshift_core::BrokerError;
 use lapin::{
     Channel,
-    options::{BasicAckOptions, BasicNackOptions},
+    options::{BasicAckOptions, BasicNackOptions, BasicQosOptions},
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -43,7 +44,7 @@ impl Acks {
         Self(sender)
     }
 
-    /// Acks one delivery and waits until the frame is written.
+    /// Acks one delivery and waits until the server has it.
     pub(super) async fn ack(&self, tag: u64) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
         self.send(Settle { tag, back: false, answer: Some(answer) });
@@ -85,7 +86,7 @@ async fn run(channel: Channel, prefetch: u16, mut receiver: mpsc::UnboundedRecei
             }
         }
         let frames = watermark.frames(&back, Instant::now(), usize::from(prefetch) / 4);
-        if let Err(error) = write(&channel, &frames, &mut answers).await {
+        if let Err(error) = write(&channel, prefetch, &frames, &mut answers).await {
             tracing::debug!(%error, "acks could not be written: the deliveries come again");
             receiver.close();
             return;
@@ -93,12 +94,17 @@ async fn run(channel: Channel, prefetch: u16, mut receiver: mpsc::UnboundedRecei
     }
     // Stragglers that still waited when the last receipt went.
     let frames = watermark.frames(&[], Instant::now() + STRAGGLER_WAITS, 0);
-    if write(&channel, &frames, &mut answers).await.is_ok() {
+    if write(&channel, prefetch, &frames, &mut answers).await.is_ok() {
         let _ = channel.close(200, "done".into()).await;
     }
 }
 
-async fn write(channel: &Channel, frames: &Frames, answers: &mut BTreeMap<u64, Answer>) -> lapin::Result<()> {
+async fn write(
+    channel: &Channel,
+    prefetch: u16,
+    frames: &Frames,
+    answers: &mut BTreeMap<u64, Answer>,
+) -> lapin::Result<()> {
     let upto = frames.upto.map(|(tag, multiple)| channel.basic_ack(tag, BasicAckOptions { multiple }));
     let singles = frames.singles.iter().map(|tag| channel.basic_ack(*tag, BasicAckOptions::default()));
     let back = BasicNackOptions { multiple: false, requeue: true };
@@ -110,6 +116,10 @@ async fn write(channel: &Channel, frames: &Frames, answers: &mut BTreeMap<u64, A
         futures::future::try_join_all(backs),
     );
     upto.transpose().and(singles.map(drop)).and(backs.map(drop))?;
+    if frames.settled.is_empty() {
+        return Ok(());
+    }
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
     for tag in &frames.settled {
         if let Some(answer) = answers.remove(tag) {
             let _ = answer.send(Ok(()));
@@ -125,7 +135,7 @@ struct Frames {
     upto: Option<(u64, bool)>,
     singles: Vec<u64>,
     back: Vec<u64>,
-    /// Whose answers are due when the frames are written.
+    /// Whose answers are due when the server has the frames.
     settled: Vec<u64>,
 }
 

@@ -16,7 +16,8 @@ use lapin::{
 use uuid::Uuid;
 
 use super::properties::{
-    ATTEMPT, CREATED_AT, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND, MAX_ATTEMPTS, RUN_AT, USER_ID,
+    ATTEMPT, CREATED_AT, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND, MAX_ATTEMPTS, RUN_AT,
+    USER_ID, is_the_servers,
 };
 
 /// The largest body that is worked, in bytes (contracts/system-c.md, Size); larger ones go to the DLQ whole.
@@ -158,7 +159,7 @@ impl Own<'_> {
         let (mut headers, mut size) = (Headers::new(), 0);
         for (name, value) in self.0.iter().flat_map(|table| table.inner()) {
             let name = name.as_str();
-            if name.starts_with("x-") || FIELDS.contains(&name) {
+            if is_the_servers(name) || FIELDS.contains(&name) {
                 continue;
             }
             let Some(value) = text(value) else { continue };

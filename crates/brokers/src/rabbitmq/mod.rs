@@ -7,7 +7,7 @@
 //! | job id | `message-id`; a foreign id that is no UUID becomes a UUIDv5 of queue and id |
 //! | kind | property `type`; on a bound queue the decoder, unless the message is one of ours |
 //! | payload | body, byte for byte |
-//! | headers | header table: text, numbers and booleans; `x-*` and nested values stay at the broker |
+//! | headers | header table: text, numbers and booleans; the server's own and nested values stay on the wire |
 //! | enqueue | persistent, mandatory, confirmed; many in flight over a few confirm channels |
 //! | delay, retry | `<queue>.retry.<1s … 6h>`: time to live, then back through the default exchange; chained, never early |
 //! | dead letter | `<queue>.dlq`: body and properties kept, `backshift-reason`, `-error`, `-attempt`, `-first-seen`, `-source` |

@@ -199,6 +199,12 @@ fn short(text: &str) -> Result<ShortString, BrokerError> {
     })
 }
 
+/// Headers that the server writes about its own doings; they say nothing about the job.
+pub(super) fn is_the_servers(name: &str) -> bool {
+    ["x-death", "x-delivery-count", "x-acquired-count"].contains(&name)
+        || ["x-first-death-", "x-last-death-", "x-opt-"].iter().any(|begin| name.starts_with(begin))
+}
+
 /// Everything that a foreign producer said, except what the server would act on.
 fn carried(from: &BasicProperties) -> BasicProperties {
     let mut to = BasicProperties::default();
@@ -219,7 +225,7 @@ fn carried_table(from: &BasicProperties, without: &[&str]) -> FieldTable {
     let mut size = 0;
     for (name, value) in from.headers().iter().flat_map(|headers| headers.inner()) {
         let key = name.as_str();
-        if key.starts_with("x-") || key == "CC" || key == "BCC" || without.contains(&key) {
+        if is_the_servers(key) || key == "CC" || key == "BCC" || without.contains(&key) {
             continue;
         }
         size += key.len() + weight(value);
