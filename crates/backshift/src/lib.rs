@@ -1,1 +1,27 @@
-//! Placeholder until the crate's first part lands.
+//! Backshift for your Cargo.toml: typed jobs, a client, a worker, on the queue that you have.
+//!
+//! Start with [`Backshift::embedded`] and no server; production is [`Backshift::postgres`] or
+//! [`Backshift::rabbitmq`] and the same handlers.
+
+mod open;
+mod site;
+
+pub use backshift_core::*;
+pub use backshift_runtime::{
+    Cron, Drained, Guarantee, Missed, Overlap, PoolOptions, Readiness, RunError, Schedule, Shutdown, Worker,
+    WorkerBuilder, WorkerOptions, middleware as runtime_middleware,
+};
+pub use backshift_store::foreign::{ForeignTx, enqueue_in, finish_in};
+pub use open::OpenError;
+pub use site::{Backshift, Shift};
+
+/// The database layer, for effects in a transaction with the job's completion.
+pub use backshift_store as store;
+
+/// The adapters, for brokers that are put together by hand.
+pub use backshift_brokers as brokers;
+
+/// The README's program, compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub struct Readme;
