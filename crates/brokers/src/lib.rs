@@ -3,4 +3,9 @@
 //! Each folder's `mod.rs` says what maps to what and which capabilities are real; nothing here reads the
 //! environment or files: configuration comes in as values.
 
+pub mod embedded;
+mod ledger;
+pub mod postgres;
 pub mod rabbitmq;
+
+pub use ledger::LedgerBroker;

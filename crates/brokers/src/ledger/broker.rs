@@ -1,0 +1,98 @@
+//! The broker port over the ledger.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32},
+};
+
+use async_trait::async_trait;
+use backshift_core::{
+    Accepted, Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, Envelope, QueueName,
+    store::Holder,
+};
+use backshift_store::{Database, SqlStore, ledger, notify::Bell};
+
+use super::{
+    broker_error,
+    consumer::{Claims, LedgerConsumer},
+    publisher::Publisher,
+    settler::Settler,
+};
+
+/// A broker whose queue is the ledger of one database.
+pub struct LedgerBroker {
+    name: &'static str,
+    database: Database,
+    store: SqlStore,
+    publisher: Publisher,
+    settler: Settler,
+    bell: Bell,
+}
+
+impl LedgerBroker {
+    /// A broker under this name over a store whose schema is in place; needs a tokio runtime.
+    pub(crate) fn new(name: &'static str, store: SqlStore) -> Self {
+        let database = store.database().clone();
+        let bell = Bell::new(&database);
+        Self {
+            name,
+            publisher: Publisher::start(name, database.clone(), bell.clone()),
+            settler: Settler::start(name, database.clone()),
+            database,
+            store,
+            bell,
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for LedgerBroker {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        use Capability::{Cancel, Delay, Fencing, KnownId, Lease, Ledger, Priority, Unique};
+        Capabilities::of(&[Cancel, Delay, Fencing, KnownId, Lease, Ledger, Priority, Unique])
+    }
+
+    /// A queue of the ledger exists as soon as a job names it.
+    async fn declare(&self, _: &QueueName) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
+    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        self.publisher.publish(batch).await
+    }
+
+    async fn consume(
+        &self,
+        queue: &QueueName,
+        options: ConsumeOptions,
+    ) -> Result<Box<dyn Consumer>, BrokerError> {
+        let claims = Claims {
+            broker: self.name,
+            database: self.database.clone(),
+            store: self.store.clone(),
+            settler: self.settler.clone(),
+            queue: queue.clone(),
+            holder: Arc::new(Holder { worker: options.worker, lease: options.lease }),
+            lonely_out: Arc::new(AtomicBool::new(false)),
+            rounds: AtomicU32::new(0),
+        };
+        Ok(Box::new(LedgerConsumer::new(claims, &self.bell)))
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        ledger::depth(&self.database, queue).await.map_err(|error| broker_error(self.name, error))
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.database.ping().await.map_err(|error| broker_error(self.name, error))
+    }
+
+    /// Publishes and settlements are durable when they are answered: there is nothing to flush.
+    async fn close(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! Claims due rows, as many as there are free slots, and sleeps until somebody wakes it.
+//!
+//! A job whose worker was lost three times is claimed by itself and at most one at a time, so that it takes no
+//! neighbour along when it ends the process again.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use backshift_core::{
+    BrokerError, Consumer, Delivery, Envelope, QueueName, Retry,
+    store::{Holder, Start},
+};
+use backshift_store::{
+    Database, SqlStore, ledger,
+    notify::{Bell, Ear},
+};
+use tokio::task::JoinHandle;
+
+use super::{broker_error, receipt::LedgerReceipt, settler::Settler};
+
+/// The most rows of one claim.
+const BATCH: usize = 500;
+/// Rounds of claiming between two looks for lonely jobs while work is plenty.
+const ROUNDS: u32 = 16;
+/// The longest sleep without a wake-up: retries and jobs of other processes are found by this poll.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Kept by the receipt of a job that runs alone; its end lets the next one be claimed.
+pub(super) struct Lonely(Arc<AtomicBool>);
+
+impl Drop for Lonely {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Takes jobs of one queue.
+///
+/// A claim runs in a task of its own: a caller that goes away does not lose rows that are already under a lease.
+pub(super) struct LedgerConsumer {
+    claims: Arc<Claims>,
+    ear: Ear,
+    pending: Option<JoinHandle<Claimed>>,
+    quiet: bool,
+}
+
+/// What a claim needs.
+pub(super) struct Claims {
+    pub(super) broker: &'static str,
+    pub(super) database: Database,
+    pub(super) store: SqlStore,
+    pub(super) settler: Settler,
+    pub(super) queue: QueueName,
+    pub(super) holder: Arc<Holder>,
+    pub(super) lonely_out: Arc<AtomicBool>,
+    pub(super) rounds: AtomicU32,
+}
+
+type Claimed = Result<Vec<Delivery>, BrokerError>;
+
+impl LedgerConsumer {
+    pub(super) fn new(claims: Claims, bell: &Bell) -> Self {
+        Self { ear: bell.listen(&claims.queue), claims: Arc::new(claims), pending: None, quiet: false }
+    }
+
+    /// The claim that is under way, or a new one.
+    async fn claimed(&mut self, free: usize) -> Claimed {
+        let claims = Arc::clone(&self.claims);
+        let pending =
+            self.pending.get_or_insert_with(|| tokio::spawn(async move { claims.claim(free).await }));
+        let result = pending.await;
+        self.pending = None;
+        result.unwrap_or(Err(BrokerError::Closed))
+    }
+}
+
+impl Claims {
+    async fn claim(&self, free: usize) -> Claimed {
+        if self.rounds.fetch_add(1, Ordering::Relaxed) % ROUNDS == ROUNDS - 1
+            && let Some(delivery) = self.claim_alone().await?
+        {
+            return Ok(vec![delivery]);
+        }
+        let limit = free.clamp(1, BATCH) as u32;
+        let claimed = ledger::claim_available(&self.database, &self.queue, limit, &self.holder).await;
+        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
+        if claimed.is_empty() {
+            return Ok(self.claim_alone().await?.into_iter().collect());
+        }
+        Ok(claimed.into_iter().map(|(envelope, start)| self.delivery(envelope, start, None)).collect())
+    }
+
+    async fn claim_alone(&self) -> Result<Option<Delivery>, BrokerError> {
+        if self.lonely_out.swap(true, Ordering::AcqRel) {
+            return Ok(None);
+        }
+        let lonely = Lonely(Arc::clone(&self.lonely_out));
+        let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder).await;
+        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
+        Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, Some(lonely))))
+    }
+
+    fn delivery(&self, envelope: Envelope, start: Start, lonely: Option<Lonely>) -> Delivery {
+        let receipt = LedgerReceipt {
+            lease: start.lease,
+            settler: self.settler.clone(),
+            store: self.store.clone(),
+            holder: Arc::clone(&self.holder),
+            _lonely: lonely,
+        };
+        Delivery {
+            redelivered: start.starts > 1,
+            anonymous: false,
+            job: Ok(envelope),
+            start: Some(start),
+            receipt: Box::new(receipt),
+        }
+    }
+}
+
+#[async_trait]
+impl Consumer for LedgerConsumer {
+    async fn next(&mut self, free: usize) -> Claimed {
+        loop {
+            if self.quiet {
+                return Err(BrokerError::Closed);
+            }
+            let deliveries = self.claimed(free).await?;
+            if !deliveries.is_empty() {
+                return Ok(deliveries);
+            }
+            // A ring since the last look counts, so a job that arrived in between is found at once.
+            self.ear.rung(POLL).await;
+        }
+    }
+
+    /// Rows that an abandoned call claimed go back uncounted.
+    async fn quiet(&mut self) {
+        self.quiet = true;
+        let Some(pending) = self.pending.take() else { return };
+        for delivery in pending.await.into_iter().flatten().flatten() {
+            if let Ok(next) = delivery.job {
+                let retry = Retry { next, delay: Duration::ZERO, counted: false, error: None };
+                if let Err(error) = delivery.receipt.retry(retry).await {
+                    tracing::warn!(%error, "a claimed job could not be put back; it returns when its lease ends");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What the two SQL brokers share: their queue *is* the ledger, so a claim is already the row under a lease.
+//!
+//! `embedded` and `postgres` differ in how they connect and in how a waiting consumer is woken, and in nothing
+//! else; those two differences stand in their folders.
+
+mod batcher;
+mod broker;
+mod consumer;
+mod publisher;
+mod receipt;
+mod settler;
+
+pub use broker::LedgerBroker;
+
+use backshift_core::{BrokerError, StoreError};
+
+/// A store's answer as a broker's.
+pub(crate) fn broker_error(broker: &'static str, error: StoreError) -> BrokerError {
+    match error {
+        StoreError::Unavailable(problem) => BrokerError::Unavailable { broker, problem },
+        other => BrokerError::Rejected { broker, problem: other.to_string() },
+    }
+}

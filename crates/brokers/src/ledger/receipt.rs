@@ -1,0 +1,50 @@
+//! The right to settle a claimed row. Settling the receipt settles the ledger: there is no second place.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use backshift_core::{
+    Ack, BrokerError, DeadLetter, Lease, Receipt, Retry, Settled, Settlement,
+    store::{Beat, Finish, Holder, Ledger},
+};
+use backshift_store::SqlStore;
+
+use super::{broker_error, consumer::Lonely, settler::Settler};
+
+/// One claimed row.
+pub(super) struct LedgerReceipt {
+    pub(super) lease: Lease,
+    pub(super) settler: Settler,
+    pub(super) store: SqlStore,
+    pub(super) holder: Arc<Holder>,
+    /// Held while a job that must run alone is out.
+    pub(super) _lonely: Option<Lonely>,
+}
+
+impl LedgerReceipt {
+    async fn settle(self, settlement: Settlement) -> Result<Settled, BrokerError> {
+        self.settler.settle(Finish { lease: self.lease, settlement }).await
+    }
+}
+
+#[async_trait]
+impl Receipt for LedgerReceipt {
+    async fn ack(self: Box<Self>, ack: Ack) -> Result<Settled, BrokerError> {
+        self.settle(Settlement::Ack(ack)).await
+    }
+
+    async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
+        self.settle(Settlement::Retry(retry)).await
+    }
+
+    async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
+        self.settle(Settlement::DeadLetter(letter)).await
+    }
+
+    async fn extend(&mut self, by: Duration) -> Result<(), BrokerError> {
+        let holder = Holder { worker: self.holder.worker.clone(), lease: by };
+        let beats = vec![Beat { lease: self.lease, progress: None }];
+        let result = self.store.beat(&holder, beats).await;
+        result.map(drop).map_err(|error| broker_error(self.settler.broker(), error))
+    }
+}

@@ -1,0 +1,50 @@
+//! Writes settlements, whatever piled up during the previous round trip in one statement.
+
+use backshift_core::{BrokerError, Settled, StoreError, store::Finish};
+use backshift_store::{Database, ledger};
+
+use super::{batcher::Batcher, broker_error};
+
+const LANES: usize = 2;
+const BATCH: usize = 512;
+
+/// The way out.
+#[derive(Clone)]
+pub(super) struct Settler {
+    broker: &'static str,
+    batcher: Batcher<Finish, Result<Settled, BrokerError>>,
+}
+
+impl Settler {
+    pub(super) fn start(broker: &'static str, database: Database) -> Self {
+        let work = move |batch: Vec<Finish>| {
+            let database = database.clone();
+            async move {
+                let count = batch.len();
+                match ledger::finish(&database, batch).await {
+                    Ok(settled) => settled.into_iter().map(Ok).collect(),
+                    Err(error) => repeat(broker, &error, count),
+                }
+            }
+        };
+        Self { broker, batcher: Batcher::start(LANES, BATCH, work) }
+    }
+
+    pub(super) async fn settle(&self, finish: Finish) -> Result<Settled, BrokerError> {
+        let answer = self.batcher.submit(vec![finish]).await.and_then(|mut answers| answers.pop());
+        answer.unwrap_or(Err(BrokerError::Closed))
+    }
+
+    pub(super) fn broker(&self) -> &'static str {
+        self.broker
+    }
+}
+
+/// The same answer for every item of a batch that failed as a whole.
+fn repeat(broker: &'static str, error: &StoreError, count: usize) -> Vec<Result<Settled, BrokerError>> {
+    let again = || match error {
+        StoreError::Unavailable(problem) => StoreError::Unavailable(problem.clone()),
+        other => StoreError::Rejected(other.to_string()),
+    };
+    (0..count).map(|_| Err(broker_error(broker, again()))).collect()
+}

@@ -1,0 +1,308 @@
+//! What can be typed. Every command that prints a list takes `--json`.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs a product's background work.
+#[derive(Debug, Parser)]
+#[command(name = "backshift", version, max_term_width = 100, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Configuration file; `backshift.toml` of this directory when it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Everything in one process, no server needed: store, queue, workers, API, mailbox and jobs page.
+    Dev,
+    /// Work queues.
+    Worker(Worker),
+    /// Serve the HTTP API.
+    Api(Connection),
+    /// Accept jobs and print their ids.
+    Enqueue(Enqueue),
+    /// Look at jobs and steer them.
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// Look at queues, pause and resume them.
+    #[command(subcommand)]
+    Queues(Queues),
+    /// Addresses that get no mail.
+    #[command(subcommand)]
+    Suppressions(Suppressions),
+    /// Accounts of the API.
+    #[command(subcommand)]
+    Users(Users),
+    /// The database schema.
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Check configuration, servers and their settings.
+    Doctor(Doctor),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Measure enqueue and drain on your own servers, on a queue of its own.
+    Bench(Bench),
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the broker and the store are.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Connection {
+    /// Broker: embedded:PATH, postgres:…, amqp:… (default: the store's own queue).
+    #[arg(long, value_name = "URL")]
+    pub(crate) broker: Option<String>,
+    /// Store: postgres:… or sqlite:PATH (default: DATABASE_URL, else the embedded file).
+    #[arg(long, value_name = "URL")]
+    pub(crate) store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Queue and slots, such as default:20; repeat for more queues.
+    #[arg(long = "queue", value_name = "QUEUE[:SLOTS]")]
+    pub(crate) queues: Vec<String>,
+    /// The broker alone: at least once, no fencing, no search.
+    #[arg(long, conflicts_with = "store")]
+    pub(crate) no_store: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enqueue {
+    /// The kind, such as email.send.
+    #[arg(required_unless_present = "stdin")]
+    pub(crate) kind: Option<String>,
+    /// JSON; {n} in a string is the number of the job.
+    #[arg(long, value_name = "JSON", required_unless_present = "stdin")]
+    pub(crate) payload: Option<String>,
+    /// The queue.
+    #[arg(long, default_value = "default")]
+    pub(crate) queue: String,
+    /// How many.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "id")]
+    pub(crate) count: u64,
+    /// A UUID; the same id again adds nothing.
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Not before this long from now, such as 5m.
+    #[arg(long = "in", value_name = "DURATION", conflicts_with = "at")]
+    pub(crate) delay: Option<String>,
+    /// Not before this time (RFC 3339).
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Higher runs first, -100 to 100.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-100..=100))]
+    pub(crate) priority: i16,
+    /// At most one unfinished job per key.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) unique_key: Option<String>,
+    /// What happens when the key is held: reject, replace, keep-last.
+    #[arg(long, value_name = "POLICY", default_value = "reject", requires = "unique_key")]
+    pub(crate) unique_policy: String,
+    /// Read JSON lines from standard input.
+    #[arg(long, conflicts_with_all = ["kind", "payload", "id", "count", "delay", "at", "unique_key"])]
+    pub(crate) stdin: bool,
+    /// Print one JSON array of ids.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// List jobs, newest first.
+    List(JobsList),
+    /// Show one job with its attempts.
+    Show(OneJob),
+    /// Run jobs again now, with fresh attempts.
+    Retry(SomeJobs),
+    /// Cancel jobs that wait, ask running ones to stop.
+    Cancel(SomeJobs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsList {
+    /// scheduled, available, running, retrying, completed, dead, cancelled.
+    #[arg(long)]
+    pub(crate) state: Option<String>,
+    /// Only this kind.
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Only this queue.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
+    /// none, intended, done, ambiguous.
+    #[arg(long)]
+    pub(crate) effect: Option<String>,
+    /// Rows, up to 500.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+    /// Continue after this job.
+    #[arg(long, value_name = "ID")]
+    pub(crate) cursor: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneJob {
+    /// The job.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SomeJobs {
+    /// The jobs.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Output {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// List queues with their counts.
+    List(Output),
+    /// Stop taking jobs from a queue, in every worker.
+    Pause(OneQueue),
+    /// Take jobs from it again.
+    Resume(OneQueue),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneQueue {
+    /// The queue.
+    pub(crate) queue: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Suppressions {
+    /// List suppressed addresses.
+    List(Output),
+    /// Suppress an address.
+    Add(Suppression),
+    /// Let an address receive mail again.
+    Remove(Suppression),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Suppression {
+    /// The address.
+    pub(crate) address: String,
+    /// Why (for `add`).
+    #[arg(long, default_value = "manual")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// Make an account an administrator.
+    GrantAdmin {
+        /// The account's address.
+        email: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrate {
+    /// Bring the schema up to this version.
+    Up(Output),
+    /// Say which migrations are in place.
+    Status(Output),
+    /// Print the SQL of every migration.
+    Sql {
+        /// postgres or sqlite.
+        #[arg(long, default_value = "postgres", value_parser = ["postgres", "sqlite"])]
+        dialect: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting; secrets are not printed.
+    Show {
+        /// Say where each value comes from.
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the commented configuration file with every key.
+    Template,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// Jobs, up to a million.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(crate) jobs: u64,
+    /// Slots of the worker.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) slots: u64,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+impl Connection {
+    /// The flags as settings.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let broker = self.broker.iter().map(|url| ("broker.url", "--broker", url.clone()));
+        broker.chain(self.store.iter().map(|url| ("database.url", "--store", url.clone()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn count_and_id_do_not_go_together() {
+        let parse = |args: &[&str]| Cli::try_parse_from(args);
+        let id = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
+        assert!(parse(&["backshift", "enqueue", "k", "--payload", "{}", "--id", id]).is_ok());
+        assert!(
+            parse(&["backshift", "enqueue", "k", "--payload", "{}", "--id", id, "--count", "2"]).is_err()
+        );
+        assert!(parse(&["backshift", "enqueue"]).is_err());
+        assert!(parse(&["backshift", "enqueue", "--stdin"]).is_ok());
+    }
+}

@@ -1,0 +1,104 @@
+//! `backshift api`: system C's HTTP API.
+//!
+//! It listens at once and is ready when the database is. With RabbitMQ configured it also hands the mails with
+//! codes to the exchange, so that it works beside consumers that are not ours.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use backshift_core::{Broker, QueueName, WorkerName, identity::Identity};
+use backshift_http::{
+    api::{self, Api},
+    health,
+    server::{Limits, finish, serve},
+};
+use backshift_runtime::Shutdown;
+
+use super::worker::{close, follow};
+use crate::{
+    config::Config,
+    exit::Failure,
+    signals::Stops,
+    wiring::{
+        Backend, Equipment, Keys, Patience, Plan, Ready, Schema, Taken, bind, health_of, identity_service,
+        registry, start_metrics, worker_builder, worker_name,
+    },
+};
+
+/// Serves until it is told to stop.
+pub(super) async fn run(config: &Config) -> Result<(), Failure> {
+    let mut stops = Stops::listen()?;
+    let backend = Backend::build(config, false)?;
+    let keys = Keys::configured(config).ok_or_else(|| {
+        Failure::configuration("auth.jwt_secret is not set: JWT_SECRET signs the tokens of the API")
+    })?;
+    let identity: Arc<dyn Identity> = Arc::new(identity_service(config, backend.database()?, &keys, false)?);
+    let ready = Ready::starting("the store");
+    ready.needs_database(backend.database()?);
+    if let Some(rabbit) = &backend.rabbit {
+        ready.watches_broker(Arc::new(rabbit.clone()), false);
+    }
+    let metrics = start_metrics()?;
+    let address = format!("{}:{}", config.text("api.host"), config.text("api.port"));
+    let listener = bind("the API (api.host, api.port)", &address, Taken::Refuse).await?;
+    let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };
+    let shown: Option<SocketAddr> = listener.local_addr().ok();
+    let router = finish(routes(identity).merge(health::router(health_of(&ready, &metrics))));
+    let shutdown = Shutdown::new();
+    let quiet = shutdown.clone();
+    let limits = Limits { grace: config.duration("shutdown.grace"), ..Limits::default() };
+    let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
+    tracing::info!(address = shown.map(|a| a.to_string()), "the API listens");
+    tokio::select! {
+        result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
+        () = stops.next() => return Ok(()),
+    }
+    ready.started();
+    let stopping = shutdown.clone();
+    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    deliver_codes(config, &backend, keys, &shutdown).await?;
+    let _ = tokio::time::timeout(config.duration("shutdown.grace") + Duration::from_secs(1), serving).await;
+    close(&backend).await;
+    Ok(())
+}
+
+/// The routes of the API.
+pub(super) fn routes(identity: Arc<dyn Identity>) -> Router {
+    api::router(Api { identity, client_ip_header: None })
+}
+
+/// Works the queue of codes in this process until it stops, when they go to the exchange.
+async fn deliver_codes(
+    config: &Config,
+    backend: &Backend,
+    keys: Keys,
+    shutdown: &Shutdown,
+) -> Result<(), Failure> {
+    let Some(rabbit) = backend.rabbit.clone() else {
+        shutdown.quieted().await;
+        return Ok(());
+    };
+    let until = shutdown.clone();
+    tokio::spawn(async move { declare(&rabbit, &until).await });
+    let ledger = backend.on_ledger()?;
+    let equipment = Equipment { keys: Some(keys), codes_only: true, ..Equipment::default() };
+    let handlers = registry(config, &ledger, &equipment)?;
+    let queue = QueueName::new("identity").map_err(Failure::configuration)?;
+    let plan = Plan { own: vec![(queue, 4)], rabbit: Vec::new() };
+    let name = WorkerName::new(format!("{}.api", worker_name(config)?)).map_err(Failure::configuration)?;
+    let worker = worker_builder(config, &ledger, &plan, handlers, name)?;
+    let worker = worker.build().map_err(Failure::configuration)?;
+    worker.run(shutdown.clone()).await.map(drop).map_err(Failure::failed)
+}
+
+/// Makes sure that a mail published before the first worker is kept; tries for ever while RabbitMQ is away.
+async fn declare(rabbit: &impl Broker, shutdown: &Shutdown) {
+    let Ok(queue) = QueueName::new("smtp_send_email") else { return };
+    while !shutdown.is_quiet() {
+        match rabbit.declare(&queue).await {
+            Ok(()) => return,
+            Err(error) => tracing::error!(%error, "smtp_send_email cannot be declared yet"),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! `backshift dev`: everything in one process, and no server needed.
+//!
+//! Store and queue are a file in the data directory, mails stay in a mailbox directory, keys are made once.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use axum::Router;
+use backshift_core::{Store, identity::Identity};
+use backshift_http::{
+    health,
+    pages::Pages,
+    server::{Limits, finish, serve},
+};
+use backshift_mail::{DevMailbox, Mailer};
+use backshift_runtime::{Shutdown, Worker};
+use tokio::net::TcpListener;
+
+use super::{
+    api::routes,
+    dev_lock::DevLock,
+    worker::{close, follow},
+};
+use crate::{
+    args,
+    config::{Config, Origin},
+    exit::Failure,
+    output,
+    signals::Stops,
+    wiring::{
+        Backend, Equipment, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
+        identity_service, mail_worker, mailbox, mailer_of, plan, registry, start_metrics, worker_builder,
+        worker_name,
+    },
+};
+
+/// How many ports after the default one are tried.
+const PORTS: u16 = 100;
+
+/// Runs until it is told to stop.
+pub(super) async fn run(config: &Config) -> Result<(), Failure> {
+    let mut stops = Stops::listen()?;
+    let mut lock = DevLock::take(Path::new(config.text("data_dir")))?;
+    let backend = Backend::build(config, false)?;
+    tokio::select! {
+        result = backend.ready(config, Schema::BringUp, Patience::Endless) => result?,
+        () = stops.next() => return Ok(()),
+    }
+    let ready = Ready::starting("the pools");
+    ready.needs_database(backend.database()?);
+    let listener = listen(config).await?;
+    let address = listener.local_addr().map_err(Failure::failed)?;
+    let url = format!("http://{address}");
+    let house = House::build(config, &backend).await?;
+    let metrics = start_metrics()?;
+    let router = house.router.merge(health::router(health_of(&ready, &metrics)));
+    let shutdown = Shutdown::new();
+    let quiet = shutdown.clone();
+    let limits = Limits { grace: Duration::from_secs(1), ..Limits::default() };
+    let serving = tokio::spawn(serve(listener, finish(router), limits, async move { quiet.quieted().await }));
+    ready.needs_worker(house.worker.readiness());
+    ready.started();
+    lock.sign(&url);
+    output::line(format!("Backshift runs at {url}"));
+    let stopping = shutdown.clone();
+    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    let result = house.worker.run(shutdown.clone()).await;
+    shutdown.quiet();
+    let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
+    close(&backend).await;
+    result.map(drop).map_err(Failure::failed)
+}
+
+/// What `dev` runs beside the store.
+struct House {
+    router: Router,
+    worker: Worker,
+}
+
+impl House {
+    async fn build(config: &Config, backend: &Backend) -> Result<Self, Failure> {
+        let database = backend.database()?;
+        let (mailer, mailbox) = post_office(config).await?;
+        let keys = generated_keys(config)?;
+        let identity: Arc<dyn Identity> = Arc::new(identity_service(config, database, &keys, true)?);
+        let place = if config.some("database.url").is_some() {
+            "this machine · your store"
+        } else {
+            "this machine · embedded"
+        };
+        let store = Arc::clone(backend.store()?) as Arc<dyn Store>;
+        let mut pages = Pages::new(store, place).with_identity(Arc::clone(&identity));
+        if let Some(mailbox) = mailbox {
+            pages = pages.with_mailbox(mailbox);
+        }
+        let mail = Some(mail_worker(config, mailer, database)?);
+        let handlers = registry(config, backend, &Equipment { mail, keys: Some(keys), codes_only: false })?;
+        let everything =
+            args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
+        let plan = plan(&everything, config, backend)?;
+        let worker = worker_builder(config, backend, &plan, handlers, worker_name(config)?)?;
+        let worker = worker.build().map_err(Failure::configuration)?;
+        Ok(Self { router: routes(identity).merge(pages.router()), worker })
+    }
+}
+
+/// The SMTP server when one is set, else the mailbox.
+async fn post_office(config: &Config) -> Result<(Arc<dyn Mailer>, Option<Arc<DevMailbox>>), Failure> {
+    if let Some(mailer) = mailer_of(config)? {
+        return Ok((mailer, None));
+    }
+    let mailbox = mailbox(config).await?;
+    Ok((Arc::clone(&mailbox) as Arc<dyn Mailer>, Some(mailbox)))
+}
+
+/// The configured port, or the next free one when nobody chose it.
+async fn listen(config: &Config) -> Result<TcpListener, Failure> {
+    let first = config.number("dev.port") as u16;
+    let chosen = *config.origin("dev.port") != Origin::Default;
+    let last = if chosen { first } else { first.saturating_add(PORTS) };
+    for port in first..=last {
+        let taken = if port == last { Taken::Refuse } else { Taken::GoOn };
+        if let Some(listener) = bind("dev.port", &format!("127.0.0.1:{port}"), taken).await? {
+            return Ok(listener);
+        }
+    }
+    Err(Failure::configuration("dev.port: no port is free"))
+}

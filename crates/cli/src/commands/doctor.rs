@@ -1,0 +1,127 @@
+//! `backshift doctor`: looks at everything that a start depends on and says what to do about it.
+
+use std::time::Duration;
+
+use backshift_core::Broker;
+use backshift_mail::EmailAddress;
+use backshift_store::check;
+use serde_json::{Value, json};
+
+use crate::{
+    args::Doctor,
+    config::{Config, without_password},
+    exit::Failure,
+    output,
+    wiring::{Backend, Keys, Schema, mailer_of, places, prepare},
+};
+
+/// The longest time that one server gets.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One finding.
+struct Finding {
+    part: &'static str,
+    what: String,
+    problem: Option<Failure>,
+}
+
+/// Looks and reports; the exit code is that of the worst finding.
+pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
+    let mut findings = vec![configuration(config)];
+    findings.extend(store(config).await);
+    findings.extend(broker(config).await);
+    findings.push(mail(config).await);
+    print(args.output.json, &findings);
+    let worst = findings.into_iter().filter_map(|f| f.problem).max_by_key(Failure::gravity);
+    match worst {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
+}
+
+fn configuration(config: &Config) -> Finding {
+    let what = match Keys::configured(config) {
+        Some(_) => "every key is known; JWT_SECRET is set",
+        None => "every key is known; JWT_SECRET is not set, so `api` will not start",
+    };
+    Finding { part: "configuration", what: what.to_owned(), problem: None }
+}
+
+async fn store(config: &Config) -> Vec<Finding> {
+    let part = "store";
+    let url = places(config, false).ok().and_then(|places| places.store).unwrap_or_default();
+    let what = without_password(&url);
+    let backend = match Backend::build(config, false) {
+        Ok(backend) => backend,
+        Err(failure) => return vec![Finding { part, what, problem: Some(failure) }],
+    };
+    let Ok(database) = backend.database() else { return Vec::new() };
+    let away = || Failure::unreachable("no answer within 10 s");
+    let result = tokio::time::timeout(PATIENCE, prepare(config, database, Schema::Configured)).await;
+    let mut findings = vec![Finding { part, what, problem: result.unwrap_or_else(|_| Err(away())).err() }];
+    if let Ok(unsafe_settings) = check::settings(database).await
+        && config.switch("allow_unsafe_server")
+    {
+        let accepted = |finding: &check::Unsafe| format!("{finding}; accepted by allow_unsafe_server");
+        findings.extend(unsafe_settings.iter().map(|f| Finding {
+            part: "store",
+            what: accepted(f),
+            problem: None,
+        }));
+    }
+    findings
+}
+
+async fn broker(config: &Config) -> Option<Finding> {
+    let backend = Backend::build(config, false).ok()?;
+    let rabbit = backend.rabbit.as_ref()?;
+    let result = tokio::time::timeout(PATIENCE, rabbit.ping()).await;
+    let problem = match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.into()),
+        Err(_) => Some(Failure::unreachable("RabbitMQ gave no answer within 10 s")),
+    };
+    Some(Finding { part: "broker", what: "RabbitMQ".to_owned(), problem })
+}
+
+async fn mail(config: &Config) -> Finding {
+    let part = "mail";
+    let mailer = match mailer_of(config) {
+        Ok(Some(mailer)) => mailer,
+        Ok(None) => {
+            let what = "SMTP_HOST is not set; `dev` keeps mails in its mailbox".to_owned();
+            return Finding { part, what, problem: None };
+        }
+        Err(failure) => {
+            return Finding { part, what: config.text("smtp.host").to_owned(), problem: Some(failure) };
+        }
+    };
+    let what = format!("{}:{}", config.text("smtp.host"), config.text("smtp.port"));
+    let from = config.some("smtp.from").or(config.some("smtp.username")).unwrap_or_default();
+    let from = match EmailAddress::parse(from) {
+        Ok(from) => from,
+        Err(error) => {
+            let problem = Some(Failure::configuration(format!("smtp.from: {error}")));
+            return Finding { part, what, problem };
+        }
+    };
+    let problem = match tokio::time::timeout(PATIENCE, mailer.probe(&from)).await {
+        Ok(Ok(())) => None,
+        Ok(Err(outcome)) => Some(Failure::unreachable(format!("the server refused: {}", outcome))),
+        Err(_) => Some(Failure::unreachable("no answer within 10 s")),
+    };
+    mailer.close().await;
+    Finding { part, what, problem }
+}
+
+fn print(as_json: bool, findings: &[Finding]) {
+    if as_json {
+        let one = |f: &Finding| json!({"part": f.part, "what": f.what, "ok": f.problem.is_none(), "problem": f.problem.as_ref().map(ToString::to_string)});
+        output::json(&Value::Array(findings.iter().map(one).collect()));
+        return;
+    }
+    for finding in findings {
+        let mark = if finding.problem.is_none() { "ok     " } else { "problem" };
+        output::line(format!("{mark}  {:<14} {}", finding.part, finding.what));
+    }
+}

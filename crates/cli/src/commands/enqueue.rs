@@ -1,0 +1,267 @@
+//! `backshift enqueue`: accepts jobs and prints their ids, each only once it is durable.
+//!
+//! `{n}` in a string of the payload is the job's number, from 0. Jobs go in batches, so that a million of
+//! them need neither a million round trips nor the memory of a million payloads.
+
+use std::{
+    io::BufRead,
+    time::{Duration, Instant},
+};
+
+use backshift_core::{
+    Accepted, Client, EnqueueOptions, Envelope, JobId, Kind, QueueName, Timestamp, UniqueKey, UniquePolicy,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::{args::Enqueue, config, exit::Failure, output};
+
+const BATCH: usize = 500;
+/// How long one batch is repeated while the server is away (contracts/probe.md).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One line of standard input, or the flags in the same shape.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    kind: String,
+    queue: Option<String>,
+    id: Option<String>,
+    payload: Box<RawValue>,
+    count: Option<u64>,
+    #[serde(rename = "in")]
+    delay: Option<String>,
+    at: Option<String>,
+    #[serde(default)]
+    priority: i16,
+    unique_key: Option<String>,
+    unique_policy: Option<String>,
+}
+
+/// Accepts what the flags or standard input say.
+pub(super) async fn run(args: &Enqueue, client: &Client) -> Result<(), Failure> {
+    let mut sink = Sink::new(client, args.json, args.count);
+    if args.stdin {
+        for (number, line) in std::io::stdin().lock().lines().enumerate() {
+            let line = line.map_err(|error| Failure::usage(format!("line {}: {error}", number + 1)))?;
+            if line.trim().is_empty() {
+                continue;
+            }
+            let entry: Result<Line, _> = serde_json::from_str(&line);
+            match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
+                Ok(template) => sink.add_all(&template).await?,
+                Err(failure) => sink.refuse(&format!("line {}: {failure}", number + 1)),
+            }
+        }
+    } else {
+        sink.add_all(&template(&from_flags(args)?)?).await?;
+    }
+    sink.finish().await
+}
+
+fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
+    let payload = args.payload.clone().unwrap_or_default();
+    let payload = RawValue::from_string(payload)
+        .map_err(|error| Failure::usage(format!("--payload is not JSON: {error}")))?;
+    Ok(Line {
+        kind: args.kind.clone().unwrap_or_default(),
+        queue: Some(args.queue.clone()),
+        id: args.id.clone(),
+        payload,
+        count: Some(args.count),
+        delay: args.delay.clone(),
+        at: args.at.clone(),
+        priority: args.priority,
+        unique_key: args.unique_key.clone(),
+        unique_policy: Some(args.unique_policy.clone()),
+    })
+}
+
+/// A line that was checked: makes as many envelopes as it asks for.
+struct Template {
+    kind: Kind,
+    queue: QueueName,
+    payload: String,
+    numbered: bool,
+    count: u64,
+    options: EnqueueOptions,
+}
+
+fn template(line: &Line) -> Result<Template, Failure> {
+    if line.id.is_some() && line.count.is_some_and(|count| count > 1) {
+        return Err(Failure::usage("count together with id: one id names one job"));
+    }
+    if line.delay.is_some() && line.at.is_some() {
+        return Err(Failure::usage("give either in or at, not both"));
+    }
+    let options = EnqueueOptions {
+        id: line.id.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+        run_at: run_at(line)?,
+        priority: line.priority,
+        unique: unique(line)?,
+        ..EnqueueOptions::default()
+    };
+    let payload = line.payload.get().to_owned();
+    Ok(Template {
+        kind: Kind::new(&line.kind).map_err(Failure::usage)?,
+        queue: QueueName::new(line.queue.as_deref().unwrap_or("default")).map_err(Failure::usage)?,
+        numbered: payload.contains("{n}"),
+        payload,
+        count: line.count.unwrap_or(1),
+        options,
+    })
+}
+
+fn run_at(line: &Line) -> Result<Option<Timestamp>, Failure> {
+    match (&line.delay, &line.at) {
+        (Some(delay), _) => {
+            let delay = config::duration(delay).map_err(Failure::usage)?;
+            let far = || Failure::usage(format!("in {delay:?} is too far away"));
+            Ok(Some(Timestamp::now().checked_add(delay).map_err(|_| far())?))
+        }
+        (None, Some(at)) => {
+            at.parse().map(Some).map_err(|e| Failure::usage(format!("at {at:?} is no RFC 3339 time: {e}")))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn unique(line: &Line) -> Result<Option<UniqueKey>, Failure> {
+    let policy = line.unique_policy.as_deref().unwrap_or("reject");
+    let policy: UniquePolicy = policy.parse().map_err(Failure::usage)?;
+    Ok(line.unique_key.clone().map(|key| UniqueKey { key, policy }))
+}
+
+/// Collects batches, sends them, prints what was accepted.
+struct Sink<'a> {
+    client: &'a Client,
+    json: bool,
+    waiting: Vec<Envelope>,
+    printed: u64,
+    refused: u64,
+    bar: Option<ProgressBar>,
+}
+
+impl<'a> Sink<'a> {
+    fn new(client: &'a Client, json: bool, count: u64) -> Self {
+        let style = "{elapsed} {bar:40} {pos}/{len} accepted, {per_sec}";
+        let bar = (count > 5000).then(|| {
+            ProgressBar::new(count).with_style(
+                ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            )
+        });
+        Self { client, json, waiting: Vec::new(), printed: 0, refused: 0, bar }
+    }
+
+    async fn add_all(&mut self, template: &Template) -> Result<(), Failure> {
+        for n in 0..template.count {
+            let payload = match template.numbered {
+                true => template.payload.replace("{n}", &n.to_string()),
+                false => template.payload.clone(),
+            };
+            let (kind, queue) = (template.kind.clone(), template.queue.clone());
+            self.waiting.push(self.client.envelope(kind, queue, payload, template.options.clone()));
+            if self.waiting.len() == BATCH {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the batch; repeats what a server that is away did not accept, with the same ids.
+    async fn flush(&mut self) -> Result<(), Failure> {
+        let until = Instant::now() + PATIENCE;
+        let mut batch = std::mem::take(&mut self.waiting);
+        while !batch.is_empty() {
+            let answers = self.client.enqueue_many(batch.clone()).await;
+            let mut again = Vec::new();
+            let mut problem = None;
+            for (envelope, answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(accepted) => self.accept(&accepted),
+                    Err(error) if error.is_transient() => {
+                        problem = Some(error);
+                        again.push(envelope);
+                    }
+                    Err(error) => self.refuse(&format!("{}: {error}", envelope.id)),
+                }
+            }
+            batch = again;
+            let Some(problem) = problem else { break };
+            if Instant::now() >= until {
+                batch.iter().for_each(|envelope| self.refuse(&format!("{}: {problem}", envelope.id)));
+                return Err(self.away(&problem.to_string()));
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        Ok(())
+    }
+
+    fn away(&mut self, problem: &str) -> Failure {
+        if self.printed == 0 {
+            return Failure::unreachable(problem);
+        }
+        self.close();
+        Failure::failed(format!("{} jobs accepted, {} not: {problem}", self.printed, self.refused))
+    }
+
+    fn accept(&mut self, accepted: &Accepted) {
+        match accepted {
+            Accepted::New(_) => {}
+            Accepted::Known { id, same_payload: false } => {
+                self.say(&format!("{id}: accepted before with another payload; the first one is kept"));
+            }
+            Accepted::Known { .. } => {}
+            Accepted::Unique(id) => {
+                self.say(&format!("{id}: an unfinished job holds the unique key; nothing was added"))
+            }
+        }
+        self.print(accepted.id());
+    }
+
+    fn print(&mut self, id: JobId) {
+        let text = match (self.json, self.printed) {
+            (false, _) => format!("{id}\n"),
+            (true, 0) => format!("[\"{id}\""),
+            (true, _) => format!(",\"{id}\""),
+        };
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+        self.printed += 1;
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    fn refuse(&mut self, text: &str) {
+        self.refused += 1;
+        self.say(&format!("not accepted: {text}"));
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("backshift: {text}")),
+            None => eprintln!("backshift: {text}"),
+        }
+    }
+
+    fn close(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        match (self.json, self.printed) {
+            (true, 0) => output::line("[]"),
+            (true, _) => output::line("]"),
+            (false, _) => {}
+        }
+    }
+
+    async fn finish(mut self) -> Result<(), Failure> {
+        self.flush().await?;
+        self.close();
+        match self.refused {
+            0 => Ok(()),
+            refused => Err(Failure::failed(format!("{refused} jobs were not accepted"))),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `backshift jobs`: look at jobs and steer single ones. Order and cursor are those of the store's list.
+
+use backshift_core::{
+    EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError, Timestamp,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Jobs, JobsList, OneJob, SomeJobs},
+    exit::Failure,
+    output,
+};
+
+/// Runs the subcommand.
+pub(super) async fn run(command: &Jobs, store: &dyn Store) -> Result<(), Failure> {
+    match command {
+        Jobs::List(args) => list(args, store).await,
+        Jobs::Show(args) => show(args, store).await,
+        Jobs::Retry(args) => steer(args, store, "retry").await,
+        Jobs::Cancel(args) => steer(args, store, "cancel").await,
+    }
+}
+
+async fn list(args: &JobsList, store: &dyn Store) -> Result<(), Failure> {
+    let page = Page { after: args.cursor.as_deref().map(id).transpose()?, limit: args.limit };
+    let jobs = store.list(&filter(args)?, &page).await.map_err(|error| match error {
+        StoreError::NotFound(_) => {
+            Failure::usage("--cursor: there is no job with this id any more; start without it")
+        }
+        other => other.into(),
+    })?;
+    if args.output.json {
+        output::json(&Value::Array(jobs.iter().map(output::job_json).collect()));
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now)).collect();
+    output::table(&["ID", "KIND", "QUEUE", "STATE", "ATTEMPT", "CREATED", "ERROR"], &rows);
+    if jobs.len() == args.limit as usize
+        && let Some(last) = jobs.last()
+    {
+        output::line(format!("more: backshift jobs list --cursor {}", last.id));
+    }
+    Ok(())
+}
+
+fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
+    let words =
+        |what: &str, text: &str, all: &str| Failure::usage(format!("--{what} {text:?} is not one of {all}"));
+    let state = args.state.as_deref().map(|text| {
+        State::parse(text).ok_or_else(|| {
+            words("state", text, "scheduled, available, running, retrying, completed, dead, cancelled")
+        })
+    });
+    let effect = args.effect.as_deref().map(|text| {
+        EffectState::parse(text).ok_or_else(|| words("effect", text, "none, intended, done, ambiguous"))
+    });
+    Ok(JobFilter {
+        state: state.transpose()?,
+        effect: effect.transpose()?,
+        kind: args.kind.as_deref().map(Kind::new).transpose().map_err(Failure::usage)?,
+        queue: args.queue.as_deref().map(QueueName::new).transpose().map_err(Failure::usage)?,
+    })
+}
+
+fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
+    let error: String = job.error.as_deref().unwrap_or_default().chars().take(60).collect();
+    let most = job.max_attempts.map_or(String::new(), |most| format!("/{most}"));
+    vec![
+        job.id.to_string(),
+        job.kind.to_string(),
+        job.queue.to_string(),
+        job.state.as_str().to_owned(),
+        format!("{}{most}", job.attempt),
+        output::relative(job.created_at, now),
+        error.replace(['\n', '\r'], " "),
+    ]
+}
+
+async fn show(args: &OneJob, store: &dyn Store) -> Result<(), Failure> {
+    let id = id(&args.id)?;
+    let job = store.find(id).await?.ok_or_else(|| Failure::failed(format!("there is no job {id}")))?;
+    let attempts = store.attempts(id).await?;
+    let mut value = output::job_json(&job);
+    value["attempts"] = attempts
+        .iter()
+        .map(|a| {
+            json!({
+                "attempt": a.attempt, "token": a.token.0, "worker": a.worker, "started_at": output::time(a.started_at),
+                "ended_at": a.ended_at.map(output::time), "outcome": a.outcome, "error": a.error,
+            })
+        })
+        .collect();
+    value["headers"] = json!(job.headers);
+    value["progress"] = json!(job.progress);
+    value["note"] = json!(job.note);
+    value["crashes"] = json!(job.crashes);
+    value["payload_size"] = json!(job.payload_size);
+    value["unique_key"] = json!(job.unique_key);
+    if args.output.json {
+        output::json(&value);
+    } else {
+        output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Retries or cancels each job; one that cannot be steered does not stop the others.
+async fn steer(args: &SomeJobs, store: &dyn Store, verb: &str) -> Result<(), Failure> {
+    let mut done = Vec::new();
+    let mut problems = Vec::new();
+    for text in &args.ids {
+        let id = id(text)?;
+        let result = match verb {
+            "retry" => store.retry(id).await,
+            _ => store.cancel(id).await,
+        };
+        match result {
+            Ok(state) => done.push((id, state)),
+            Err(error) if error.is_transient() => return Err(error.into()),
+            Err(error) => problems.push(format!("{id}: {error}")),
+        }
+    }
+    if args.output.json {
+        output::json(
+            &done.iter().map(|(id, s)| json!({"id": id.to_string(), "state": s.as_str()})).collect(),
+        );
+    } else {
+        done.iter().for_each(|(id, state)| output::line(format!("{id} {}", state.as_str())));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
+}
+
+fn id(text: &str) -> Result<JobId, Failure> {
+    text.parse().map_err(Failure::usage)
+}

@@ -1,0 +1,60 @@
+//! `backshift migrate`: the schema, explicitly.
+
+use backshift_store::{Dialect, migrate};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Migrate, Output},
+    config::Config,
+    exit::Failure,
+    output,
+    wiring::{Patience, extras, open_database, places},
+};
+
+/// Runs the subcommand.
+pub(super) async fn run(command: &Migrate, config: &Config) -> Result<(), Failure> {
+    match command {
+        Migrate::Up(args) => up(args, config).await,
+        Migrate::Status(args) => status(args, config).await,
+        Migrate::Sql { dialect } => {
+            let dialect = if dialect == "sqlite" { Dialect::Sqlite } else { Dialect::Postgres };
+            output::line(migrate::sql(dialect, extras(config)));
+            Ok(())
+        }
+    }
+}
+
+fn url(config: &Config) -> Result<String, Failure> {
+    places(config, false)?.store.ok_or_else(|| Failure::usage("there is no store to migrate"))
+}
+
+async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
+    let database = open_database(config, &url(config)?)?;
+    let apply = || async { migrate::up(&database, extras(config)).await.map_err(Failure::from) };
+    let applied = Patience::Short.wait("the store", apply).await?;
+    if args.json {
+        output::json(
+            &applied.iter().map(|step| json!({"version": step.version, "name": step.name})).collect(),
+        );
+    } else if applied.is_empty() {
+        output::line("the schema is up to date");
+    } else {
+        applied.iter().for_each(|step| output::line(format!("applied {} {}", step.version, step.name)));
+    }
+    Ok(())
+}
+
+async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
+    let database = open_database(config, &url(config)?)?;
+    let ask = || async { migrate::status(&database).await.map_err(Failure::from) };
+    let steps = Patience::Short.wait("the store", ask).await?;
+    if args.json {
+        let one = |step: &migrate::Step| json!({"version": step.version, "name": step.name, "applied_at": step.applied_at.map(output::time)});
+        output::json(&Value::Array(steps.iter().map(one).collect()));
+        return Ok(());
+    }
+    let when = |step: &migrate::Step| step.applied_at.map_or("to do".to_owned(), output::time);
+    let rows: Vec<_> = steps.iter().map(|s| vec![s.version.to_string(), s.name.clone(), when(s)]).collect();
+    output::table(&["VERSION", "NAME", "APPLIED"], &rows);
+    Ok(())
+}

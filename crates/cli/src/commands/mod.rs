@@ -1,0 +1,111 @@
+//! One file a command. Long-running ones log to standard output, the others keep it for results.
+
+mod api;
+mod bench;
+mod config;
+mod dev;
+mod dev_lock;
+mod doctor;
+mod enqueue;
+mod jobs;
+mod migrate;
+mod queues;
+mod suppressions;
+mod users;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+
+use crate::{
+    args::{Cli, Command, Connection, Jobs, Migrate, Queues, Suppressions, Users},
+    config::Config,
+    exit::Failure,
+    telemetry::{self, Stream},
+    wiring::{Backend, Patience, Schema},
+};
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    if let Command::Completions { shell } = &cli.command {
+        clap_complete::generate(*shell, &mut Cli::command(), "backshift", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stream = match &cli.command {
+        Command::Worker(_) | Command::Api(_) => Stream::Output,
+        Command::Dev => Stream::Chatter,
+        _ => Stream::Error,
+    };
+    let config = match Config::load(cli.config.as_deref(), &connection(&cli.command).flags()) {
+        Ok(config) => config,
+        Err(problems) => {
+            telemetry::start(&Config::defaults(), stream);
+            return Err(logged(stream, problems.into()));
+        }
+    };
+    telemetry::start(&config, stream);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot start: {error}")))?;
+    let result = runtime.block_on(dispatch(&cli.command, &config));
+    // A blocking handler that does not end must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    result.map(|()| ExitCode::SUCCESS).map_err(|failure| logged(stream, failure))
+}
+
+/// Long-running commands also log why they ended, where operators look.
+fn logged(stream: Stream, failure: Failure) -> Failure {
+    if stream == Stream::Output {
+        failure.to_string().lines().for_each(|cause| tracing::error!("{cause}"));
+    }
+    failure
+}
+
+async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
+    match command {
+        Command::Dev => dev::run(config).await,
+        Command::Worker(args) => worker::run(args, config).await,
+        Command::Api(_) => api::run(config).await,
+        Command::Enqueue(args) => enqueue::run(args, &ready(config).await?.client).await,
+        Command::Jobs(command) => jobs::run(command, &**ready(config).await?.store()?).await,
+        Command::Queues(command) => queues::run(command, &**ready(config).await?.store()?).await,
+        Command::Suppressions(command) => suppressions::run(command, ready(config).await?.database()?).await,
+        Command::Users(command) => users::run(command, config, ready(config).await?.database()?).await,
+        Command::Migrate(command) => migrate::run(command, config).await,
+        Command::Doctor(args) => doctor::run(args, config).await,
+        Command::Config(command) => config::run(command, config),
+        Command::Bench(args) => bench::run(args, config, &ready(config).await?).await,
+        Command::Completions { .. } => Ok(()),
+    }
+}
+
+/// The backend of a short command: the store answers within ten seconds or the command gives up.
+async fn ready(config: &Config) -> Result<Backend, Failure> {
+    let backend = Backend::build(config, false)?;
+    backend.ready(config, Schema::Configured, Patience::Short).await?;
+    Ok(backend)
+}
+
+/// `--broker` and `--store` of whatever was typed.
+fn connection(command: &Command) -> Connection {
+    let found = match command {
+        Command::Worker(args) => &args.connection,
+        Command::Api(connection) => connection,
+        Command::Enqueue(args) => &args.connection,
+        Command::Jobs(Jobs::List(args)) => &args.output.connection,
+        Command::Jobs(Jobs::Show(args)) => &args.output.connection,
+        Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args)) => &args.output.connection,
+        Command::Queues(Queues::List(output)) => &output.connection,
+        Command::Queues(Queues::Pause(args) | Queues::Resume(args)) => &args.output.connection,
+        Command::Suppressions(Suppressions::List(output)) => &output.connection,
+        Command::Suppressions(Suppressions::Add(args) | Suppressions::Remove(args)) => {
+            &args.output.connection
+        }
+        Command::Users(Users::GrantAdmin { output, .. }) => &output.connection,
+        Command::Migrate(Migrate::Up(output) | Migrate::Status(output)) => &output.connection,
+        Command::Doctor(args) => &args.output.connection,
+        Command::Bench(args) => &args.output.connection,
+        _ => return Connection::default(),
+    };
+    found.clone()
+}

@@ -1,0 +1,109 @@
+//! `backshift worker`: works queues until it is told to stop.
+//!
+//! The first SIGTERM drains, a second one aborts; unfinished work goes back without burning an attempt.
+
+use std::time::Duration;
+
+use backshift_core::Broker;
+use backshift_runtime::{RunError, Shutdown};
+
+use crate::{
+    args,
+    config::Config,
+    exit::Failure,
+    signals::Stops,
+    wiring::{
+        Backend, Equipment, Keys, Patience, Plan, Ready, Schema, mail_worker, mailer_of, plan, registry,
+        serve_probes, start_metrics, worker_builder, worker_name,
+    },
+};
+
+/// Runs the worker.
+pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Failure> {
+    let mut stops = Stops::listen()?;
+    let backend = Backend::build(config, args.no_store)?;
+    let plan = plan(args, config, &backend)?;
+    let equipment = equipment(config, &backend, &plan)?;
+    let registry = registry(config, &backend, &equipment)?;
+    let ready = Ready::starting("the store");
+    let metrics = start_metrics()?;
+    let shutdown = Shutdown::new();
+    let ended = shutdown.clone();
+    serve_probes(config, &ready, &metrics, async move { ended.aborted().await }).await?;
+    greet(&plan);
+    tokio::select! {
+        result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
+        () = stops.next() => return Ok(()),
+    }
+    let worker = worker_builder(config, &backend, &plan, registry, worker_name(config)?)?;
+    let worker = worker.build().map_err(Failure::configuration)?;
+    ready.needs_worker(worker.readiness());
+    if let Some(mail) = &equipment.mail {
+        ready.needs_mail(mail.pause());
+    }
+    if let Some(store) = &backend.store {
+        ready.needs_database(store.database());
+    }
+    ready.started();
+    let stopping = shutdown.clone();
+    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    let result = worker.run(shutdown.clone()).await;
+    shutdown.abort();
+    close(&backend).await;
+    match result {
+        Ok(_) => Ok(()),
+        Err(error @ RunError::Stuck(_)) => Err(Failure::failed(error)),
+        Err(error) => Err(Failure::configuration(error)),
+    }
+}
+
+/// The first signal drains, the second one aborts.
+pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown) {
+    stops.next().await;
+    tracing::info!("stopping: no new jobs are taken, running ones may end");
+    shutdown.quiet();
+    stops.next().await;
+    tracing::warn!("stopping at once: running jobs go back");
+    shutdown.abort();
+}
+
+/// Lets go of the servers; what was accepted is durable already.
+pub(super) async fn close(backend: &Backend) {
+    let goodbye = async {
+        let _ = backend.broker.close().await;
+        if let Some(rabbit) = &backend.rabbit {
+            let _ = rabbit.close().await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
+}
+
+fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipment, Failure> {
+    let mails = plan.works_mail();
+    let mail = match (mailer_of(config)?, &backend.store) {
+        (Some(mailer), Some(store)) => Some(mail_worker(config, mailer, store.database())?),
+        (None, _) if mails => {
+            return Err(Failure::configuration(
+                "smtp.host is not set: SMTP_HOST is the server that the mails of smtp_send_email go to",
+            ));
+        }
+        (_, None) if mails => {
+            return Err(Failure::configuration(
+                "mails need a store, for the ledger of what was sent: set DATABASE_URL",
+            ));
+        }
+        _ => None,
+    };
+    Ok(Equipment { mail, keys: Keys::configured(config), codes_only: false })
+}
+
+/// The seed's messages, which its operators look for.
+fn greet(plan: &Plan) {
+    if plan.works_mail() {
+        tracing::info!("Starting SMAP Consumer Service...");
+        tracing::info!("Starting SMTP Email Consumer...");
+    }
+    for (queue, slots) in plan.own.iter().chain(&plan.rabbit) {
+        tracing::info!(slots, "Queue {queue} is being consumed");
+    }
+}

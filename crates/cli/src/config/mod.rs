@@ -1,0 +1,180 @@
+//! What is configured, and where each value came from.
+//!
+//! Flags beat the environment, which beats the file, which beats the defaults. Every error names the key, the
+//! value, the source and the remedy; all errors are reported at once.
+
+mod settings;
+mod sources;
+mod template;
+mod value;
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use secrecy::SecretString;
+
+pub(crate) use settings::{Form, SETTINGS, Setting, setting};
+pub(crate) use template::template;
+pub(crate) use value::duration;
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The built-in default.
+    Default,
+    /// A key of this file.
+    File(String),
+    /// This variable.
+    Variable(String),
+    /// This flag.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Variable(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// Everything that is wrong with the configuration, one line a cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problems(pub(crate) Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// The checked configuration.
+#[derive(Clone)]
+pub(crate) struct Config {
+    values: BTreeMap<&'static str, (String, Origin)>,
+}
+
+impl Config {
+    /// Reads the file (if any) and the environment, and lays the flags over them.
+    pub(crate) fn load(
+        file: Option<&str>,
+        flags: &[(&'static str, &'static str, String)],
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let mut values = Self::defaults().values;
+        for layer in [sources::file(file), sources::environment(std::env::vars_os())] {
+            match layer {
+                Ok(found) => values.extend(found),
+                Err(Problems(more)) => problems.extend(more),
+            }
+        }
+        for (key, flag, text) in flags {
+            values.insert(key, (text.clone(), Origin::Flag(flag)));
+        }
+        for setting in SETTINGS {
+            let (text, origin) = &values[setting.key];
+            if let Err(problem) = check(setting, text) {
+                problems.push(format!("{} ({origin}): {problem}", setting.key));
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(Self { values }),
+            false => Err(Problems(problems)),
+        }
+    }
+
+    /// The defaults alone: for what must be said about a configuration that cannot be read.
+    pub(crate) fn defaults() -> Self {
+        Self { values: SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect() }
+    }
+
+    /// Defaults and flags only, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_flags(flags: &[(&'static str, &'static str, String)]) -> Result<Self, Problems> {
+        let mut values = Self::defaults().values;
+        values.extend(flags.iter().map(|(key, flag, text)| (*key, (text.clone(), Origin::Flag(flag)))));
+        Ok(Self { values })
+    }
+
+    /// The text of a setting; empty = not set. Keys are those of the table.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.values.get(key).map_or("", |(text, _)| text)
+    }
+
+    /// The text, or `None` when it is empty.
+    pub(crate) fn some(&self, key: &str) -> Option<&str> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    /// A secret, or `None` when it is empty.
+    pub(crate) fn secret(&self, key: &str) -> Option<SecretString> {
+        self.some(key).map(Into::into)
+    }
+
+    /// Whether somebody set it, and where.
+    pub(crate) fn origin(&self, key: &str) -> &Origin {
+        self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+
+    /// A duration; checked at load.
+    pub(crate) fn duration(&self, key: &str) -> Duration {
+        value::duration(self.text(key)).unwrap_or_default()
+    }
+
+    /// A switch; checked at load.
+    pub(crate) fn switch(&self, key: &str) -> bool {
+        value::switch(self.text(key)).unwrap_or_default()
+    }
+
+    /// A number; checked at load.
+    pub(crate) fn number(&self, key: &str) -> u64 {
+        value::number(self.text(key), 0, u64::MAX).unwrap_or_default()
+    }
+
+    /// A size in bytes; checked at load.
+    pub(crate) fn size(&self, key: &str) -> u64 {
+        value::size(self.text(key)).unwrap_or_default()
+    }
+
+    /// The value as it may be shown: no secret, no password in a URL.
+    pub(crate) fn shown(&self, setting: &Setting) -> String {
+        let text = self.text(setting.key);
+        match setting.form {
+            Form::Secret if !text.is_empty() => "(set, not shown)".to_owned(),
+            Form::Url => without_password(text),
+            _ => text.to_owned(),
+        }
+    }
+}
+
+/// A URL whose password is replaced by `***`.
+pub(crate) fn without_password(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            let _ = url.set_password(Some("***"));
+            url.into()
+        }
+        Ok(_) => text.to_owned(),
+        Err(_) if text.contains('@') => "(not a URL, not shown)".to_owned(),
+        Err(_) => text.to_owned(),
+    }
+}
+
+fn check(setting: &Setting, text: &str) -> Result<(), String> {
+    match setting.form {
+        Form::Duration => value::duration(text).map(drop),
+        Form::Switch => value::switch(text).map(drop),
+        Form::Number(least, most) => value::number(text, least, most).map(drop),
+        Form::Size => value::size(text).map(drop),
+        Form::Word(words) if !words.contains(&text) => Err(format!(
+            "{text:?} is not one of {}",
+            words.iter().filter(|w| !w.is_empty()).copied().collect::<Vec<_>>().join(", ")
+        )),
+        Form::Url if !text.is_empty() && !text.contains(':') => {
+            Err("it is no URL: write scheme:… such as postgres://host/database".to_owned())
+        }
+        Form::Text | Form::Secret | Form::Url | Form::Word(_) => Ok(()),
+    }
+}

@@ -1,0 +1,330 @@
+//! Every setting there is: its key, its variables, its default and what it means.
+//!
+//! This table is the only list. The commented file, `config show`, the unknown-key check and the reading of
+//! the environment are all made from it.
+
+/// How the text of a setting is checked when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Any text.
+    Text,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// `true` or `false`.
+    Switch,
+    /// `5s`, `10m`.
+    Duration,
+    /// `16MiB`.
+    Size,
+    /// A whole number in this range.
+    Number(u64, u64),
+    /// A URL; user information in it is never printed.
+    Url,
+    /// Text that is never printed.
+    Secret,
+}
+
+/// One setting.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting {
+    /// `section.name` of the file, or `name` at the top level.
+    pub(crate) key: &'static str,
+    /// The seeds' own variables, besides `BACKSHIFT_SECTION_NAME`.
+    pub(crate) seeds: &'static [&'static str],
+    /// The default; empty = not set.
+    pub(crate) default: &'static str,
+    /// How it is checked.
+    pub(crate) form: Form,
+    /// One sentence for the commented file.
+    pub(crate) meaning: &'static str,
+}
+
+impl Setting {
+    /// `BACKSHIFT_SECTION_NAME` (contracts/system-c.md).
+    pub(crate) fn variable(&self) -> String {
+        format!("BACKSHIFT_{}", self.key.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Every variable that sets it.
+    pub(crate) fn variables(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.seeds.iter().map(|s| (*s).to_owned()).collect();
+        all.push(self.variable());
+        all
+    }
+}
+
+const fn set(
+    key: &'static str,
+    seeds: &'static [&'static str],
+    default: &'static str,
+    form: Form,
+    meaning: &'static str,
+) -> Setting {
+    Setting { key, seeds, default, form, meaning }
+}
+
+use Form::{Duration, Number, Secret, Size, Switch, Text, Url, Word};
+
+/// The table. Order is the order of the commented file.
+pub(crate) const SETTINGS: &[Setting] = &[
+    set(
+        "data_dir",
+        &[],
+        ".backshift",
+        Text,
+        "Where the embedded store, the dev mailbox and generated keys live.",
+    ),
+    set(
+        "migrate",
+        &[],
+        "manual",
+        Word(&["manual", "auto"]),
+        "auto runs `backshift migrate up` at start, one process at a time.",
+    ),
+    set(
+        "durability",
+        &[],
+        "normal",
+        Word(&["normal", "strict"]),
+        "strict fsyncs claims and completions as well as accepted jobs.",
+    ),
+    set(
+        "require_tls",
+        &[],
+        "false",
+        Switch,
+        "Makes a plaintext URL to another host an error instead of a warning.",
+    ),
+    set(
+        "allow_unsafe_server",
+        &[],
+        "false",
+        Switch,
+        "Starts although a server's settings can lose accepted work.",
+    ),
+    set("max_attempts", &[], "25", Number(1, 1000), "Attempts of kinds that have no number of their own."),
+    set(
+        "probe",
+        &[],
+        "false",
+        Switch,
+        "Adds the kind backshift.probe and its tables, for checks from outside.",
+    ),
+    set("probe_log", &[], "", Text, "Where the probe writes its effects when the worker has no store."),
+    set(
+        "database.url",
+        &["DATABASE_URL"],
+        "",
+        Url,
+        "postgres:… or sqlite:PATH; the embedded file in data_dir when not set.",
+    ),
+    set("database.host", &["POSTGRES_HOST"], "", Text, "Host, when there is no URL."),
+    set("database.port", &["POSTGRES_PORT"], "5432", Number(1, 65535), "Port, when there is no URL."),
+    set("database.user", &["POSTGRES_USER"], "postgres", Text, "User, when there is no URL."),
+    set("database.password", &["POSTGRES_PASSWORD"], "", Secret, "Password, when there is no URL."),
+    set("database.name", &["POSTGRES_DB"], "postgres", Text, "Database, when there is no URL."),
+    set(
+        "database.sslmode",
+        &["POSTGRES_SSLMODE"],
+        "prefer",
+        Word(&["disable", "prefer", "require", "verify-ca", "verify-full"]),
+        "TLS, when there is no URL.",
+    ),
+    set("database.connections", &[], "10", Number(2, 500), "Connections of one process at most."),
+    set(
+        "broker.url",
+        &[],
+        "",
+        Url,
+        "embedded:PATH, postgres:… or amqp:…; the store's own queue when not set.",
+    ),
+    set(
+        "rabbitmq.url",
+        &["RABBITMQ_URL"],
+        "",
+        Url,
+        "amqp:… or amqps:…; set, the mail queue of system C is worked from there.",
+    ),
+    set("nats.url", &["NATS_URL"], "", Url, "NATS JetStream; read, not yet worked by this version."),
+    set(
+        "redis.url",
+        &["REDIS_URL"],
+        "",
+        Url,
+        "Redis in asynq's format; read, not yet worked by this version.",
+    ),
+    set(
+        "kafka.brokers",
+        &["KAFKA_BROKERS"],
+        "",
+        Text,
+        "Kafka bootstrap servers; read, not yet worked by this version.",
+    ),
+    set("kafka.job_topic", &["KAFKA_JOB_TOPIC"], "", Text, "Kafka topic of system D."),
+    set(
+        "kafka.job_consumer_group",
+        &["KAFKA_JOB_CONSUMER_GROUP"],
+        "",
+        Text,
+        "Kafka consumer group of system D.",
+    ),
+    set("worker.name", &[], "", Text, "Name of this process; host and pid when not set."),
+    set(
+        "worker.lease",
+        &[],
+        "30s",
+        Duration,
+        "How long a claim holds without a heartbeat; the heartbeat is a third of it.",
+    ),
+    set(
+        "worker.http_addr",
+        &[],
+        "127.0.0.1:8081",
+        Text,
+        "Where a worker serves /healthz, /readyz and /metrics.",
+    ),
+    set("worker.concurrency", &[], "10", Number(1, 10000), "Slots of a queue that names none."),
+    set(
+        "retry.base",
+        &[],
+        "5s",
+        Duration,
+        "Delay before the second attempt; doubles up to the cap, with jitter.",
+    ),
+    set("retry.cap", &[], "1h", Duration, "Longest delay between attempts."),
+    set("shutdown.grace", &[], "30s", Duration, "How long running jobs may take to end after SIGTERM."),
+    set("retention.keep", &[], "7d", Duration, "How long finished jobs are kept; at least a day."),
+    set("smtp.host", &["SMTP_HOST"], "", Text, "SMTP server; without one `dev` keeps mails in its mailbox."),
+    set("smtp.port", &["SMTP_PORT"], "587", Number(1, 65535), "SMTP port."),
+    set("smtp.username", &["SMTP_USERNAME", "SMTP_USER"], "", Text, "User for AUTH; none = no AUTH."),
+    set("smtp.password", &["SMTP_PASSWORD", "SMTP_PASS"], "", Secret, "Password for AUTH."),
+    set("smtp.from", &["SMTP_FROM"], "", Text, "Address in From; the user name when it is an address."),
+    set("smtp.from_name", &["SMTP_FROM_NAME"], "", Text, "Display name in From, encoded per RFC 2047."),
+    set(
+        "smtp.tls",
+        &[],
+        "",
+        Word(&["", "none", "starttls", "implicit"]),
+        "implicit on 465, none on loopback, else starttls (required), when not set.",
+    ),
+    set(
+        "smtp.ca_file",
+        &[],
+        "",
+        Text,
+        "PEM file of the authority that signed the server, besides the system's.",
+    ),
+    set(
+        "smtp.command_timeout",
+        &[],
+        "60s",
+        Duration,
+        "Longest wait for a reply; 10 minutes after the final dot (RFC 5321).",
+    ),
+    set("mail.concurrency", &[], "10", Number(1, 1000), "Mails sent at once by one process."),
+    set("mail.retry_base", &[], "5s", Duration, "Delay before a mail's second attempt."),
+    set("mail.retry_cap", &[], "1h", Duration, "Longest delay between a mail's attempts."),
+    set("mail.max_attempts", &[], "12", Number(1, 1000), "Attempts of a mail."),
+    set("mail.pause", &[], "30s", Duration, "First pause of a transport that refuses us; doubles to 10m."),
+    set("mail.max_size", &[], "25MiB", Size, "Largest mail."),
+    set("otp.ttl", &[], "10m", Duration, "Life of a one-time code."),
+    set("otp.resend_cooldown", &[], "60s", Duration, "Shortest time between two codes for one address."),
+    set("otp.max_per_hour", &[], "5", Number(1, 10000), "Codes an hour for one address."),
+    set(
+        "otp.max_per_hour_ip",
+        &[],
+        "20",
+        Number(1, 100000),
+        "Codes an hour for one client address; loopback is exempt in dev.",
+    ),
+    set("otp.max_tries", &[], "5", Number(1, 100), "Wrong tries before a code is dead."),
+    set("otp.key", &[], "", Secret, "Key that codes are derived from; made from JWT_SECRET when not set."),
+    set(
+        "auth.jwt_secret",
+        &["JWT_SECRET"],
+        "",
+        Secret,
+        "Signs bearer tokens; needed by `api`, made by `dev`.",
+    ),
+    set("auth.uniform_errors", &[], "false", Switch, "Answers an unknown user like a wrong password."),
+    set("api.host", &["HOST"], "127.0.0.1", Text, "Address that the API listens on; images set 0.0.0.0."),
+    set("api.port", &["APP_PORT", "PORT"], "8080", Number(0, 65535), "Port of the API."),
+    set(
+        "dev.port",
+        &[],
+        "8080",
+        Number(0, 65535),
+        "Port of `dev`; the next free one when taken and not set by hand.",
+    ),
+    set(
+        "log.level",
+        &["LOGGER_LEVEL"],
+        "info",
+        Word(&["trace", "debug", "info", "warn", "error"]),
+        "Least level that is logged.",
+    ),
+    set(
+        "log.encoding",
+        &["LOGGER_ENCODING"],
+        "",
+        Word(&["", "json", "console"]),
+        "console on a terminal, else json, when not set.",
+    ),
+    set("log.subjects", &[], "false", Switch, "Logs subjects of mails."),
+];
+
+/// The setting of a key.
+pub(crate) fn setting(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|s| s.key == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_that_contracts_promise_exist() {
+        let all: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
+        for name in [
+            "BACKSHIFT_WORKER_HTTP_ADDR",
+            "BACKSHIFT_SMTP_TLS",
+            "BACKSHIFT_SMTP_CA_FILE",
+            "BACKSHIFT_SMTP_COMMAND_TIMEOUT",
+            "BACKSHIFT_MAIL_CONCURRENCY",
+            "BACKSHIFT_MAIL_RETRY_BASE",
+            "BACKSHIFT_MAIL_RETRY_CAP",
+            "BACKSHIFT_MAIL_MAX_ATTEMPTS",
+            "BACKSHIFT_MAIL_PAUSE",
+            "BACKSHIFT_OTP_TTL",
+            "BACKSHIFT_OTP_RESEND_COOLDOWN",
+            "BACKSHIFT_OTP_MAX_PER_HOUR",
+            "BACKSHIFT_OTP_MAX_PER_HOUR_IP",
+            "BACKSHIFT_OTP_MAX_TRIES",
+            "BACKSHIFT_SHUTDOWN_GRACE",
+            "BACKSHIFT_DEV_PORT",
+            "BACKSHIFT_DATA_DIR",
+            "BACKSHIFT_REQUIRE_TLS",
+            "BACKSHIFT_ALLOW_UNSAFE_SERVER",
+            "BACKSHIFT_MIGRATE",
+            "BACKSHIFT_LOG_SUBJECTS",
+            "BACKSHIFT_AUTH_UNIFORM_ERRORS",
+            "BACKSHIFT_PROBE",
+            "BACKSHIFT_PROBE_LOG",
+            "BACKSHIFT_WORKER_NAME",
+            "BACKSHIFT_WORKER_LEASE",
+            "BACKSHIFT_RETRY_BASE",
+            "BACKSHIFT_RETRY_CAP",
+            "BACKSHIFT_MAX_ATTEMPTS",
+            "DATABASE_URL",
+            "RABBITMQ_URL",
+            "SMTP_USER",
+            "SMTP_PASS",
+            "APP_PORT",
+            "PORT",
+            "LOGGER_ENCODING",
+            "JWT_SECRET",
+        ] {
+            assert!(all.iter().any(|v| v == name), "{name}");
+        }
+    }
+}

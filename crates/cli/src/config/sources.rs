@@ -1,0 +1,156 @@
+//! Reads the two outside sources, the TOML file and the environment, and refuses what nobody knows.
+//!
+//! Two spellings of one setting (`SMTP_USER`, `SMTP_USERNAME`) may both be set when they are equal.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use super::{Origin, Problems, SETTINGS, Setting, setting};
+
+type Layer = BTreeMap<&'static str, (String, Origin)>;
+
+/// The file read when no other is named and it exists.
+const DEFAULT_FILE: &str = "backshift.toml";
+
+/// Variables with our prefix that are not settings: the test suite's.
+const NOT_SETTINGS: [&str; 2] = ["BACKSHIFT_TEST_", "BACKSHIFT_REQUIRE"];
+
+/// The settings of the file: the named one must exist, `backshift.toml` may.
+pub(super) fn file(named: Option<&str>) -> Result<Layer, Problems> {
+    let path = named.unwrap_or(DEFAULT_FILE);
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(Layer::new());
+        }
+        Err(error) => return Err(Problems(vec![format!("configuration file {path}: {error}")])),
+    };
+    let table: toml::Table = toml::from_str(&text)
+        .map_err(|error| Problems(vec![format!("configuration file {path}: {error}")]))?;
+    let mut layer = Layer::new();
+    let mut problems = Vec::new();
+    flatten("", &table, &mut |key, value| match (setting(key), plain(value)) {
+        (Some(setting), Some(text)) => {
+            layer.insert(setting.key, (text, Origin::File(path.to_owned())));
+        }
+        (Some(_), None) => {
+            problems.push(format!("{key} (file {path}): write it as text, number or true/false"))
+        }
+        (None, _) => problems.push(format!(
+            "{key} (file {path}): unknown key{}",
+            nearest(key, SETTINGS.iter().map(|s| s.key.to_owned()))
+        )),
+    });
+    if problems.is_empty() { Ok(layer) } else { Err(Problems(problems)) }
+}
+
+/// The settings of the environment.
+pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> Result<Layer, Problems> {
+    let mut problems = Vec::new();
+    let mut set: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in vars {
+        let Some(name) = name.to_str().map(str::to_owned) else { continue };
+        let ours = name.starts_with("BACKSHIFT_");
+        if NOT_SETTINGS.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        if !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
+            if ours {
+                let known = SETTINGS.iter().map(Setting::variable);
+                problems.push(format!("{name} (environment): unknown variable{}", nearest(&name, known)));
+            }
+            continue;
+        }
+        match value.into_string() {
+            Ok(value) => drop(set.insert(name, value)),
+            Err(_) => problems.push(format!("{name} (environment): the value is not UTF-8")),
+        }
+    }
+    let layer = SETTINGS.iter().filter_map(|s| one(s, &set, &mut problems)).collect();
+    if problems.is_empty() { Ok(layer) } else { Err(Problems(problems)) }
+}
+
+fn one(
+    setting: &Setting,
+    set: &BTreeMap<String, String>,
+    problems: &mut Vec<String>,
+) -> Option<(&'static str, (String, Origin))> {
+    let spellings: Vec<(String, &String)> = setting
+        .variables()
+        .into_iter()
+        .filter_map(|v| set.get(&v).filter(|t| !t.is_empty()).map(|t| (v, t)))
+        .collect();
+    let (name, text) = spellings.first()?;
+    if let Some((other, _)) = spellings.iter().find(|(_, t)| t != text) {
+        problems.push(format!(
+            "{name} and {other} (environment) are both set and differ: they mean the same, keep one"
+        ));
+    }
+    let key = super::setting(setting.key).map_or(setting.key, |s| s.key);
+    Some((key, ((*text).clone(), Origin::Variable(name.clone()))))
+}
+
+fn flatten(prefix: &str, table: &toml::Table, each: &mut impl FnMut(&str, &toml::Value)) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        match value {
+            toml::Value::Table(inner) => flatten(&key, inner, each),
+            other => each(&key, other),
+        }
+    }
+}
+
+fn plain(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(switch) => Some(switch.to_string()),
+        _ => None,
+    }
+}
+
+/// `; did you mean X?` for the closest known name, if one is close.
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
+    let scored = known.map(|k| (strsim::damerau_levenshtein(name, &k), k));
+    match scored.min_by_key(|(distance, _)| *distance) {
+        Some((distance, k)) if distance <= name.len() / 3 + 1 => format!("; did you mean {k}?"),
+        _ => "; `backshift config show` lists every key".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &[(&str, &str)]) -> Result<Layer, Problems> {
+        environment(pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))
+    }
+
+    #[test]
+    fn both_spellings_are_read_and_must_agree() {
+        assert_eq!(env(&[("SMTP_USER", "a")]).unwrap()["smtp.username"].0, "a");
+        assert!(env(&[("SMTP_USER", "a"), ("SMTP_USERNAME", "a")]).is_ok());
+        let problems = env(&[("SMTP_USER", "a"), ("SMTP_USERNAME", "b")]).unwrap_err();
+        assert!(problems.0[0].contains("SMTP_USER") && problems.0[0].contains("SMTP_USERNAME"));
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error_with_the_nearest_name() {
+        let problems = env(&[("BACKSHIFT_WORKER_LAESE", "5s"), ("PATH", "/bin")]).unwrap_err();
+        assert_eq!(problems.0.len(), 1);
+        assert!(problems.0[0].contains("did you mean BACKSHIFT_WORKER_LEASE?"), "{problems}");
+        assert!(env(&[("BACKSHIFT_TEST_POSTGRES_URL", "x")]).is_ok());
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_an_error_with_the_nearest_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.toml");
+        std::fs::write(&path, "max_attempts = 3\n[worker]\nlaese = \"5s\"\n").unwrap();
+        let problems = file(path.to_str()).unwrap_err();
+        assert!(
+            problems.0[0].contains("worker.laese") && problems.0[0].contains("worker.lease?"),
+            "{problems}"
+        );
+        assert!(file(Some("does-not-exist.toml")).is_err());
+    }
+}

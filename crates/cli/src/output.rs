@@ -1,0 +1,81 @@
+//! What commands print: tables for people, JSON for programs.
+//!
+//! Standard output carries results only; problems go to standard error, one line a cause.
+
+use std::io::Write;
+
+use backshift_core::{JobRecord, Timestamp};
+use serde_json::{Value, json};
+
+use crate::exit::Failure;
+
+/// Prints one line; a closed pipe is no error.
+pub(crate) fn line(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+}
+
+/// Prints a JSON value on one line.
+pub(crate) fn json(value: &Value) {
+    line(value.to_string());
+}
+
+/// Prints why a command failed.
+pub(crate) fn problem(failure: &Failure) {
+    for cause in failure.to_string().lines() {
+        let _ = writeln!(std::io::stderr(), "backshift: {cause}");
+    }
+}
+
+/// Prints rows under a heading, columns aligned; the last column is not padded.
+pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(heading);
+    table.add_rows(rows);
+    for row in table.to_string().lines() {
+        line(row.trim_end());
+    }
+}
+
+/// A job as lists print it (contracts/system-c.md, `--json`).
+pub(crate) fn job_json(job: &JobRecord) -> Value {
+    json!({
+        "id": job.id.to_string(),
+        "kind": job.kind.as_str(),
+        "queue": job.queue.as_str(),
+        "broker": job.broker,
+        "state": job.state.as_str(),
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "run_at": time(job.run_at),
+        "created_at": time(job.created_at),
+        "finished_at": job.finished_at.map(time),
+        "error": job.error,
+        "effect": job.effect.as_str(),
+        "reason": job.reason,
+        "priority": job.priority,
+        "token": job.token.0,
+        "worker": job.worker,
+    })
+}
+
+/// RFC 3339, UTC.
+pub(crate) fn time(at: Timestamp) -> String {
+    at.to_string()
+}
+
+/// How long ago or in how long, in words.
+pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.as_second() - now.as_second();
+    let (number, unit) = match seconds.abs() {
+        s @ 0..=119 => (s, "s"),
+        s @ 120..=7199 => (s / 60, "min"),
+        s @ 7200..=172_799 => (s / 3600, "h"),
+        s => (s / 86_400, "d"),
+    };
+    match seconds {
+        0 => "now".to_owned(),
+        s if s < 0 => format!("{number} {unit} ago"),
+        _ => format!("in {number} {unit}"),
+    }
+}

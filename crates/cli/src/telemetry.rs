@@ -1,0 +1,145 @@
+//! Logs in the shape of system C's samples: `level`, `msg`, `ts` and the event's own fields, one line each.
+//!
+//! Long-running commands log to standard output, as containers expect; the others to standard error, so that
+//! `--json` output stays clean.
+
+use std::{fmt, io::IsTerminal};
+
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+use crate::config::Config;
+
+/// Where logs go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// For commands that run until they are stopped.
+    Output,
+    /// For `dev`, whose output is the one line with the address.
+    Chatter,
+    /// For commands whose output is read by programs.
+    Error,
+}
+
+/// Starts logging; a second call changes nothing.
+pub(crate) fn start(config: &Config, stream: Stream) {
+    let terminal = match stream {
+        Stream::Output => std::io::stdout().is_terminal(),
+        Stream::Chatter | Stream::Error => std::io::stderr().is_terminal(),
+    };
+    let json = match config.text("log.encoding") {
+        "json" => true,
+        "console" => false,
+        _ => !terminal,
+    };
+    let level = match stream {
+        Stream::Output | Stream::Chatter => config.text("log.level"),
+        Stream::Error => "warn",
+    };
+    let filter = EnvFilter::new(format!("{level},lapin=warn,tokio_postgres=warn,hyper=warn,h2=warn"));
+    let writer = move || -> Box<dyn std::io::Write> {
+        match stream {
+            Stream::Output => Box::new(std::io::stdout()),
+            Stream::Chatter | Stream::Error => Box::new(std::io::stderr()),
+        }
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let _ = match json {
+        true => builder.event_format(JsonLine).try_init(),
+        false => builder.with_target(false).with_ansi(terminal).try_init(),
+    };
+}
+
+struct JsonLine;
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Map::new();
+        line.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
+        line.insert("msg".into(), "".into());
+        line.insert("ts".into(), jiff::Timestamp::now().to_string().into());
+        event.record(&mut Fields(&mut line));
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+struct Fields<'a>(&'a mut Map<String, Value>);
+
+impl Fields<'_> {
+    fn put(&mut self, field: &Field, value: Value) {
+        let name = if field.name() == "message" { "msg" } else { field.name() };
+        self.0.insert(name.to_owned(), value);
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, value.into());
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_line_has_the_keys_of_the_seed() {
+        let buffer = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&buffer);
+        struct Sink(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Sink {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(JsonLine)
+            .with_writer(move || Sink(Arc::clone(&sink)))
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(recipient = "ab***@example.com", duration_ms = 12, "Email sent successfully");
+        });
+        let line: Value = serde_json::from_slice(&buffer.lock().unwrap()).unwrap();
+        assert_eq!(line["level"], "info");
+        assert_eq!(line["msg"], "Email sent successfully");
+        assert_eq!(line["duration_ms"], 12);
+        assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+    }
+}

@@ -1,0 +1,110 @@
+//! Broker, store and client of one process.
+
+use std::sync::Arc;
+
+use backshift_brokers::{
+    embedded, postgres,
+    rabbitmq::{self, RabbitMqBroker},
+};
+use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
+use backshift_store::{Database, SqlStore};
+use backshift_workers::mail::MailDecoder;
+
+use super::{Place, Schema, open_database, places, prepare};
+use crate::{config::Config, exit::Failure, wiring::Patience};
+
+/// System C's exchange (wire-formats.md C.1).
+pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
+/// System C's queue.
+pub(crate) const MAIL_QUEUE: &str = "smtp_send_email";
+
+/// What moves and remembers jobs.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    /// Moves the jobs of this command.
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Remembers them; `None` with `--no-store`.
+    pub(crate) store: Option<Arc<SqlStore>>,
+    /// RabbitMQ, when it is the broker or when system C's mails come from it.
+    pub(crate) rabbit: Option<RabbitMqBroker>,
+    /// Enqueues.
+    pub(crate) client: Client,
+}
+
+impl Backend {
+    /// Builds what the configuration means; connects to nothing but a local file.
+    pub(crate) fn build(config: &Config, without_store: bool) -> Result<Self, Failure> {
+        let places = places(config, without_store)?;
+        let open = |url: &String| open_database(config, url).map(|db| Arc::new(SqlStore::new(db)));
+        let store = places.store.as_ref().map(open).transpose()?;
+        let rabbit = match (&places.broker, config.some("rabbitmq.url")) {
+            (Place::RabbitMq(url), _) => Some(rabbit(url)?),
+            (Place::Ledger, Some(url)) => Some(rabbit(url)?),
+            (Place::Ledger, None) => None,
+        };
+        let broker: Arc<dyn Broker> = match (&places.broker, &rabbit, &store) {
+            (Place::RabbitMq(_), Some(rabbit), _) => Arc::new(rabbit.clone()),
+            (_, _, Some(store)) => ledger(store)?,
+            (_, _, None) => {
+                return Err(Failure::usage("without a store there must be a broker: --broker amqp:…"));
+            }
+        };
+        let remembers = store.clone().map(|store| store as Arc<dyn Store>);
+        let client = Client::new(Arc::clone(&broker), remembers);
+        Ok(Self { broker, store, rabbit, client })
+    }
+
+    /// The store, or the usage error of a command that needs one.
+    pub(crate) fn store(&self) -> Result<&Arc<SqlStore>, Failure> {
+        self.store
+            .as_ref()
+            .ok_or_else(|| Failure::usage("this command needs a store: set DATABASE_URL or --store"))
+    }
+
+    /// The database under the store.
+    pub(crate) fn database(&self) -> Result<&Database, Failure> {
+        self.store().map(|store| store.database())
+    }
+
+    /// The same with the store's own queue as the broker: for jobs that the store's transactions enqueue.
+    pub(crate) fn on_ledger(&self) -> Result<Self, Failure> {
+        let broker = ledger(self.store()?)?;
+        let remembers = self.store.clone().map(|store| store as Arc<dyn Store>);
+        let client = Client::new(Arc::clone(&broker), remembers);
+        Ok(Self { broker, client, ..self.clone() })
+    }
+
+    /// Waits until the store answers and its schema fits; without a store there is nothing to wait for.
+    pub(crate) async fn ready(
+        &self,
+        config: &Config,
+        schema: Schema,
+        patience: Patience,
+    ) -> Result<(), Failure> {
+        match &self.store {
+            Some(store) => patience.wait("the store", || prepare(config, store.database(), schema)).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// The SQL broker of this store's database.
+fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
+    let broker = match store.database() {
+        Database::Pg(_) => postgres::broker(SqlStore::clone(store)),
+        Database::Sqlite(_) => embedded::broker(SqlStore::clone(store)),
+    };
+    Ok(Arc::new(broker.map_err(Failure::configuration)?))
+}
+
+/// RabbitMQ with system C's binding; other queues are our own.
+fn rabbit(url: &str) -> Result<RabbitMqBroker, Failure> {
+    let config =
+        rabbitmq::Config::from_url(url, rabbitmq::Options::default()).map_err(Failure::configuration)?;
+    let binding = Binding {
+        queue: QueueName::new(MAIL_QUEUE).map_err(Failure::configuration)?,
+        exchange: Some(EXCHANGE.to_owned()),
+        decoder: Arc::new(MailDecoder),
+    };
+    Ok(RabbitMqBroker::new(config, vec![binding]))
+}

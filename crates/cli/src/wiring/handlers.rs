@@ -1,0 +1,73 @@
+//! Which kinds a process can do: what is configured decides what is registered.
+//!
+//! A kind that is not registered is parked by the engine and not failed, so that another worker can do it.
+
+use std::{path::Path, sync::Arc};
+
+use backshift_core::Registry;
+use backshift_mail::Templates;
+use backshift_workers::{
+    identity::{CodeRoute, CodeSender},
+    mail::{self, MailOptions, MailWorker},
+    probe::{ProbeEffects, ProbeLog, ProbeWorker},
+};
+
+use super::{Backend, CodeDoor, Keys};
+use crate::{config::Config, exit::Failure};
+
+/// What a process has to do jobs with.
+#[derive(Default)]
+pub(crate) struct Equipment {
+    /// Sends mails.
+    pub(crate) mail: Option<Arc<MailWorker>>,
+    /// Derives codes.
+    pub(crate) keys: Option<Keys>,
+    /// Only the mails with codes, for the API.
+    pub(crate) codes_only: bool,
+}
+
+/// The handlers of this process.
+pub(crate) fn registry(
+    config: &Config,
+    backend: &Backend,
+    equipment: &Equipment,
+) -> Result<Registry, Failure> {
+    let mut registry = Registry::default();
+    if let Some(sender) = code_sender(backend, equipment)? {
+        registry = sender.register(registry);
+    }
+    if equipment.codes_only {
+        return Ok(registry);
+    }
+    if let Some(worker) = &equipment.mail {
+        registry = mail::register(registry, Arc::clone(worker));
+    }
+    if config.switch("probe") {
+        registry = ProbeWorker::new(probe_effects(config, backend)?).register(registry);
+    }
+    Ok(registry)
+}
+
+/// Codes go to the exchange when RabbitMQ is configured, as the seed draws it, else straight to the mail server.
+fn code_sender(backend: &Backend, equipment: &Equipment) -> Result<Option<CodeSender>, Failure> {
+    let (Some(keys), Some(store)) = (&equipment.keys, &backend.store) else { return Ok(None) };
+    let (route, options) = match (&backend.rabbit, &equipment.mail) {
+        (Some(rabbit), _) => {
+            (CodeRoute::Exchange(Arc::new(CodeDoor(rabbit.clone()))), MailOptions::default().job_options())
+        }
+        (None, Some(worker)) => (CodeRoute::Direct(Arc::clone(worker)), worker.options.job_options()),
+        (None, None) => return Ok(None),
+    };
+    let templates = Arc::new(Templates::shipped());
+    Ok(Some(CodeSender::new(store.database().clone(), keys.code.clone(), templates, route, options)))
+}
+
+fn probe_effects(config: &Config, backend: &Backend) -> Result<ProbeEffects, Failure> {
+    match (&backend.store, config.some("probe_log")) {
+        (Some(store), _) => Ok(ProbeEffects::Store(store.database().clone())),
+        (None, Some(path)) => ProbeLog::open(Path::new(path))
+            .map(ProbeEffects::File)
+            .map_err(|error| Failure::configuration(format!("probe_log {path}: {error}"))),
+        (None, None) => Ok(ProbeEffects::Nowhere),
+    }
+}

@@ -1,0 +1,55 @@
+//! System C's accounts, and the way of their codes: to our own mail queue or to C's exchange.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backshift_brokers::rabbitmq::{ExchangeMessage, RabbitMqBroker};
+use backshift_core::{BrokerError, Bytes, Job, Kind, QueueName};
+use backshift_store::Database;
+use backshift_workers::{
+    identity::{CodeExchange, ExchangeMail, IdentityConfig, IdentityService, OutboxCodeMail, SendCode},
+    mail,
+};
+use secrecy::ExposeSecret;
+
+use super::{Keys, backend::EXCHANGE};
+use crate::{config::Config, exit::Failure};
+
+/// The accounts over this database.
+pub(crate) fn identity_service(
+    config: &Config,
+    database: &Database,
+    keys: &Keys,
+    exempt_loopback: bool,
+) -> Result<IdentityService, Failure> {
+    let settings = IdentityConfig {
+        otp_ttl: config.duration("otp.ttl"),
+        resend_cooldown: config.duration("otp.resend_cooldown"),
+        max_per_hour: config.number("otp.max_per_hour") as u32,
+        max_per_hour_ip: config.number("otp.max_per_hour_ip") as u32,
+        max_tries: config.number("otp.max_tries") as u32,
+        uniform_errors: config.switch("auth.uniform_errors"),
+        exempt_loopback,
+        ..IdentityConfig::new(keys.jwt.clone(), keys.code.clone())
+    };
+    let queue = QueueName::new(SendCode::QUEUE).map_err(Failure::configuration)?;
+    let mail = Arc::new(OutboxCodeMail::new(database, queue));
+    IdentityService::new(database.clone(), settings, mail).map_err(Failure::configuration)
+}
+
+/// Publishes mails with codes to system C's exchange.
+pub(crate) struct CodeDoor(pub(crate) RabbitMqBroker);
+
+#[async_trait]
+impl CodeExchange for CodeDoor {
+    async fn publish(&self, mail: ExchangeMail) -> Result<(), BrokerError> {
+        let message = ExchangeMessage {
+            body: Bytes::copy_from_slice(mail.body.expose_secret()),
+            id: mail.id,
+            kind: Kind::new(mail::KIND).ok(),
+            headers: mail.headers,
+            expiration: Some(mail.expiration),
+        };
+        self.0.publish_to_exchange(EXCHANGE, message).await
+    }
+}

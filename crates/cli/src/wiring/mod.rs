@@ -1,0 +1,30 @@
+//! Puts the parts together. The only place that names concrete brokers, stores and workers.
+//!
+//! Nothing here waits for a server: what is built connects when it is used, so that a process can be alive and
+//! not ready while a server is away.
+
+mod backend;
+mod handlers;
+mod identity;
+mod keys;
+mod mail;
+mod metrics;
+mod patience;
+mod places;
+mod probes;
+mod readiness;
+mod store;
+mod work;
+
+pub(crate) use backend::Backend;
+pub(crate) use handlers::{Equipment, registry};
+pub(crate) use identity::{CodeDoor, identity_service};
+pub(crate) use keys::{Keys, generated_keys};
+pub(crate) use mail::{mail_worker, mailbox, mailer_of, suppressions};
+pub(crate) use metrics::{Metrics, start_metrics};
+pub(crate) use patience::Patience;
+pub(crate) use places::{Place, places};
+pub(crate) use probes::{Taken, bind, health_of, serve_probes};
+pub(crate) use readiness::Ready;
+pub(crate) use store::{Schema, extras, open_database, prepare};
+pub(crate) use work::{Plan, plan, worker_builder, worker_name};

@@ -1,0 +1,161 @@
+//! Which broker and which store the configuration means.
+//!
+//! The queue of an SQL broker is the ledger of its database, so there the broker's URL is the store's URL too.
+
+use std::path::Path;
+
+use url::Url;
+
+use crate::{
+    config::{Config, Origin, without_password},
+    exit::Failure,
+};
+
+/// Where jobs come from and where they are remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// What moves envelopes.
+    pub(crate) broker: Place,
+    /// The store's URL; `None` = no store.
+    pub(crate) store: Option<String>,
+}
+
+/// A broker by its kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The store's own ledger.
+    Ledger,
+    /// RabbitMQ at this URL.
+    RabbitMq(String),
+}
+
+/// Reads the two URLs; `without_store` is `--no-store`.
+pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Failure> {
+    let broker = config.text("broker.url");
+    let place = match broker.split_once(':').map(|(scheme, _)| scheme) {
+        None => Place::Ledger,
+        Some("embedded" | "sqlite" | "postgres" | "postgresql") => Place::Ledger,
+        Some("amqp" | "amqps") => Place::RabbitMq(broker.to_owned()),
+        Some(other) => {
+            return Err(Failure::configuration(format!(
+                "broker.url ({}): {} is not worked by this version; use embedded:PATH, postgres:… or amqp:…",
+                config.origin("broker.url"),
+                other
+            )));
+        }
+    };
+    let store = match (&place, broker) {
+        (Place::RabbitMq(_), _) if without_store => None,
+        (Place::Ledger, url) if !url.is_empty() => Some(own_store(config, url)?),
+        _ => Some(database_url(config)?),
+    };
+    check_tls(config, &place, store.as_deref())?;
+    Ok(Places { broker: place, store })
+}
+
+/// The store of an SQL broker is the broker's database; another one by flag is a contradiction.
+fn own_store(config: &Config, broker: &str) -> Result<String, Failure> {
+    let store = config.text("database.url");
+    let same = |url: &str| url.replacen("embedded:", "sqlite:", 1);
+    if matches!(config.origin("database.url"), Origin::Flag(_)) && same(store) != same(broker) {
+        return Err(Failure::configuration(format!(
+            "--store {} and --broker {}: the queue of this broker is the ledger of its own database; leave --store away",
+            without_password(store),
+            without_password(broker)
+        )));
+    }
+    Ok(broker.to_owned())
+}
+
+/// The store: the URL, or system C's parts, or the embedded file.
+pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
+    if let Some(url) = config.some("database.url") {
+        return Ok(url.to_owned());
+    }
+    let Some(host) = config.some("database.host") else {
+        return Ok(format!("sqlite:{}", Path::new(config.text("data_dir")).join("backshift.db").display()));
+    };
+    let wrong = |what: &str| Failure::configuration(format!("database.{what}: cannot be part of a URL"));
+    let mut url = Url::parse("postgres://localhost").map_err(|_| wrong("url"))?;
+    url.set_host(Some(host)).map_err(|_| wrong("host"))?;
+    url.set_port(Some(config.number("database.port") as u16)).map_err(|()| wrong("port"))?;
+    url.set_username(config.text("database.user")).map_err(|()| wrong("user"))?;
+    url.set_password(config.some("database.password")).map_err(|()| wrong("password"))?;
+    url.set_path(config.text("database.name"));
+    url.query_pairs_mut().append_pair("sslmode", config.text("database.sslmode"));
+    Ok(url.into())
+}
+
+/// A plaintext URL to another host is a warning, or an error when TLS is required (contracts/system-c.md).
+fn check_tls(config: &Config, place: &Place, store: Option<&str>) -> Result<(), Failure> {
+    let amqp = match place {
+        Place::RabbitMq(url) => Some(url.as_str()),
+        Place::Ledger => config.some("rabbitmq.url"),
+    };
+    for url in [amqp, store].into_iter().flatten().filter(|url| is_plaintext_abroad(url)) {
+        let shown = without_password(url);
+        if config.switch("require_tls") {
+            return Err(Failure::configuration(format!(
+                "{shown} is not encrypted and require_tls is set: use amqps:, or sslmode=verify-full for PostgreSQL"
+            )));
+        }
+        tracing::warn!(url = shown, "this connection to another host is not encrypted");
+    }
+    Ok(())
+}
+
+fn is_plaintext_abroad(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let encrypted = match url.scheme() {
+        "amqp" => false,
+        "postgres" | "postgresql" => url.query_pairs().any(|(key, value)| {
+            key == "sslmode" && matches!(&*value, "require" | "verify-ca" | "verify-full")
+        }),
+        _ => true,
+    };
+    let local = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
+        None | Some("" | "localhost") => true,
+        Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+    };
+    !encrypted && !local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[(&'static str, &str)]) -> Config {
+        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
+        Config::of_flags(&flags).unwrap()
+    }
+
+    #[test]
+    fn the_store_of_an_sql_broker_is_its_own_database() {
+        let of = |flags: &[(&'static str, &str)]| places(&config(flags), false);
+        let both = of(&[("broker.url", "embedded:a.db")]).unwrap();
+        assert_eq!((both.broker, both.store.as_deref()), (Place::Ledger, Some("embedded:a.db")));
+        assert!(of(&[("broker.url", "embedded:a.db"), ("database.url", "sqlite:a.db")]).is_ok());
+        let text =
+            of(&[("broker.url", "embedded:a.db"), ("database.url", "sqlite:b.db")]).unwrap_err().to_string();
+        assert!(text.contains("leave --store away"), "{text}");
+        assert!(
+            of(&[("broker.url", "kafka:x")]).unwrap_err().to_string().contains("not worked by this version")
+        );
+    }
+
+    #[test]
+    fn the_parts_of_system_c_make_a_url() {
+        let parts = [("database.host", "db.local"), ("database.password", "p@ss/word")];
+        let url = database_url(&config(&parts)).unwrap();
+        assert_eq!(url, "postgres://postgres:p%40ss%2Fword@db.local:5432/postgres?sslmode=prefer");
+    }
+
+    #[test]
+    fn plaintext_to_another_host_is_refused_when_tls_is_required() {
+        let flags = [("broker.url", "amqp://u:secret@mq.example/"), ("require_tls", "true")];
+        let text = places(&config(&flags), true).unwrap_err().to_string();
+        assert!(text.contains("amqps:") && !text.contains("secret"), "{text}");
+        assert!(!is_plaintext_abroad("amqp://localhost/") && !is_plaintext_abroad("amqps://mq.example/"));
+        assert!(is_plaintext_abroad("postgres://db.example/x") && !is_plaintext_abroad("sqlite:a.db"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Opens the store and makes sure that it may be worked with: schema in place, settings that keep promises.
+
+use std::path::Path;
+
+use backshift_store::{Database, Options, check, migrate};
+
+use crate::{
+    config::{Config, without_password},
+    exit::Failure,
+};
+
+/// What to do about a schema that is not there yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// Refuse with the command to run, or run it when `migrate = "auto"`.
+    Configured,
+    /// Bring it up: `dev` and the embedded file, where nobody else could.
+    BringUp,
+}
+
+/// The database at this URL; connects to nothing yet when it is a server.
+pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Failure> {
+    if let Some(("sqlite" | "embedded", path)) = url.split_once(':')
+        && let Some(parent) = Path::new(path.split('?').next().unwrap_or(path)).parent()
+    {
+        std::fs::create_dir_all(parent).map_err(|error| {
+            Failure::configuration(format!("the directory of {path} cannot be made: {error}"))
+        })?;
+    }
+    let options =
+        Options { connections: config.number("database.connections") as usize, ..Options::default() };
+    Database::open(url, &options)
+        .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))
+}
+
+/// Asks the database once: does it answer, does it keep promises, does its schema fit?
+pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
+    database.ping().await?;
+    // Nobody else could bring up a file that only this machine sees.
+    let schema = if matches!(database, Database::Sqlite(_)) { Schema::BringUp } else { schema };
+    refuse_unsafe(config, database).await?;
+    let extras = extras(config);
+    if schema == Schema::BringUp || config.text("migrate") == "auto" {
+        migrate::up(database, extras).await.map_err(schema_failure)?;
+    }
+    migrate::check(database, extras).await.map_err(schema_failure)
+}
+
+/// The optional tables that this configuration needs.
+pub(crate) fn extras(config: &Config) -> migrate::Extras {
+    migrate::Extras { probe: config.switch("probe") }
+}
+
+/// A schema that does not fit is a matter of configuration; a server that is away is not.
+fn schema_failure(error: backshift_core::StoreError) -> Failure {
+    if error.is_transient() { error.into() } else { Failure::configuration(error) }
+}
+
+/// Settings that lose accepted work end the start, unless somebody accepts them.
+async fn refuse_unsafe(config: &Config, database: &Database) -> Result<(), Failure> {
+    let found = match check::settings(database).await {
+        Ok(found) => found,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => return Err(Failure::configuration(error)),
+    };
+    if found.is_empty() {
+        return Ok(());
+    }
+    if config.switch("allow_unsafe_server") {
+        found.iter().for_each(|finding| tracing::warn!(%finding, "accepted by allow_unsafe_server"));
+        return Ok(());
+    }
+    let causes: Vec<String> = found
+        .iter()
+        .map(|finding| format!("{finding} (or accept the loss with BACKSHIFT_ALLOW_UNSAFE_SERVER=true)"))
+        .collect();
+    Err(Failure::configuration(causes.join("\n")))
+}

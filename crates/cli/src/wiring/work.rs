@@ -1,0 +1,118 @@
+//! What a worker works: the queues that were named, or all that the configuration calls for.
+
+use std::sync::Arc;
+
+use backshift_core::{Backoff, Broker, QueueName, Registry, WorkerName};
+use backshift_runtime::{
+    Worker, WorkerBuilder, WorkerOptions,
+    middleware::{Metrics, Trace},
+};
+
+use super::{Backend, backend::MAIL_QUEUE};
+use crate::{args, config::Config, exit::Failure};
+
+/// Queues and slots, by broker.
+pub(crate) struct Plan {
+    /// Pools on the command's broker.
+    pub(crate) own: Vec<(QueueName, usize)>,
+    /// Pools on RabbitMQ beside it: system C's mails.
+    pub(crate) rabbit: Vec<(QueueName, usize)>,
+}
+
+impl Plan {
+    /// Whether system C's mails are among it.
+    pub(crate) fn works_mail(&self) -> bool {
+        self.own.iter().chain(&self.rabbit).any(|(queue, _)| queue.as_str() == MAIL_QUEUE)
+    }
+}
+
+/// Queues of our own that a worker takes when none are named.
+const OWN_QUEUES: [&str; 3] = ["default", "mail", "identity"];
+
+/// Reads `--queue` flags; without them what is configured decides.
+pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> Result<Plan, Failure> {
+    let slots = config.number("worker.concurrency") as usize;
+    let named: Vec<_> = args.queues.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
+    if !named.is_empty() {
+        return Ok(Plan { own: named, rabbit: Vec::new() });
+    }
+    let mails = (name(MAIL_QUEUE)?, config.number("mail.concurrency") as usize);
+    if backend.broker.name() == "rabbitmq" {
+        return Ok(Plan { own: vec![(name("default")?, slots), mails], rabbit: Vec::new() });
+    }
+    let own = OWN_QUEUES.iter().map(|queue| Ok((name(queue)?, slots))).collect::<Result<_, Failure>>()?;
+    let rabbit = if backend.rabbit.is_some() { vec![mails] } else { Vec::new() };
+    Ok(Plan { own, rabbit })
+}
+
+fn queue(text: &str, slots: usize) -> Result<(QueueName, usize), Failure> {
+    let (queue, number) = match text.rsplit_once(':') {
+        Some((queue, number)) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+            let wrong =
+                || Failure::usage(format!("--queue {text}: slots are a whole number from 1 to 10000"));
+            (queue, number.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(wrong)?)
+        }
+        _ => (text, slots),
+    };
+    Ok((name(queue)?, number))
+}
+
+fn name(text: &str) -> Result<QueueName, Failure> {
+    QueueName::new(text).map_err(Failure::usage)
+}
+
+/// A worker with these pools and handlers, not yet running.
+pub(crate) fn worker_builder(
+    config: &Config,
+    backend: &Backend,
+    plan: &Plan,
+    registry: Registry,
+    worker: WorkerName,
+) -> Result<WorkerBuilder, Failure> {
+    let mut builder = Worker::builder()
+        .name(worker)
+        .registry(registry)
+        .options(options(config))
+        .middleware(Arc::new(Trace))
+        .middleware(Arc::new(Metrics));
+    if let Some(store) = &backend.store {
+        builder = builder.store(Arc::clone(store) as Arc<dyn backshift_core::Store>);
+    }
+    builder = builder.broker(Arc::clone(&backend.broker));
+    for (queue, slots) in &plan.own {
+        builder = builder.pool(queue.clone(), *slots);
+    }
+    if let (Some(rabbit), false) = (&backend.rabbit, plan.rabbit.is_empty()) {
+        builder = builder.broker(Arc::new(rabbit.clone()) as Arc<dyn Broker>);
+        for (queue, slots) in &plan.rabbit {
+            builder = builder.pool(queue.clone(), *slots);
+        }
+    }
+    Ok(builder)
+}
+
+/// The engine's numbers as configured.
+fn options(config: &Config) -> WorkerOptions {
+    WorkerOptions {
+        lease: config.duration("worker.lease"),
+        grace: config.duration("shutdown.grace"),
+        max_attempts: config.number("max_attempts") as u32,
+        backoff: Backoff { base: config.duration("retry.base"), cap: config.duration("retry.cap") },
+        strict: config.text("durability") == "strict",
+        keep_finished: config.duration("retention.keep"),
+        ..WorkerOptions::default()
+    }
+}
+
+/// The configured name, or host and pid.
+pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
+    let text = match config.some("worker.name") {
+        Some(name) => name.to_owned(),
+        None => {
+            let host =
+                std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "worker".to_owned());
+            format!("{}-{}", host.trim(), std::process::id())
+        }
+    };
+    WorkerName::new(&text).map_err(|error| Failure::configuration(format!("worker.name: {error}")))
+}
