@@ -51,7 +51,8 @@ pub(crate) const FAIL: Sql = both!(
     " WHEN job_breakers.state = 'closed' AND job_breakers.failures + 1 >= $2 THEN clock_timestamp() + $3" us
     " ELSE job_breakers.open_until END, probe_until = NULL"
 );
-pub(crate) const ALL: &str = "SELECT name, state, failures, open_until, error FROM job_breakers ORDER BY name";
+pub(crate) const ALL: &str =
+    "SELECT name, state, failures, open_until, error FROM job_breakers ORDER BY name";
 
 pub(crate) const STATEMENTS: &[Sql] = &[same(SEE), same(REGISTER), PROBE, same(SUCCEED), FAIL, same(ALL)];
 

@@ -33,7 +33,8 @@ pub(crate) const NEXT: Sql = both!(
 );
 
 /// One at a time decides about the places of a key.
-pub(crate) const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 4206))) locked";
+pub(crate) const LOCK: &str =
+    "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 4206))) locked";
 
 /// `$1` key, `$2` job, `$3` token, `$4` places.
 pub(crate) const OCCUPY: &str = "INSERT INTO job_slots (key, job_id, token) SELECT $1, $2, $3 \

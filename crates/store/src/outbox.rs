@@ -16,10 +16,13 @@ use crate::{
 macro_rules! due {
     ($own:literal, $us:literal) => {
         concat!(
-            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> ", $own,
+            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> ",
+            $own,
             " AND broker = $1 AND run_at <= (SELECT clock_timestamp()) \
              AND (publish_hold_until <= (SELECT clock_timestamp()) OR (publish_hold_until IS NULL \
-             AND (run_at > created_at OR created_at <= (SELECT clock_timestamp()) - $3", $us, "))) \
+             AND (run_at > created_at OR created_at <= (SELECT clock_timestamp()) - $3",
+            $us,
+            "))) \
              ORDER BY run_at LIMIT $2"
         )
     };

@@ -3,13 +3,14 @@
 //! Counting is bounded: what waits in one queue is counted exactly up to half a million, beyond that PostgreSQL's
 //! own statistics answer; completed jobs are counted over the last day, the newest hundred thousand of them.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
-use backshift_core::{
-    QueueCounts, QueueName, State, StoreError, Timestamp,
-    store::Queues,
-};
+use backshift_core::{QueueCounts, QueueName, State, StoreError, Timestamp, store::Queues};
 
 use crate::ledger::both::same;
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// Jobs that are counted one by one in each group.
 const COUNTED: i64 = 500_000;
+/// Counting that took longer is not repeated at once.
+const NOTICEABLE: Duration = Duration::from_millis(100);
 
 /// The queues with something to run: one step through the index a queue, declared ones beside them.
 pub(crate) const AVAILABLE: Sql = both!(
@@ -75,23 +78,13 @@ pub(crate) const STATEMENTS: &[Sql] = &[
 #[async_trait]
 impl Queues for SqlStore {
     async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        let db = self.database();
-        let bound = if matches!(db, Database::Pg(_)) { COUNTED } else { i64::MAX };
-        let mut queues = BTreeMap::new();
-        let waiting = db.sql(AVAILABLE).bind(bound).all::<(String, bool, i64, Option<Timestamp>)>().await?;
-        for (name, paused, mut count, oldest) in waiting {
-            if count >= bound {
-                count = count.max(db.sql(ESTIMATE).one::<i64>().await?);
-            }
-            let entry: &mut Counted = queues.entry(name).or_default();
-            entry.paused = paused;
-            entry.add(State::Available, count, oldest);
+        if let Some(counts) = self.tally.fresh() {
+            return Ok(counts);
         }
-        let others = db.sql(OTHERS).bind(bound).bind(100_000_i64);
-        for (name, status, count, oldest) in others.all::<(String, String, i64, Option<Timestamp>)>().await? {
-            queues.entry(name).or_default().add(state(&status), count, oldest);
-        }
-        Ok(queues.into_iter().filter_map(|(name, counted)| counted.named(&name)).collect())
+        let began = Instant::now();
+        let counts = count(self.database()).await?;
+        self.tally.keep(began, &counts);
+        Ok(counts)
     }
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
@@ -99,12 +92,56 @@ impl Queues for SqlStore {
         if !paused && db.sql(IS_PAUSED).bind(queue).optional::<bool>().await? != Some(true) {
             return Ok(false);
         }
-        Ok(db.sql(PAUSE).bind(queue).bind(paused).run().await? == 1)
+        let changed = db.sql(PAUSE).bind(queue).bind(paused).run().await? == 1;
+        self.tally.forget();
+        Ok(changed)
     }
 
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         let names = self.database().sql(PAUSED).all::<String>().await?;
         Ok(names.iter().filter_map(|name| QueueName::new(name).ok()).collect())
+    }
+}
+
+async fn count(db: &Database) -> Result<Vec<QueueCounts>, StoreError> {
+    let bound = if matches!(db, Database::Pg(_)) { COUNTED } else { i64::MAX };
+    let mut queues = BTreeMap::new();
+    let waiting = db.sql(AVAILABLE).bind(bound).all::<(String, bool, i64, Option<Timestamp>)>().await?;
+    for (name, paused, mut count, oldest) in waiting {
+        if count >= bound {
+            count = count.max(db.sql(ESTIMATE).one::<i64>().await?);
+        }
+        let entry: &mut Counted = queues.entry(name).or_default();
+        entry.paused = paused;
+        entry.add(State::Available, count, oldest);
+    }
+    let others = db.sql(OTHERS).bind(bound).bind(100_000_i64);
+    for (name, status, count, oldest) in others.all::<(String, String, i64, Option<Timestamp>)>().await? {
+        queues.entry(name).or_default().add(state(&status), count, oldest);
+    }
+    Ok(queues.into_iter().filter_map(|(name, counted)| counted.named(&name)).collect())
+}
+
+/// The last answer, kept for five times as long as it took when that was long: many pages may ask at once.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(Mutex<Option<(Instant, Vec<QueueCounts>)>>);
+
+impl Tally {
+    fn fresh(&self) -> Option<Vec<QueueCounts>> {
+        self.last().as_ref().filter(|(until, _)| Instant::now() < *until).map(|(_, counts)| counts.clone())
+    }
+
+    fn keep(&self, began: Instant, counts: &[QueueCounts]) {
+        let took = began.elapsed();
+        *self.last() = (took > NOTICEABLE).then(|| (Instant::now() + took * 5, counts.to_vec()));
+    }
+
+    fn forget(&self) {
+        *self.last() = None;
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(Instant, Vec<QueueCounts>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use backshift_core::{StoreError, Timestamp, store::Schedules};
 
-use crate::{Sql, ledger::both::same};
 use crate::SqlStore;
+use crate::{Sql, ledger::both::same};
 
 pub(crate) const REGISTER: &str =
     "INSERT INTO job_schedules (name, last_tick) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";

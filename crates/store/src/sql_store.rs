@@ -13,11 +13,11 @@ use backshift_core::{
         WorkerRecord,
     },
 };
-use tokio::sync::Mutex;
 
 use crate::{
     Database, Durability,
     ledger::{beat, deliveries, finish, jobs, list, rescue, upkeep},
+    queues::Tally,
     workers,
 };
 
@@ -25,13 +25,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct SqlStore {
     db: Database,
-    walk: Arc<Mutex<upkeep::Walk>>,
+    walk: Arc<upkeep::Walk>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl SqlStore {
     /// A store on this database; `migrate::check` says whether its tables fit.
     pub fn new(db: Database) -> Self {
-        Self { db, walk: Arc::default() }
+        Self { db, walk: Arc::default(), tally: Arc::default() }
     }
 
     /// Its database.
@@ -106,7 +107,6 @@ impl Maintenance for SqlStore {
     }
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
-        let mut walk = self.walk.lock().await;
-        upkeep::prune(&self.db, keep, limit, &mut walk).await
+        upkeep::prune(&self.db, keep, limit, &self.walk).await
     }
 }

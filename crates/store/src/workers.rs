@@ -33,8 +33,7 @@ pub(crate) const ALL: Sql = both!(
      WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
 );
 
-pub(crate) const STATEMENTS: &[Sql] =
-    &[same(BEGAN), same(SHOW), same(REFRESHED), same(HIDE), ALL];
+pub(crate) const STATEMENTS: &[Sql] = &[same(BEGAN), same(SHOW), same(REFRESHED), same(HIDE), ALL];
 
 /// Shows this process; the guard keeps the row fresh and takes it away.
 pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {

@@ -8,8 +8,8 @@ use backshift_core::{
 };
 use rusqlite::Connection;
 
-use super::entry::lease_us;
 use super::both::only_sqlite;
+use super::entry::lease_us;
 use crate::{Column, Database, Durability, Sql, Value, sqlite};
 
 /// `$1` worker, `$2` lease, `$3` running, `$4` jobs, `$5` tokens, `$6` per cent, `$7` words.
@@ -30,14 +30,19 @@ pub(crate) const BEAT: Sql = Sql {
 };
 
 /// The worker's own sign: `$1` worker, `$3` running.
-pub(crate) const SEEN: &str = "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
+pub(crate) const SEEN: &str =
+    "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
 
 pub(crate) const STATEMENTS: &[Sql] = &[BEAT, only_sqlite(SEEN)];
 
 type Beaten = (JobId, Token, Timestamp, bool);
 
 /// One answer each, in order.
-pub(crate) async fn beat(db: &Database, holder: &Holder, mut beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
+pub(crate) async fn beat(
+    db: &Database,
+    holder: &Holder,
+    mut beats: Vec<Beat>,
+) -> Result<Vec<Pulse>, StoreError> {
     let asked: Vec<(JobId, Token)> = beats.iter().map(|beat| (beat.lease.job, beat.lease.token)).collect();
     beats.sort_by_key(|beat| beat.lease.job);
     let columns = columns(&beats);

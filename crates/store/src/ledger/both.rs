@@ -15,23 +15,57 @@ macro_rules! both {
 }
 
 macro_rules! part {
-    (pg own) => { "'postgres'" };
-    (sqlite own) => { "'embedded'" };
-    (pg seated) => { "NOT superseded" };
-    (sqlite seated) => { "superseded = 0" };
-    (pg lock) => { " FOR UPDATE" };
-    (sqlite lock) => { "" };
-    (pg skip) => { " FOR UPDATE SKIP LOCKED" };
-    (sqlite skip) => { "" };
-    (pg us) => { " * interval '1 microsecond'" };
-    (sqlite us) => { "" };
-    (pg int) => { "::int" };
-    (sqlite int) => { "" };
-    (pg greatest) => { "GREATEST" };
-    (sqlite greatest) => { "MAX" };
-    (pg least) => { "LEAST" };
-    (sqlite least) => { "MIN" };
-    ($dialect:ident $text:literal) => { $text };
+    (pg own) => {
+        "'postgres'"
+    };
+    (sqlite own) => {
+        "'embedded'"
+    };
+    (pg seated) => {
+        "NOT superseded"
+    };
+    (sqlite seated) => {
+        "superseded = 0"
+    };
+    (pg lock) => {
+        " FOR UPDATE"
+    };
+    (sqlite lock) => {
+        ""
+    };
+    (pg skip) => {
+        " FOR UPDATE SKIP LOCKED"
+    };
+    (sqlite skip) => {
+        ""
+    };
+    (pg us) => {
+        " * interval '1 microsecond'"
+    };
+    (sqlite us) => {
+        ""
+    };
+    (pg int) => {
+        "::int"
+    };
+    (sqlite int) => {
+        ""
+    };
+    (pg greatest) => {
+        "GREATEST"
+    };
+    (sqlite greatest) => {
+        "MAX"
+    };
+    (pg least) => {
+        "LEAST"
+    };
+    (sqlite least) => {
+        "MIN"
+    };
+    ($dialect:ident $text:literal) => {
+        $text
+    };
 }
 
 /// A statement that is the same on both, where a constant needs a [`Sql`].

@@ -2,7 +2,10 @@
 //!
 //! A job that ended its worker three times is never among others: `claim_alone` takes it as its own batch.
 
-use backshift_core::{Envelope, QueueName, StoreError, Timestamp, store::{Holder, Start}};
+use backshift_core::{
+    Envelope, QueueName, StoreError, Timestamp,
+    store::{Holder, Start},
+};
 use rusqlite::Connection;
 
 use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow};
@@ -92,7 +95,12 @@ async fn claim(
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let values = vec![queue.into(), i64::from(limit.min(10_000)).into(), (&holder.worker).into(), lease_us(holder).into()];
+    let values = vec![
+        queue.into(),
+        i64::from(limit.min(10_000)).into(),
+        (&holder.worker).into(),
+        lease_us(holder).into(),
+    ];
     let mut rows: Vec<ClaimedRow> = match db {
         Database::Pg(_) => {
             let query = db.sql(statement).relaxed();
@@ -120,7 +128,8 @@ fn start_on(connection: &Connection, text: &str, values: &[Value]) -> Result<Vec
     let rows: Vec<ClaimedRow> = sqlite::query(connection, text, &values)?;
     for row in &rows {
         let lease = row.start.lease;
-        let start = [lease.job.into(), lease.token.into(), row.start.attempt.into(), worker.clone(), now.into()];
+        let start =
+            [lease.job.into(), lease.token.into(), row.start.attempt.into(), worker.clone(), now.into()];
         sqlite::run(connection, START_LITE, &start)?;
     }
     Ok(rows)

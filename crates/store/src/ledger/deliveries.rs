@@ -124,7 +124,8 @@ async fn first_starts(
     };
     let mut begun = HashSet::new();
     for (id, until) in started {
-        let one = asked.iter_mut().find(|one| !one.request.matched && one.answer.is_none() && one.entry.id() == id);
+        let one =
+            asked.iter_mut().find(|one| !one.request.matched && one.answer.is_none() && one.entry.id() == id);
         if let Some(one) = one {
             one.answer = Some(Claimed::Run(one.first_start(until)));
             begun.insert(id);

@@ -53,11 +53,7 @@ const TRIES: u32 = 5;
 
 /// Accepts jobs durably; one answer each, in order. Each job stands alone: one that is refused takes none with it.
 /// `Unavailable` means unknown: enqueue the same ids again.
-pub async fn enqueue(
-    db: &Database,
-    broker: &str,
-    batch: Vec<Envelope>,
-) -> Vec<Result<Accepted, StoreError>> {
+pub async fn enqueue(db: &Database, broker: &str, batch: Vec<Envelope>) -> Vec<Result<Accepted, StoreError>> {
     let checked: Vec<Result<Entry, StoreError>> = batch.into_iter().map(Entry::new).collect();
     let legal: Vec<&Entry> = checked.iter().flatten().collect();
     let inserted = match legal.is_empty() {

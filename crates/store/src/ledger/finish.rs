@@ -193,7 +193,11 @@ async fn look(db: &Database, leases: Vec<Lease>) -> Result<Seen, StoreError> {
             let work = move |connection: &Connection| {
                 let mut rows = Vec::new();
                 for lease in &leases {
-                    rows.extend(sqlite::query(connection, LOOK.sqlite, &[lease.job.into(), lease.token.into()])?);
+                    rows.extend(sqlite::query(
+                        connection,
+                        LOOK.sqlite,
+                        &[lease.job.into(), lease.token.into()],
+                    )?);
                 }
                 Ok(rows)
             };

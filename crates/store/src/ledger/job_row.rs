@@ -24,7 +24,8 @@ impl FromRow for JobRow {
         let state = state(&row.get::<Option<String>>("status")?.unwrap_or_default());
         let headers = headers(row.get("headers")?);
         let payload_size = row.get::<i64>("payload_size")?.unsigned_abs();
-        let whole = |payload: &Bytes| payload.len() as u64 == payload_size && !headers.contains_key(SENSITIVE);
+        let whole =
+            |payload: &Bytes| payload.len() as u64 == payload_size && !headers.contains_key(SENSITIVE);
         let attempts = row.get::<Option<u32>>("attempts")?.unwrap_or_default();
         let next = row.get::<u32>("failures")? + 1;
         let running = state == State::Running;

@@ -58,9 +58,11 @@ pub(crate) async fn cancel(db: &Database, id: JobId) -> Result<State, StoreError
 /// Runs it again; the state after the call.
 pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError> {
     let held = |error| match error {
-        StoreError::Rejected(text) if text.to_lowercase().contains("unique") => StoreError::Rejected(format!(
-            "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
-        )),
+        StoreError::Rejected(text) if text.to_lowercase().contains("unique") => {
+            StoreError::Rejected(format!(
+                "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
+            ))
+        }
         other => other,
     };
     if let Some(status) = db.sql(RETRY).bind(id).optional::<String>().await.map_err(held)? {

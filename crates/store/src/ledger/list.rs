@@ -17,19 +17,23 @@ const LONGEST_PAGE: u32 = 500;
 pub(crate) const CURSOR: &str = "SELECT created_at FROM background_jobs WHERE id = $1";
 
 /// One page in the order `(created_at, id)` descending.
-pub(crate) async fn list(db: &Database, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
+pub(crate) async fn list(
+    db: &Database,
+    filter: &JobFilter,
+    page: &Page,
+) -> Result<Vec<JobRecord>, StoreError> {
     let text = text(filter.state, filter.effect);
-    let mut query = db
-        .text(text)
-        .and("job_type =", filter.kind.as_ref())
-        .and("queue =", filter.queue.as_ref());
+    let mut query =
+        db.text(text).and("job_type =", filter.kind.as_ref()).and("queue =", filter.queue.as_ref());
     if let Some(after) = page.after {
         let at = db.sql(CURSOR).bind(after).optional::<Timestamp>().await?;
-        let at = at.ok_or_else(|| StoreError::NotFound(format!("job {after}, after which the page should begin")))?;
+        let at = at
+            .ok_or_else(|| StoreError::NotFound(format!("job {after}, after which the page should begin")))?;
         query = query.push(" AND (created_at, id) < (").push_bind(at).push(", ").push_bind(after).push(")");
     }
     let limit = i64::from(page.limit.clamp(1, LONGEST_PAGE));
-    let rows = query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(limit).all::<JobRow>().await?;
+    let rows =
+        query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(limit).all::<JobRow>().await?;
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 

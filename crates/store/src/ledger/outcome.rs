@@ -4,7 +4,8 @@
 //! or cancelled because somebody asked for it or a later job took the unique key.
 
 use backshift_core::{
-    Ack, Bytes, Completion, DeadLetter, ErrorClass, ErrorReport, Lease, Retry, Settlement, settle::MAX_OUTPUT_BYTES,
+    Ack, Bytes, Completion, DeadLetter, ErrorClass, ErrorReport, Lease, Retry, Settlement,
+    settle::MAX_OUTPUT_BYTES,
 };
 
 use super::entry::micros;
@@ -36,7 +37,9 @@ impl Outcome {
     pub(crate) fn new(lease: Lease, settlement: Settlement) -> Self {
         match settlement {
             Settlement::Ack(Ack::Completed(completion)) => Self::completed(lease, completion),
-            Settlement::Ack(Ack::Cancelled) => Self { strict: true, ..Self::plain(lease, "cancelled", "cancelled") },
+            Settlement::Ack(Ack::Cancelled) => {
+                Self { strict: true, ..Self::plain(lease, "cancelled", "cancelled") }
+            }
             Settlement::Retry(retry) => Self::again(lease, retry),
             Settlement::DeadLetter(letter) => Self::dead(lease, letter),
         }
@@ -46,7 +49,8 @@ impl Outcome {
     pub(crate) fn uncommitted(lease: Lease) -> Self {
         let text = "the handler completed the job in a transaction that was not committed";
         let report = ErrorReport::new(ErrorClass::Error, text);
-        let again = Self { delay_us: UNCOMMITTED_DELAY_US, counted: true, ..Self::plain(lease, "again", "error") };
+        let again =
+            Self { delay_us: UNCOMMITTED_DELAY_US, counted: true, ..Self::plain(lease, "again", "error") };
         again.with(Some(report))
     }
 
@@ -84,7 +88,8 @@ impl Outcome {
     }
 
     fn dead(lease: Lease, letter: DeadLetter) -> Self {
-        let dead = Self { reason: Some(letter.reason.as_str()), strict: true, ..Self::plain(lease, "dead", "dead") };
+        let dead =
+            Self { reason: Some(letter.reason.as_str()), strict: true, ..Self::plain(lease, "dead", "dead") };
         dead.with(Some(letter.error))
     }
 

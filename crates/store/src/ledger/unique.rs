@@ -5,7 +5,10 @@
 
 use backshift_core::{JobId, State, StoreError, UniquePolicy};
 
-use super::{both::{both, same}, entry::Entry};
+use super::{
+    both::{both, same},
+    entry::Entry,
+};
 use crate::{Sql, Tx};
 
 pub(crate) const HOLDER: Sql = both!(

@@ -2,7 +2,10 @@
 //!
 //! Dead jobs are never pruned: a person decides about them.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use backshift_core::{JobId, StoreError, Timestamp};
 use rusqlite::Connection;
@@ -90,19 +93,21 @@ pub(crate) async fn promote(db: &Database, limit: u32) -> Result<(u64, Option<Ti
 
 /// Where the last walk ended, so that a walk does not begin again at rows which stay.
 #[derive(Debug, Default)]
-pub(crate) struct Walk(pub(crate) Option<Timestamp>);
+pub(crate) struct Walk(Mutex<Option<Timestamp>>);
+
+impl Walk {
+    fn end(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Deletes finished rows; how many.
-pub(crate) async fn prune(
-    db: &Database,
-    keep: Duration,
-    limit: u32,
-    walk: &mut Walk,
-) -> Result<u64, StoreError> {
+pub(crate) async fn prune(db: &Database, keep: Duration, limit: u32, walk: &Walk) -> Result<u64, StoreError> {
     let age = micros(keep.max(KEPT_AT_LEAST));
-    let from = walk.0.unwrap_or(Timestamp::UNIX_EPOCH);
+    let from = walk.end().unwrap_or(Timestamp::UNIX_EPOCH);
     let old: Vec<(JobId, Timestamp)> = db.sql(OLD).bind(age).bind(limit).bind(from).all().await?;
-    walk.0 = old.last().map(|(_, at)| *at).filter(|_| old.len() as u64 >= u64::from(limit));
+    let end = old.last().map(|(_, at)| *at).filter(|_| old.len() as u64 >= u64::from(limit));
+    *walk.end() = end;
     let ids: Vec<JobId> = old.into_iter().map(|(id, _)| id).collect();
     let deleted = match db {
         _ if ids.is_empty() => 0,
@@ -111,7 +116,7 @@ pub(crate) async fn prune(
             lite.write(Durability::Relaxed, move |on: &Connection| delete_on(on, &ids)).await?
         }
     };
-    if walk.0.is_none() {
+    if end.is_none() {
         db.sql(SLOTS).run().await?;
         db.sql(LIMITS).run().await?;
         db.sql(WORKERS).run().await?;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use backshift_core::{
-    Accepted, Envelope, State, StoreError, Timestamp, UniqueKey, UniquePolicy, envelope::SENSITIVE, store::Jobs,
+    Accepted, Envelope, State, StoreError, Timestamp, UniqueKey, UniquePolicy, envelope::SENSITIVE,
+    store::Jobs,
 };
 use backshift_store::{Database, ledger};
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use backshift_core::{
     EffectState, JobFilter, Page, StoreError, Timestamp,
-    store::{
-        Admission, BreakerPolicy, Breakers, Effects, Jobs, Limits, Maintenance, Rate, Schedules,
-    },
+    store::{Admission, BreakerPolicy, Breakers, Effects, Jobs, Limits, Maintenance, Rate, Schedules},
 };
 use futures::future::join_all;
 

@@ -1,5 +1,8 @@
 //! The database layer and the store on real servers and files. Each test has a database or a file of its own.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(unreachable_pub, reason = "one binary: its modules share what they need")]
+
 mod accepting;
 mod claiming;
 mod connections;
@@ -11,6 +14,7 @@ mod finishing;
 mod liveness;
 mod migrations;
 mod place;
+mod pooled;
 mod prepared;
 mod processes;
 mod relay;

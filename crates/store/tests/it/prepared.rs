@@ -10,7 +10,8 @@ async fn on_sqlite() {
     let Database::Sqlite(file) = world.db() else { panic!("a SQLite database") };
     for text in ledger::statements(Dialect::Sqlite) {
         let asked = text.clone();
-        let prepared = file.write(Durability::Strict, move |on| on.prepare(&asked).map(drop).map_err(fault)).await;
+        let prepared =
+            file.write(Durability::Strict, move |on| on.prepare(&asked).map(drop).map_err(fault)).await;
         prepared.unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
 }
@@ -18,7 +19,8 @@ async fn on_sqlite() {
 #[tokio::test]
 async fn on_postgresql() {
     let Some(world) = World::postgres().await else { return };
-    let (client, connection) = tokio_postgres::connect(&world.place.url, tokio_postgres::NoTls).await.unwrap();
+    let (client, connection) =
+        tokio_postgres::connect(&world.place.url, tokio_postgres::NoTls).await.unwrap();
     let driver = tokio::spawn(connection);
     for text in ledger::statements(Dialect::Postgres) {
         let prepared = client.prepare(&text).await;

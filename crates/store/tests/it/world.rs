@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use backshift_core::{
-    Accepted, Ack, DeadLetter, Envelope, ErrorClass, ErrorReport, JobId, Kind, Lease, QueueName, Reason, Retry,
-    Settled, Settlement, State, StoreError, Timestamp, WorkerName,
+    Accepted, Ack, DeadLetter, Envelope, ErrorClass, ErrorReport, JobId, Kind, Lease, QueueName, Reason,
+    Retry, Settled, Settlement, State, StoreError, Timestamp, WorkerName,
     settle::Completion,
     store::{Finish, Holder, Jobs, Start},
 };
-use backshift_store::{Database, Executor, SqlStore, ledger, migrate};
+use backshift_store::{Database, Executor, Options, SqlStore, ledger, migrate};
 
 use crate::place::{self, Place};
 
@@ -50,6 +50,17 @@ impl World {
 
     pub async fn postgres() -> Option<Self> {
         Some(Self::at(place::postgres().await?, "postgres").await)
+    }
+
+    /// A database of its own behind PgBouncer in transaction mode.
+    pub async fn pooled() -> Option<Self> {
+        let door = place::server("BACKSHIFT_TEST_PGBOUNCER_URL")?;
+        let mut place = place::postgres().await?;
+        let name = place.url.rsplit_once('/').map(|(_, name)| name.to_owned()).unwrap();
+        let server = door.rsplit_once('/').map(|(server, _)| server.to_owned()).unwrap();
+        place.url = format!("{server}/{name}");
+        place.db = Database::open(&place.url, &Options::default()).unwrap();
+        Some(Self::at(place, "postgres").await)
     }
 
     async fn at(place: Place, broker: &'static str) -> Self {
@@ -104,7 +115,9 @@ impl World {
     /// Moves a time of a job by this many seconds from now.
     pub async fn set_time(&self, id: JobId, column: &str, seconds: i64) {
         let text = if self.is_postgres() {
-            format!("UPDATE background_jobs SET {column} = clock_timestamp() + $2 * interval '1 second' WHERE id = $1")
+            format!(
+                "UPDATE background_jobs SET {column} = clock_timestamp() + $2 * interval '1 second' WHERE id = $1"
+            )
         } else {
             format!("UPDATE background_jobs SET {column} = clock_timestamp() + $2 * 1000000 WHERE id = $1")
         };
