@@ -1,6 +1,7 @@
 //! A TCP proxy between a client and a real server, so that a test can cut, freeze and forbid connections.
 //!
-//! Cutting closes both sides at once, as the death of a process or a restart of a server does.
+//! A cut loses what is on its way, as a network does; a killed client's last bytes still reach the server, as the
+//! kernel sends what a dead process wrote.
 
 use std::{
     net::SocketAddr,
@@ -11,18 +12,30 @@ use std::{
 };
 
 use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::watch,
     task::JoinHandle,
 };
 use url::Url;
 
+/// How connections end.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// What is on its way is lost.
+    Cut,
+    /// What the client wrote arrives.
+    Killed,
+}
+
 /// A proxy to one server; dropped, it cuts everything.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    generation: watch::Sender<u64>,
+    end: watch::Sender<End>,
     refuses: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
@@ -32,11 +45,10 @@ impl Proxy {
     pub async fn start(target: impl Into<String>) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (generation, _) = watch::channel(0);
+        let (end, _) = watch::channel(End::Cut);
         let refuses = Arc::new(AtomicBool::new(false));
-        let accepting =
-            tokio::spawn(accept(listener, target.into(), generation.clone(), Arc::clone(&refuses)));
-        Ok(Self { address, generation, refuses, accepting })
+        let accepting = tokio::spawn(accept(listener, target.into(), end.clone(), Arc::clone(&refuses)));
+        Ok(Self { address, end, refuses, accepting })
     }
 
     /// A proxy to the server of this URL, and the URL that leads through it.
@@ -60,13 +72,19 @@ impl Proxy {
 
     /// Closes every connection; new ones are forwarded again.
     pub fn cut(&self) {
-        self.generation.send_modify(|generation| *generation += 1);
+        self.end.send_replace(End::Cut);
     }
 
     /// Closes every connection and refuses new ones until [`Self::mend`].
     pub fn forbid(&self) {
         self.refuses.store(true, Ordering::SeqCst);
         self.cut();
+    }
+
+    /// Closes every connection as the death of the client's process does, and refuses new ones.
+    pub fn kill(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
+        self.end.send_replace(End::Killed);
     }
 
     /// Forwards new connections again.
@@ -82,29 +100,49 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: String,
-    generation: watch::Sender<u64>,
-    refuses: Arc<AtomicBool>,
-) {
+async fn accept(listener: TcpListener, target: String, end: watch::Sender<End>, refuses: Arc<AtomicBool>) {
     while let Ok((client, _)) = listener.accept().await {
         if refuses.load(Ordering::SeqCst) {
             continue;
         }
-        let (target, mut cut) = (target.clone(), generation.subscribe());
-        tokio::spawn(async move {
-            let forwarding = forward(client, target);
-            tokio::select! { () = forwarding => {}, _ = cut.changed() => {} }
-        });
+        tokio::spawn(forward(client, target.clone(), end.subscribe()));
     }
 }
 
-async fn forward(mut client: TcpStream, target: String) {
-    let Ok(mut server) = TcpStream::connect(target).await else { return };
+async fn forward(client: TcpStream, target: String, mut end: watch::Receiver<End>) {
+    end.mark_unchanged();
+    let Ok(server) = TcpStream::connect(target).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ((mut from_client, to_client), (from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
+    let mut down = tokio::spawn(pump(from_server, to_client));
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = tokio::select! {
+            read = from_client.read(&mut buffer) => read,
+            _ = end.changed() => break,
+            _ = &mut down => break,
+        };
+        match read {
+            Ok(count @ 1..) if to_server.write_all(&buffer[..count]).await.is_ok() => {}
+            _ => break,
+        }
+    }
+    if matches!(*end.borrow(), End::Killed) {
+        while let Ok(count @ 1..) = from_client.try_read(&mut buffer) {
+            if to_server.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    }
+    let _ = to_server.shutdown().await;
+    down.abort();
+}
+
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
     // Either side's end ends the other; what went wrong is the business of the two.
-    let _ = copy_bidirectional(&mut client, &mut server).await;
+    let _ = tokio::io::copy(&mut from, &mut to).await;
+    let _ = to.shutdown().await;
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! `cargo test -p backshift-testkit --test conformance -- rabbitmq B3_` runs the cases whose `subject::name`
 //! contains one of the words. The result is also written to `conformance.json` in the target directory.
 
+mod ledger_brokers;
 mod rabbitmq;
 mod stores;
 
@@ -14,6 +15,7 @@ use backshift_testkit::{
     servers,
 };
 
+use ledger_brokers::{Embedded, Postgres};
 use rabbitmq::{RabbitMq, RabbitMqWith};
 use stores::{PostgresStores, SqliteStores};
 
@@ -23,7 +25,8 @@ async fn main() -> ExitCode {
     let plan = Plan { only, ..Plan::default() };
     let mut report = Report::default();
     memory(&plan, &mut report).await;
-    sql_stores(&plan, &mut report).await;
+    embedded(&plan, &mut report).await;
+    postgres(&plan, &mut report).await;
     rabbitmq(&plan, &mut report).await;
     print!("{report}");
     let path = target_directory().join("conformance.json");
@@ -45,14 +48,24 @@ async fn memory(plan: &Plan, report: &mut Report) {
     report.extend(conformance::store_suite(MemoryHarness::Ledger, plan).await);
 }
 
-async fn sql_stores(plan: &Plan, report: &mut Report) {
+async fn embedded(plan: &Plan, report: &mut Report) {
     report.extend(conformance::store_suite(SqliteStores, plan).await);
+    report.extend(conformance::broker_suite(Embedded, plan).await);
+    report.extend(conformance::engine_suite(Embedded, plan).await);
+}
+
+async fn postgres(plan: &Plan, report: &mut Report) {
     let Some(server) = servers::require("POSTGRES_URL") else { return };
-    let direct = PostgresStores::new("postgres", server.clone(), server.clone()).await;
-    report.extend(conformance::store_suite(direct, plan).await);
-    let Some(door) = servers::require("PGBOUNCER_URL") else { return };
-    let pooled = PostgresStores::new("postgres-pooled", server, door).await;
-    report.extend(conformance::store_suite(pooled, plan).await);
+    // Each case makes a database of its own, which is what the server is slow at.
+    let plan = &Plan { at_once: 3, ..plan.clone() };
+    let mut doors = vec![("postgres", server.clone())];
+    doors.extend(servers::require("PGBOUNCER_URL").map(|door| ("postgres-pooled", door)));
+    for (name, door) in doors {
+        let stores = PostgresStores::new(name, server.clone(), door).await;
+        report.extend(conformance::store_suite(stores.clone(), plan).await);
+        report.extend(conformance::broker_suite(Postgres(stores.clone()), plan).await);
+        report.extend(conformance::engine_suite(Postgres(stores), plan).await);
+    }
 }
 
 async fn rabbitmq(plan: &Plan, report: &mut Report) {

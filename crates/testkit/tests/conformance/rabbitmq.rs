@@ -134,7 +134,7 @@ impl Namespace for Space {
 
     async fn crash(&self, corpse: Corpse) -> Result<(), String> {
         for proxy in self.proxies(Some(&corpse.broker)) {
-            proxy.forbid();
+            proxy.kill();
         }
         drop(corpse);
         Ok(())

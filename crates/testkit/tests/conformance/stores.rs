@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL databases are copies of one that is migrated once, because a copy is much faster than a migration.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_store::{Database, Options, SqlStore, migrate};
@@ -17,17 +17,18 @@ fn few() -> Options {
 }
 
 /// PostgreSQL, reached directly or through PgBouncer.
+#[derive(Clone)]
 pub(crate) struct PostgresStores {
     name: &'static str,
     server: String,
     door: String,
-    template: TestDatabase,
+    template: Arc<TestDatabase>,
 }
 
 impl PostgresStores {
     /// Stores on `server` that are used through `door`; the same address, or a pooler before it.
     pub(crate) async fn new(name: &'static str, server: String, door: String) -> Self {
-        let template = TestDatabase::create_on(&server).await;
+        let template = Arc::new(TestDatabase::create_on(&server).await);
         let db = Database::open(&template.url(), &few()).expect("the address is one of PostgreSQL");
         migrate::up(&db, migrate::Extras::default()).await.expect("an empty database can be migrated");
         db.close().await;
@@ -54,11 +55,12 @@ impl StoreHarness for PostgresStores {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_millis(800)
+        Duration::from_millis(1500)
     }
 }
 
 /// SQLite, a file in a directory of its own.
+#[derive(Clone)]
 pub(crate) struct SqliteStores;
 
 /// A migrated file, and the address to use it by.

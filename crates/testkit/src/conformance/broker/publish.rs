@@ -31,7 +31,7 @@ async fn b1_envelope_arrives_whole(scene: Scene) -> Verdict {
     let mut sent = scene.envelope(br#"{"a":1}"#.as_slice());
     sent.headers
         .insert("traceparent".into(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".into());
-    sent.headers.insert("x-note".into(), "Grüße, 日本語, \"quoted\"".into());
+    sent.headers.insert("note".into(), "Grüße, 日本語, \"quoted\"".into());
     sent.max_attempts = Some(7);
     sent.attempt = 3;
     sent.user_id = Some(Uuid::from_u128(0x1234));

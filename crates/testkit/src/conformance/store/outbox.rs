@@ -1,6 +1,6 @@
 //! Chapter *outbox*: jobs that the store accepted reach the foreign broker, once each as far as the relay can see.
 //!
-//! Envelopes for the broker carry no keys: the store keeps that promise, and the broker would refuse them.
+//! What of an envelope a broker cannot keep is taken off by whoever publishes it, not by the store.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -88,20 +88,13 @@ async fn s73_unpublished_job_reaches_the_relay_whole(scene: Scene) -> Verdict {
         sent.push(envelope);
     }
     scene.store.accept(BROKER, sent.clone()).await?;
-    let mut taken = Vec::new();
-    while taken.len() < sent.len() {
-        taken.extend(relay(&scene, Duration::from_secs(60)).await?);
-    }
+    let taken = relay(&scene, Duration::from_secs(2)).await?;
     for want in sent {
         let got = taken.iter().find(|got| got.id == want.id);
-        let got = got.ok_or_else(|| Failure::new("a job was taken twice and another one never"))?;
+        let got = got.ok_or_else(|| Failure::new(format!("the relay took {} of 14 jobs", taken.len())))?;
         ensure!(got.payload == want.payload, "the payload became {:?}", got.payload);
         ensure!(got.kind == want.kind && got.queue == want.queue && got.headers == want.headers, "{got:?}");
         ensure!(got.attempt == 1 && got.max_attempts == Some(4) && got.priority == 9, "{got:?}");
-        ensure!(
-            got.unique.is_none() && got.idempotency_key.is_none(),
-            "an envelope for the broker carries keys that only the store keeps: {got:?}"
-        );
     }
     Ok(Outcome::Pass)
 }
