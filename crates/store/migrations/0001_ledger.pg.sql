@@ -147,3 +147,15 @@ AS $$
     ORDER BY j.priority DESC, j.run_at, j.id
     LIMIT 1 FOR UPDATE OF j SKIP LOCKED
 $$;
+
+-- Which waiting jobs are due now.
+CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
+LANGUAGE sql VOLATILE ROWS 64
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+AS $$
+    SELECT j.id FROM background_jobs j
+    WHERE j.status IN ('scheduled', 'retrying') AND j.broker = 'postgres'
+      AND j.run_at <= (SELECT clock_timestamp())
+    ORDER BY j.run_at
+    LIMIT many FOR UPDATE OF j SKIP LOCKED
+$$;
