@@ -7,7 +7,7 @@ use std::io::Write;
 use backshift_core::{JobRecord, Timestamp};
 use serde_json::{Value, json};
 
-use crate::exit::Failure;
+use crate::{config::Config, exit::Failure};
 
 /// Prints one line; a closed pipe is no error.
 pub(crate) fn line(text: impl AsRef<str>) {
@@ -33,12 +33,21 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
     table.set_header(heading);
     table.add_rows(rows);
     for row in table.to_string().lines() {
-        line(row.trim_end());
+        // The style without lines still pads every cell by one space on each side.
+        line(row.strip_prefix(' ').unwrap_or(row).trim_end());
     }
 }
 
 /// A job as lists print it (contracts/system-c.md, `--json`).
-pub(crate) fn job_json(job: &JobRecord) -> Value {
+///
+/// A job without a limit of its own has the one that the configuration gives its kind.
+pub(crate) fn job_json(job: &JobRecord, config: &Config) -> Value {
+    let key = if matches!(job.kind.as_str(), "email.send" | "identity.send_code") {
+        "mail.max_attempts"
+    } else {
+        "max_attempts"
+    };
+    let most = job.max_attempts.map_or_else(|| config.number(key), u64::from);
     json!({
         "id": job.id.to_string(),
         "kind": job.kind.as_str(),
@@ -46,7 +55,7 @@ pub(crate) fn job_json(job: &JobRecord) -> Value {
         "broker": job.broker,
         "state": job.state.as_str(),
         "attempt": job.attempt,
-        "max_attempts": job.max_attempts,
+        "max_attempts": most,
         "run_at": time(job.run_at),
         "created_at": time(job.created_at),
         "finished_at": job.finished_at.map(time),

@@ -44,7 +44,7 @@ pub(crate) fn start(config: &Config, stream: Stream) {
         Stream::Output | Stream::Chatter => config.text("log.level"),
         Stream::Error => "warn",
     };
-    let filter = EnvFilter::new(format!("{level},lapin=warn,tokio_postgres=warn,hyper=warn,h2=warn"));
+    let filter = EnvFilter::new(format!("{level},lapin=error,tokio_postgres=warn,hyper=warn,h2=warn"));
     let writer = move || -> Box<dyn std::io::Write> {
         match stream {
             Stream::Output => Box::new(std::io::stdout()),
@@ -71,12 +71,15 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut line = Map::new();
-        line.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
-        line.insert("msg".into(), "".into());
-        line.insert("ts".into(), jiff::Timestamp::now().to_string().into());
-        event.record(&mut Fields(&mut line));
-        writeln!(writer, "{}", Value::Object(line))
+        let mut fields = Map::new();
+        event.record(&mut Fields(&mut fields));
+        let message = fields.remove("msg").unwrap_or_else(|| "".into());
+        let level = event.metadata().level().as_str().to_ascii_lowercase();
+        write!(writer, "{{\"level\":\"{level}\",\"msg\":{message}")?;
+        for (name, value) in fields {
+            write!(writer, ",{}:{value}", Value::from(name))?;
+        }
+        writeln!(writer, ",\"ts\":\"{}\"}}", jiff::Timestamp::now())
     }
 }
 

@@ -7,21 +7,22 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{Jobs, JobsList, OneJob, SomeJobs},
+    config::Config,
     exit::Failure,
     output,
 };
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Jobs, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn run(command: &Jobs, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     match command {
-        Jobs::List(args) => list(args, store).await,
-        Jobs::Show(args) => show(args, store).await,
+        Jobs::List(args) => list(args, config, store).await,
+        Jobs::Show(args) => show(args, config, store).await,
         Jobs::Retry(args) => steer(args, store, "retry").await,
         Jobs::Cancel(args) => steer(args, store, "cancel").await,
     }
 }
 
-async fn list(args: &JobsList, store: &dyn Store) -> Result<(), Failure> {
+async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let page = Page { after: args.cursor.as_deref().map(id).transpose()?, limit: args.limit };
     let jobs = store.list(&filter(args)?, &page).await.map_err(|error| match error {
         StoreError::NotFound(_) => {
@@ -30,7 +31,7 @@ async fn list(args: &JobsList, store: &dyn Store) -> Result<(), Failure> {
         other => other.into(),
     })?;
     if args.output.json {
-        output::json(&Value::Array(jobs.iter().map(output::job_json).collect()));
+        output::json(&Value::Array(jobs.iter().map(|job| output::job_json(job, config)).collect()));
         return Ok(());
     }
     let now = Timestamp::now();
@@ -77,11 +78,11 @@ fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
     ]
 }
 
-async fn show(args: &OneJob, store: &dyn Store) -> Result<(), Failure> {
+async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let id = id(&args.id)?;
     let job = store.find(id).await?.ok_or_else(|| Failure::failed(format!("there is no job {id}")))?;
     let attempts = store.attempts(id).await?;
-    let mut value = output::job_json(&job);
+    let mut value = output::job_json(&job, config);
     value["attempts"] = attempts
         .iter()
         .map(|a| {
