@@ -11,10 +11,8 @@ use super::AmbiguousPolicy;
 const FIRST: &str = "smtp";
 /// The effect of the one resend after an ambiguous first sending.
 const RESEND: &str = "smtp.resend";
-/// The receipt of an ambiguous mail that was given to a person to decide …
-const HELD: &str = "held";
-/// … and of one that the person has let go.
-const LET_GO: &str = "let go";
+/// Done while a person has to decide about the mail; that it runs again is their decision.
+const HELD: &str = "smtp.held";
 
 /// The right to send now.
 pub(super) struct Sending<'a> {
@@ -47,10 +45,7 @@ pub(super) async fn admit(context: &JobContext, policy: AmbiguousPolicy) -> Resu
     match first.before {
         EffectState::None => return send(FIRST),
         EffectState::Done => return Ok(Admitted::AlreadySent(first.receipt)),
-        EffectState::Ambiguous if first.receipt.as_deref() == Some(HELD) => {
-            ledger.conclude(FIRST, EffectState::Ambiguous, Some(LET_GO)).await?;
-            return send(FIRST);
-        }
+        EffectState::Ambiguous if ledger.let_go().await? => return send(FIRST),
         EffectState::Intended => count_ambiguous(),
         EffectState::Ambiguous => {}
     }
@@ -109,8 +104,16 @@ impl Sending<'_> {
 
 impl Ledger<'_> {
     async fn hold(self, why: &str) -> Result<JobError, JobError> {
-        self.conclude(FIRST, EffectState::Ambiguous, Some(HELD)).await?;
+        self.conclude(HELD, EffectState::Done, None).await?;
+        self.conclude(FIRST, EffectState::Ambiguous, None).await?;
         Ok(held(why))
+    }
+
+    /// Whether the mail was held and a person has let it go; the next hold needs a decision of its own.
+    async fn let_go(self) -> Result<bool, JobError> {
+        let held = self.store.intend(&self.lease, HELD).await?.before == EffectState::Done;
+        self.conclude(HELD, EffectState::None, None).await?;
+        Ok(held)
     }
 
     async fn conclude(self, key: &str, state: EffectState, receipt: Option<&str>) -> Result<(), JobError> {

@@ -22,12 +22,17 @@ impl Fresh {
 
 /// Empty databases: SQLite always, PostgreSQL when its server is there.
 pub(crate) async fn empty() -> Vec<Fresh> {
+    let mut all = vec![sqlite()];
+    all.extend(postgres().await);
+    all
+}
+
+/// An empty SQLite file.
+pub(crate) fn sqlite() -> Fresh {
     let directory = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", directory.path().join("test.db").display());
     let db = Database::open(&url, &Options::default()).unwrap();
-    let mut all = vec![Fresh { db, _directory: Some(directory), _server: None }];
-    all.extend(postgres().await);
-    all
+    Fresh { db, _directory: Some(directory), _server: None }
 }
 
 /// An empty PostgreSQL database, when the server is there.

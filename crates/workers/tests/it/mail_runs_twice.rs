@@ -8,66 +8,67 @@ use crate::stage::{BODY, Stage, cut_after_the_dot, failure};
 
 #[tokio::test]
 async fn a_mail_that_was_sent_is_not_sent_again() {
-    let mut stage = Stage::new().await;
-    let id = stage.enqueue(BODY, &[]).await;
-    stage.die_after_done().await;
-    stage.run().await.unwrap();
-    assert!(stage.mailer.messages().is_empty(), "the earlier attempt is known to have sent it");
-    let row = stage.row(id).await;
-    assert_eq!((row.state, row.effect), (State::Completed, EffectState::Done));
-    assert!(row.note.unwrap().contains("250 queued"));
+    for mut stage in Stage::everywhere().await {
+        let id = stage.enqueue(BODY, &[]).await;
+        stage.die_after_done().await;
+        stage.run().await.unwrap();
+        assert!(stage.mailer.messages().is_empty(), "the earlier attempt is known to have sent it");
+        let row = stage.row(id).await;
+        assert_eq!((row.state, row.effect, row.attempt), (State::Completed, EffectState::Done, 1));
+        assert!(row.note.unwrap().contains("250 queued"));
+    }
 }
 
 #[tokio::test]
 async fn a_worker_that_died_while_sending_leaves_an_ambiguous_mail() {
     for (class, resent) in [("transactional-critical", true), ("transactional", false)] {
-        let mut stage = Stage::new().await;
-        let id = stage.enqueue(BODY, &[(MAIL_CLASS, class)]).await;
-        stage.die_while_sending().await;
-        let result = stage.run().await;
-        assert_eq!(stage.mailer.messages().len(), usize::from(resent));
-        match resent {
-            true => result.unwrap(),
-            false => assert_eq!(*result.unwrap_err().verdict(), Verdict::DeadLetter(Reason::Ambiguous)),
+        for mut stage in Stage::everywhere().await {
+            let id = stage.enqueue(BODY, &[(MAIL_CLASS, class)]).await;
+            stage.die_while_sending().await;
+            let result = stage.run().await;
+            assert_eq!(stage.mailer.messages().len(), usize::from(resent));
+            match resent {
+                true => result.unwrap(),
+                false => assert_eq!(*result.unwrap_err().verdict(), Verdict::DeadLetter(Reason::Ambiguous)),
+            }
+            let state = if resent { EffectState::Done } else { EffectState::Ambiguous };
+            assert_eq!(stage.effect(id).await, state);
         }
-        let state = if resent { EffectState::Done } else { EffectState::Ambiguous };
-        assert_eq!(stage.effect(id).await, state);
     }
 }
 
 #[tokio::test]
 async fn a_second_unknown_end_is_held_and_never_a_third_sending() {
-    let mut stage = Stage::new().await;
-    let id = stage.enqueue(BODY, &[]).await;
-    stage.mailer.tell(cut_after_the_dot());
-    stage.mailer.tell(Outcome::Retry {
-        after: None,
-        throttled: false,
-        failure: failure(Smtp::Rcpt, Class::Transient, 450, "later"),
-    });
-    stage.mailer.tell(cut_after_the_dot());
-    stage.run().await.unwrap_err();
-    stage.run().await.unwrap_err();
-    assert_eq!(stage.effect(id).await, EffectState::Ambiguous, "the first sending is still in doubt");
-    let error = stage.run().await.unwrap_err();
-    assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Ambiguous));
-    assert_eq!(stage.row(id).await.state, State::Dead);
-    assert_eq!(stage.mailer.messages().len(), 3);
+    for mut stage in Stage::everywhere().await {
+        let id = stage.enqueue(BODY, &[]).await;
+        let later = failure(Smtp::Rcpt, Class::Transient, 450, "later");
+        stage.mailer.tell(cut_after_the_dot());
+        stage.mailer.tell(Outcome::Retry { after: None, throttled: false, failure: later });
+        stage.mailer.tell(cut_after_the_dot());
+        stage.run().await.unwrap_err();
+        stage.run().await.unwrap_err();
+        assert_eq!(stage.effect(id).await, EffectState::Ambiguous, "the first sending is still in doubt");
+        let error = stage.run().await.unwrap_err();
+        assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Ambiguous));
+        assert_eq!(stage.row(id).await.state, State::Dead);
+        assert_eq!(stage.mailer.messages().len(), 3);
+    }
 }
 
 #[tokio::test]
 async fn a_held_mail_goes_on_when_a_person_retries_it() {
     for class in ["transactional", "transactional-critical"] {
-        let mut stage = Stage::new().await;
-        let id = stage.enqueue(BODY, &[(MAIL_CLASS, class)]).await;
-        while stage.row(id).await.state != State::Dead {
-            stage.mailer.tell(cut_after_the_dot());
-            stage.run().await.unwrap_err();
+        for mut stage in Stage::everywhere().await {
+            let id = stage.enqueue(BODY, &[(MAIL_CLASS, class)]).await;
+            while stage.row(id).await.state != State::Dead {
+                stage.mailer.tell(cut_after_the_dot());
+                stage.run().await.unwrap_err();
+            }
+            let before = stage.mailer.messages().len();
+            stage.store.retry(id).await.unwrap();
+            stage.run().await.unwrap();
+            assert_eq!(stage.mailer.messages().len(), before + 1);
+            assert_eq!(stage.row(id).await.state, State::Completed);
         }
-        let before = stage.mailer.messages().len();
-        stage.store.retry(id).await.unwrap();
-        stage.run().await.unwrap();
-        assert_eq!(stage.mailer.messages().len(), before + 1);
-        assert_eq!(stage.row(id).await.state, State::Completed);
     }
 }

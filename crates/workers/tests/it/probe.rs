@@ -6,8 +6,7 @@ use backshift_core::{
     Envelope, JobContext, JobResult, Kind, QueueName, Reason, Registry, Timestamp, Verdict, WorkerName,
     store::{Holder, Start},
 };
-use backshift_store::{Database, ledger};
-use backshift_testkit::memory::MemoryStore;
+use backshift_store::{Database, SqlStore, ledger};
 use backshift_workers::probe::{KIND, ProbeEffects, ProbeLog, ProbeWorker};
 use tokio_util::sync::CancellationToken;
 
@@ -22,10 +21,9 @@ fn envelope(payload: &str) -> Envelope {
     Envelope::new(kind, QueueName::new("probes").unwrap(), payload.as_bytes().to_vec(), Timestamp::now())
 }
 
-/// A context with a lease; the memory store stands for the pool's store, which a probe does not call.
-fn context(envelope: Envelope, start: &Start) -> JobContext {
+fn context(db: &Database, envelope: Envelope, start: &Start) -> JobContext {
     let context = JobContext::new(envelope, worker(), CancellationToken::new());
-    context.with_ledger(start.lease, start.starts, Arc::new(MemoryStore::new()))
+    context.with_ledger(start.lease, start.starts, Arc::new(SqlStore::new(db.clone())))
 }
 
 async fn claim(db: &Database) -> (Envelope, Start) {
@@ -58,7 +56,7 @@ async fn the_effect_and_the_completion_are_one() {
     for fresh in databases::migrated().await {
         let db = &fresh.db;
         let (job, start) = enqueued(db, r#"{"key":"a"}"#).await;
-        let context = context(job, &start);
+        let context = context(db, job, &start);
         run(ProbeEffects::Store(db.clone()), &context).await.unwrap();
         assert!(context.said().finished_in_transaction);
         assert_eq!(count(db, "SELECT count(*) FROM backshift_probe_effects WHERE key = 'a'").await, 1);
@@ -80,7 +78,7 @@ async fn a_failed_attempt_has_its_row_and_no_effect() {
     for fresh in databases::migrated().await {
         let db = &fresh.db;
         let (job, start) = enqueued(db, r#"{"key":"a","mode":"fail","fails":1}"#).await;
-        run(ProbeEffects::Store(db.clone()), &context(job, &start)).await.unwrap_err();
+        run(ProbeEffects::Store(db.clone()), &context(db, job, &start)).await.unwrap_err();
         assert_eq!(count(db, "SELECT count(*) FROM backshift_probe_attempts").await, 1);
         assert_eq!(count(db, "SELECT count(*) FROM backshift_probe_effects").await, 0);
     }
@@ -120,7 +118,7 @@ async fn snooze_counts_starts_and_sleep_stops_when_told() {
     for fresh in databases::migrated().await {
         let (job, start) = enqueued(&fresh.db, r#"{"mode":"snooze","ms":1,"fails":1}"#).await;
         let second = Start { starts: 2, ..start };
-        run(ProbeEffects::Nowhere, &context(job, &second)).await.unwrap();
+        run(ProbeEffects::Nowhere, &context(&fresh.db, job, &second)).await.unwrap();
     }
     let stop = CancellationToken::new();
     let sleeper = JobContext::new(envelope(r#"{"mode":"sleep","ms":600000}"#), worker(), stop.clone());

@@ -1,56 +1,55 @@
-//! A mail worker on the memory model of the store, and an engine of a few lines that settles as the real one does.
+//! A mail worker on a real store, and an engine of a few lines that settles as the real one does.
 
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Ack, Broker, ConsumeOptions, Consumer, DeadLetter, EffectState, Envelope, ErrorClass, ErrorReport,
-    Headers, JobContext, JobId, JobRecord, JobResult, Kind, QueueName, Registry, Retry, Settlement, Store,
-    Timestamp, Verdict, WorkerName,
+    Ack, DeadLetter, EffectState, Envelope, ErrorClass, ErrorReport, Headers, JobContext, JobId, JobRecord,
+    JobResult, Kind, QueueName, Registry, Retry, Settled, Settlement, Timestamp, Verdict, WorkerName,
     settle::Completion,
-    store::{Effects, Jobs},
+    store::{Effects, Finish, Holder, Jobs, Ledger, Maintenance, Start},
 };
 use backshift_mail::{
     Class, Composer, EmailAddress, Failure, MemoryMailer, MemorySendLog, MemorySuppressions, Outcome,
     Stage as Smtp,
 };
-use backshift_testkit::memory::{MemoryLedgerBroker, MemoryStore};
+use backshift_store::{SqlStore, ledger};
 use backshift_workers::mail::{self, MailOptions, MailWorker};
 use tokio_util::sync::CancellationToken;
+
+use crate::databases::{self, Fresh};
 
 pub(crate) const BODY: &str = r#"{"Subject":"Hi","Recipient":"lan@x.io","Body":"<p>hi</p>","ReplyTo":"","CcAddresses":null,"Attachments":[]}"#;
 
 pub(crate) struct Stage {
-    pub(crate) store: MemoryStore,
+    pub(crate) store: SqlStore,
     pub(crate) mailer: Arc<MemoryMailer>,
     pub(crate) suppressions: Arc<MemorySuppressions>,
     pub(crate) log: Arc<MemorySendLog>,
     pub(crate) worker: Arc<MailWorker>,
     registry: Registry,
-    broker: MemoryLedgerBroker,
-    consumer: Box<dyn Consumer>,
+    fresh: Fresh,
 }
 
 impl Stage {
+    /// On SQLite.
     pub(crate) async fn new() -> Self {
-        Self::with(MailOptions { pause: Duration::from_millis(50), ..MailOptions::default() }).await
+        Self::on(databases::sqlite().migrated().await)
     }
 
-    pub(crate) async fn with(options: MailOptions) -> Self {
+    /// On every database that is there.
+    pub(crate) async fn everywhere() -> Vec<Self> {
+        databases::migrated().await.into_iter().map(Self::on).collect()
+    }
+
+    fn on(fresh: Fresh) -> Self {
+        let options = MailOptions { pause: Duration::from_millis(50), ..MailOptions::default() };
         let (mailer, log) = (Arc::new(MemoryMailer::default()), Arc::new(MemorySendLog::default()));
         let suppressions = Arc::new(MemorySuppressions::default());
         let composer = Composer::new("noreply@example.org".parse::<EmailAddress>().unwrap().into());
         let worker = MailWorker::new(mailer.clone(), composer, suppressions.clone(), log.clone(), options);
         let worker = Arc::new(worker);
-        let store = MemoryStore::new();
-        let broker = store.broker();
-        let options = ConsumeOptions {
-            slots: 1,
-            lease: Duration::from_secs(60),
-            worker: WorkerName::new("test").unwrap(),
-        };
-        let consumer = broker.consume(&queue(), options).await.unwrap();
         let registry = mail::register(Registry::default(), worker.clone());
-        Self { store, mailer, suppressions, log, worker, registry, broker, consumer }
+        Self { store: SqlStore::new(fresh.db.clone()), mailer, suppressions, log, worker, registry, fresh }
     }
 
     pub(crate) async fn enqueue(&self, body: &str, headers: &[(&str, &str)]) -> JobId {
@@ -58,25 +57,33 @@ impl Stage {
         let mut envelope = Envelope::new(kind, queue(), body.as_bytes().to_vec(), Timestamp::now());
         envelope.headers =
             headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Headers>();
-        self.broker.publish(vec![envelope]).await.pop().unwrap().unwrap().id()
+        let broker = if self.fresh.db.as_pg().is_some() { "postgres" } else { "embedded" };
+        ledger::enqueue(&self.fresh.db, broker, vec![envelope]).await.pop().unwrap().unwrap().id()
     }
 
-    /// Runs the next delivery and settles it; retries come back at once.
+    /// Runs the next job and settles it; retries come back at once.
     pub(crate) async fn run(&mut self) -> JobResult {
-        let mut deliveries = self.consumer.next(1).await.unwrap();
-        let delivery = deliveries.pop().unwrap();
-        let (envelope, start) = (delivery.job.unwrap(), delivery.start.unwrap());
-        let context =
-            JobContext::new(envelope.clone(), WorkerName::new("test").unwrap(), CancellationToken::new());
-        let store: Arc<dyn Store> = Arc::new(self.store.clone());
-        let context = context.with_ledger(start.lease, start.starts, store);
+        let (envelope, start) = self.claim().await;
+        let context = JobContext::new(envelope.clone(), worker(), CancellationToken::new());
+        let context = context.with_ledger(start.lease, start.starts, Arc::new(self.store.clone()));
         let result = self.registry.handle(context.clone()).unwrap().await;
         let settlement = settlement(&context, envelope, &result);
-        backshift_core::broker::settle(delivery.receipt, settlement).await.unwrap();
+        let finish = Finish { lease: start.lease, settlement };
+        assert_eq!(self.store.finish(vec![finish]).await.unwrap(), [Settled::Applied]);
         result
     }
 
-    /// Takes the next delivery, notes that its mail is about to be sent, and lets the worker die there.
+    async fn claim(&self) -> (Envelope, Start) {
+        let holder = Holder { worker: worker(), lease: Duration::from_secs(60) };
+        self.store.promote(100).await.unwrap();
+        ledger::claim_available(&self.fresh.db, &queue(), 1, &holder)
+            .await
+            .unwrap()
+            .pop()
+            .expect("a job waits")
+    }
+
+    /// Claims the next job, notes that its mail is about to be sent, and lets the worker die there.
     pub(crate) async fn die_while_sending(&mut self) {
         self.die(None).await;
     }
@@ -87,15 +94,14 @@ impl Stage {
     }
 
     async fn die(&mut self, receipt: Option<&str>) {
-        let mut deliveries = self.consumer.next(1).await.unwrap();
-        let delivery = deliveries.pop().unwrap();
-        let lease = delivery.start.as_ref().unwrap().lease;
+        let lease = self.claim().await.1.lease;
         self.store.intend(&lease, "smtp").await.unwrap();
         if receipt.is_some() {
             self.store.conclude(&lease, "smtp", EffectState::Done, receipt).await.unwrap();
         }
-        self.store.expire_lease(lease.job);
-        backshift_core::store::Maintenance::rescue(&self.store).await.unwrap();
+        let over = "UPDATE background_jobs SET lease_until = created_at WHERE status = 'running'";
+        assert_eq!(self.fresh.db.sql(over).run().await.unwrap(), 1);
+        assert_eq!(self.store.rescue().await.unwrap().returned, 1);
     }
 
     pub(crate) async fn row(&self, id: JobId) -> JobRecord {
@@ -124,7 +130,11 @@ fn settlement(context: &JobContext, envelope: Envelope, result: &JobResult) -> S
     }
 }
 
-pub(crate) fn queue() -> QueueName {
+fn worker() -> WorkerName {
+    WorkerName::new("test").unwrap()
+}
+
+fn queue() -> QueueName {
     QueueName::new("smtp_send_email").unwrap()
 }
 
