@@ -56,6 +56,13 @@ impl Client {
         Self { broker, store, chain: Arc::new([]), clock: Arc::new(SystemClock) }
     }
 
+    /// With another clock, so that tests and the simulation own time.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// With middleware around every enqueue; the first is the outermost.
     #[must_use]
     pub fn with_middleware(mut self, chain: Vec<Arc<dyn EnqueueMiddleware>>) -> Self {

@@ -5,27 +5,32 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{Broker, Envelope, JobId, Store, StoreError};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::pool::Engine;
 
 /// The most jobs in one publish.
 const BATCH: u32 = 500;
 /// How long rows are taken before another relay may publish them.
-const HOLD: Duration = Duration::from_secs(30);
+const HOLD: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(500);
 const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 
 /// Relays until it is dropped.
 pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, broker: Arc<dyn Broker>) {
     let part = format!("relay to {}", broker.name());
+    let mut refused_at = None::<Instant>;
     loop {
         let pause = match round(&store, &broker).await {
             Ok((published, 0)) => {
-                engine.health.clear(&part);
+                // Right after a refusal nothing is to be taken, because the refused rows are still held.
+                if published > 0 || refused_at.is_none_or(|at| at.elapsed() > HOLD * 2) {
+                    engine.health.clear(&part);
+                }
                 if published >= BATCH as usize { Duration::ZERO } else { INTERVAL }
             }
             Ok((_, refused)) => {
+                refused_at = Some(Instant::now());
                 engine.health.trouble(&part, &format!("{refused} jobs were not confirmed by the broker"));
                 AFTER_TROUBLE
             }

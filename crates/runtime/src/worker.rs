@@ -193,7 +193,9 @@ impl WorkerBuilder {
         }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let first = self.pools.first().map(|(broker, ..)| Arc::clone(broker)).or(self.broker);
-        let client = self.client.or(first.map(|broker| Client::new(broker, self.store.clone())));
+        let client = self
+            .client
+            .or(first.map(|broker| Client::new(broker, self.store.clone()).with_clock(Arc::clone(&clock))));
         let cron = match (self.schedules.is_empty(), client, &self.store) {
             (false, Some(client), Some(store)) => {
                 Some(Arc::new(Cron::new(self.schedules, client, Arc::clone(store), Arc::clone(&clock))))

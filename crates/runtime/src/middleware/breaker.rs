@@ -82,8 +82,9 @@ impl Middleware for Breaker {
         let admission = store.admit(dependency).await.map_err(|error| store_away(&error))?;
         if let Admission::Wait(wait) = admission {
             metrics::counter!("breaker_snoozes_total", "dependency" => dependency).increment(1);
+            let later = wait + wait.mul_f64(rand::rng().random_range(0.0..=0.25));
             return Err(JobError::snooze(
-                wait,
+                later,
                 format!("{dependency} is failing; its breaker is open for {wait:?}"),
             ));
         }

@@ -3,9 +3,11 @@
 mod attempts;
 mod breaker;
 mod cron;
+mod enqueueing;
 mod leases;
 mod limits;
 mod lonely;
+mod observing;
 mod parking;
 mod readiness;
 mod settling;

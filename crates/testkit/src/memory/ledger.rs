@@ -14,7 +14,8 @@ use super::{
     table::Table,
 };
 
-struct Alive;
+/// Held by a worker while it lives.
+pub(super) struct Alive;
 
 impl Liveness for Alive {
     fn stands(&self) -> bool {
@@ -109,9 +110,6 @@ impl Ledger for MemoryStore {
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
         self.call("store.beat", |store| {
             let (now, mut table) = (store.now(), store.table());
-            if let Some(worker) = table.workers.get_mut(holder.worker.as_str()) {
-                worker.seen_at = now;
-            }
             Ok(beats.into_iter().map(|one| beat(&mut table, holder, one, now)).collect())
         })
         .await
@@ -119,8 +117,10 @@ impl Ledger for MemoryStore {
 
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
         self.call("store.announce", |store| {
-            store.table().workers.insert(worker.name.to_string(), worker.clone());
-            Ok(Arc::new(Alive) as Arc<dyn Liveness>)
+            let sign = Arc::new(Alive);
+            let entry = (worker.clone(), Arc::downgrade(&sign));
+            store.table().workers.insert(worker.name.to_string(), entry);
+            Ok(sign as Arc<dyn Liveness>)
         })
         .await
     }
@@ -128,8 +128,8 @@ impl Ledger for MemoryStore {
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
         self.call("store.workers", |store| {
             let (now, table) = (store.now(), store.table());
-            let seen = |worker: &&WorkerRecord| later(worker.seen_at, Duration::from_secs(60)) >= now;
-            Ok(table.workers.values().filter(seen).cloned().collect())
+            let alive = table.workers.values().filter(|(_, sign)| sign.strong_count() > 0);
+            Ok(alive.map(|(worker, _)| WorkerRecord { seen_at: now, ..worker.clone() }).collect())
         })
         .await
     }

@@ -1,12 +1,15 @@
 //! Everything that the memory store remembers, behind one lock. Ordered maps, so that a simulation repeats itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Weak,
+};
 
 use backshift_core::{
     Accepted, EffectState, Envelope, JobId, QueueName, State, Timestamp, UniquePolicy, store::WorkerRecord,
 };
 
-use super::{breakers::Circuit, limits::Bucket, row::Row};
+use super::{breakers::Circuit, ledger::Alive, limits::Bucket, row::Row};
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -17,7 +20,7 @@ pub(super) struct Table {
     pub(super) places: HashMap<String, HashMap<JobId, Timestamp>>,
     pub(super) circuits: BTreeMap<String, Circuit>,
     pub(super) effects: HashMap<(JobId, String), Effect>,
-    pub(super) workers: BTreeMap<String, WorkerRecord>,
+    pub(super) workers: BTreeMap<String, (WorkerRecord, Weak<Alive>)>,
     /// Effects in "our own database": what handlers committed, doubles included.
     pub(super) committed: Vec<(JobId, String)>,
 }
