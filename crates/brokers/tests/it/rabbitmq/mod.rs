@@ -1,6 +1,5 @@
 //! RabbitMQ 3.10 and 4.x. Each case runs on both; the list at the end names them all.
 
-mod conformance;
 mod consuming;
 mod encrypted;
 mod faults;
@@ -45,6 +44,5 @@ on_both! {
     faults: a_forced_close_is_survived, a_deleted_queue_ends_the_consumer_and_comes_back,
         a_silent_server_means_unknown_and_the_same_id_may_go_again, a_blocked_connection_says_why,
         a_server_that_is_away_is_unavailable;
-    conformance: every_rule_is_kept;
     encrypted: a_trusted_server_is_used_and_a_stranger_is_not;
 }

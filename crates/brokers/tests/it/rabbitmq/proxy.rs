@@ -2,10 +2,7 @@
 //!
 //! It follows the frames of the server's side, so that an injected frame never lands inside another one.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use backshift_brokers::rabbitmq::{Config, Options, RabbitMqBroker};
 use tokio::{
@@ -20,7 +17,6 @@ use super::site::Site;
 pub(super) struct Proxy {
     port: u16,
     muted: watch::Sender<bool>,
-    dying: watch::Sender<bool>,
     clients: Arc<AsyncMutex<Vec<Arc<Client>>>>,
     tasks: Arc<Mutex<Vec<Tasks>>>,
     accepting: JoinHandle<()>,
@@ -42,7 +38,6 @@ impl Proxy {
         let listener = listen().await;
         let port = listener.local_addr().unwrap().port();
         let (muted, hears) = watch::channel(false);
-        let (dying, dies) = watch::channel(false);
         let clients = Arc::new(AsyncMutex::new(Vec::new()));
         let tasks = Arc::new(Mutex::new(Vec::new()));
         let (their_clients, their_tasks) = (clients.clone(), tasks.clone());
@@ -53,12 +48,12 @@ impl Proxy {
                 let (from_server, to_server) = upstream.into_split();
                 let client = Arc::new(Client(AsyncMutex::new(to_client)));
                 their_clients.lock().await.push(client.clone());
-                let up = tokio::spawn(bytes(from_client, to_server, dies.clone()));
+                let up = tokio::spawn(bytes(from_client, to_server));
                 let down = tokio::spawn(frames(from_server, client, hears.clone()));
                 their_tasks.lock().unwrap().push(Tasks { up, down });
             }
         });
-        Self { port, muted, dying, clients, tasks, accepting }
+        Self { port, muted, clients, tasks, accepting }
     }
 
     pub(super) fn url(&self, site: &Site) -> String {
@@ -80,17 +75,6 @@ impl Proxy {
         });
         if let Ok(mut clients) = self.clients.try_lock() {
             clients.clear();
-        }
-    }
-
-    /// Ends all connections as the death of their process does: what it wrote before still arrives.
-    pub(super) async fn die(&self) {
-        self.accepting.abort();
-        self.dying.send_replace(true);
-        let tasks: Vec<Tasks> = self.tasks.lock().unwrap().drain(..).collect();
-        for task in tasks {
-            let _ = task.up.await;
-            task.down.abort();
         }
     }
 
@@ -143,30 +127,8 @@ pub(super) async fn listen() -> TcpListener {
     panic!("no port between 20000 and 32000 is free");
 }
 
-async fn bytes(
-    mut client: tokio::net::tcp::OwnedReadHalf,
-    mut server: tokio::net::tcp::OwnedWriteHalf,
-    mut dying: watch::Receiver<bool>,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let read = tokio::select! {
-            read = client.read(&mut buffer) => read,
-            // Dead: only what is on its way still counts.
-            () = async { let _ = dying.wait_for(|dying| *dying).await; } => {
-                let rest = client.read(&mut buffer);
-                tokio::time::timeout(Duration::from_millis(20), rest).await.unwrap_or(Ok(0))
-            }
-        };
-        match read {
-            Ok(count) if count > 0 => {
-                if server.write_all(&buffer[..count]).await.is_err() {
-                    return;
-                }
-            }
-            _ => return,
-        }
-    }
+async fn bytes(mut client: tokio::net::tcp::OwnedReadHalf, mut server: tokio::net::tcp::OwnedWriteHalf) {
+    let _ = tokio::io::copy(&mut client, &mut server).await;
 }
 
 async fn frames(
