@@ -83,10 +83,10 @@ impl FaultyConsumer {
 #[async_trait]
 impl Consumer for FaultyConsumer {
     async fn next(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError> {
-        if self.fault == BrokerFault::DeliversTwice {
-            if let Some(again) = self.fetched.pop() {
-                return Ok(vec![again]);
-            }
+        if self.fault == BrokerFault::DeliversTwice
+            && let Some(again) = self.fetched.pop()
+        {
+            return Ok(vec![again]);
         }
         let mut out = Vec::new();
         for delivery in self.fetch(free).await? {

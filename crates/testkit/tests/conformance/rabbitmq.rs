@@ -66,10 +66,13 @@ impl<S: StoreHarness> EngineHarness for RabbitMqWith<S> {
     }
 }
 
+/// A connection as another process would have it, and the proxy that it passes.
+type Process = (Arc<dyn Broker>, Arc<Proxy>);
+
 struct Space {
     url: String,
     queues: QueueType,
-    connections: Mutex<Vec<(Arc<dyn Broker>, Arc<Proxy>)>>,
+    connections: Mutex<Vec<Process>>,
 }
 
 impl Space {

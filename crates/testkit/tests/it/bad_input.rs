@@ -9,7 +9,7 @@ use backshift_core::{
 use backshift_testkit::{memory::MemoryBroker, memory::MemoryStore, payloads, servers::unique_queue};
 
 fn envelope(queue: &str, payload: impl Into<Bytes>) -> Envelope {
-    let kind = Kind::new("bad.input").unwrap();
+    let kind = Kind::new("bad.input").expect("the name is legal");
     Envelope::new(kind, unique_queue(queue), payload, Timestamp::now())
 }
 

@@ -27,7 +27,8 @@ impl Site {
         let settings = [("DATABASE_URL", store.as_str()), ("BACKSHIFT_PROBE", "true")];
         let migrated = run(&["migrate", "up"], &settings).await;
         assert!(migrated.status.success(), "migrate up: {}", String::from_utf8_lossy(&migrated.stderr));
-        let db = Database::open(&store, &Options { connections: 2, ..Options::default() }).unwrap();
+        let db = Database::open(&store, &Options { connections: 2, ..Options::default() });
+        let db = db.expect("the address is one of a database");
         Self { broker, queue: unique_name("frozen"), store, db }
     }
 
@@ -112,7 +113,7 @@ async fn on_rabbitmq() -> Option<(TestDatabase, Site)> {
 }
 
 async fn embedded() -> (tempfile::TempDir, Site) {
-    let directory = tempfile::TempDir::new().unwrap();
+    let directory = tempfile::TempDir::new().expect("a directory can be made");
     let file = directory.path().join("backshift.db");
     let site = Site::new(format!("embedded:{}", file.display()), format!("sqlite:{}", file.display())).await;
     (directory, site)

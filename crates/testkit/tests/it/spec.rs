@@ -6,10 +6,10 @@ use backshift_testkit::conformance;
 
 fn written(file: &str) -> BTreeSet<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/spec").join(file);
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = std::fs::read_to_string(&path).expect("the spec is there");
     let mut rules = BTreeSet::new();
     for line in text.lines().filter(|line| line.starts_with("**")) {
-        let rule = line.trim_start_matches('*').split("**").next().unwrap().to_owned();
+        let rule = line.trim_start_matches('*').split("**").next().unwrap_or_default().to_owned();
         assert!(line.contains("MUST"), "{file}: {rule} says no MUST");
         assert!(rules.insert(rule.clone()), "{file}: {rule} is there twice");
     }

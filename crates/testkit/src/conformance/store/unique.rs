@@ -85,8 +85,8 @@ async fn s84_finished_job_frees_its_key(scene: Scene) -> Verdict {
         let job = unique(&scene, end, UniquePolicy::Reject);
         ensure!(accept(&scene, &job).await? == Accepted::New(job.id), "before {end}, the key is taken");
         match end {
-            "completed" => drop(scene.complete(&job).await?),
-            "dead" => drop(scene.bury(&job).await?),
+            "completed" => scene.complete(&job).await.map(|_| ())?,
+            "dead" => scene.bury(&job).await.map(|_| ())?,
             _ => ensure!(scene.store.cancel(job.id).await? == State::Cancelled, "it was not cancelled"),
         }
     }
