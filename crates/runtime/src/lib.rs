@@ -6,6 +6,7 @@
 mod announcer;
 mod attempt;
 pub mod backoff;
+mod builder;
 mod claimer;
 pub mod cron;
 mod cron_slots;
@@ -35,9 +36,10 @@ mod supervisor;
 mod watchdog;
 mod worker;
 
+pub use builder::WorkerBuilder;
 pub use cron::{Cron, InvalidSchedule, Missed, Overlap, Schedule};
 pub use options::{PoolOptions, WorkerOptions};
 pub use pool::Guarantee;
 pub use readiness::{PoolReport, Readiness, Report};
 pub use shutdown::Shutdown;
-pub use worker::{Drained, RunError, Worker, WorkerBuilder};
+pub use worker::{Drained, RunError, Worker};

@@ -5,9 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{
-    Broker, Capability, Client, Clock, Middleware, QueueName, Registry, Store, SystemClock, WorkerName,
-};
+use backshift_core::{Broker, Clock, QueueName, Store};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -17,11 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     announcer,
     attempt::Places,
-    cron::{Cron, Schedule},
-    fetcher, gauges,
-    health::Health,
-    heartbeater,
-    options::{PoolOptions, WorkerOptions},
+    builder::WorkerBuilder,
+    cron::Cron,
+    fetcher, gauges, heartbeater,
     outcome::{Stop, release},
     pauses::{self, Paused},
     pool::{Engine, Pool},
@@ -56,180 +52,23 @@ pub struct Drained {
     pub unconfirmed: usize,
 }
 
-/// Collects the parts of a worker.
-#[derive(Default)]
-pub struct WorkerBuilder {
-    name: Option<WorkerName>,
-    broker: Option<Arc<dyn Broker>>,
-    store: Option<Arc<dyn Store>>,
-    registry: Registry,
-    chain: Vec<Arc<dyn Middleware>>,
-    pools: Vec<(Arc<dyn Broker>, QueueName, PoolOptions)>,
-    missing_broker: Option<QueueName>,
-    schedules: Vec<Schedule>,
-    client: Option<Client>,
-    options: WorkerOptions,
-    clock: Option<Arc<dyn Clock>>,
-    maintains: bool,
-    relays: Vec<Arc<dyn Broker>>,
-}
-
 /// A worker that is ready to run.
 pub struct Worker {
-    engine: Arc<Engine>,
-    pools: Vec<Arc<Pool>>,
-    store: Option<Arc<dyn Store>>,
-    cron: Option<Arc<Cron>>,
-    relays: Vec<Arc<dyn Broker>>,
-    paused: Arc<watch::Sender<Paused>>,
-    clock: Arc<dyn Clock>,
-    maintains: bool,
-    shutdown: Shutdown,
-}
-
-impl WorkerBuilder {
-    /// The process's name, unique among those that run now. Required.
-    #[must_use]
-    pub fn name(mut self, name: WorkerName) -> Self {
-        self.name = Some(name);
-        self
-    }
-
-    /// The broker of the pools that are added *after* this call; the first one also serves cron.
-    #[must_use]
-    pub fn broker(mut self, broker: Arc<dyn Broker>) -> Self {
-        if !broker.capabilities().has(Capability::Ledger) {
-            self.relays.push(Arc::clone(&broker));
-        }
-        self.broker = Some(broker);
-        self
-    }
-
-    /// The ledger. Without it every pool on a foreign broker is at-least-once.
-    #[must_use]
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// The handlers.
-    #[must_use]
-    pub fn registry(mut self, registry: Registry) -> Self {
-        self.registry = registry;
-        self
-    }
-
-    /// Works a queue of the current broker with this many slots.
-    #[must_use]
-    pub fn pool(self, queue: QueueName, slots: usize) -> Self {
-        self.pool_with(queue, PoolOptions::slots(slots))
-    }
-
-    /// Works a queue of the current broker.
-    #[must_use]
-    pub fn pool_with(mut self, queue: QueueName, options: PoolOptions) -> Self {
-        match &self.broker {
-            Some(broker) => self.pools.push((Arc::clone(broker), queue, options)),
-            None => self.missing_broker = Some(queue),
-        }
-        self
-    }
-
-    /// Enqueues this schedule's jobs. Needs a store.
-    #[must_use]
-    pub fn cron(mut self, schedule: Schedule) -> Self {
-        self.schedules.push(schedule);
-        self
-    }
-
-    /// The client that cron enqueues through; the first broker and the store by default.
-    #[must_use]
-    pub fn client(mut self, client: Client) -> Self {
-        self.client = Some(client);
-        self
-    }
-
-    /// Wraps every attempt; the first one added is the outermost.
-    #[must_use]
-    pub fn middleware(mut self, middleware: Arc<dyn Middleware>) -> Self {
-        self.chain.push(middleware);
-        self
-    }
-
-    /// The numbers.
-    #[must_use]
-    pub fn options(mut self, options: WorkerOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// The time of day, for cron and records; leases are the store's matter.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
-    /// Without scheduler, rescuer, pruner and relay: somebody else runs them.
-    #[must_use]
-    pub fn without_maintenance(mut self) -> Self {
-        self.maintains = false;
-        self
-    }
-
-    /// Checks that nothing is missing.
-    pub fn build(self) -> Result<Worker, RunError> {
-        let incomplete = |text: String| RunError::Incomplete(text);
-        if let Some(queue) = self.missing_broker {
-            return Err(incomplete(format!(
-                "the pool of queue {queue} has no broker: call broker() before pool()"
-            )));
-        }
-        let name = self.name.ok_or_else(|| incomplete("a worker needs a name: call name()".into()))?;
-        if !self.schedules.is_empty() && self.store.is_none() {
-            return Err(incomplete(
-                "cron needs a store, so that each tick happens once: call store()".into(),
-            ));
-        }
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
-        let first = self.pools.first().map(|(broker, ..)| Arc::clone(broker)).or(self.broker);
-        let client = self
-            .client
-            .or(first.map(|broker| Client::new(broker, self.store.clone()).with_clock(Arc::clone(&clock))));
-        let cron = match (self.schedules.is_empty(), client, &self.store) {
-            (false, Some(client), Some(store)) => {
-                Some(Arc::new(Cron::new(self.schedules, client, Arc::clone(store), Arc::clone(&clock))))
-            }
-            (false, ..) => {
-                return Err(incomplete("cron needs a broker or a client to enqueue through".into()));
-            }
-            (true, ..) => None,
-        };
-        let (paused, watch) = watch::channel(Paused::new());
-        let health = Arc::new(Health::default());
-        let engine = Engine::new(name, self.registry, self.chain, self.options, health, watch);
-        let engine = Arc::new(engine);
-        let pool = |(broker, queue, options)| {
-            Arc::new(Pool::new(queue, broker, self.store.clone(), options, Arc::clone(&engine)))
-        };
-        Ok(Worker {
-            pools: self.pools.into_iter().map(pool).collect(),
-            engine,
-            store: self.store,
-            cron,
-            relays: self.relays,
-            paused: Arc::new(paused),
-            clock,
-            maintains: self.maintains,
-            shutdown: Shutdown::new(),
-        })
-    }
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) pools: Vec<Arc<Pool>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) cron: Option<Arc<Cron>>,
+    pub(crate) relays: Vec<Arc<dyn Broker>>,
+    pub(crate) paused: Arc<watch::Sender<Paused>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) maintains: bool,
+    pub(crate) shutdown: Shutdown,
 }
 
 impl Worker {
     /// Begins to collect the parts of a worker.
     pub fn builder() -> WorkerBuilder {
-        WorkerBuilder { maintains: true, ..WorkerBuilder::default() }
+        WorkerBuilder::new()
     }
 
     /// Answers readiness probes, also while the worker runs.

@@ -1,5 +1,7 @@
 //! Scenarios of the engine on tokio's paused clock, against the memory models of both ports.
 
+#![expect(clippy::unwrap_used, reason = "test plumbing: a failure here is a failed test")]
+
 mod attempts;
 mod breaker;
 mod cron;

@@ -74,7 +74,7 @@ async fn lost_answers_and_lost_acks_double_no_result() {
     let (world, notes) = (World::new(), Notes::default());
     let calls = AtomicUsize::new(0);
     world.store.faults().plan(move |call| match call {
-        "store.finish" if calls.fetch_add(1, Ordering::Relaxed) % 2 == 0 => Fault::After,
+        "store.finish" if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => Fault::After,
         _ => Fault::None,
     });
     let acks = AtomicUsize::new(0);
@@ -138,5 +138,6 @@ async fn a_result_that_comes_after_a_takeover_is_refused() {
     assert_eq!(world.store.effects_committed(), [(id, "effect".to_owned())]);
     assert_eq!(live.readiness.report().pools[0].stale, 1);
     assert_eq!(world.row(id).await.state, State::Completed);
-    (live.stop().await, second.stop().await);
+    live.stop().await;
+    second.stop().await;
 }

@@ -123,7 +123,8 @@ async fn a_drain_ends_in_time_also_when_the_servers_are_away() {
     assert_eq!(drained.unconfirmed, 1);
     // Nothing is lost: the message is there again, and the lease runs out.
     assert!(!world.broker.is_empty(&queue()));
-    (world.store.faults().heal(), world.broker.faults().heal());
+    world.store.faults().heal();
+    world.broker.faults().heal();
     let next =
         Live::start(world.foreign("next").registry(works(Duration::from_secs(1), &notes)).pool(queue(), 1));
     until("its end", async || world.broker.is_empty(&queue())).await;

@@ -20,11 +20,11 @@ impl Outbox for MemoryStore {
             let (now, mut table) = (store.now(), store.table());
             let mut accept = |envelope: Envelope| {
                 let answer = table.accept(envelope, broker, now);
-                if let Accepted::New(id) = answer {
-                    if let Some(row) = table.rows.get_mut(&id) {
-                        row.published = false;
-                        row.held_until = Some(later(now, PUBLISH_WITHIN));
-                    }
+                if let Accepted::New(id) = answer
+                    && let Some(row) = table.rows.get_mut(&id)
+                {
+                    row.published = false;
+                    row.held_until = Some(later(now, PUBLISH_WITHIN));
                 }
                 answer
             };
