@@ -45,8 +45,8 @@ pub(crate) const OTHERS: Sql = both!(
      WHERE status = 'available' AND broker = " own " AND crashes >= 3 LIMIT $1) alone \
      UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
      WHERE status IN ('scheduled', 'retrying') AND broker = " own " LIMIT $1) waiting \
-     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-     WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> " own " LIMIT $1) abroad \
+     UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
+     FROM (SELECT queue, status, run_at FROM background_jobs WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> " own " LIMIT $1) abroad \
      UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
      WHERE status = 'running' LIMIT $1) running \
      UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \

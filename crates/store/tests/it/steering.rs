@@ -103,6 +103,7 @@ on_both_databases! {
         let counts = world.store.counts().await.unwrap();
         assert_eq!(counts.iter().map(|c| c.queue.as_str()).collect::<Vec<_>>(), ["mail", "ready"]);
         assert_eq!(counts[0].count(State::Available), 1);
+        assert!(counts[0].oldest_due.is_some(), "it waits abroad");
         let states = [State::Available, State::Running, State::Retrying, State::Completed, State::Dead, State::Cancelled];
         assert_eq!(states.map(|state| counts[1].count(state)), [2, 1, 1, 1, 1, 0]);
         assert!(counts[1].oldest_due.is_some());
