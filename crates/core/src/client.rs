@@ -3,7 +3,11 @@
 //! A job for a foreign broker passes the store first when it needs what a broker cannot promise: a chosen id,
 //! an idempotency or unique key, or a far time. Everything else goes straight to the broker.
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::{
     Accepted, Broker, BrokerError, Capability, Clock, EnqueueMiddleware, EnqueueOptions, Envelope,
@@ -20,6 +24,8 @@ pub struct Client {
     store: Option<Arc<dyn Store>>,
     chain: Arc<[Arc<dyn EnqueueMiddleware>]>,
     clock: Arc<dyn Clock>,
+    /// Queues that this client has made sure of: a message to a missing queue would be refused.
+    declared: Arc<Mutex<HashSet<QueueName>>>,
 }
 
 /// Why a job was not accepted.
@@ -53,7 +59,7 @@ impl EnqueueError {
 impl Client {
     /// A client of this broker, with the store's promises when there is one.
     pub fn new(broker: Arc<dyn Broker>, store: Option<Arc<dyn Store>>) -> Self {
-        Self { broker, store, chain: Arc::new([]), clock: Arc::new(SystemClock) }
+        Self { broker, store, chain: Arc::new([]), clock: Arc::new(SystemClock), declared: Arc::default() }
     }
 
     /// With another clock, so that tests and the simulation own time.
@@ -165,8 +171,42 @@ impl Client {
             Some(store) if !self.broker.capabilities().has(Capability::Ledger) => {
                 self.through_store(store, batch).await
             }
-            _ => self.broker.publish(batch).await.into_iter().map(|r| r.map_err(Into::into)).collect(),
+            _ => self.publish(batch).await.into_iter().map(|r| r.map_err(Into::into)).collect(),
         }
+    }
+
+    /// Publishes to queues that exist: each is declared once, and again after a publish to it was refused.
+    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        let queues: Vec<QueueName> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
+        let undeclared = self.declare(&queues).await;
+        let answers = self.broker.publish(batch).await;
+        let refused = |(queue, answer): (&QueueName, &Result<Accepted, BrokerError>)| {
+            matches!(answer, Err(BrokerError::Rejected { .. })).then(|| queue.clone())
+        };
+        for queue in queues.iter().zip(&answers).filter_map(refused).chain(undeclared) {
+            self.known().remove(&queue);
+        }
+        answers
+    }
+
+    /// Makes sure of these queues; returns those that could not be declared: publishing to them says why.
+    async fn declare(&self, queues: &[QueueName]) -> Vec<QueueName> {
+        let fresh: HashSet<QueueName> = {
+            let known = self.known();
+            queues.iter().filter(|queue| !known.contains(*queue)).cloned().collect()
+        };
+        let mut failed = Vec::new();
+        for queue in fresh {
+            match self.broker.declare(&queue).await {
+                Ok(()) => drop(self.known().insert(queue)),
+                Err(_) => failed.push(queue),
+            }
+        }
+        failed
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<QueueName>> {
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Splits a batch for a foreign broker: what needs the store is accepted there first.
@@ -182,7 +222,7 @@ impl Client {
         let stored: Vec<Envelope> = stored.into_iter().map(|(e, _)| e).collect();
         let mut direct = match direct.is_empty() {
             true => Vec::new(),
-            false => self.broker.publish(direct).await,
+            false => self.publish(direct).await,
         }
         .into_iter();
         let mut stored = self.accept_and_publish(store, stored).await.into_iter();
@@ -213,13 +253,16 @@ impl Client {
                 return batch.iter().map(|_| Err(again().into())).collect();
             }
         };
+        // What waits for its time is published by a relay: its queue must be there by then.
+        let queues: Vec<QueueName> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
+        self.declare(&queues).await;
         let now = self.clock.now();
         let due = |e: &Envelope| e.run_at.is_none_or(|at| at <= now);
         let fresh = batch.into_iter().zip(&accepted).filter(|(e, a)| matches!(a, Accepted::New(_)) && due(e));
         let fresh: Vec<Envelope> = fresh.map(|(e, _)| e.for_broker()).collect();
         if !fresh.is_empty() {
             let confirmed: Vec<JobId> =
-                self.broker.publish(fresh).await.into_iter().flatten().map(|a| a.id()).collect();
+                self.publish(fresh).await.into_iter().flatten().map(|a| a.id()).collect();
             // What could not be published now or marked is durable in the store: the relay delivers it.
             if let Err(error) = store.mark_published(&confirmed).await {
                 tracing::warn!(%error, "published jobs stay marked as unpublished; the relay repeats them");
