@@ -63,16 +63,16 @@ pub(super) async fn admit(context: &JobContext, policy: AmbiguousPolicy) -> Resu
 }
 
 impl Sending<'_> {
-    /// The server has taken it.
+    /// The server has taken it. After a resend the job stays flagged: the recipient may have the mail twice.
     pub(super) async fn done(&self, receipt: &str) -> Result<(), JobError> {
         self.conclude(EffectState::Done, Some(receipt)).await?;
-        self.first_stays(EffectState::Done, Some(receipt)).await
+        self.first_stays_ambiguous().await
     }
 
     /// It was certainly not sent.
     pub(super) async fn undone(&self) -> Result<(), JobError> {
         self.conclude(EffectState::None, None).await?;
-        self.first_stays(EffectState::Ambiguous, None).await
+        self.first_stays_ambiguous().await
     }
 
     /// Nobody knows; says what the job does.
@@ -86,10 +86,10 @@ impl Sending<'_> {
         }
     }
 
-    /// What the resend shows of the mail is not the whole of it: the first sending is part of it.
-    async fn first_stays(&self, state: EffectState, receipt: Option<&str>) -> Result<(), JobError> {
+    /// What the resend shows of the mail is not the whole of it: the end of the first sending stays unknown.
+    async fn first_stays_ambiguous(&self) -> Result<(), JobError> {
         match self.ledger {
-            Some(ledger) if self.key == RESEND => ledger.conclude(FIRST, state, receipt).await,
+            Some(ledger) if self.key == RESEND => ledger.conclude(FIRST, EffectState::Ambiguous, None).await,
             _ => Ok(()),
         }
     }

@@ -206,7 +206,11 @@ async fn an_unknown_end_is_resent_once_or_held_by_the_mail_s_class() {
         assert_eq!(*error.verdict(), Verdict::Retry, "{headers:?}");
         stage.run().await.unwrap();
         let row = stage.row(id).await;
-        assert_eq!((row.state, row.effect), (State::Completed, EffectState::Done));
+        assert_eq!(
+            (row.state, row.effect),
+            (State::Completed, EffectState::Ambiguous),
+            "a duplicate is flagged"
+        );
         let messages = stage.mailer.messages();
         assert_eq!(messages[0].message_id(), messages[1].message_id());
     }
