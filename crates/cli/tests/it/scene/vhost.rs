@@ -15,7 +15,7 @@ use lapin::{
         BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
         QueueDeclareOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 use serde_json::Value;
 use url::Url;
@@ -44,11 +44,12 @@ pub(crate) struct Letter {
 impl Letter {
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
-        let value = self.properties.headers().as_ref()?.inner().get(name)?.clone();
-        value
-            .as_long_string()
-            .map(ToString::to_string)
-            .or_else(|| Some(value.as_long_long_int()?.to_string()))
+        match self.properties.headers().as_ref()?.inner().get(name)? {
+            AMQPValue::LongString(text) => Some(text.to_string()),
+            AMQPValue::LongInt(number) => Some(number.to_string()),
+            AMQPValue::LongLongInt(number) => Some(number.to_string()),
+            other => panic!("{name}: {other:?}"),
+        }
     }
 }
 
