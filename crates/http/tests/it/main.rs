@@ -1,7 +1,10 @@
 //! Integration tests of the HTTP faces: routes on a stub of the port, the server on a real socket.
 
+#![allow(clippy::unwrap_used)]
+
 mod envelope;
 mod health;
 mod routes;
 mod server;
 mod stub;
+mod whole;

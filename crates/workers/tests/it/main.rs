@@ -1,5 +1,7 @@
 //! Integration tests of the ready-made workers, on SQLite and on a real PostgreSQL.
 
+#![allow(clippy::unwrap_used)]
+
 mod adopted;
 mod codes;
 mod databases;

@@ -64,7 +64,8 @@ async fn others_subscriptions_are_for_admins() {
         let query = |user_id| ListQuery { user_id, ..ListQuery::default() };
         assert_eq!(code(service.subscriptions(user, &query(Some(admin.user_id))).await), 403);
 
-        assert_eq!(service.subscriptions(user, &query(None)).await.unwrap().rows, [of_user.clone()]);
+        let rows = service.subscriptions(user, &query(None)).await.unwrap().rows;
+        assert_eq!(rows, std::slice::from_ref(&of_user));
         assert_eq!(service.subscriptions(admin, &query(None)).await.unwrap().total, 2);
         let hidden = ListQuery { ids: vec![of_boss.id], ..ListQuery::default() };
         assert_eq!(service.subscriptions(user, &hidden).await.unwrap().total, 0);

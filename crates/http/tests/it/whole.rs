@@ -1,0 +1,173 @@
+//! The whole of system C's API on real accounts: from the sign-up to a cancelled trial, over HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, http::StatusCode};
+use backshift_core::{JobContext, QueueName, Registry, WorkerName, store::Holder};
+use backshift_http::{api, server};
+use backshift_mail::{Composer, EmailAddress, MemoryMailer, MemorySendLog, MemorySuppressions, Templates};
+use backshift_store::{
+    Database, Options, ledger,
+    migrate::{self, Extras},
+};
+use backshift_testkit::servers::TestDatabase;
+use backshift_workers::{
+    identity::{CodeKey, CodeRoute, CodeSender, IdentityConfig, IdentityService, OutboxCodeMail},
+    mail::{MailOptions, MailWorker},
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::stub::{ask, request};
+
+struct House {
+    app: Router,
+    service: Arc<IdentityService>,
+    db: Database,
+    mailer: Arc<MemoryMailer>,
+    registry: Registry,
+    _kept: (Option<tempfile::TempDir>, Option<TestDatabase>),
+}
+
+async fn houses() -> Vec<House> {
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", directory.path().join("test.db").display());
+    let mut all = vec![House::open(&url, (Some(directory), None)).await];
+    if let Some(server) = TestDatabase::create().await {
+        all.push(House::open(&server.url(), (None, Some(server))).await);
+    }
+    all
+}
+
+impl House {
+    async fn open(url: &str, kept: (Option<tempfile::TempDir>, Option<TestDatabase>)) -> Self {
+        let db = Database::open(url, &Options::default()).unwrap();
+        migrate::up(&db, Extras::default()).await.unwrap();
+        let key = CodeKey::from_secret(&"a key".into());
+        let outbox = OutboxCodeMail::new(&db, QueueName::new("identity").unwrap());
+        let config = IdentityConfig::new("a secret".into(), key.clone());
+        let service = Arc::new(IdentityService::new(db.clone(), config, Arc::new(outbox)).unwrap());
+        let mailer = Arc::new(MemoryMailer::default());
+        let from: EmailAddress = "noreply@example.org".parse().unwrap();
+        let worker = MailWorker::new(
+            mailer.clone(),
+            Composer::new(from.into()),
+            Arc::new(MemorySuppressions::default()),
+            Arc::new(MemorySendLog::default()),
+            MailOptions::default(),
+        );
+        let options = worker.options.job_options();
+        let route = CodeRoute::Direct(Arc::new(worker));
+        let sender = CodeSender::new(db.clone(), key, Arc::new(Templates::shipped()), route, options);
+        let registry = sender.register(Registry::default());
+        let api = api::Api { identity: service.clone(), client_ip_header: None };
+        Self { app: server::finish(api::router(api)), service, db, mailer, registry, _kept: kept }
+    }
+
+    async fn post(&self, path: &str, token: &str, body: Value) -> (StatusCode, Value) {
+        ask(&self.app, request("POST", path, token, &body.to_string())).await
+    }
+
+    async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        ask(&self.app, request("GET", path, token, "")).await
+    }
+
+    /// Works the queued mails and reads the code of the last one.
+    async fn mailed_code(&self) -> String {
+        let holder = Holder { worker: WorkerName::new("test").unwrap(), lease: Duration::from_secs(30) };
+        let queue = QueueName::new("identity").unwrap();
+        for (envelope, _) in ledger::claim_available(&self.db, &queue, 10, &holder).await.unwrap() {
+            let context = JobContext::new(envelope, holder.worker.clone(), CancellationToken::new());
+            self.registry.handle(context).unwrap().await.unwrap();
+        }
+        let messages = self.mailer.messages();
+        let mail = mail_parser::MessageParser::default().parse(messages.last().unwrap().bytes()).unwrap();
+        let text = mail.body_text(0).unwrap().into_owned();
+        let six = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
+        text.split_whitespace().find(six).expect("the mail has a code").to_owned()
+    }
+
+    async fn token(&self, email: &str) -> String {
+        let (status, body) = self.post("/authentication/login", "", credentials(email)).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        body["data"]["token"].as_str().unwrap().to_owned()
+    }
+
+    async fn member(&self, email: &str) -> String {
+        assert_eq!(self.post("/authentication/register", "", credentials(email)).await, ok());
+        assert_eq!(self.post("/authentication/send-otp", "", credentials(email)).await, ok());
+        let code = self.mailed_code().await;
+        let body = json!({"email": email, "otp": code});
+        assert_eq!(self.post("/authentication/verify-otp", "", body).await, ok());
+        self.token(email).await
+    }
+}
+
+fn credentials(email: &str) -> Value {
+    json!({"email": email, "password": "correct horse"})
+}
+
+fn ok() -> (StatusCode, Value) {
+    (StatusCode::OK, json!({"error_code": 0, "message": "Success"}))
+}
+
+fn refused(code: u32, message: &str) -> (StatusCode, Value) {
+    (StatusCode::BAD_REQUEST, json!({"error_code": code, "message": message}))
+}
+
+#[tokio::test]
+async fn from_the_sign_up_to_a_session() {
+    for house in houses().await {
+        let post = async |path: &str, body: Value| house.post(&format!("/authentication/{path}"), "", body).await;
+        assert_eq!(post("register", credentials("Lan@x.io")).await, ok());
+        assert_eq!(post("register", credentials("lan@x.io")).await, refused(110_004, "Username existed"));
+        assert_eq!(post("login", credentials("lan@x.io")).await, refused(110_010, "User not verified"));
+        assert_eq!(post("send-otp", credentials("lan@x.io")).await, ok());
+        let (status, again) = post("send-otp", credentials("lan@x.io")).await;
+        assert_eq!((status, &again["error_code"]), (StatusCode::TOO_MANY_REQUESTS, &json!(110_009)));
+        let code = house.mailed_code().await;
+        let wrong = format!("{:06}", (code.parse::<u32>().unwrap() + 1) % 1_000_000);
+        let otp = |otp: &str| json!({"email": "LAN@x.io", "otp": otp});
+        assert_eq!(post("verify-otp", otp(&wrong)).await, refused(110_006, "Wrong OTP"));
+        assert_eq!(post("verify-otp", otp(&code)).await, ok());
+        assert_eq!(post("verify-otp", otp(&code)).await, refused(110_007, "User verified"));
+        let (_, session) = post("login", credentials("lan@x.io")).await;
+        assert_eq!(session["data"]["user"]["email"], "Lan@x.io");
+        assert_eq!(session["data"]["user"]["role"]["id"], "USER");
+        assert_eq!(session["data"]["token_type"], "Bearer");
+    }
+}
+
+#[tokio::test]
+async fn a_member_uses_the_trial_and_an_admin_writes_plans() {
+    for house in houses().await {
+        let user = house.member("lan@x.io").await;
+        let (_, trial) = house.get("/subscriptions/me", &user).await;
+        assert_eq!(trial["data"]["status"], "trialing");
+        let plan = json!({"name": "Pro", "code": "pro", "max_usage": 10});
+        assert_eq!(house.post("/plans", &user, plan.clone()).await.0, StatusCode::FORBIDDEN);
+
+        house.member("boss@x.io").await;
+        house.service.grant_admin("boss@x.io").await.unwrap();
+        let boss = house.token("boss@x.io").await;
+        let (status, made) = house.post("/plans", &boss, plan.clone()).await;
+        assert_eq!((status, &made["data"]["max_usage"]), (StatusCode::OK, &json!(10)));
+        assert_eq!(house.post("/plans", &boss, plan).await, refused(120_006, "Plan code exists"));
+        let (_, public) = house.get("/plans/page?limit=1", "").await;
+        assert_eq!(public["data"]["paginator"]["total"], 2);
+
+        let body = json!({"plan_id": made["data"]["id"]});
+        let exists = refused(130_007, "Active subscription exists");
+        assert_eq!(house.post("/subscriptions", &user, body.clone()).await, exists);
+        let cancel = format!("/subscriptions/{}/cancel", trial["data"]["id"].as_str().unwrap());
+        let (status, cancelled) = ask(&house.app, request("POST", &cancel, &user, "")).await;
+        assert_eq!((status, &cancelled["data"]["status"]), (StatusCode::OK, &json!("cancelled")));
+        let (_, subscribed) = house.post("/subscriptions", &user, body).await;
+        assert_eq!(subscribed["data"]["status"], "active");
+        assert_eq!(house.get("/subscriptions/me", &user).await.1["data"], subscribed["data"]);
+        let (_, all) = house.get("/subscriptions", &boss).await;
+        assert_eq!(all["data"]["subscriptions"].as_array().unwrap().len(), 3);
+        let other = format!("/subscriptions/{}", subscribed["data"]["id"].as_str().unwrap());
+        assert_eq!(house.get(&other, &house.member("minh@x.io").await).await.0, StatusCode::FORBIDDEN);
+    }
+}
