@@ -29,7 +29,8 @@ pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_times
 pub(crate) const HIDE: &str = "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
      AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')";
 pub(crate) const ALL: Sql = both!(
-    "SELECT name, queues, started_at, seen_at, running FROM job_workers \
+    "SELECT name, queues, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
+     WHERE j.status = 'running' AND j.worker = job_workers.name) FROM job_workers \
      WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
 );
 

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ pub struct LedgerBroker {
     publisher: Publisher,
     settler: Settler,
     bell: Bell,
+    closed: AtomicBool,
 }
 
 impl LedgerBroker {
@@ -41,6 +42,7 @@ impl LedgerBroker {
             database,
             store,
             bell,
+            closed: AtomicBool::new(false),
         }
     }
 }
@@ -62,6 +64,9 @@ impl Broker for LedgerBroker {
     }
 
     async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
+        if self.closed.load(Ordering::Acquire) {
+            return batch.iter().map(|_| Err(BrokerError::Closed)).collect();
+        }
         self.publisher.publish(batch).await
     }
 
@@ -70,6 +75,9 @@ impl Broker for LedgerBroker {
         queue: &QueueName,
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(BrokerError::Closed);
+        }
         let claims = Claims {
             broker: self.name,
             database: self.database.clone(),
@@ -93,6 +101,7 @@ impl Broker for LedgerBroker {
 
     /// Publishes and settlements are durable when they are answered: there is nothing to flush.
     async fn close(&self) -> Result<(), BrokerError> {
+        self.closed.store(true, Ordering::Release);
         Ok(())
     }
 }

@@ -97,11 +97,13 @@ pub(crate) async fn finish_with(
         };
         into.push((place, Outcome::new(finish.lease, finish.settlement)));
     }
-    for (place, outcome) in confirm(db, said, &mut answers).await? {
-        ends.push((place, Outcome::uncommitted(outcome.lease)));
-    }
+    let running = confirm(db, said, &mut answers).await?;
+    let uncommitted: Vec<usize> = running.iter().map(|(place, _)| *place).collect();
+    ends.extend(running.into_iter().map(|(place, outcome)| (place, Outcome::uncommitted(outcome.lease))));
     write(db, COMPLETE, completions, at_least, &mut answers).await?;
     write(db, END, ends, at_least, &mut answers).await?;
+    // The completion did not take place: a foreign broker must not be told that it did, but deliver again.
+    uncommitted.into_iter().for_each(|place| set(&mut answers, place, Settled::Stale));
     Ok(answers)
 }
 

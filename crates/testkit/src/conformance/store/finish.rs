@@ -142,7 +142,11 @@ async fn s27_transaction_that_did_not_commit_completes_nothing(scene: Scene) -> 
     let envelope = scene.envelope("x");
     let start = scene.start(&envelope).await?;
     let claimed = Completion { in_transaction: true, ..Completion::default() };
-    scene.finish(start.lease, Settlement::Ack(Ack::Completed(claimed))).await?;
+    let settled = scene.finish(start.lease, Settlement::Ack(Ack::Completed(claimed))).await?;
+    ensure!(
+        settled == Settled::Stale,
+        "a completion that did not take place is answered {settled:?}: it would be acked"
+    );
     let row = scene.row(envelope.id).await?;
     ensure!(row.state != State::Completed, "the job is completed, but its transaction never committed");
     Ok(Outcome::Pass)
