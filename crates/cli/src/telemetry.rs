@@ -44,7 +44,8 @@ pub(crate) fn start(config: &Config, stream: Stream) {
         Stream::Output | Stream::Chatter => config.text("log.level"),
         Stream::Error => "warn",
     };
-    let filter = EnvFilter::new(format!("{level},lapin=error,tokio_postgres=warn,hyper=warn,h2=warn"));
+    // lapin calls it an error when a queue that we look for is not there; our adapter tells what matters.
+    let filter = EnvFilter::new(format!("{level},lapin=off,tokio_postgres=warn,hyper=warn,h2=warn"));
     let writer = move || -> Box<dyn std::io::Write> {
         match stream {
             Stream::Output => Box::new(std::io::stdout()),

@@ -11,8 +11,8 @@ type Layer = BTreeMap<&'static str, (String, Origin)>;
 /// The file read when no other is named and it exists.
 const DEFAULT_FILE: &str = "backshift.toml";
 
-/// Variables with our prefix that are not settings: the test suite's.
-const NOT_SETTINGS: [&str; 2] = ["BACKSHIFT_TEST_", "BACKSHIFT_REQUIRE"];
+/// Variables with our prefix that are not settings but the test suite's: all that begin so, and one name.
+const OF_TESTS: (&str, &str) = ("BACKSHIFT_TEST_", "BACKSHIFT_REQUIRE");
 
 /// The settings of the file: the named one must exist, `backshift.toml` may.
 pub(super) fn file(named: Option<&str>) -> Result<Layer, Problems> {
@@ -50,7 +50,7 @@ pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> R
     for (name, value) in vars {
         let Some(name) = name.to_str().map(str::to_owned) else { continue };
         let ours = name.starts_with("BACKSHIFT_");
-        if NOT_SETTINGS.iter().any(|prefix| name.starts_with(prefix)) {
+        if name.starts_with(OF_TESTS.0) || name == OF_TESTS.1 {
             continue;
         }
         if !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
@@ -138,7 +138,10 @@ mod tests {
         let problems = env(&[("BACKSHIFT_WORKER_LAESE", "5s"), ("PATH", "/bin")]).unwrap_err();
         assert_eq!(problems.0.len(), 1);
         assert!(problems.0[0].contains("did you mean BACKSHIFT_WORKER_LEASE?"), "{problems}");
-        assert!(env(&[("BACKSHIFT_TEST_POSTGRES_URL", "x")]).is_ok());
+        assert!(
+            env(&[("BACKSHIFT_TEST_POSTGRES_URL", "x"), ("BACKSHIFT_REQUIRE", "all")]).unwrap().is_empty()
+        );
+        assert_eq!(env(&[("BACKSHIFT_REQUIRE_TLS", "true")]).unwrap()["require_tls"].0, "true");
     }
 
     #[test]

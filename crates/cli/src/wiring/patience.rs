@@ -32,8 +32,12 @@ impl Patience {
         loop {
             match attempt().await {
                 Err(failure) if failure.is_unreachable() => {
-                    if self == Self::Short && Instant::now() + pause >= until {
-                        return Err(failure);
+                    if self == Self::Short {
+                        let left = until.saturating_duration_since(Instant::now());
+                        if left.is_zero() {
+                            return Err(failure);
+                        }
+                        pause = pause.min(left);
                     }
                     tracing::error!(error = %failure, retry_in_ms = pause.as_millis() as u64, "{what} is away");
                     tokio::time::sleep(pause).await;

@@ -35,7 +35,7 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
 
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?
 pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
-    database.ping().await?;
+    database.ping().await.map_err(schema_failure)?;
     // Nobody else could bring up a file that only this machine sees.
     let schema = if matches!(database, Database::Sqlite(_)) { Schema::BringUp } else { schema };
     refuse_unsafe(config, database).await?;
@@ -51,7 +51,7 @@ pub(crate) fn extras(config: &Config) -> migrate::Extras {
     migrate::Extras { probe: config.switch("probe") }
 }
 
-/// A schema that does not fit is a matter of configuration; a server that is away is not.
+/// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.
 fn schema_failure(error: backshift_core::StoreError) -> Failure {
     if error.is_transient() { error.into() } else { Failure::configuration(error) }
 }

@@ -76,8 +76,12 @@ impl Place {
     }
 
     pub(crate) async fn worker(&self, queue: &str) -> Worker {
+        self.start(queue).when_ready().await
+    }
+
+    fn start(&self, queue: &str) -> Worker {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        Worker::ready(&[&["worker", "--queue", queue][..], &flags].concat(), &self.settings).await
+        Worker::start(&[&["worker", "--queue", queue][..], &flags].concat(), &self.settings)
     }
 
     pub(crate) async fn show(&self, id: &str) -> Value {
@@ -202,7 +206,8 @@ async fn crashes(place: Place) {
     place.migrate().await;
     let ids = place.enqueue(&[probe("crash", "crash", 0, 2)]).await;
     for _ in 0..2 {
-        let mut worker = place.worker("probes:2").await;
+        // It may be over before it was ready.
+        let mut worker = place.start("probes:2");
         let ended =
             worker.process.ended(PATIENCE).await.unwrap_or_else(|| panic!("it crashes\n{}", worker.output()));
         assert_eq!(ended.code(), None, "by a signal");

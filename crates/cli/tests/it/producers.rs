@@ -145,7 +145,8 @@ async fn large_mails_are_worked_and_too_large_ones_are_kept_whole() {
     let dead = system.vhost.take("smtp_send_email.dlq").await;
     assert!(dead.body == too_large.as_bytes(), "byte for byte");
     assert_eq!(dead.header("backshift-reason").as_deref(), Some("too-large"), "{:?}", dead.properties);
-    let there = backshift_testkit::wait::until(crate::scene::PATIENCE, || async { !system.smtp.mails().is_empty() });
+    let there =
+        backshift_testkit::wait::until(crate::scene::PATIENCE, || async { !system.smtp.mails().is_empty() });
     assert!(there.await, "{}", worker.output());
     assert_eq!(system.smtp.mails_to("big@example.com").len(), 1);
 }

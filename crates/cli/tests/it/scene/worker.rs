@@ -16,7 +16,12 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts it and waits until it is ready.
     pub(crate) async fn ready(arguments: &[&str], settings: &Settings) -> Self {
-        let worker = Self::start(arguments, settings);
+        Self::start(arguments, settings).when_ready().await
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn when_ready(self) -> Self {
+        let worker = self;
         let ready =
             wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == 200) });
         assert!(
