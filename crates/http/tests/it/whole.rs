@@ -118,7 +118,8 @@ fn refused(code: u32, message: &str) -> (StatusCode, Value) {
 #[tokio::test]
 async fn from_the_sign_up_to_a_session() {
     for house in houses().await {
-        let post = async |path: &str, body: Value| house.post(&format!("/authentication/{path}"), "", body).await;
+        let post =
+            async |path: &str, body: Value| house.post(&format!("/authentication/{path}"), "", body).await;
         assert_eq!(post("register", credentials("Lan@x.io")).await, ok());
         assert_eq!(post("register", credentials("lan@x.io")).await, refused(110_004, "Username existed"));
         assert_eq!(post("login", credentials("lan@x.io")).await, refused(110_010, "User not verified"));
