@@ -11,7 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+/// Nothing inline, nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; frame-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'self'";
 
 /// Refuses foreign changes and foreign hosts, and adds the security headers.
@@ -22,7 +23,11 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) && !same_site(request.headers()) {
         return (StatusCode::FORBIDDEN, "This form came from another site.\n").into_response();
     }
-    let mut response = next.run(request).await;
+    with_policy(next.run(request).await)
+}
+
+/// Adds the headers of every page; what the page has set itself stays.
+pub(super) fn with_policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -40,7 +45,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn own_host(headers: &HeaderMap) -> bool {
+/// Whether the request names this machine: a name that somebody else points at it is not ours.
+pub(super) fn own_host(headers: &HeaderMap) -> bool {
     let Some(host) = text(headers, "host") else { return true };
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,

@@ -1,23 +1,18 @@
-//! The list of jobs and the page of one job, with its two actions.
+//! The list of jobs: by state, kind, queue and effect, newest first.
 
 use axum::{
-    extract::{Path, Query, State as Extract},
+    extract::{Query, State as Extract},
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{
-    EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, StoreError, Timestamp,
-};
-use minijinja::{Value, context, value::Serde};
+use backshift_core::{EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp};
+use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::{
-    Pages,
-    explain::{Surroundings, explain},
-    life::life,
-    mask, words,
-};
+use super::{Pages, link, mask, words};
 
 const ROWS: u32 = 50;
+/// Characters of what the other side said.
+const SAID: usize = 160;
 
 /// What the list is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -25,7 +20,6 @@ const ROWS: u32 = 50;
 pub(super) struct Asked {
     state: String,
     find: String,
-    queue: String,
     after: String,
 }
 
@@ -41,13 +35,12 @@ pub(super) async fn list(Extract(pages): Extract<Pages>, Query(asked): Query<Ask
         Err(error) => return pages.away(&error),
     };
     let here = if filter.state == Some(State::Dead) { "/jobs?state=dead" } else { "/jobs" };
-    pages.framed(here, "jobs.html", list_values(&asked, &filter, problem, &jobs)).await
+    pages.framed(here, "jobs.html", values(&asked, &filter, problem, &jobs)).await
 }
 
 /// Reads `kind:`, `queue:` and `effect:` words; what is none of them is named as the problem.
 fn filter(asked: &Asked) -> (JobFilter, Option<String>) {
     let mut filter = JobFilter { state: State::parse(&asked.state), ..JobFilter::default() };
-    filter.queue = QueueName::new(&asked.queue).ok();
     let mut problem = None;
     for word in asked.find.split_whitespace() {
         let known = match word.split_once(':') {
@@ -59,52 +52,57 @@ fn filter(asked: &Asked) -> (JobFilter, Option<String>) {
             _ => false,
         };
         if !known {
-            problem = Some(format!("{word:?} is no job id, kind:NAME, queue:NAME or effect:WORD."));
+            let word = mask::said(word, 80);
+            problem =
+                Some(format!("\u{201c}{word}\u{201d} is no job id, kind:NAME, queue:NAME or effect:WORD."));
         }
     }
     (filter, problem)
 }
 
-fn list_values(asked: &Asked, filter: &JobFilter, problem: Option<String>, jobs: &[JobRecord]) -> Value {
+fn values(asked: &Asked, filter: &JobFilter, problem: Option<String>, jobs: &[JobRecord]) -> Value {
     let now = Timestamp::now();
-    let tab = |name: &str, state: &str| {
-        let query = [("state", state), ("find", asked.find.as_str()), ("queue", asked.queue.as_str())];
-        context! { name, href => link(&query), here => asked.state == state }
+    let state = filter.state.map_or("", State::as_str);
+    let tab = |name: &str, to: &str| {
+        context! { name, href => link::jobs(&[("state", to), ("find", &asked.find)]), here => state == to }
     };
     let mut tabs = vec![tab("all", "")];
     tabs.extend(State::ALL.iter().map(|state| tab(state.as_str(), state.as_str())));
     let older = jobs.last().filter(|_| jobs.len() == ROWS as usize).map(|last| {
         let after = last.id.to_string();
-        link(&[("state", &asked.state), ("find", &asked.find), ("queue", &asked.queue), ("after", &after)])
+        link::jobs(&[("state", state), ("find", &asked.find), ("after", &after)])
     });
-    let sentence = match (filter.state, jobs.len()) {
-        (Some(State::Dead), 0) => "No dead letters.".to_owned(),
-        (Some(State::Dead), _) => "Dead letters wait for you.".to_owned(),
-        (Some(state), _) => format!("Jobs that are {}.", state.as_str()),
-        (None, _) => "All jobs.".to_owned(),
-    };
     context! {
-        title => "Jobs", sentence, tabs, older, problem,
-        find => &asked.find, state => &asked.state,
+        title => "Jobs", sentence => sentence(filter, jobs.len()), tabs, older, problem,
+        find => &asked.find, state,
+        filtered => *filter != JobFilter::default(),
         jobs => jobs.iter().map(|job| row(job, now)).collect::<Vec<_>>(),
         command => command(filter),
     }
 }
 
-fn link(query: &[(&str, &str)]) -> String {
-    let mut text = String::from("/jobs");
-    for (i, (key, value)) in query.iter().filter(|(_, value)| !value.is_empty()).enumerate() {
-        let value: String = value.bytes().map(escape).collect();
-        text.push_str(&format!("{}{key}={value}", if i == 0 { '?' } else { '&' }));
-    }
-    text
-}
-
-fn escape(byte: u8) -> String {
-    match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b':' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    }
+fn sentence(filter: &JobFilter, found: usize) -> String {
+    let dead = JobFilter { state: Some(State::Dead), ..JobFilter::default() };
+    let mut text = match (filter.state, found) {
+        (None, 0) if *filter == JobFilter::default() => return "No jobs yet.".to_owned(),
+        (Some(State::Dead), 1..) if *filter == dead => return "Dead letters wait for you.".to_owned(),
+        (Some(State::Dead), 0) => "No dead letters".to_owned(),
+        (Some(State::Dead), _) => "Dead letters".to_owned(),
+        (Some(state), 0) => format!("No {} jobs", state.as_str()),
+        (Some(state), _) => format!("{} jobs", words::capital(state.as_str())),
+        (None, 0) => "No jobs".to_owned(),
+        (None, _) if *filter == JobFilter::default() => "All jobs".to_owned(),
+        (None, _) => "Jobs".to_owned(),
+    };
+    let parts = [
+        ("of kind", filter.kind.as_ref().map(Kind::as_str)),
+        ("in", filter.queue.as_ref().map(QueueName::as_str)),
+        ("with effect", filter.effect.map(EffectState::as_str)),
+    ];
+    parts.into_iter().filter_map(|(word, value)| Some((word, value?))).for_each(|(word, value)| {
+        text.push_str(&format!(" {word} {value}"));
+    });
+    text + "."
 }
 
 fn command(filter: &JobFilter) -> String {
@@ -121,117 +119,41 @@ fn command(filter: &JobFilter) -> String {
     text
 }
 
-fn row(job: &JobRecord, now: Timestamp) -> Value {
-    let when = match job.state {
-        State::Scheduled | State::Retrying => format!("due {}", words::relative(job.run_at, now)),
-        _ => words::relative(job.finished_at.unwrap_or(job.created_at), now),
+/// A job as a row shows it, and as the head of its page.
+pub(super) fn row(job: &JobRecord, now: Timestamp) -> Value {
+    let (lead, when) = match job.state {
+        State::Scheduled | State::Retrying => ("due ", job.run_at),
+        _ => ("", job.finished_at.unwrap_or(job.created_at)),
     };
     let said = job.error.as_ref().filter(|_| job.state != State::Completed).or(job.note.as_ref());
     context! {
         id => job.id.to_string(),
+        href => link::job(job.id),
         kind => job.kind.as_str(),
         queue => job.queue.as_str(),
         tone => job.state.as_str(),
         word => words::state(job),
-        attempt => job.attempt,
-        when,
-        said => said.map(|text| text.chars().take(120).collect::<String>()).unwrap_or_default(),
+        lead,
+        when => words::moment(when, now),
+        said => said.map(|text| mask::said(text, SAID)).unwrap_or_default(),
     }
 }
 
-/// `GET /jobs/{id}`.
-pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
-    match one_values(&pages, &id).await {
-        Ok(values) => pages.framed("/jobs", "job.html", values).await,
-        Err(error) => pages.away(&error),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-async fn one_values(pages: &Pages, id: &str) -> Result<Value, StoreError> {
-    let gone =
-        || StoreError::NotFound(format!("there is no job {id}; finished jobs are deleted after a while"));
-    let job = pages.store.find(id.parse().map_err(|_| gone())?).await?.ok_or_else(gone)?;
-    let attempts = pages.store.attempts(job.id).await?;
-    let workers = pages.store.workers().await?;
-    let around = Surroundings {
-        paused: pages.store.paused().await?.contains(&job.queue),
-        attended: workers
-            .iter()
-            .any(|w| w.queues.split(',').any(|q| q.split(':').next() == Some(job.queue.as_str()))),
-        now: Timestamp::now(),
-    };
-    let told = explain(&job, around);
-    Ok(context! {
-        title => job.kind.as_str(),
-        headline => headline(&job),
-        job => row(&job, around.now),
-        question => told.question, explain => told.reasons, remedy => Value::from(Serde(told.remedy)),
-        life => Value::from(Serde(life(&job, &attempts))),
-        facts => Value::from(Serde(facts(&job))),
-        size => format!("{} bytes", words::number(job.payload_size)),
-        payload => job.payload.as_ref().map_or("(not kept: it is sensitive or too large)".to_owned(), |p| mask::payload(p)),
-        output => job.output.as_ref().map(|output| mask::payload(output)),
-        can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
-        can_cancel => !job.state.is_final(),
-    })
-}
-
-fn headline(job: &JobRecord) -> String {
-    let does = match job.state {
-        State::Scheduled => "waits for its time",
-        State::Available => "waits for a free slot",
-        State::Running => "is running",
-        State::Retrying => "will be tried again",
-        State::Completed => "is done",
-        State::Dead => "is dead",
-        State::Cancelled => "was cancelled",
-    };
-    format!("{} {does}", job.kind)
-}
-
-fn facts(job: &JobRecord) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("Kind", job.kind.to_string()),
-        ("Queue", format!("{} on {}", job.queue, job.broker)),
-        (
-            "Effect",
-            if job.effect == EffectState::None { "none yet".into() } else { job.effect.as_str().to_owned() },
-        ),
-        ("Starts", job.token.to_string()),
-        ("Priority", job.priority.to_string()),
-        ("Accepted", job.created_at.to_string()),
-    ];
-    let optional = [
-        ("Finished", job.finished_at.map(|at| at.to_string())),
-        ("Unique key", job.unique_key.clone()),
-        ("Progress", job.progress.as_ref().map(|(percent, word)| format!("{percent} % {word}"))),
-        ("Note", job.note.clone()),
-        ("Reason", job.reason.clone()),
-        ("Worker", job.worker.clone()),
-        ("User", job.user_id.map(|id| id.to_string())),
-        ("Lost workers", (job.crashes > 0).then(|| job.crashes.to_string())),
-    ];
-    facts.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    facts
-}
-
-/// `POST /jobs/{id}/retry`.
-pub(super) async fn retry(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
-    steer(&pages, &id, true).await
-}
-
-/// `POST /jobs/{id}/cancel`.
-pub(super) async fn cancel(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
-    steer(&pages, &id, false).await
-}
-
-async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
-    let Ok(job) = id.parse::<JobId>() else {
-        return pages.away(&StoreError::NotFound(format!("there is no job {id}")));
-    };
-    let result = if again { pages.store.retry(job).await } else { pages.store.cancel(job).await };
-    match result {
-        Ok(_) => Redirect::to(&format!("/jobs/{job}")).into_response(),
-        Err(error) => pages.away(&error),
+    #[test]
+    fn words_narrow_the_list_and_the_rest_is_named() {
+        let asked = Asked {
+            state: "dead".into(),
+            find: "kind:email.send queue:mail nonsense".into(),
+            ..Asked::default()
+        };
+        let (filter, problem) = filter(&asked);
+        assert_eq!(command(&filter), "backshift jobs list --state dead --kind email.send --queue mail");
+        assert_eq!(sentence(&filter, 1), "Dead letters of kind email.send in mail.");
+        assert!(problem.unwrap().contains("nonsense"));
+        assert_eq!(sentence(&JobFilter::default(), 0), "No jobs yet.");
     }
 }

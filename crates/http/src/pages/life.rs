@@ -1,81 +1,133 @@
 //! A job's life, top to bottom: accepted, each start and how it ended, what comes next.
 
-use backshift_core::{AttemptRecord, JobRecord, State};
+use backshift_core::{AttemptRecord, JobRecord, State, Timestamp};
 use serde::Serialize;
 
-use super::words;
+use super::{mask, words};
+
+/// How many starts the store hands out.
+const STARTS: usize = 200;
+/// Characters of what the other side said.
+const SAID: usize = 500;
 
 /// One step of the timeline.
 #[derive(Debug, PartialEq, Serialize)]
 pub(super) struct Step {
     /// The state whose colour it has.
     tone: &'static str,
+    /// The day, when it is another one than that of the step before.
+    day: String,
     /// When.
     time: String,
+    /// The whole time, for a machine; empty when it has none.
+    at: String,
     /// What happened.
     what: String,
     /// The words of the other side.
     said: Option<String>,
-    /// How long it took.
+    /// How long it took, or how long until the next start.
     took: String,
+    /// It has not happened yet.
+    ahead: bool,
 }
 
 /// The steps of a job.
-pub(super) fn life(job: &JobRecord, attempts: &[AttemptRecord]) -> Vec<Step> {
-    let mut steps = vec![Step {
-        tone: "scheduled",
-        time: words::precise(job.created_at),
-        what: format!("Accepted into {}", job.queue),
-        said: job.headers.get(backshift_core::envelope::TRACEPARENT).map(|trace| format!("trace {trace}")),
-        took: String::new(),
-    }];
-    for attempt in attempts {
-        steps.push(start(attempt));
-        steps.extend(end(attempt));
+pub(super) fn life(job: &JobRecord, attempts: &[AttemptRecord], now: Timestamp) -> Vec<Step> {
+    let mut told = Told { steps: Vec::new(), day: words::day(now) };
+    let accepted = format!("Accepted into {}, {}", job.queue, job.broker);
+    let trace = job.headers.get(backshift_core::envelope::TRACEPARENT);
+    told.step("scheduled", job.created_at, accepted).said =
+        trace.map(|trace| format!("trace {}", mask::said(trace, SAID)));
+    for (i, attempt) in attempts.iter().enumerate() {
+        let next = match attempts.get(i + 1) {
+            Some(next) => Some(next.started_at),
+            None => matches!(job.state, State::Retrying | State::Scheduled).then_some(job.run_at),
+        };
+        told.start(attempt);
+        told.end(attempt, next);
     }
-    steps.extend(ahead(job));
-    steps
-}
-
-fn start(attempt: &AttemptRecord) -> Step {
-    let took = attempt.ended_at.map(|end| words::span(attempt.started_at, end)).unwrap_or_default();
-    Step {
-        tone: "running",
-        time: words::precise(attempt.started_at),
-        what: format!("Attempt {} on {}, token {}", attempt.attempt, attempt.worker, attempt.token),
-        said: None,
-        took,
+    if attempts.len() == STARTS {
+        let last = attempts.last().map_or(job.created_at, |attempt| attempt.started_at);
+        told.step("scheduled", last, "Later starts are not shown here".to_owned());
     }
+    told.close(job, attempts);
+    told.steps
 }
 
-fn end(attempt: &AttemptRecord) -> Option<Step> {
-    let (tone, what) = match attempt.outcome.as_deref()? {
-        "completed" => ("completed", "Done"),
-        "error" => ("retrying", "Failed"),
-        "panic" => ("retrying", "Its handler panicked"),
-        "timeout" => ("retrying", "Took longer than it may"),
-        "crash" => ("dead", "Its worker was lost; this counts as no attempt"),
-        "released" => ("scheduled", "Went back; this counts as no attempt"),
-        "dead" => ("dead", "Failed for good"),
-        "cancelled" => ("cancelled", "Cancelled"),
-        _ => ("scheduled", "Ended"),
-    };
-    Some(Step {
-        tone,
-        time: attempt.ended_at.map(words::precise).unwrap_or_default(),
-        what: what.to_owned(),
-        said: attempt.error.clone(),
-        took: String::new(),
-    })
+struct Told {
+    steps: Vec<Step>,
+    day: String,
 }
 
-fn ahead(job: &JobRecord) -> Option<Step> {
-    let (time, what) = match job.state {
-        State::Scheduled | State::Retrying => {
-            (words::clock(job.run_at), format!("Attempt {} is due", job.attempt))
+impl Told {
+    fn step(&mut self, tone: &'static str, at: Timestamp, what: String) -> &mut Step {
+        let day = words::day(at);
+        let shown = if day == self.day { String::new() } else { day.clone() };
+        self.day = day;
+        let (time, at) = (words::precise(at), at.to_string());
+        self.steps.push(Step {
+            tone,
+            day: shown,
+            time,
+            at,
+            what,
+            said: None,
+            took: String::new(),
+            ahead: false,
+        });
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
+
+    fn start(&mut self, attempt: &AttemptRecord) {
+        let what = format!("Attempt {} on {}, token {}", attempt.attempt, attempt.worker, attempt.token);
+        let step = self.step("running", attempt.started_at, what);
+        step.took = attempt.ended_at.map(|end| words::span(attempt.started_at, end)).unwrap_or_default();
+    }
+
+    fn end(&mut self, attempt: &AttemptRecord, next: Option<Timestamp>) {
+        let Some(outcome) = attempt.outcome.as_deref() else { return };
+        let (tone, what) = match outcome {
+            "completed" => ("completed", "Done"),
+            "error" => ("retrying", "Failed"),
+            "panic" => ("retrying", "Its handler panicked"),
+            "timeout" => ("retrying", "Took longer than it may"),
+            "crash" => ("dead", "Its worker was lost; this counts as no attempt"),
+            "released" => ("scheduled", "Went back; this counts as no attempt"),
+            "dead" => ("dead", "Failed for good"),
+            "cancelled" => ("cancelled", "Cancelled"),
+            _ => ("scheduled", "Ended"),
+        };
+        let at = attempt.ended_at.unwrap_or(attempt.started_at);
+        let step = self.step(tone, at, what.to_owned());
+        step.said = attempt.error.as_ref().map(|error| mask::said(error, SAID));
+        if !matches!(outcome, "completed" | "dead" | "cancelled") {
+            step.took = next.map(|next| format!("next in {}", words::span(at, next))).unwrap_or_default();
         }
-        State::Available => ("next".to_owned(), "Waits for a free slot".to_owned()),
-        State::Running | State::Completed | State::Dead | State::Cancelled => return None,
-    };
-    Some(Step { tone: "available", time, what, said: None, took: String::new() })
+    }
+
+    /// What no start tells: an end without one, and what comes next.
+    fn close(&mut self, job: &JobRecord, attempts: &[AttemptRecord]) {
+        let told = attempts.last().and_then(|last| last.outcome.as_deref());
+        let ended = |outcome| told == Some(outcome);
+        match (job.state, job.finished_at) {
+            (State::Cancelled, Some(at)) if !ended("cancelled") => {
+                self.step("cancelled", at, "Cancelled".to_owned());
+            }
+            (State::Dead, Some(at)) if !ended("dead") => {
+                let step = self.step("dead", at, "Given up and kept for a person".to_owned());
+                step.said = job.reason.as_ref().map(|reason| mask::said(reason, SAID));
+            }
+            (State::Scheduled | State::Retrying, _) => {
+                let what = format!("Attempt {} is due", job.attempt);
+                self.step("available", job.run_at, what).ahead = true;
+            }
+            (State::Available, _) => {
+                let step = self.step("available", job.run_at, "Waits for a free slot".to_owned());
+                (step.ahead, step.time, step.at, step.day) =
+                    (true, "next".into(), String::new(), String::new());
+            }
+            _ => {}
+        }
+    }
 }

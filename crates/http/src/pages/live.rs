@@ -1,48 +1,44 @@
-//! Says *changed* to open pages, so that they ask for themselves again.
+//! Says *changed* to open pages, so that they ask for themselves again; never the data itself.
 //!
-//! The store is asked once a second for each open page; what is sent is only the fact, never the data.
+//! A page says which sight it shows (`seen`, after a cut connection `Last-Event-ID`), so that nothing that happens
+//! between its making and this stream is missed.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::{
-    extract::State,
+    extract::{Query, State},
+    http::HeaderMap,
     response::sse::{Event, KeepAlive, Sse},
 };
-use backshift_core::{JobFilter, Page};
 use futures::{Stream, stream};
+use serde::Deserialize;
 
-use super::Pages;
+use super::{Pages, sight::Watch};
 
-const PERIOD: Duration = Duration::from_secs(1);
+/// What a page knows.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Known {
+    seen: String,
+}
 
-/// The stream of changes.
-pub(super) async fn events(State(pages): State<Pages>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let changes = stream::unfold((pages, None), |(pages, mut last)| async move {
+/// `GET /events`.
+pub(super) async fn events(
+    State(pages): State<Pages>,
+    Query(known): Query<Known>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let follower = Watch::follow(&pages);
+    let changes = stream::unfold((follower, last.unwrap_or(known.seen)), |(mut follower, last)| async move {
         loop {
-            let seen = fingerprint(&pages).await;
-            if seen.is_some() && seen != last {
-                let first = last.is_none();
-                last = seen;
-                if !first {
-                    return Some((Ok(Event::default().event("changed").data("")), (pages, last)));
-                }
+            let seen = follower.borrow_and_update().as_ref().map(|sight| sight.fingerprint.clone());
+            if let Some(seen) = seen.filter(|seen| *seen != last) {
+                let event = Event::default().event("changed").id(&seen).data("now");
+                return Some((Ok(event), (follower, seen)));
             }
-            tokio::time::sleep(PERIOD).await;
+            follower.changed().await.ok()?;
         }
     });
     Sse::new(changes).keep_alive(KeepAlive::default())
-}
-
-/// Equal as long as nothing that a page shows has changed.
-async fn fingerprint(pages: &Pages) -> Option<String> {
-    let counts = pages.store.counts().await.ok()?;
-    let workers = pages.store.workers().await.ok()?;
-    let newest = pages.store.list(&JobFilter::default(), &Page { after: None, limit: 20 }).await.ok()?;
-    let mails = match &pages.mailbox {
-        Some(mailbox) => mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64),
-        None => None,
-    };
-    let newest: Vec<_> = newest.iter().map(|j| (j.id, j.state, j.token, j.progress.clone())).collect();
-    let workers: Vec<_> = workers.iter().map(|w| (w.name.clone(), w.running)).collect();
-    Some(format!("{counts:?}{workers:?}{newest:?}{mails:?}"))
 }

@@ -11,10 +11,12 @@ use backshift_core::{StoreError, Timestamp};
 use backshift_mail::{DevMailbox, StoredFile, StoredMail, StoredSummary};
 use minijinja::{Value, context};
 
-use super::{Pages, words};
+use super::{Pages, link, mask, words};
 
 const ROWS: usize = 100;
-const FOREIGN: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox";
+/// Runs nothing, loads nothing, is framed by our own page only.
+const FOREIGN: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; \
+    base-uri 'none'; form-action 'none'; sandbox";
 
 /// `GET /mailbox`.
 pub(super) async fn list(Extract(pages): Extract<Pages>) -> Response {
@@ -30,8 +32,11 @@ pub(super) async fn list(Extract(pages): Extract<Pages>) -> Response {
         0 => "The mailbox is empty.".to_owned(),
         n => format!("{} here.", words::count(n as u64, "mail is", "mails are")),
     };
+    let more = total.saturating_sub(mails.len());
     let rows: Vec<Value> = mails.iter().map(summary).collect();
-    pages.framed("/mailbox", "mailbox.html", context! { title => "Mailbox", sentence, mails => rows }).await
+    pages
+        .framed("/mailbox", "mailbox.html", context! { title => "Mailbox", sentence, more, mails => rows })
+        .await
 }
 
 /// `GET /mailbox/{id}`.
@@ -41,14 +46,19 @@ pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) 
         Err(error) => return pages.away(&error),
     };
     let file = |file: &StoredFile| {
-        format!("{}, {}, {} bytes", file.name, file.content_type, words::number(file.size as u64))
+        let size = words::count(file.size as u64, "byte", "bytes");
+        mask::letter(&format!("{}, {}, {size}", file.name, file.content_type))
     };
     let values = context! {
         title => "Mail",
         mail => context! {
             html => mail.html.is_some(),
-            text => mail.text.as_deref().unwrap_or("(this mail has no text part)"),
+            text => mail.text.as_deref().map_or("(this mail has no text part)".to_owned(), mask::letter),
             attachments => mail.files.iter().map(file).collect::<Vec<_>>(),
+            cc => mask::letter(&mail.cc.join(", ")),
+            reply_to => mail.reply_to.as_deref().map(mask::letter),
+            message_id => mask::letter(&mail.message_id),
+            sent => mail.summary.date.map(words::full),
             ..summary(&mail.summary)
         },
     };
@@ -59,7 +69,9 @@ pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) 
 pub(super) async fn html(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
     match read(&pages, &id).await {
         Ok(StoredMail { html: Some(html), .. }) => {
-            ([(header::CONTENT_SECURITY_POLICY, FOREIGN)], Html(html)).into_response()
+            let headers =
+                [(header::CONTENT_SECURITY_POLICY, FOREIGN), (header::X_FRAME_OPTIONS, "SAMEORIGIN")];
+            (headers, Html(html)).into_response()
         }
         Ok(_) => (StatusCode::NOT_FOUND, "This mail has no HTML.\n").into_response(),
         Err(error) => pages.away(&error),
@@ -67,11 +79,11 @@ pub(super) async fn html(Extract(pages): Extract<Pages>, Path(id): Path<String>)
 }
 
 fn mailbox(pages: &Pages) -> Result<&DevMailbox, StoreError> {
-    pages.mailbox.as_deref().ok_or_else(|| StoreError::NotFound("there is no mailbox here".into()))
+    pages.mailbox.as_deref().ok_or_else(|| StoreError::NotFound("There is no mailbox here.".into()))
 }
 
 async fn read(pages: &Pages, id: &str) -> Result<StoredMail, StoreError> {
-    let gone = || StoreError::NotFound("this mail is no longer in the mailbox".into());
+    let gone = || StoreError::NotFound("This mail is not in the mailbox.".into());
     mailbox(pages)?.read(id).await.map_err(unreadable)?.ok_or_else(gone)
 }
 
@@ -82,9 +94,10 @@ fn unreadable(error: std::io::Error) -> StoreError {
 fn summary(mail: &StoredSummary) -> Value {
     context! {
         id => &mail.id,
-        subject => if mail.subject.is_empty() { "(no subject)" } else { mail.subject.as_str() },
-        to => mail.to.join(", "),
-        from => &mail.from,
-        when => mail.date.map_or(String::new(), |at| words::relative(at, Timestamp::now())),
+        href => link::mail(&mail.id),
+        subject => if mail.subject.is_empty() { "(no subject)".to_owned() } else { mask::letter(&mail.subject) },
+        to => mask::letter(&mail.to.join(", ")),
+        from => mask::letter(&mail.from),
+        when => mail.date.map(|at| words::moment(at, Timestamp::now())),
     }
 }

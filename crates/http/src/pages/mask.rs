@@ -1,37 +1,62 @@
-//! A payload as it may be shown: addresses masked, secrets hidden, long text cut with an end mark.
+//! Text from outside as it may be shown: addresses masked, secrets hidden, long text cut with an end mark.
+//!
+//! Characters that nobody sees but that change the order of others are written out, so that a text cannot pose as
+//! another. HTML is not escaped here: the templates do that.
 
 use backshift_mail::mask_text;
 use serde_json::Value;
 
 const LONGEST: usize = 160;
-const SECRET_WORDS: [&str; 6] = ["password", "secret", "token", "otp", "code", "authorization"];
+/// Lines of a payload on its page.
+const LINES: usize = 200;
+const SECRET_WORDS: [&str; 8] =
+    ["password", "passwd", "secret", "token", "otp", "code", "authorization", "credential"];
 
-/// Pretty JSON, masked; bytes that are no JSON are shown by their size.
+/// Words of the other side (an error, a note, a subject): on one line, at most `most` characters.
+pub(super) fn said(text: &str, most: usize) -> String {
+    cut(&visible(&mask_text(text)), most)
+}
+
+/// A text that is shown whole, such as the body of a mail in the mailbox of `dev`.
+pub(super) fn letter(text: &str) -> String {
+    visible(text)
+}
+
+/// Pretty JSON, masked; bytes that are no JSON are told by their size.
 pub(super) fn payload(bytes: &[u8]) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
             hide(&mut value);
-            serde_json::to_string_pretty(&value).unwrap_or_default()
+            shortened(&visible(&serde_json::to_string_pretty(&value).unwrap_or_default()))
         }
         Err(_) if bytes.is_empty() => "(empty)".to_owned(),
-        Err(_) => format!("({} bytes that are no JSON)", bytes.len()),
+        Err(_) => format!("({} bytes that cannot be read as JSON)", bytes.len()),
     }
+}
+
+fn shortened(text: &str) -> String {
+    let lines = text.lines().count();
+    if lines <= LINES {
+        return text.to_owned();
+    }
+    let kept: Vec<&str> = text.lines().take(LINES).collect();
+    format!("{}\n… and {} more lines", kept.join("\n"), lines - LINES)
 }
 
 fn hide(value: &mut Value) {
     match value {
         Value::Object(map) => {
-            for (key, inner) in map.iter_mut() {
-                let key = key.to_ascii_lowercase();
-                match inner {
-                    Value::String(text)
-                        if SECRET_WORDS.iter().any(|w| key.contains(w)) && !text.is_empty() =>
-                    {
-                        *text = "(hidden)".to_owned();
-                    }
-                    other => hide(other),
+            let entries = std::mem::take(map).into_iter();
+            map.extend(entries.map(|(key, mut inner)| {
+                let small = key.to_ascii_lowercase();
+                let secret = SECRET_WORDS.iter().any(|word| small.contains(word));
+                match &inner {
+                    Value::String(text) if secret && !text.is_empty() => inner = "(hidden)".into(),
+                    Value::Number(_) if secret => inner = "(hidden)".into(),
+                    _ => hide(&mut inner),
                 }
-            }
+                (shown(&key), inner)
+            }));
         }
         Value::Array(items) => items.iter_mut().for_each(hide),
         Value::String(text) => *text = shown(text),
@@ -47,18 +72,55 @@ fn shown(text: &str) -> String {
     if text.contains('@') { mask_text(text) } else { text.to_owned() }
 }
 
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Invisible and reordering characters (Unicode TR 36 and 9) as `\u{202e}`; line breaks stay.
+fn visible(text: &str) -> String {
+    let unseen = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        if unseen(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn addresses_secrets_and_long_text_are_not_shown() {
-        let text =
-            payload(br#"{"Recipient":"anna@example.com","password":"hunter2","Body":"<p>0000</p>","n":1}"#);
+        let text = payload(
+            br#"{"Recipient":"anna@example.com","password":"hunter2","otp":123456,"bob@example.com":1,"n":1}"#,
+        );
         assert!(text.contains("an***@example.com") && !text.contains("anna@"), "{text}");
-        assert!(!text.contains("hunter2") && text.contains("\"n\": 1"));
+        assert!(!text.contains("hunter2") && !text.contains("123456") && !text.contains("bob@"), "{text}");
+        assert!(text.contains("\"n\": 1"));
         let long = format!("{{\"Body\":\"{}\"}}", "x".repeat(500));
         assert!(payload(long.as_bytes()).contains("<500 characters>"));
-        assert_eq!(payload(&[0xff, 0xfe]), "(2 bytes that are no JSON)");
+        assert_eq!(payload(&[0xff, 0xfe]), "(2 bytes that cannot be read as JSON)");
+    }
+
+    #[test]
+    fn long_lists_end_with_a_mark() {
+        let many = serde_json::to_vec(&vec![1; 1000]).unwrap();
+        assert!(payload(&many).ends_with("… and 802 more lines"));
+        let deep = "[".repeat(10_000) + &"]".repeat(10_000);
+        assert!(payload(deep.as_bytes()).contains("cannot be read"));
+    }
+
+    #[test]
+    fn what_nobody_sees_is_written_out() {
+        assert_eq!(said("abc\u{202e}txt.exe \u{0}", 100), "abc\\u{202e}txt.exe  ");
+        assert_eq!(said("550 <anna@example.com> no", 100), "550 <an***@example.com> no");
+        assert_eq!(said("abcdef", 3), "abc…");
     }
 }

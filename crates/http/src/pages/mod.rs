@@ -1,20 +1,25 @@
 //! The product's face: pages rendered on the server, for people who run Backshift and for those who try it.
 //!
-//! Reading needs no JavaScript. The pages show jobs and mails unguarded, so they are served on loopback only.
+//! Reading needs no JavaScript. The pages ask nobody who they are, so they answer on loopback only. Text from outside
+//! reaches a template through [`mask`]; the templates escape it.
 
 mod account;
 mod assets;
 mod explain;
 mod guard;
+mod job;
 mod jobs;
 mod life;
+mod link;
 mod live;
 mod mailbox;
 mod mask;
 mod needs;
 mod overview;
+mod people;
 mod queues;
 mod render;
+mod sight;
 mod waiting_room;
 mod words;
 mod workers;
@@ -23,12 +28,14 @@ use std::sync::Arc;
 
 use axum::{
     Router, middleware,
-    routing::{get, post},
+    response::Redirect,
+    routing::{any, get, post},
 };
 use backshift_core::{Store, identity::Identity};
 use backshift_mail::DevMailbox;
 
 use render::Renderer;
+use sight::Watch;
 use waiting_room::WaitingRoom;
 
 /// What the pages show.
@@ -39,6 +46,7 @@ pub struct Pages {
     mailbox: Option<Arc<DevMailbox>>,
     renderer: Arc<Renderer>,
     waiting: Arc<WaitingRoom>,
+    watch: Arc<Watch>,
     /// Where this is, in two or three words, such as `this machine · embedded`.
     place: Arc<str>,
 }
@@ -52,6 +60,7 @@ impl Pages {
             mailbox: None,
             renderer: Arc::new(Renderer::new()),
             waiting: Arc::new(WaitingRoom::default()),
+            watch: Arc::new(Watch::default()),
             place: place.into(),
         }
     }
@@ -75,9 +84,9 @@ impl Pages {
         let mut router = Router::new()
             .route("/overview", get(overview::page))
             .route("/jobs", get(jobs::list))
-            .route("/jobs/{id}", get(jobs::one))
-            .route("/jobs/{id}/retry", post(jobs::retry))
-            .route("/jobs/{id}/cancel", post(jobs::cancel))
+            .route("/jobs/{id}", get(job::page))
+            .route("/jobs/{id}/retry", post(job::retry))
+            .route("/jobs/{id}/cancel", post(job::cancel))
             .route("/queues", get(queues::page))
             .route("/queues/{name}/pause", post(queues::pause))
             .route("/queues/{name}/resume", post(queues::resume))
@@ -89,15 +98,14 @@ impl Pages {
                 .route("/mailbox/{id}", get(mailbox::one))
                 .route("/mailbox/{id}/html", get(mailbox::html));
         }
-        if self.identity.is_some() {
-            router = router
-                .route("/", get(account::home))
-                .route("/signup", get(account::signup_form).post(account::signup))
-                .route("/code", get(account::code_form).post(account::code))
-                .route("/signin", get(account::signin_form).post(account::signin))
-                .route("/signout", post(account::signout))
-                .route("/me", get(account::me));
-        }
-        router.merge(assets::router()).layer(middleware::from_fn(guard::guard)).with_state(self)
+        router = match self.identity {
+            Some(_) => router.merge(account::router()),
+            None => router.route("/", get(|| async { Redirect::to("/overview") })),
+        };
+        router
+            .merge(assets::router())
+            .layer(middleware::from_fn(guard::guard))
+            .route("/{*rest}", any(people::missing))
+            .with_state(self)
     }
 }

@@ -1,76 +1,105 @@
 //! What needs a person, most urgent first, each with the one next step.
 
-use backshift_core::{
-    QueueCounts, State, Timestamp,
-    store::{BreakerRecord, WorkerRecord},
-};
-use serde::Serialize;
+use backshift_core::{QueueCounts, State, Timestamp, store::BreakerRecord};
+use minijinja::{Value, context};
 
-use super::words;
+use super::{
+    link, mask,
+    sight::{SAMPLE, Sight},
+    words,
+};
+
+/// Characters of a cause.
+const CAUSE: usize = 90;
 
 /// One thing that needs a person.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone)]
 pub(super) struct Need {
     /// The state whose colour it has.
-    pub(super) tone: &'static str,
+    tone: &'static str,
     /// What is the matter.
-    pub(super) what: String,
+    what: String,
+    /// The words of the other side that belong to it.
+    said: Option<String>,
     /// Why, and what follows.
-    pub(super) why: String,
-    /// The next step; empty = none.
-    pub(super) step: &'static str,
-    /// Where it is; empty = nowhere.
-    pub(super) href: String,
+    why: String,
+    /// A command that helps.
+    command: Option<String>,
+    /// The next step and where it is.
+    step: (&'static str, Value),
 }
 
-/// Reads the needs off the figures.
-pub(super) fn needs(
-    queues: &[QueueCounts],
-    breakers: &[BreakerRecord],
-    workers: &[WorkerRecord],
-    ambiguous: usize,
-    now: Timestamp,
-) -> Vec<Need> {
-    let mut needs: Vec<Need> = queues.iter().filter_map(dead).collect();
-    if ambiguous > 0 {
+impl Need {
+    /// As the template reads it.
+    pub(super) fn value(&self) -> Value {
+        context! {
+            tone => self.tone, what => self.what.as_str(), said => self.said.as_deref(), why => self.why.as_str(),
+            command => self.command.as_deref(), step => self.step.0, href => &self.step.1,
+        }
+    }
+}
+
+/// Reads the needs off a sight.
+pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
+    let mut needs: Vec<Need> = sight.queues.iter().filter_map(|queue| dead(queue, sight)).collect();
+    if sight.unclear_dead > 0 {
+        let many = words::count(sight.unclear_dead, "effect", "effects");
+        let more = if sight.unclear >= u64::from(SAMPLE) { " or more" } else { "" };
         needs.push(Need {
             tone: "ambiguous",
-            what: format!(
-                "{} may or may not have happened",
-                words::count(ambiguous as u64, "effect", "effects")
-            ),
+            what: format!("{many}{more} may or may not have happened"),
+            said: None,
             why: "The other side fell silent at the worst moment. Look, then run the job again or leave it."
                 .into(),
-            step: "See them",
-            href: "/jobs?find=effect:ambiguous".into(),
+            command: None,
+            step: ("See them", link::jobs(&[("find", "effect:ambiguous")])),
         });
     }
-    needs.extend(breakers.iter().filter(|b| b.state != "closed").map(|b| breaker(b, now)));
-    needs.extend(queues.iter().filter(|q| q.paused).map(paused));
-    needs.extend(queues.iter().filter_map(|queue| unattended(queue, workers, now)));
+    needs.extend(sight.breakers.iter().filter(|b| b.state != "closed").map(|b| breaker(b, now)));
+    needs.extend(sight.queues.iter().filter(|q| q.paused).map(paused));
+    needs.extend(sight.queues.iter().filter_map(|queue| unattended(queue, sight, now)));
     needs
 }
 
-fn dead(queue: &QueueCounts) -> Option<Need> {
+fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
     let n = queue.count(State::Dead);
-    (n > 0).then(|| Need {
+    if n == 0 {
+        return None;
+    }
+    let causes = sight.causes.get(&queue.queue).map(Vec::as_slice).unwrap_or_default();
+    let one = causes.first().filter(|first| !first.is_empty() && causes.iter().all(|cause| cause == *first));
+    let all = causes.len() as u64 == n;
+    let word = match (one, n, all) {
+        (None, ..) => "",
+        (Some(_), 1, _) => ", which said",
+        (Some(_), _, true) => " with one cause",
+        (Some(_), _, false) => ", the newest with one cause",
+    };
+    Some(Need {
         tone: "dead",
-        what: format!("{} in {}", words::count(n, "dead letter", "dead letters"), queue.queue),
-        why: "Trying again by itself is over. The last error says why; running again gives fresh attempts."
-            .into(),
-        step: "See them",
-        href: "/jobs?state=dead".into(),
+        what: format!("{} in {}{word}", words::count(n, "dead letter", "dead letters"), queue.queue),
+        said: one.map(|cause| mask::said(cause, CAUSE)),
+        why:
+            "Trying again by itself is over. Each job's page says why; running it again gives fresh attempts."
+                .into(),
+        command: None,
+        step: ("See them", link::jobs(&[("state", "dead"), ("find", &format!("queue:{}", queue.queue))])),
     })
 }
 
 fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
-    let next = breaker.open_until.map_or("soon".to_owned(), |at| words::relative(at, now));
+    let next = breaker.open_until.map_or("soon".to_owned(), |at| format!("at {}", words::due(at, now)));
     Need {
         tone: "retrying",
-        what: format!("{} does not answer well: its breaker is {}", breaker.name, breaker.state),
+        what: format!(
+            "{} does not answer well: its breaker is {}",
+            mask::said(&breaker.name, CAUSE),
+            breaker.state
+        ),
+        said: breaker.error.as_ref().map(|error| mask::said(error, CAUSE)),
         why: format!("Its jobs wait without using attempts. Next probe {next}."),
-        step: "See breaker",
-        href: "/workers".into(),
+        command: None,
+        step: ("See breaker", Value::from_safe_string("/workers#breakers".to_owned())),
     }
 }
 
@@ -78,29 +107,32 @@ fn paused(queue: &QueueCounts) -> Need {
     Need {
         tone: "scheduled",
         what: format!("{} is paused", queue.queue),
+        said: None,
         why: format!("{} until somebody resumes it.", words::count(waiting(queue), "job waits", "jobs wait")),
-        step: "Queues",
-        href: "/queues".into(),
+        command: None,
+        step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
 }
 
-fn unattended(queue: &QueueCounts, workers: &[WorkerRecord], now: Timestamp) -> Option<Need> {
-    let works =
-        |w: &WorkerRecord| w.queues.split(',').any(|q| q.split(':').next() == Some(queue.queue.as_str()));
+fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need> {
     let since = queue.oldest_due.filter(|due| now.as_second() - due.as_second() > 10)?;
-    let stuck = queue.count(State::Available) > 0 && !queue.paused && !workers.iter().any(works);
+    let waits = queue.count(State::Available);
+    let stuck = waits > 0 && !queue.paused && !attended(sight, queue.queue.as_str());
     stuck.then(|| Need {
         tone: "available",
         what: format!("Nobody works {}", queue.queue),
-        why: format!(
-            "{} since {}. Start: backshift worker --queue {}",
-            words::count(queue.count(State::Available), "job waits", "jobs wait"),
-            words::clock(since),
-            queue.queue
-        ),
-        step: "Workers",
-        href: "/workers".into(),
+        said: None,
+        why: format!("{} since {}.", words::count(waits, "job waits", "jobs wait"), words::due(since, now)),
+        command: Some(format!("backshift worker --queue {}", queue.queue)),
+        step: ("See jobs", link::jobs_of_queue(&queue.queue)),
     })
+}
+
+/// Whether a worker takes jobs from this queue.
+pub(super) fn attended(sight: &Sight, queue: &str) -> bool {
+    // A worker announces `queue:slots`; a queue's name may hold a colon itself.
+    let name = |pool: &str| pool.rsplit_once(':').map_or(pool, |(name, _)| name).to_owned();
+    sight.workers.iter().any(|worker| worker.queues.split(',').any(|pool| name(pool.trim()) == queue))
 }
 
 /// Jobs that may run now or later.
@@ -111,7 +143,7 @@ pub(super) fn waiting(queue: &QueueCounts) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{QueueName, WorkerName};
+    use backshift_core::{QueueName, WorkerName, store::WorkerRecord};
 
     fn queue(state: State, n: u64, paused: bool) -> QueueCounts {
         QueueCounts {
@@ -122,27 +154,49 @@ mod tests {
         }
     }
 
+    fn sight(queues: &[QueueCounts]) -> Sight {
+        Sight { queues: queues.to_vec(), ..Sight::empty() }
+    }
+
     #[test]
     fn a_queue_without_a_worker_needs_one() {
         let now = Timestamp::from_second(100).unwrap();
-        let queues = [queue(State::Available, 3, false)];
-        assert!(needs(&queues, &[], &[], 0, now)[0].why.contains("backshift worker --queue q"));
-        let worker = WorkerRecord {
+        let mut sight = sight(&[queue(State::Available, 3, false)]);
+        assert_eq!(needs(&sight, now)[0].command.as_deref(), Some("backshift worker --queue q"));
+        sight.workers.push(WorkerRecord {
             name: WorkerName::new("w").unwrap(),
             queues: "p:1,q:10".into(),
             started_at: now,
             seen_at: now,
             running: 0,
-        };
-        assert!(needs(&queues, &[], &[worker], 0, now).is_empty());
+        });
+        assert!(needs(&sight, now).is_empty());
     }
 
     #[test]
     fn dead_letters_come_first_and_quiet_is_quiet() {
         let now = Timestamp::from_second(5).unwrap();
-        let queues = [queue(State::Available, 1, true), queue(State::Dead, 312, false)];
-        let needs_now = needs(&queues, &[], &[], 2, now);
-        assert_eq!(needs_now.iter().map(|n| n.tone).collect::<Vec<_>>(), ["dead", "ambiguous", "scheduled"]);
-        assert!(needs(&[queue(State::Completed, 9, false)], &[], &[], 0, now).is_empty());
+        let mut some = sight(&[queue(State::Available, 1, true), queue(State::Dead, 312, false)]);
+        (some.unclear, some.unclear_dead) = (3, 2);
+        assert_eq!(
+            needs(&some, now).iter().map(|n| n.tone).collect::<Vec<_>>(),
+            ["dead", "ambiguous", "scheduled"]
+        );
+        assert!(needs(&sight(&[queue(State::Completed, 9, false)]), now).is_empty());
+    }
+
+    #[test]
+    fn one_cause_is_said_only_when_it_is_one() {
+        let now = Timestamp::from_second(5).unwrap();
+        let mut some = sight(&[queue(State::Dead, 2, false)]);
+        let name = QueueName::new("q").unwrap();
+        some.causes.insert(name.clone(), vec!["503 anna@example.com".into(), "503 anna@example.com".into()]);
+        let need = &needs(&some, now)[0];
+        assert_eq!(
+            (need.what.as_str(), need.said.as_deref()),
+            ("2 dead letters in q with one cause", Some("503 an***@example.com"))
+        );
+        some.causes.insert(name, vec!["a".into(), "b".into()]);
+        assert_eq!(needs(&some, now)[0].said, None);
     }
 }

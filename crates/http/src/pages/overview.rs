@@ -1,57 +1,70 @@
 //! The first page: a sentence, what needs a person, the figures, the queues.
 
 use axum::{extract::State as Extract, response::Response};
-use backshift_core::{EffectState, JobFilter, Page, QueueCounts, State, StoreError, Timestamp};
-use minijinja::{Value, context, value::Serde};
+use backshift_core::{QueueCounts, State, Timestamp};
+use minijinja::{Value, context};
 
 use super::{
-    Pages,
-    needs::{Need, needs, waiting},
+    Pages, link,
+    needs::{Need, attended, needs, waiting},
+    sight::{SAMPLE, Sight},
     words,
 };
 
+/// How a queue stands that no worker takes from.
+const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
+/// The store counts completed jobs up to this many.
+const COMPLETED: u64 = 100_000;
+
 /// `GET /overview`.
 pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
-    match values(&pages).await {
-        Ok(values) => pages.framed("/overview", "overview.html", values).await,
+    match pages.sight().await {
+        Ok(sight) => pages.framed("/overview", "overview.html", values(&sight)).await,
         Err(error) => pages.away(&error),
     }
 }
 
-async fn values(pages: &Pages) -> Result<Value, StoreError> {
+fn values(sight: &Sight) -> Value {
     let now = Timestamp::now();
-    let queues = pages.store.counts().await?;
-    let workers = pages.store.workers().await?;
-    let breakers = pages.store.breakers().await?;
-    let unclear = JobFilter { effect: Some(EffectState::Ambiguous), ..JobFilter::default() };
-    let unclear = pages.store.list(&unclear, &Page { after: None, limit: 500 }).await?;
-    let held = unclear.iter().filter(|job| job.state == State::Dead).count();
-    let needs = needs(&queues, &breakers, &workers, held, now);
-    let total = |state| queues.iter().map(|q| q.count(state)).sum::<u64>();
-    let figure = |n: u64, word: &str| context! { number => words::number(n), word };
-    Ok(context! {
+    let needs = needs(sight, now);
+    let running = sight.total(State::Running);
+    let waits = sight.queues.iter().map(waiting).sum();
+    let more = |n: u64, most: u64| {
+        if n >= most { format!("{} or more", words::number(most)) } else { words::number(n) }
+    };
+    let figure = |number: String, word: &str| context! { quiet => number == "0", number, word };
+    let (queues, workers) = (sight.queues.len() as u64, sight.workers.len() as u64);
+    context! {
         title => "Overview",
-        sentence => sentence(&needs, total(State::Running), queues.iter().map(waiting).sum()),
+        sentence => sentence(sight, &needs, running, waits),
         under => format!(
             "{}, {}",
-            words::count(queues.len() as u64, "queue", "queues"),
-            words::count(workers.len() as u64, "worker", "workers")
+            words::count(queues, "queue", "queues"),
+            words::count(workers, "worker", "workers")
         ),
-        needs => Value::from(Serde(needs)),
+        needs => needs.iter().map(Need::value).collect::<Vec<_>>(),
         figures => vec![
-            figure(total(State::Completed), "completed"),
-            figure(total(State::Running), "running"),
-            figure(queues.iter().map(waiting).sum(), "waiting"),
-            figure(total(State::Dead), "dead"),
-            figure(unclear.len() as u64, "ambiguous effects"),
+            figure(more(sight.total(State::Completed), COMPLETED), "completed, last day"),
+            figure(words::number(running), "running"),
+            figure(words::number(waits), "waiting"),
+            figure(words::number(sight.total(State::Dead)), "dead"),
+            figure(more(sight.unclear, u64::from(SAMPLE)), "ambiguous effects"),
         ],
-        queues => queues.iter().map(row).collect::<Vec<_>>(),
-    })
+        queues => troubled_first(sight).into_iter().map(|queue| row(queue, sight, now)).collect::<Vec<_>>(),
+    }
+}
+
+fn troubled_first(sight: &Sight) -> Vec<&QueueCounts> {
+    let mut queues: Vec<_> = sight.queues.iter().collect();
+    let calm = |queue: &QueueCounts| !queue.paused && standing(queue, sight) != NOBODY;
+    queues.sort_by_key(|queue| (calm(queue), queue.count(State::Dead) == 0));
+    queues
 }
 
 /// How things stand, in words.
-fn sentence(needs: &[Need], running: u64, waiting: u64) -> String {
+fn sentence(sight: &Sight, needs: &[Need], running: u64, waiting: u64) -> String {
     let work = match (running, waiting) {
+        _ if sight.queues.iter().all(|queue| queue.by_state.is_empty()) => "No work yet.",
         (0, 0) => "All work is done.",
         (0, _) => "Work is waiting.",
         _ => "Work is moving.",
@@ -60,20 +73,40 @@ fn sentence(needs: &[Need], running: u64, waiting: u64) -> String {
         0 => "Nothing needs you.".to_owned(),
         1 => "One thing needs you.".to_owned(),
         2 => "Two things need you.".to_owned(),
+        3 => "Three things need you.".to_owned(),
         n => format!("{n} things need you."),
     };
     format!("{work} {need}")
 }
 
-fn row(queue: &QueueCounts) -> Value {
+/// A queue as its row shows it, on this page and on its own.
+pub(super) fn row(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Value {
     let n = |state| words::number(queue.count(state));
+    let (tone, word) = standing(queue, sight);
     context! {
         name => queue.queue.as_str(),
+        href => link::jobs_of_queue(&queue.queue),
+        turn => link::queue(&queue.queue, if queue.paused { "resume" } else { "pause" }),
         paused => queue.paused,
+        tone, word,
         waiting => words::number(waiting(queue)),
+        scheduled => n(State::Scheduled),
+        available => n(State::Available),
         running => n(State::Running),
         retrying => n(State::Retrying),
         completed => n(State::Completed),
         dead => n(State::Dead),
+        oldest => queue.oldest_due.filter(|due| *due <= now).map_or(String::new(), |due| words::span(due, now)),
+    }
+}
+
+fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) {
+    let (available, running) = (queue.count(State::Available), queue.count(State::Running));
+    match (queue.paused, running, available) {
+        (true, ..) => ("scheduled", "Paused"),
+        (_, 1.., _) => ("running", "Moving"),
+        (_, 0, 1..) if !attended(sight, queue.queue.as_str()) => NOBODY,
+        (_, 0, 1..) => ("available", "Waiting"),
+        _ => ("completed", "Idle"),
     }
 }

@@ -4,40 +4,28 @@ use axum::{
     extract::{Path, State as Extract},
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{QueueCounts, QueueName, State, StoreError, Timestamp};
+use backshift_core::{QueueName, StoreError, Timestamp};
 use minijinja::{Value, context};
 
-use super::{Pages, words};
+use super::{Pages, overview::row, words};
 
 /// `GET /queues`.
 pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
-    let queues = match pages.store.counts().await {
-        Ok(queues) => queues,
+    let sight = match pages.sight().await {
+        Ok(sight) => sight,
         Err(error) => return pages.away(&error),
     };
+    let queues = &sight.queues;
     let paused = queues.iter().filter(|q| q.paused).count();
     let sentence = match (queues.len(), paused) {
         (0, _) => "No queue holds a job yet.".to_owned(),
-        (_, 0) => "All queues are open.".to_owned(),
+        (1, 0) => "The one queue is open.".to_owned(),
+        (n, 0) => format!("All {n} queues are open."),
         (_, n) => format!("{} paused.", words::count(n as u64, "queue is", "queues are")),
     };
     let now = Timestamp::now();
-    let rows: Vec<Value> = queues.iter().map(|queue| row(queue, now)).collect();
+    let rows: Vec<Value> = queues.iter().map(|queue| row(queue, &sight, now)).collect();
     pages.framed("/queues", "queues.html", context! { title => "Queues", sentence, queues => rows }).await
-}
-
-fn row(queue: &QueueCounts, now: Timestamp) -> Value {
-    let n = |state| words::number(queue.count(state));
-    context! {
-        name => queue.queue.as_str(),
-        paused => queue.paused,
-        scheduled => n(State::Scheduled),
-        available => n(State::Available),
-        running => n(State::Running),
-        retrying => n(State::Retrying),
-        dead => n(State::Dead),
-        oldest => queue.oldest_due.map_or(String::new(), |due| words::span(due, now)),
-    }
 }
 
 /// `POST /queues/{name}/pause`.
@@ -55,6 +43,7 @@ async fn switch(pages: &Pages, name: &str, paused: bool) -> Response {
         Ok(queue) => pages.store.pause(&queue, paused).await,
         Err(error) => Err(StoreError::NotFound(error.to_string())),
     };
+    pages.watch.forget();
     match result {
         Ok(_) => Redirect::to("/queues").into_response(),
         Err(error) => pages.away(&error),

@@ -7,7 +7,7 @@ use axum::{
 use backshift_core::{State, StoreError, Timestamp};
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use super::{Pages, words};
+use super::{Pages, mask, sight::Sight, words};
 
 macro_rules! templates {
     ($($name:literal),* $(,)?) => {
@@ -18,6 +18,7 @@ macro_rules! templates {
 const TEMPLATES: &[(&str, &str)] = templates![
     "code.html",
     "door.html",
+    "first.html",
     "frame.html",
     "home.html",
     "job.html",
@@ -40,7 +41,7 @@ impl Renderer {
     /// Reads all templates; a broken one is a bug that the test below finds.
     pub(super) fn new() -> Self {
         let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         for (name, source) in TEMPLATES {
             if let Err(error) = environment.add_template(name, source) {
                 tracing::error!(%error, name, "a page template does not compile");
@@ -57,7 +58,8 @@ impl Renderer {
 impl Pages {
     /// A page of its own, without the rail.
     pub(super) fn door(&self, status: StatusCode, name: &str, values: Value) -> Response {
-        match self.renderer.page(name, values) {
+        let doors = context! { accounts => self.identity.is_some(), mailbox => self.mailbox.is_some() };
+        match self.renderer.page(name, context! { ..values, ..doors }) {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => broken(name, &error),
         }
@@ -65,56 +67,59 @@ impl Pages {
 
     /// A page in the frame with the rail of rooms.
     pub(super) async fn framed(&self, here: &str, name: &str, values: Value) -> Response {
-        let rooms = match self.rooms(here).await {
-            Ok(rooms) => rooms,
+        let sight = match self.sight().await {
+            Ok(sight) => sight,
             Err(error) => return self.away(&error),
         };
-        let frame = context! { rooms, place => self.place.as_ref(), now => words::clock(Timestamp::now()) };
+        let frame = context! {
+            rooms => rooms(self, &sight, here),
+            seen => sight.fingerprint.as_str(),
+            place => self.place.as_ref(),
+            now => words::clock(Timestamp::now()),
+        };
         self.door(StatusCode::OK, name, context! { ..values, ..frame })
     }
 
-    /// The page for a store that does not answer.
+    /// The page for what cannot be shown or done.
     pub(super) fn away(&self, error: &StoreError) -> Response {
-        let status = match error {
-            StoreError::NotFound(_) => StatusCode::NOT_FOUND,
-            StoreError::Rejected(_) => StatusCode::CONFLICT,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
+        let (status, title) = match error {
+            StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "There is nothing here"),
+            StoreError::Rejected(_) | StoreError::Stale => (StatusCode::CONFLICT, "That cannot be done"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "The store does not answer"),
         };
-        let title = match status {
-            StatusCode::NOT_FOUND => "There is nothing here",
-            StatusCode::CONFLICT => "That cannot be done",
-            _ => "The store does not answer",
+        let (under, said) = match error {
+            StoreError::NotFound(text) => (text.as_str(), None),
+            StoreError::Rejected(text) => ("", Some(text.clone())),
+            StoreError::Stale => ("", Some(error.to_string())),
+            other => ("Nothing is lost. The page works again when the store does.", Some(other.to_string())),
         };
-        self.door(status, "problem.html", context! { title, under => "", wrong => error.to_string() })
+        let said = said.map(|said| mask::said(&said, 400));
+        self.door(status, "problem.html", context! { title, under, said })
     }
+}
 
-    async fn rooms(&self, here: &str) -> Result<Value, StoreError> {
-        let counts = self.store.counts().await?;
-        let dead: u64 = counts.iter().map(|q| q.count(State::Dead)).sum();
-        let workers = self.store.workers().await?.len();
-        let mails = match &self.mailbox {
-            Some(mailbox) => mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64),
-            None => None,
-        };
-        let room = |name: &str, href: &str, count: String, bad: bool| {
-            context! { name, href, count, bad, here => href == here }
-        };
-        let number = |n: u64| if n == 0 { String::new() } else { words::number(n) };
-        let mut rooms = vec![
-            room("Overview", "/overview", String::new(), false),
-            room("Jobs", "/jobs", String::new(), false),
-            room("Queues", "/queues", number(counts.len() as u64), false),
-            room("Dead letters", "/jobs?state=dead", number(dead), dead > 0),
-            room("Workers", "/workers", number(workers as u64), workers == 0),
-        ];
-        if let Some(mails) = mails {
-            rooms.push(room("Mailbox", "/mailbox", number(mails), false));
-        }
-        if self.identity.is_some() {
-            rooms.push(room("Sign-up page", "/", String::new(), false));
-        }
-        Ok(Value::from(rooms))
+/// The rooms of the rail, with the counts that say something.
+fn rooms(pages: &Pages, sight: &Sight, here: &str) -> Vec<Value> {
+    let dead = sight.total(State::Dead);
+    let workers = sight.workers.len() as u64;
+    let room = |name: &str, href: &'static str, n: u64, bad: bool| {
+        let count = if n == 0 { String::new() } else { words::number(n) };
+        context! { name, href => Value::from_safe_string(href.to_owned()), count, bad, here => href == here }
+    };
+    let mut rooms = vec![
+        room("Overview", "/overview", 0, false),
+        room("Jobs", "/jobs", 0, false),
+        room("Queues", "/queues", sight.queues.len() as u64, false),
+        room("Dead letters", "/jobs?state=dead", dead, dead > 0),
+        room("Workers", "/workers", workers, false),
+    ];
+    if pages.mailbox.is_some() {
+        rooms.push(room("Mailbox", "/mailbox", sight.mails.unwrap_or_default(), false));
     }
+    if pages.identity.is_some() {
+        rooms.push(room("Sign-up page", "/", 0, false));
+    }
+    rooms
 }
 
 fn broken(name: &str, error: &minijinja::Error) -> Response {
@@ -136,7 +141,8 @@ mod tests {
 
     #[test]
     fn text_from_outside_is_escaped() {
-        let values = context! { title => "t", under => "", wrong => "<script>alert(1)</script>" };
+        let said = "<script>alert(1)</script>";
+        let values = context! { title => "t", under => "", said, accounts => true, mailbox => true };
         let html = Renderer::new().page("problem.html", values).unwrap();
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>alert"));
     }

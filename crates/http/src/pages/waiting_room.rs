@@ -27,6 +27,13 @@ impl WaitingRoom {
         }
     }
 
+    /// The password, which stays.
+    pub(super) fn look(&self, email: &str) -> Option<SecretString> {
+        let seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (password, since) = seats.get(&email.to_lowercase())?;
+        (since.elapsed() < PATIENCE).then(|| password.clone())
+    }
+
     /// Hands the password out once.
     pub(super) fn leave(&self, email: &str) -> Option<SecretString> {
         let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);

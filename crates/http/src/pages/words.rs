@@ -1,6 +1,9 @@
-//! Numbers, times and states as people read them.
+//! Numbers, times and states as people read them. All times are UTC and say so.
+//!
+//! `live.js` counts relative times on with the same units: whoever changes [`relative`] changes it too.
 
 use backshift_core::{JobRecord, State, Timestamp};
+use minijinja::Value;
 
 /// `1,204`.
 pub(super) fn number(n: u64) -> String {
@@ -20,7 +23,7 @@ pub(super) fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
-/// `22:02:10` in UTC.
+/// `22:02:10 UTC`.
 pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S UTC").to_string()
 }
@@ -30,21 +33,55 @@ pub(super) fn precise(at: Timestamp) -> String {
     at.strftime("%H:%M:%S%.3f").to_string()
 }
 
-/// `212 ms`, `1.4 s`, `4 min`, `3 h`, `2 days`.
+/// `20 Nov 2026`.
+pub(super) fn day(at: Timestamp) -> String {
+    at.strftime("%-d %b %Y").to_string()
+}
+
+/// `2026-11-20 22:02:10 UTC`.
+pub(super) fn full(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// The clock, with the day when it is another day than today.
+pub(super) fn due(at: Timestamp, now: Timestamp) -> String {
+    if day(at) == day(now) { clock(at) } else { format!("{}, {}", day(at), clock(at)) }
+}
+
+/// How long it took: `212 ms`, `1.4 s`, `4 min`, `3 h`, `2 days`.
 pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     let ms = (to.as_millisecond() - from.as_millisecond()).max(0);
     match ms {
         0..=999 => format!("{ms} ms"),
         1000..=119_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        120_000..=7_199_999 => format!("{} min", ms / 60_000),
-        7_200_000..=172_799_999 => format!("{} h", ms / 3_600_000),
-        _ => format!("{} days", ms / 86_400_000),
+        _ => coarse(ms / 1000),
     }
 }
 
-/// `4 min ago`, `in 12 s`.
+/// `36 s`, `4 min`, `3 h`, `2 days`.
+fn coarse(seconds: i64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// `4 min ago`, `in 12 s`, `now`.
 pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
-    if at > now { format!("in {}", span(now, at)) } else { format!("{} ago", span(at, now)) }
+    let seconds = (at.as_millisecond() - now.as_millisecond()) / 1000;
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("in {}", coarse(seconds)),
+        _ => format!("{} ago", coarse(-seconds)),
+    }
+}
+
+/// [`relative`] as an element that goes on counting and names the whole time.
+pub(super) fn moment(at: Timestamp, now: Timestamp) -> Value {
+    let (text, title) = (relative(at, now), full(at));
+    Value::from_safe_string(format!("<time datetime=\"{at}\" title=\"{title}\" data-relative>{text}</time>"))
 }
 
 /// The state as a word, with the attempt where it says something.
@@ -53,14 +90,18 @@ pub(super) fn state(job: &JobRecord) -> String {
         Some(most) => format!("attempt {} of {most}", job.attempt),
         None => format!("attempt {}", job.attempt),
     };
-    match job.state {
-        State::Retrying => format!("Retrying, {attempt}"),
-        State::Running => format!("Running, {attempt}"),
-        state => {
-            let word = state.as_str();
-            format!("{}{}", word[..1].to_uppercase(), &word[1..])
-        }
+    match (job.state, &job.progress) {
+        (State::Retrying, _) => format!("Retrying, {attempt}"),
+        (State::Running, Some((percent, _))) => format!("Running, {percent} %"),
+        (State::Running, None) => format!("Running, {attempt}"),
+        (state, _) => capital(state.as_str()),
     }
+}
+
+/// `completed` as `Completed`.
+pub(super) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
@@ -80,6 +121,16 @@ mod tests {
         assert_eq!(span(at(0), at(212)), "212 ms");
         assert_eq!(span(at(0), at(1400)), "1.4 s");
         assert_eq!(span(at(0), at(240_000)), "4 min");
-        assert_eq!(relative(at(5000), at(0)), "in 5.0 s");
+        assert_eq!(relative(at(5900), at(0)), "in 5 s");
+        assert_eq!(relative(at(0), at(7_200_000)), "2 h ago");
+        assert_eq!(relative(at(0), at(999)), "now");
+        assert_eq!(due(at(86_400_000), at(0)), "2 Jan 1970, 00:00:00 UTC");
+    }
+
+    #[test]
+    fn moments_carry_the_whole_time() {
+        let at = Timestamp::from_second(60).unwrap();
+        let html = moment(at, Timestamp::from_second(90).unwrap()).to_string();
+        assert!(html.contains("1970-01-01 00:01:00 UTC") && html.contains(">30 s ago<"), "{html}");
     }
 }

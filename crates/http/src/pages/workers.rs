@@ -2,59 +2,71 @@
 
 use axum::{extract::State as Extract, response::Response};
 use backshift_core::{
-    StoreError, Timestamp,
+    Timestamp,
     store::{BreakerRecord, WorkerRecord},
 };
 use minijinja::{Value, context};
 
-use super::{Pages, words};
+use super::{Pages, mask, sight::Sight, words};
+
+/// Characters of what the other side said.
+const SAID: usize = 200;
 
 /// `GET /workers`.
 pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
-    match values(&pages).await {
-        Ok(values) => pages.framed("/workers", "workers.html", values).await,
+    match pages.sight().await {
+        Ok(sight) => pages.framed("/workers", "workers.html", values(&sight)).await,
         Err(error) => pages.away(&error),
     }
 }
 
-async fn values(pages: &Pages) -> Result<Value, StoreError> {
+fn values(sight: &Sight) -> Value {
     let now = Timestamp::now();
-    let workers = pages.store.workers().await?;
-    let breakers = pages.store.breakers().await?;
-    let running: u64 = workers.iter().map(|w| u64::from(w.running)).sum();
-    let sentence = match workers.len() {
-        0 => "No worker runs.".to_owned(),
-        n => format!(
-            "{} at work on {}.",
-            words::count(n as u64, "worker is", "workers are"),
-            words::count(running, "job", "jobs")
-        ),
+    let running: u64 = sight.workers.iter().map(|w| u64::from(w.running)).sum();
+    let workers = words::count(sight.workers.len() as u64, "worker", "workers");
+    let sentence = match (sight.workers.len(), running) {
+        (0, _) => "No worker runs.".to_owned(),
+        (1, 0) => "1 worker is ready and has nothing to do.".to_owned(),
+        (_, 0) => format!("{workers} are ready and have nothing to do."),
+        (1, _) => format!("1 worker is at work on {}.", words::count(running, "job", "jobs")),
+        _ => format!("{workers} are at work on {}.", words::count(running, "job", "jobs")),
     };
-    Ok(context! {
+    context! {
         title => "Workers",
         sentence,
-        workers => workers.iter().map(|w| worker(w, now)).collect::<Vec<_>>(),
-        breakers => breakers.iter().map(|b| breaker(b, now)).collect::<Vec<_>>(),
-    })
+        workers => sight.workers.iter().map(|w| worker(w, now)).collect::<Vec<_>>(),
+        breakers => sight.breakers.iter().map(|b| breaker(b, now)).collect::<Vec<_>>(),
+    }
 }
 
 fn worker(worker: &WorkerRecord, now: Timestamp) -> Value {
     context! {
         name => worker.name.as_str(),
-        queues => worker.queues.replace(',', ", "),
+        queues => pools(&worker.queues),
+        idle => worker.running == 0,
         running => words::number(u64::from(worker.running)),
-        since => words::relative(worker.started_at, now),
-        seen => words::relative(worker.seen_at, now),
+        since => words::moment(worker.started_at, now),
+        seen => words::moment(worker.seen_at, now),
     }
 }
 
 fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Value {
     context! {
-        name => &breaker.name,
-        state => &breaker.state,
+        name => mask::said(&breaker.name, SAID),
+        state => words::capital(&breaker.state),
         tone => if breaker.state == "closed" { "completed" } else { "retrying" },
         failures => words::number(u64::from(breaker.failures)),
-        next => breaker.open_until.map_or(String::new(), |at| words::relative(at, now)),
-        error => breaker.error.clone().unwrap_or_default(),
+        next => breaker.open_until.filter(|_| breaker.state != "closed").map(|at| words::moment(at, now)),
+        error => breaker.error.as_ref().map(|error| mask::said(error, SAID)),
     }
+}
+
+/// `default:10,mail:4` as `default, 10 slots · mail, 4 slots`.
+fn pools(announced: &str) -> String {
+    let pool = |pool: &str| match pool.rsplit_once(':') {
+        Some((name, "1")) => format!("{name}, 1 slot"),
+        Some((name, slots)) => format!("{name}, {slots} slots"),
+        None => pool.to_owned(),
+    };
+    announced.split(',').map(pool).collect::<Vec<_>>().join(" · ")
 }

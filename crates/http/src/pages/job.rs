@@ -1,0 +1,151 @@
+//! The page of one job: why, what happened, facts, payload, and its two actions.
+
+use axum::{
+    extract::{Path, State as Extract},
+    response::{IntoResponse, Redirect, Response},
+};
+use backshift_core::{EffectState, JobId, JobRecord, State, StoreError, Timestamp};
+use minijinja::{Value, context, value::Serde};
+
+use super::{
+    Pages,
+    explain::{Reason, Surroundings, explain},
+    jobs::row,
+    life::life,
+    link, mask,
+    needs::attended,
+    words,
+};
+
+/// Characters of a fact or of what the other side said.
+const SAID: usize = 300;
+
+/// `GET /jobs/{id}`.
+pub(super) async fn page(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+    match values(&pages, &id).await {
+        Ok(values) => pages.framed("/jobs", "job.html", values).await,
+        Err(error) => pages.away(&error),
+    }
+}
+
+fn gone(id: &str) -> StoreError {
+    let id = mask::said(id, 80);
+    StoreError::NotFound(format!("There is no job {id}. Finished jobs are deleted after a while."))
+}
+
+async fn values(pages: &Pages, id: &str) -> Result<Value, StoreError> {
+    let job = pages.store.find(id.parse().map_err(|_| gone(id))?).await?.ok_or_else(|| gone(id))?;
+    let attempts = pages.store.attempts(job.id).await?;
+    let sight = pages.sight().await?;
+    let around = Surroundings {
+        paused: sight.queues.iter().any(|queue| queue.queue == job.queue && queue.paused),
+        attended: attended(&sight, job.queue.as_str()),
+        now: Timestamp::now(),
+    };
+    let told = explain(&job, around);
+    Ok(context! {
+        title => job.kind.as_str(),
+        headline => headline(&job),
+        job => row(&job, around.now),
+        kind_href => link::jobs_of_kind(&job.kind),
+        question => told.question,
+        explain => told.reasons.iter().map(|reason| sentence(reason, around.now)).collect::<Vec<_>>(),
+        remedy => Value::from(Serde(told.remedy)),
+        progress => job.progress.as_ref().filter(|_| job.state == State::Running).map(progress),
+        life => Value::from(Serde(life(&job, &attempts, around.now))),
+        facts => facts(&job, around.now),
+        size => words::count(job.payload_size, "byte", "bytes"),
+        payload => payload(&job),
+        output => job.output.as_ref().map(|output| mask::payload(output)),
+        can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
+        can_cancel => !job.state.is_final(),
+    })
+}
+
+fn headline(job: &JobRecord) -> String {
+    let does = match job.state {
+        State::Scheduled => "waits for its time",
+        State::Available => "waits for a free slot",
+        State::Running => "is running",
+        State::Retrying => "will be tried again",
+        State::Completed => "is done",
+        State::Dead => "is dead",
+        State::Cancelled => "was cancelled",
+    };
+    format!("{} {does}", job.kind)
+}
+
+fn sentence(reason: &Reason, now: Timestamp) -> Value {
+    context! {
+        text => reason.text.as_str(),
+        due => reason.due.map(|due| words::moment(due, now)),
+        said => reason.said.as_ref().map(|said| mask::said(said, SAID)),
+    }
+}
+
+fn progress((percent, word): &(u8, String)) -> Value {
+    context! { percent => (*percent).min(100), word => mask::said(word, SAID) }
+}
+
+fn payload(job: &JobRecord) -> String {
+    match &job.payload {
+        Some(payload) => mask::payload(payload),
+        None => "(not kept here: it is sensitive or too large)".to_owned(),
+    }
+}
+
+fn facts(job: &JobRecord, now: Timestamp) -> Vec<Value> {
+    let text = |name: &str, value: String| context! { name, value };
+    let when = |name: &str, at: Timestamp| context! { name, value => words::full(at), when => words::moment(at, now) };
+    let effect = match job.effect {
+        EffectState::None => "none yet",
+        EffectState::Intended => "begun, its end is not known yet",
+        EffectState::Done => "done, the other side said so",
+        EffectState::Ambiguous => "ambiguous: nobody can know",
+    };
+    let queue = format!("{} on {}", job.queue, job.broker);
+    let mut facts = vec![
+        context! { name => "Kind", value => job.kind.as_str(), href => link::jobs_of_kind(&job.kind) },
+        context! { name => "Queue", value => queue, href => link::jobs_of_queue(&job.queue) },
+        text("Effect", effect.to_owned()),
+        when("Accepted", job.created_at),
+    ];
+    facts.extend(job.finished_at.map(|at| when("Finished", at)));
+    facts.extend(job.lease_until.filter(|_| job.state == State::Running).map(|at| when("Held until", at)));
+    let optional = [
+        ("Worker", job.worker.clone()),
+        ("Note", job.note.clone()),
+        ("Reason", job.reason.clone()),
+        ("Starts", (job.token.0 > 1).then(|| job.token.to_string())),
+        ("Lost workers", (job.crashes > 0).then(|| job.crashes.to_string())),
+        ("Priority", (job.priority != 0).then(|| job.priority.to_string())),
+        ("Unique key", job.unique_key.clone()),
+        ("User", job.user_id.map(|id| id.to_string())),
+    ];
+    let optional =
+        optional.into_iter().filter_map(|(name, value)| Some(text(name, mask::said(&value?, SAID))));
+    facts.extend(optional);
+    facts
+}
+
+/// `POST /jobs/{id}/retry`.
+pub(super) async fn retry(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+    steer(&pages, &id, true).await
+}
+
+/// `POST /jobs/{id}/cancel`.
+pub(super) async fn cancel(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+    steer(&pages, &id, false).await
+}
+
+async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
+    let Ok(job) = id.parse::<JobId>() else {
+        return pages.away(&gone(id));
+    };
+    let result = if again { pages.store.retry(job).await } else { pages.store.cancel(job).await };
+    pages.watch.forget();
+    match result {
+        Ok(_) => Redirect::to(&format!("/jobs/{job}")).into_response(),
+        Err(error) => pages.away(&error),
+    }
+}

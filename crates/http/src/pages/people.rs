@@ -1,0 +1,26 @@
+//! The answer to an address that nothing has: a page for people, the API's envelope for programs.
+//!
+//! It stands outside the guard, because an unknown address below `/api` must answer as the API does.
+
+use axum::{
+    extract::State as Extract,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use backshift_core::StoreError;
+
+use super::{Pages, guard, mask};
+use crate::ApiError;
+
+/// Every address without a route.
+pub(super) async fn missing(Extract(pages): Extract<Pages>, uri: Uri, headers: HeaderMap) -> Response {
+    let person = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .is_some_and(|accept| accept.contains("text/html"));
+    if !person || uri.path().starts_with("/api/") || !guard::own_host(&headers) {
+        return ApiError::status(StatusCode::NOT_FOUND).into_response();
+    }
+    let text = format!("No page has the address {}.", mask::said(uri.path(), 120));
+    guard::with_policy(pages.away(&StoreError::NotFound(text)))
+}

@@ -1,0 +1,203 @@
+//! What all pages share, read once and used by all that are open: counts, workers, breakers, the newest jobs.
+//!
+//! A sight is good for a second, or for ten times the time that it took to read: however many pages are open, the
+//! store never spends more than a tenth of its time on them. Who changes something calls [`Watch::forget`].
+
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use backshift_core::{
+    EffectState, JobFilter, JobRecord, Page, QueueCounts, QueueName, State, StoreError,
+    store::{BreakerRecord, WorkerRecord},
+};
+use tokio::sync::watch;
+
+use super::Pages;
+
+/// How long a sight is good at least.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Rows that are read of each list; figures beyond it are shown as *100 or more*.
+pub(super) const SAMPLE: u32 = 100;
+/// Rows whose every change is noticed.
+const WATCHED: u32 = 50;
+
+/// How things stand at one time.
+pub(super) struct Sight {
+    pub(super) queues: Vec<QueueCounts>,
+    pub(super) workers: Vec<WorkerRecord>,
+    pub(super) breakers: Vec<BreakerRecord>,
+    /// Mails in the mailbox, if there is one.
+    pub(super) mails: Option<u64>,
+    /// The errors of the newest dead jobs, by queue.
+    pub(super) causes: BTreeMap<QueueName, Vec<String>>,
+    /// Jobs whose effect is ambiguous, at most [`SAMPLE`].
+    pub(super) unclear: u64,
+    /// Those of them that are dead and wait for a person.
+    pub(super) unclear_dead: u64,
+    /// Equal as long as nothing that a page shows has changed.
+    pub(super) fingerprint: String,
+    read: Instant,
+    good_for: Duration,
+}
+
+impl Sight {
+    /// How many jobs of all queues stand there.
+    pub(super) fn total(&self, state: State) -> u64 {
+        self.queues.iter().map(|queue| queue.count(state)).sum()
+    }
+
+    /// Nothing at all.
+    #[cfg(test)]
+    pub(super) fn empty() -> Self {
+        Self {
+            queues: Vec::new(),
+            workers: Vec::new(),
+            breakers: Vec::new(),
+            mails: None,
+            causes: BTreeMap::new(),
+            unclear: 0,
+            unclear_dead: 0,
+            fingerprint: String::new(),
+            read: Instant::now(),
+            good_for: PERIOD,
+        }
+    }
+}
+
+/// The newest sight, and whoever waits for the next one.
+pub(super) struct Watch {
+    latest: watch::Sender<Option<Arc<Sight>>>,
+    polled: AtomicBool,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { latest: watch::Sender::new(None), polled: AtomicBool::new(false) }
+    }
+}
+
+impl Watch {
+    /// Follows the sights; the store is polled as long as somebody does.
+    pub(super) fn follow(pages: &Pages) -> watch::Receiver<Option<Arc<Sight>>> {
+        let follower = pages.watch.latest.subscribe();
+        if !pages.watch.polled.swap(true, Ordering::SeqCst) {
+            tokio::spawn(poll(pages.clone()));
+        }
+        follower
+    }
+
+    /// Something was changed here: the next page looks for itself.
+    pub(super) fn forget(&self) {
+        self.latest.send_replace(None);
+    }
+}
+
+impl Pages {
+    /// The newest sight, read anew when it is no longer good.
+    pub(super) async fn sight(&self) -> Result<Arc<Sight>, StoreError> {
+        let held = self.watch.latest.borrow().clone();
+        match held {
+            Some(sight) if sight.read.elapsed() < sight.good_for => Ok(sight),
+            _ => self.look().await,
+        }
+    }
+
+    async fn look(&self) -> Result<Arc<Sight>, StoreError> {
+        let sight = Arc::new(read(self).await?);
+        self.watch.latest.send_replace(Some(Arc::clone(&sight)));
+        Ok(sight)
+    }
+}
+
+async fn poll(pages: Pages) {
+    loop {
+        let pause = match pages.look().await {
+            Ok(sight) => sight.good_for,
+            Err(error) => {
+                tracing::warn!(%error, "open pages cannot be kept up to date; trying again");
+                PERIOD
+            }
+        };
+        tokio::time::sleep(pause).await;
+        if pages.watch.latest.receiver_count() == 0 {
+            pages.watch.polled.store(false, Ordering::SeqCst);
+            // Somebody may have come between the two lines.
+            if pages.watch.latest.receiver_count() == 0 || pages.watch.polled.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
+}
+
+async fn read(pages: &Pages) -> Result<Sight, StoreError> {
+    let begun = Instant::now();
+    let page = |limit| Page { after: None, limit };
+    let of = |state| JobFilter { state: Some(state), ..JobFilter::default() };
+    let store = &pages.store;
+    let queues = store.counts().await?;
+    let workers = store.workers().await?;
+    let breakers = store.breakers().await?;
+    let newest = store.list(&JobFilter::default(), &page(WATCHED)).await?;
+    let running = store.list(&of(State::Running), &page(WATCHED)).await?;
+    let dead = store.list(&of(State::Dead), &page(SAMPLE)).await?;
+    let unclear = JobFilter { effect: Some(EffectState::Ambiguous), ..JobFilter::default() };
+    let unclear = store.list(&unclear, &page(SAMPLE)).await?;
+    let mails = match &pages.mailbox {
+        Some(mailbox) => mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64),
+        None => None,
+    };
+    let fingerprint = fingerprint(&queues, &workers, &breakers, newest.iter().chain(&running), mails);
+    Ok(Sight {
+        fingerprint,
+        causes: causes(dead),
+        unclear: unclear.len() as u64,
+        unclear_dead: unclear.iter().filter(|job| job.state == State::Dead).count() as u64,
+        queues,
+        workers,
+        breakers,
+        mails,
+        read: Instant::now(),
+        good_for: PERIOD.max(begun.elapsed() * 10),
+    })
+}
+
+fn causes(dead: Vec<JobRecord>) -> BTreeMap<QueueName, Vec<String>> {
+    let mut causes: BTreeMap<QueueName, Vec<String>> = BTreeMap::new();
+    for job in dead {
+        let cause = job.error.or(job.reason).unwrap_or_default();
+        causes.entry(job.queue).or_default().push(cause);
+    }
+    causes
+}
+
+/// Signs of life are left out: they change all the time and nothing on a page is worth less for it.
+fn fingerprint<'a>(
+    queues: &[QueueCounts],
+    workers: &[WorkerRecord],
+    breakers: &[BreakerRecord],
+    jobs: impl Iterator<Item = &'a JobRecord>,
+    mails: Option<u64>,
+) -> String {
+    let mut hasher = DefaultHasher::new();
+    for queue in queues {
+        (queue.queue.as_str(), queue.paused, &queue.by_state).hash(&mut hasher);
+    }
+    for worker in workers {
+        (worker.name.as_str(), worker.running).hash(&mut hasher);
+    }
+    for breaker in breakers {
+        (&breaker.name, &breaker.state, breaker.failures).hash(&mut hasher);
+    }
+    for job in jobs {
+        (job.id, job.state, job.token.0, &job.progress, job.run_at.as_microsecond()).hash(&mut hasher);
+    }
+    mails.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
