@@ -98,15 +98,16 @@ fn facts(job: &JobRecord, now: Timestamp) -> Vec<Value> {
     let text = |name: &str, value: String| context! { name, value };
     let when = |name: &str, at: Timestamp| context! { name, value => words::full(at), when => words::moment(at, now) };
     let effect = match job.effect {
+        EffectState::None if job.state.is_final() => "none outside",
         EffectState::None => "none yet",
         EffectState::Intended => "begun, its end is not known yet",
         EffectState::Done => "done, the other side said so",
         EffectState::Ambiguous => "ambiguous: nobody can know",
     };
-    let queue = format!("{} on {}", job.queue, job.broker);
+    let beside = format!("on {}", job.broker);
     let mut facts = vec![
         context! { name => "Kind", value => job.kind.as_str(), href => link::jobs_of_kind(&job.kind) },
-        context! { name => "Queue", value => queue, href => link::jobs_of_queue(&job.queue) },
+        context! { name => "Queue", value => job.queue.as_str(), beside, href => link::jobs_of_queue(&job.queue) },
         text("Effect", effect.to_owned()),
         when("Accepted", job.created_at),
     ];
