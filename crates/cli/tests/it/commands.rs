@@ -186,3 +186,11 @@ async fn help_version_and_completions_need_nothing() {
     assert_eq!(typo.code, 2);
     assert!(typo.err.contains("jobs"), "{typo:?}");
 }
+
+#[tokio::test]
+async fn the_bench_measures_and_leaves_nothing_in_the_way() {
+    let here = Here::new();
+    let measured = here.run(&["bench", "--jobs", "300", "--json"]).await.done().json();
+    assert!(measured.is_object() || measured.is_array(), "{measured}");
+    assert!(here.list(&["--state", "available"]).await.is_empty());
+}

@@ -79,7 +79,7 @@ impl Place {
         self.start(queue).when_ready().await
     }
 
-    fn start(&self, queue: &str) -> Worker {
+    pub(crate) fn start(&self, queue: &str) -> Worker {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         Worker::start(&[&["worker", "--queue", queue][..], &flags].concat(), &self.settings)
     }

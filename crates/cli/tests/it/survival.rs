@@ -1,0 +1,107 @@
+//! Processes that die: what they had accepted and what they had begun goes on elsewhere, soon.
+
+use std::time::{Duration, Instant};
+
+use backshift_testkit::wait;
+
+use crate::{
+    probe::{Place, probe},
+    scene::{Api, PATIENCE, Proxy, SystemC},
+};
+
+#[tokio::test]
+async fn a_code_that_was_accepted_outlives_the_api_that_accepted_it() {
+    let Some(system) = SystemC::new().await else { return };
+    let proxy = Proxy::start(system.vhost.url(), false).await;
+    let cut_off = system.settings.with(&[("RABBITMQ_URL", &proxy.url(system.vhost.url()))]);
+    let doomed = Api::ready(&cut_off).await;
+    doomed.register("heir@example.com", "correct horse").await;
+    assert_eq!(doomed.send_otp("heir@example.com", "correct horse").await.code(), 0);
+    doomed.process.kill().await;
+    let (_worker, other) = (system.worker().await, system.api().await);
+    let code = system.smtp.wait_for("heir@example.com", 1).await[0].code();
+    assert_eq!(other.verify("heir@example.com", &code).await.code(), 0);
+    assert_eq!(system.smtp.mails().len(), 1);
+}
+
+/// With the default lease of 30 s: a sign of life that ended is enough.
+async fn back_within_seconds(place: Place) {
+    place.migrate().await;
+    let ids = place.enqueue(&[probe("orphan", "sleep", 4_000, 0)]).await;
+    let doomed = place.worker("probes:1").await;
+    let begun = wait::until(PATIENCE, || async { place.count("attempts", "orphan").await == 1 });
+    assert!(begun.await, "{}", doomed.output());
+    let survivor = place.worker("probes:1").await;
+    doomed.process.kill().await;
+    let killed = Instant::now();
+    let again = wait::until(PATIENCE, || async { place.count("attempts", "orphan").await == 2 });
+    assert!(again.await, "{}", survivor.output());
+    assert!(killed.elapsed() < Duration::from_secs(4), "came back after {:?}", killed.elapsed());
+    let job = place.wait_state(&ids[0], "completed").await;
+    assert_eq!((job["attempt"].as_u64(), place.count("effects", "orphan").await), (Some(1), 1), "{job:#}");
+}
+
+#[tokio::test]
+async fn a_killed_worker_s_jobs_come_back_at_once_on_the_embedded_broker() {
+    back_within_seconds(Place::embedded()).await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_s_jobs_come_back_at_once_on_postgres() {
+    let Some(place) = Place::postgres().await else { return };
+    back_within_seconds(place).await;
+}
+
+#[tokio::test]
+async fn a_job_that_always_crashes_is_dead_in_the_end_and_its_neighbours_are_not() {
+    let place = Place::embedded().with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    let mut lines = vec![probe("bomb", "crash", 0, 1_000)];
+    lines.extend((0..4).map(|n| probe(&format!("neighbour{n}"), "sleep", 300, 0)));
+    let ids = place.enqueue(&lines).await;
+    let mut starts = 0;
+    let job = loop {
+        starts += 1;
+        assert!(starts < 40, "{:#}", place.show(&ids[0]).await);
+        let mut worker = place.start("probes:4");
+        let dead = wait::until(PATIENCE, || async { place.show(&ids[0]).await["state"] == "dead" });
+        tokio::select! {
+            ended = worker.process.ended(PATIENCE) => assert!(ended.is_some(), "it neither crashes nor is dead"),
+            dead = dead => assert!(dead, "it neither crashes nor is dead"),
+        }
+        let job = place.show(&ids[0]).await;
+        if job["state"] == "dead" {
+            break job;
+        }
+    };
+    assert_eq!((job["reason"].as_str(), job["attempt"].as_u64()), (Some("crash-loop"), Some(1)), "{job:#}");
+    assert!((20..=26).contains(&starts), "{starts} starts");
+    let _worker = place.worker("probes:4").await;
+    for id in &ids[1..] {
+        let job = place.wait_state(id, "completed").await;
+        assert_eq!(job["attempt"], 1, "{job:#}");
+    }
+    for n in 0..4 {
+        assert_eq!(place.count("effects", &format!("neighbour{n}")).await, 1);
+        let starts = place.count("attempts", &format!("neighbour{n}")).await;
+        assert!(starts <= 4, "neighbour{n} was taken along {starts} times");
+    }
+}
+
+#[tokio::test]
+async fn several_processes_share_one_embedded_file() {
+    let place = Place::embedded();
+    let lines: Vec<_> = (0..80).map(|n| probe(&format!("k{n}"), "sleep", 20, 0)).collect();
+    let workers = [place.worker("probes:2").await, place.worker("probes:2").await];
+    let (first, second) = lines.split_at(40);
+    let (first, second) = tokio::join!(place.enqueue(first), place.enqueue(second));
+    for id in first.iter().chain(&second) {
+        place.wait_state(id, "completed").await;
+    }
+    let effects = place.probes("effects").await;
+    assert_eq!(effects.len(), 80, "each once");
+    let names: std::collections::HashSet<_> = effects.iter().map(|row| row.3.clone()).collect();
+    assert_eq!(names.len(), 2, "both take part: {names:?}");
+    for worker in workers {
+        assert_eq!(worker.drained().await, Some(0));
+    }
+}
