@@ -155,7 +155,9 @@ mod tests {
     }
 
     fn sight(queues: &[QueueCounts]) -> Sight {
-        Sight { queues: queues.to_vec(), ..Sight::empty() }
+        let mut sight = Sight::empty();
+        sight.queues = queues.to_vec();
+        sight
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod envelope;
 mod health;
+mod pages;
 mod routes;
 mod server;
 mod stub;

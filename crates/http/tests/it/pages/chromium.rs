@@ -1,0 +1,97 @@
+//! The pages in a real Chromium: what a person sees, and that no policy is broken on the way.
+//!
+//! Skipped with its reason where no browser is installed, unless `BACKSHIFT_REQUIRE=all` is set.
+
+use std::{path::PathBuf, time::Duration};
+
+use backshift_http::server::{self, Limits};
+use tokio::{net::TcpListener, process::Command, sync::oneshot};
+
+use super::house::{HOSTILE, House};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The browser; `None` = skip the test.
+fn browser() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = ["chromium", "chromium-browser", "google-chrome"];
+    let found =
+        std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name))).find(|p| p.is_file());
+    if found.is_none() {
+        let reason = "no Chromium is installed: `apt-get install chromium`";
+        let must = std::env::var("BACKSHIFT_REQUIRE").is_ok_and(|value| value == "all");
+        assert!(!must, "{reason} (BACKSHIFT_REQUIRE=all forbids skipping)");
+        eprintln!("skipped: {reason}");
+    }
+    found
+}
+
+/// What the browser made of a page.
+struct Seen {
+    dom: String,
+    console: String,
+}
+
+async fn look(browser: &PathBuf, url: &str) -> Seen {
+    let profile = tempfile::tempdir().unwrap();
+    let mut command = Command::new(browser);
+    command
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--dump-dom",
+        ])
+        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+        .args(["--enable-logging=stderr", "--window-size=360,800", "--timeout=10000"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(url)
+        .kill_on_drop(true);
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("the browser ends").unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{url}: {stderr}");
+    let console: Vec<&str> = stderr.lines().filter(|line| line.contains("CONSOLE")).collect();
+    Seen { dom: String::from_utf8_lossy(&output.stdout).into_owned(), console: console.join("\n") }
+}
+
+#[tokio::test]
+async fn pages_show_hostile_text_and_break_no_policy() {
+    let Some(browser) = browser() else { return };
+    let house = House::open().await;
+    let payload = serde_json::json!({"key": HOSTILE, "Recipient": "anna@example.com"}).to_string();
+    let id = house.enqueue("email.send", "mail", &payload).await;
+    house.kill("mail", HOSTILE).await;
+    house.post("/signup", "email=anna%40example.com&password=correct+horse").await;
+    house.work("identity").await;
+    let mail = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let limits = Limits { grace: Duration::from_millis(100), ..Limits::default() };
+    let serving = tokio::spawn(server::serve(listener, house.app.clone(), limits, async move {
+        let _ = stopped.await;
+    }));
+    for (path, wanted) in [
+        ("/overview".to_owned(), "One thing needs you."),
+        ("/jobs".into(), "All jobs."),
+        (format!("/jobs/{id}"), "Why is it dead?"),
+        ("/queues".into(), "queues are open."),
+        ("/workers".into(), "No worker runs."),
+        (format!("/mailbox/{mail}"), "The mail as HTML"),
+        ("/signup".into(), "A code will be mailed to you."),
+        ("/code?email=%3Cscript%3Ealert(1)%3C/script%3E".into(), "Enter the code"),
+    ] {
+        let seen = look(&browser, &format!("{base}{path}")).await;
+        assert!(seen.dom.contains(wanted), "{path} lacks {wanted}: {}", seen.dom);
+        assert!(!seen.dom.contains("<img") && !seen.dom.contains("<script>"), "{path}: {}", seen.dom);
+        assert!(!seen.dom.contains("anna@") || !path.starts_with("/jobs"), "{path}: {}", seen.dom);
+        assert_eq!(seen.console, "", "{path}: the browser complained");
+    }
+    let letter = look(&browser, &format!("{base}/mailbox/{mail}/html")).await;
+    assert!(letter.dom.contains("verify"), "the mail itself: {}", letter.dom);
+    let _ = stop.send(());
+    serving.await.unwrap().unwrap();
+}

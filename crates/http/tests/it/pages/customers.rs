@@ -1,0 +1,88 @@
+//! The way of a person: sign up, code, signed in; and the side ways that must not be dead ends.
+
+use axum::http::{Request, StatusCode, header};
+
+use super::house::{Answer, House};
+
+const ANNA: &str = "email=Anna%40example.com&password=correct+horse";
+
+#[tokio::test]
+async fn a_person_signs_up_reads_the_mail_and_is_signed_in() {
+    let house = House::open().await;
+    let answer = house.post("/signup", ANNA).await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, "/code?email=Anna%40example.com")
+    );
+    assert!(
+        house.get("/code?email=Anna%40example.com").await.text.contains("It was mailed to Anna@example.com.")
+    );
+    let code = mailed_code(&house).await;
+    let wrong = house.post("/code", "email=Anna%40example.com&otp=000000").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert!(wrong.text.contains("This is not the code."), "{}", wrong.text);
+    let open = house.post("/code", &format!("email=anna%40example.com&otp={code}")).await;
+    assert_eq!((open.status, open.header("location")), (StatusCode::SEE_OTHER, "/me"));
+    let cookie = open.header("set-cookie");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
+    let me = signed_in(&house, &open).await;
+    assert!(me.text.contains("Anna@example.com") && me.text.contains("Free Plan"), "{}", me.text);
+    let out = house.post("/signout", "").await;
+    assert!(out.header("set-cookie").contains("Max-Age=0"));
+    assert_eq!(house.get("/me").await.header("location"), "/signin");
+    let again = house.post("/signin", ANNA).await;
+    assert_eq!(again.header("location"), "/me");
+    assert!(house.post("/signup", ANNA).await.text.contains("This address has an account: sign in."));
+}
+
+#[tokio::test]
+async fn who_never_confirmed_gets_to_the_code_by_every_door() {
+    let house = House::open().await;
+    house.post("/signup", ANNA).await;
+    for door in ["/signup", "/signin"] {
+        let answer = house.post(door, ANNA).await;
+        assert_eq!(answer.header("location"), "/code?email=Anna%40example.com", "{door}: {}", answer.text);
+    }
+    let again = house.post("/code/again", "email=Anna%40example.com").await;
+    assert_eq!(again.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(again.text.contains("That was too often. Come back in"), "{}", again.text);
+    let unknown = house.post("/code/again", "email=nobody%40example.com").await;
+    assert!(unknown.text.contains("Sign in once more"), "{}", unknown.text);
+    let stranger = house.post("/signup", "email=Anna%40example.com&password=another+horse").await;
+    assert_eq!(stranger.status, StatusCode::BAD_REQUEST, "a wrong password leads nowhere");
+    assert!(stranger.text.contains("This address has an account"), "{}", stranger.text);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_on_the_form_and_nothing_is_echoed() {
+    let house = House::open().await;
+    for (form, said) in [
+        ("email=nonsense&password=correct+horse", "This is no address"),
+        ("email=a%40example.com&password=short", "8 to 128 characters"),
+    ] {
+        let answer = house.post("/signup", form).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(answer.text.contains(said), "{}", answer.text);
+        assert!(
+            !answer.text.contains("correct horse") && !answer.text.contains("short\""),
+            "{}",
+            answer.text
+        );
+    }
+    let answer = house.post("/signin", "email=a%40example.com&password=wrong+wrong").await;
+    assert!(answer.text.contains("do not belong together"), "{}", answer.text);
+}
+
+async fn signed_in(house: &House, open: &Answer) -> Answer {
+    let cookie = open.header("set-cookie").split(';').next().unwrap().to_owned();
+    house.send(Request::get("/me").header(header::COOKIE, format!("a=b; {cookie}")), "").await
+}
+
+async fn mailed_code(house: &House) -> String {
+    house.work("identity").await;
+    let page = house.get("/mailbox").await.text;
+    let (_, rest) = page.split_once("href=\"/mailbox/").unwrap();
+    let mail = house.get(&format!("/mailbox/{}", rest.split('"').next().unwrap())).await.text;
+    let six = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
+    mail.split_whitespace().find(six).expect("the mail has a code").to_owned()
+}

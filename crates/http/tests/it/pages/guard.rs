@@ -1,0 +1,47 @@
+//! The headers of every page, and what other sites may not do.
+
+use axum::http::{Request, StatusCode, header};
+use backshift_core::store::Queues;
+
+use super::house::House;
+
+#[tokio::test]
+async fn every_page_has_a_strict_policy() {
+    let house = House::open().await;
+    for path in ["/", "/overview", "/jobs", "/signup", "/assets/look.css", "/assets/live.js", "/nothing"] {
+        let page = house.get(path).await;
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("script-src 'self'"),
+            "{path}: {policy}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+        assert_eq!(page.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(page.header("x-frame-options"), "DENY", "{path}");
+        assert!(!page.text.contains(" style=") && !page.text.contains(" onclick="), "{path}: nothing inline");
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_another_site_changes_nothing() {
+    let house = House::open().await;
+    house.enqueue("k", "mail", "{}").await;
+    let of =
+        |name: &'static str, value: &'static str| Request::post("/queues/mail/pause").header(name, value);
+    for request in [
+        of("sec-fetch-site", "cross-site"),
+        of("sec-fetch-site", "same-site"),
+        of("origin", "http://evil.example").header(header::HOST, "localhost:8080"),
+        of("origin", "null").header(header::HOST, "localhost:8080"),
+    ] {
+        let answer = house.send(request, "").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
+    }
+    let rebound = Request::post("/queues/mail/pause").header(header::HOST, "evil.example:8080");
+    assert_eq!(house.send(rebound, "").await.status, StatusCode::MISDIRECTED_REQUEST);
+    let rebound = Request::get("/jobs").header(header::HOST, "evil.example");
+    assert_eq!(house.send(rebound, "").await.status, StatusCode::MISDIRECTED_REQUEST);
+    assert!(house.store.paused().await.unwrap().is_empty());
+    let own = of("origin", "http://localhost:8080").header(header::HOST, "localhost:8080");
+    assert_eq!(house.send(own, "").await.status, StatusCode::SEE_OTHER);
+}

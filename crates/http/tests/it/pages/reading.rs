@@ -1,0 +1,173 @@
+//! What the pages say, empty and full, and that text from outside stays text.
+
+use std::time::Duration;
+
+use axum::http::{Request, StatusCode, header};
+use backshift_core::{
+    JobId, Timestamp, WorkerName,
+    store::{Beat, Holder, Ledger},
+};
+use backshift_mail::{Composer, EmailAddress, EmailData, Mailer};
+
+use super::house::{HOSTILE, House};
+
+const ROOMS: [&str; 6] = ["/overview", "/jobs", "/jobs?state=dead", "/queues", "/workers", "/mailbox"];
+
+#[tokio::test]
+async fn empty_pages_teach() {
+    let house = House::open().await;
+    for room in ROOMS {
+        let page = house.get(room).await;
+        assert_eq!(page.status, StatusCode::OK, "{room}: {}", page.text);
+        assert!(page.header("content-type").starts_with("text/html"), "{room}");
+    }
+    let overview = house.get("/overview").await.text;
+    assert!(overview.contains("No work yet. Nothing needs you."), "{overview}");
+    assert!(overview.contains("backshift enqueue email.send --queue mail"), "{overview}");
+    assert!(house.get("/mailbox").await.text.contains("The mailbox is empty."));
+    assert!(house.get("/workers").await.text.contains("No worker runs."));
+}
+
+#[tokio::test]
+async fn every_state_has_its_page_and_its_next_step() {
+    let house = House::open().await;
+    let waits = house.enqueue("k", "alone", "{}").await;
+    let dead = house.enqueue("k", "d", "{}").await;
+    house.kill("d", "550 <anna@example.com> unknown").await;
+    let retrying = house.enqueue("k", "r", "{}").await;
+    house.fail("r", "450 4.2.1 mailbox busy", Duration::from_secs(3600)).await;
+    let done = house.enqueue("k", "c", "{}").await;
+    house.complete("c", Some("suppressed")).await;
+    for (id, wanted) in [
+        (waits, ["waits for a free slot", "No worker takes jobs from alone now."]),
+        (dead, ["Why is it dead?", "550 &lt;an***@example.com&gt; unknown"]),
+        (retrying, ["Why is it not running?", "450 4.2.1 mailbox busy"]),
+        (done, ["k is done", "suppressed"]),
+    ] {
+        let page = house.get(&format!("/jobs/{id}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        for word in wanted {
+            assert!(page.text.contains(word), "{word}: {}", page.text);
+        }
+        assert!(!page.text.contains("anna@example.com"), "addresses are masked");
+        assert!(page.text.contains(&format!("backshift jobs show {id}")));
+    }
+    let overview = house.get("/overview").await.text;
+    assert!(
+        overview
+            .contains("1 dead letter in d, which said: <code>550 &lt;an***@example.com&gt; unknown</code>")
+    );
+    let list = house.get("/jobs?state=dead").await.text;
+    assert!(list.contains(&dead.to_string()) && !list.contains(&done.to_string()));
+    assert!(list.contains("Dead letters wait for you."));
+    let found = house.get("/jobs?find=queue:r+kind:k").await.text;
+    assert!(found.contains(&retrying.to_string()) && !found.contains(&dead.to_string()));
+}
+
+#[tokio::test]
+async fn a_running_job_shows_its_progress() {
+    let house = House::open().await;
+    let id = house.enqueue("k", "q", "{}").await;
+    let (_, start) = house.claim("q").await;
+    let holder = Holder { worker: WorkerName::new("worker-1").unwrap(), lease: Duration::from_secs(30) };
+    let beat = Beat { lease: start.lease, progress: Some((40, "of the <b>rows</b>".into())) };
+    house.store.beat(&holder, vec![beat]).await.unwrap();
+    let page = house.get(&format!("/jobs/{id}")).await.text;
+    assert!(page.contains("<progress max=\"100\" value=\"40\">"), "{page}");
+    assert!(page.contains("40 % of the &lt;b&gt;rows&lt;"), "{page}");
+    assert!(house.get("/jobs").await.text.contains("Running, 40 %"));
+}
+
+#[tokio::test]
+async fn hostile_text_stays_text() {
+    let house = House::open().await;
+    let payload = serde_json::json!({"key": HOSTILE, "password": "hunter2", "n": 9_007_199_254_740_993_u64});
+    let id = house.enqueue("k", "q", &payload.to_string()).await;
+    house.kill("q", HOSTILE).await;
+    let raw = house.enqueue("k", "raw", "no json \u{1f980}").await;
+    mail(&house, HOSTILE, &format!("<p>Hi</p>{HOSTILE}")).await;
+    let mail = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
+    let find = "/jobs?find=%3Cscript%3Ealert%281%29%3C%2Fscript%3E&state=%22%3E%3Cscript%3E";
+    let paths = [
+        format!("/jobs/{id}"),
+        format!("/mailbox/{mail}"),
+        find.to_owned(),
+        "/jobs/%3Cscript%3E".into(),
+        "/code?email=%22%3E%3Cscript%3Ealert(1)%3C/script%3E".into(),
+        "/%3Cscript%3Ealert(1)%3C/script%3E".into(),
+    ];
+    for path in paths.iter().map(String::as_str).chain(ROOMS) {
+        let page = house.get(path).await;
+        let body = page.text.replace("<script src=\"/assets/live.js\" defer></script>", "");
+        for harm in ["<script", "<img", "<b>{{", "<b>49", "\u{202e}", "hunter2"] {
+            assert!(!body.contains(harm), "{path} has {harm}: {body}");
+        }
+    }
+    let page = house.get(&format!("/jobs/{id}")).await.text;
+    assert!(page.contains("9007199254740993") && page.contains("(hidden)"), "{page}");
+    assert!(house.get(&format!("/jobs/{raw}")).await.text.contains("bytes that cannot be read as JSON"));
+}
+
+#[tokio::test]
+async fn a_mail_is_shown_in_a_frame_that_runs_nothing() {
+    let house = House::open().await;
+    mail(&house, "Hello", "<p>Hi <b>there</b></p>").await;
+    let id = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
+    let page = house.get(&format!("/mailbox/{id}")).await.text;
+    assert!(
+        page.contains(&format!("sandbox=\"\" title=\"The mail as HTML\" src=\"/mailbox/{id}/html\"")),
+        "{page}"
+    );
+    let framed = house.get(&format!("/mailbox/{id}/html")).await;
+    assert!(framed.text.contains("<b>there</b>"));
+    assert_eq!(framed.header("x-frame-options"), "SAMEORIGIN", "our own page may frame it");
+    let policy = framed.header("content-security-policy");
+    assert!(
+        policy.contains("default-src 'none'")
+            && policy.contains("sandbox")
+            && policy.contains("frame-ancestors 'self'")
+    );
+    assert_eq!(house.get("/mailbox/..%2Ftest.db").await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_told_to_people_and_to_programs() {
+    let house = House::open().await;
+    let page = house.get("/nothing/here").await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text.contains("There is nothing here") && page.text.contains("No page has the address"));
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    let gone = JobId::generate();
+    assert!(house.get(&format!("/jobs/{gone}")).await.text.contains(&format!("There is no job {gone}")));
+    for (path, accept) in
+        [("/nothing", "*/*"), ("/nothing", "application/json"), ("/api/v1/nothing", "text/html")]
+    {
+        let answer = house.send(Request::get(path).header(header::ACCEPT, accept), "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert!(answer.text.starts_with("{\"error_code\":404"), "{path} {accept}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn long_lists_end_in_a_link() {
+    let house = House::open().await;
+    for _ in 0..51 {
+        house.enqueue("k", "q", "{}").await;
+    }
+    let page = house.get("/jobs").await.text;
+    assert_eq!(page.matches("data-key=").count(), 50);
+    let (_, after) = page.split_once("class=\"more\" href=\"").unwrap();
+    let older = after.split('"').next().unwrap().replace("&amp;", "&");
+    assert_eq!(house.get(&older).await.text.matches("data-key=").count(), 1);
+    let gone = format!("/jobs?after={}", JobId::generate());
+    assert_eq!(house.get(&gone).await.status, StatusCode::NOT_FOUND);
+}
+
+async fn mail(house: &House, subject: &str, body: &str) {
+    let from: EmailAddress = "noreply@example.org".parse().unwrap();
+    let data = EmailData::new("you@example.com".parse().unwrap(), subject, body);
+    let id = JobId::generate().to_string();
+    let message = Composer::new(from.into()).compose(&data, &id, Timestamp::now()).unwrap();
+    house.mailbox.send(&message).await;
+    assert_eq!(house.mailbox.list(0, 1).await.unwrap().1, 1, "the mail is kept");
+}
