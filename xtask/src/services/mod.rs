@@ -22,3 +22,4 @@ mod unpack;
 mod wire;
 
 pub(crate) use command::{Options, down, environment, run, up};
+pub(crate) use packages::browser;

@@ -36,6 +36,12 @@ pub(crate) fn install(packages: &BTreeSet<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Installs a browser for the tests of the pages when there is none.
+pub(crate) fn browser() -> Result<()> {
+    let there = ["chromium", "chromium-browser", "google-chrome"].iter().any(|name| which(name).is_some());
+    if there { Ok(()) } else { install(&BTreeSet::from(["chromium"])) }
+}
+
 fn apt(packages: &BTreeSet<&str>) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.env("DEBIAN_FRONTEND", "noninteractive");
