@@ -51,7 +51,7 @@ pub(super) async fn run(args: &Enqueue, client: &Client) -> Result<(), Failure> 
             let entry: Result<Line, _> = serde_json::from_str(&line);
             match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
                 Ok(template) => sink.add_all(&template).await?,
-                Err(failure) => sink.refuse(&format!("line {}: {failure}", number + 1)),
+                Err(failure) => sink.misused(&format!("line {}: {failure}", number + 1)),
             }
         }
     } else {
@@ -69,7 +69,7 @@ fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
         queue: Some(args.queue.clone()),
         id: args.id.clone(),
         payload,
-        count: Some(args.count),
+        count: args.id.is_none().then_some(args.count),
         delay: args.delay.clone(),
         at: args.at.clone(),
         priority: args.priority,
@@ -89,7 +89,7 @@ struct Template {
 }
 
 fn template(line: &Line) -> Result<Template, Failure> {
-    if line.id.is_some() && line.count.is_some_and(|count| count > 1) {
+    if line.id.is_some() && line.count.is_some() {
         return Err(Failure::usage("count together with id: one id names one job"));
     }
     if line.delay.is_some() && line.at.is_some() {
@@ -140,6 +140,8 @@ struct Sink<'a> {
     waiting: Vec<Envelope>,
     printed: u64,
     refused: u64,
+    /// Those of the refused that are lines nobody can understand.
+    misused: u64,
     bar: Option<ProgressBar>,
 }
 
@@ -151,7 +153,7 @@ impl<'a> Sink<'a> {
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
             )
         });
-        Self { client, json, waiting: Vec::new(), printed: 0, refused: 0, bar }
+        Self { client, json, waiting: Vec::new(), printed: 0, refused: 0, misused: 0, bar }
     }
 
     async fn add_all(&mut self, template: &Template) -> Result<(), Failure> {
@@ -238,6 +240,11 @@ impl<'a> Sink<'a> {
         self.say(&format!("not accepted: {text}"));
     }
 
+    fn misused(&mut self, text: &str) {
+        self.misused += 1;
+        self.refuse(text);
+    }
+
     fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("backshift: {text}")),
@@ -259,9 +266,12 @@ impl<'a> Sink<'a> {
     async fn finish(mut self) -> Result<(), Failure> {
         self.flush().await?;
         self.close();
+        let not_accepted = format!("{} jobs were not accepted", self.refused);
         match self.refused {
             0 => Ok(()),
-            refused => Err(Failure::failed(format!("{refused} jobs were not accepted"))),
+            // Nothing was even tried: the command was used wrongly.
+            refused if refused == self.misused && self.printed == 0 => Err(Failure::usage(not_accepted)),
+            _ => Err(Failure::failed(not_accepted)),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! A database that system C has been using: nothing of it is lost or changed, and its users sign in.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::scene::SystemC;
+use crate::scene::{JWT_SECRET, SystemC};
 
 /// Migrations 01 and 02 of the original.
 const ORIGINAL: &str = "
@@ -114,7 +118,36 @@ async fn tables_of_the_original_are_adopted_with_all_their_rows() {
     );
     assert_eq!(api.login("gone@example.com", "old password").await.code(), 110_003, "deleted stays deleted");
     the_sleeper_wakes(&system, &api).await;
+    let theirs = token_of_the_go_api("00000000-0000-4000-8000-000000000002", "old@example.com");
+    assert_eq!(api.get("/subscriptions/me", Some(&theirs)).await.code(), 0, "sessions go on");
+    the_old_api_goes_on_writing(&system).await;
     assert_eq!(api.register("OLD@example.com", "another password").await.code(), 110_004);
+}
+
+/// HS256 over the claims that C's login makes.
+fn token_of_the_go_api(user: &str, username: &str) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    let claims = json!({
+        "sub": user, "username": username, "type": "access", "refresh": false,
+        "iat": now - 60, "nbf": now - 60, "exp": now + 3600, "jti": "1735689600000000000",
+    });
+    let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(json!({"alg": "HS256", "typ": "JWT"})), part(claims));
+    let mut mac = Hmac::<Sha256>::new_from_slice(JWT_SECRET.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// Statements of C that name their columns; the accounts that they make work here too.
+async fn the_old_api_goes_on_writing(system: &SystemC) {
+    let hash = bcrypt::hash("old password", 10).unwrap();
+    let insert = format!(
+        "INSERT INTO users (id, username, full_name, password_hash, avatar_url, is_active, otp, otp_expired_at, created_at, \
+         updated_at, deleted_at) VALUES (gen_random_uuid(), 'late@example.com', NULL, '{hash}', NULL, true, NULL, NULL, \
+         now(), now(), NULL); UPDATE users SET otp = '000000', otp_expired_at = now() WHERE username = 'late@example.com'"
+    );
+    system.execute(&insert).await;
+    assert_eq!(system.api().await.login("late@example.com", "old password").await.code(), 0);
 }
 
 /// An account that C never activated; the code that C stored in clear is worth nothing any more.

@@ -97,3 +97,30 @@ async fn a_drained_worker_ends_with_0_also_when_the_servers_are_away() {
     assert!(not_ready(&worker).await);
     assert_eq!(worker.drained().await, Some(0));
 }
+
+#[tokio::test]
+async fn mails_wait_while_the_database_is_away() {
+    let Some(system) = SystemC::new().await else { return };
+    let database = Proxy::start(&system.database.url(), true).await;
+    let through = system.settings.with(&[("DATABASE_URL", &database.url(&system.database.url()))]);
+    let worker = Worker::ready(&["worker"], &through).await;
+    let api = Api::ready(&through).await;
+    system.vhost.publish_mail("before@example.com", "before").await;
+    system.smtp.wait_for("before@example.com", 1).await;
+    database.switch_off();
+    assert!(not_ready(&worker).await, "{}", worker.output());
+    assert_eq!(api.page("/readyz").await.status, 503);
+    let failed = api.login("nobody@example.com", "correct horse").await;
+    assert_eq!(failed.body, r#"{"error_code":500,"message":"Something went wrong"}"#);
+    for n in 0..5 {
+        system.vhost.publish_mail(&format!("wait{n}@example.com"), "during").await;
+    }
+    database.switch_on();
+    for n in 0..5 {
+        system.smtp.wait_for(&format!("wait{n}@example.com"), 1).await;
+    }
+    assert!(ready(&worker).await, "{}", worker.output());
+    system.vhost.wait_settled("smtp_send_email").await;
+    assert_eq!(system.smtp.mails().len(), 6, "each once");
+    assert_eq!(system.vhost.depth("smtp_send_email.dlq").await.unwrap_or(0), 0);
+}

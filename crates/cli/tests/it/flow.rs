@@ -3,7 +3,9 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::scene::{Answer, Api, Mail, SystemC, request};
+use url::Url;
+
+use crate::scene::{Answer, Api, Mail, Settings, Smtp, SystemC, Worker, request};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -269,4 +271,46 @@ async fn the_mail_speaks_the_language_of_the_request() {
         assert_eq!(request(api.port, "POST", path, &headers, body.as_bytes()).await.unwrap().code(), 0);
         assert_eq!(system.smtp.wait_for(email, 1).await[0].subject(), subject, "{header}: {value}");
     }
+}
+
+/// Only what these settings name; everything else of system C stays unused.
+async fn signs_up_without_rabbitmq(settings: Settings, smtp: &Smtp) {
+    let (worker, api) = (Worker::ready(&["worker"], &settings).await, Api::ready(&settings).await);
+    assert_eq!(api.register("solo@example.com", PASSWORD).await.code(), 0);
+    assert_eq!(api.send_otp("solo@example.com", PASSWORD).await.code(), 0);
+    let code = smtp.wait_for("solo@example.com", 1).await[0].code();
+    assert_eq!(api.verify("solo@example.com", &code).await.code(), 0);
+    assert_eq!(api.login("solo@example.com", PASSWORD).await.code(), 0);
+    assert_eq!(worker.drained().await, Some(0));
+}
+
+#[tokio::test]
+async fn without_rabbitmq_codes_go_through_the_database() {
+    let Some(system) = SystemC::new().await else { return };
+    let (url, smtp) = (Url::parse(&system.database.url()).unwrap(), &system.smtp);
+    let port = url.port().unwrap().to_string();
+    let parts = system.settings.with(&[
+        ("DATABASE_URL", ""),
+        ("RABBITMQ_URL", ""),
+        ("POSTGRES_HOST", url.host_str().unwrap()),
+        ("POSTGRES_PORT", &port),
+        ("POSTGRES_USER", url.username()),
+        ("POSTGRES_DB", system.database.name()),
+        ("POSTGRES_SSLMODE", "disable"),
+    ]);
+    signs_up_without_rabbitmq(parts, smtp).await;
+}
+
+#[tokio::test]
+async fn without_any_server_an_api_and_a_worker_share_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let smtp = Smtp::start().await;
+    let settings = Settings::of(&[
+        ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
+        ("SMTP_HOST", "127.0.0.1"),
+        ("SMTP_PORT", &smtp.port.to_string()),
+        ("SMTP_FROM", "noreply@smap.example"),
+        ("JWT_SECRET", crate::scene::JWT_SECRET),
+    ]);
+    signs_up_without_rabbitmq(settings, &smtp).await;
 }

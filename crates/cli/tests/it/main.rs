@@ -2,6 +2,8 @@
 //!
 //! Every test has a database, a virtual host, a mail server and ports of its own, so that all run side by side.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 mod scene;
 
 mod adoption;

@@ -53,6 +53,12 @@ async fn a_killed_worker_s_jobs_come_back_at_once_on_postgres() {
 }
 
 #[tokio::test]
+async fn a_killed_worker_s_jobs_come_back_at_once_on_rabbitmq() {
+    let Some(place) = Place::rabbitmq().await else { return };
+    back_within_seconds(place).await;
+}
+
+#[tokio::test]
 async fn a_job_that_always_crashes_is_dead_in_the_end_and_its_neighbours_are_not() {
     let place = Place::embedded().with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
     let mut lines = vec![probe("bomb", "crash", 0, 1_000)];
