@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     exit::Failure,
     output,
-    wiring::{Patience, extras, open_database, places},
+    wiring::{Patience, extras, open_database, places, schema_failure},
 };
 
 /// Runs the subcommand.
@@ -30,7 +30,7 @@ fn url(config: &Config) -> Result<String, Failure> {
 
 async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
     let database = open_database(config, &url(config)?)?;
-    let apply = || async { migrate::up(&database, extras(config)).await.map_err(Failure::from) };
+    let apply = || async { migrate::up(&database, extras(config)).await.map_err(schema_failure) };
     let applied = Patience::Short.wait("the store", apply).await?;
     if args.json {
         output::json(
@@ -46,7 +46,7 @@ async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
 
 async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
     let database = open_database(config, &url(config)?)?;
-    let ask = || async { migrate::status(&database).await.map_err(Failure::from) };
+    let ask = || async { migrate::status(&database).await.map_err(schema_failure) };
     let steps = Patience::Short.wait("the store", ask).await?;
     if args.json {
         let one = |step: &migrate::Step| json!({"version": step.version, "name": step.name, "applied_at": step.applied_at.map(output::time)});

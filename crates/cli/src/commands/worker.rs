@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use backshift_core::Broker;
-use backshift_runtime::{RunError, Shutdown};
+use backshift_runtime::{Readiness, RunError, Shutdown};
 
 use crate::{
     args,
@@ -45,6 +45,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
         ready.needs_database(store.database());
     }
     ready.started();
+    tokio::spawn(announce(worker.readiness()));
     let stopping = shutdown.clone();
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     let result = worker.run(shutdown.clone()).await;
@@ -103,7 +104,20 @@ fn greet(plan: &Plan) {
         tracing::info!("Starting SMAP Consumer Service...");
         tracing::info!("Starting SMTP Email Consumer...");
     }
-    for (queue, slots) in plan.own.iter().chain(&plan.rabbit) {
-        tracing::info!(slots, "Queue {queue} is being consumed");
+}
+
+/// The seed's message for each queue, once it is true.
+async fn announce(readiness: Readiness) {
+    let mut waiting = readiness.report().pools;
+    while !waiting.is_empty() {
+        let pools = readiness.report().pools;
+        waiting.retain(|pool| {
+            let consumed = pools.iter().any(|now| now.queue == pool.queue && now.consuming);
+            if consumed {
+                tracing::info!(slots = pool.slots, "Queue {} is being consumed", pool.queue);
+            }
+            !consumed
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -26,5 +26,5 @@ pub(crate) use patience::Patience;
 pub(crate) use places::{Place, places};
 pub(crate) use probes::{Taken, bind, health_of, serve_probes};
 pub(crate) use readiness::Ready;
-pub(crate) use store::{Schema, extras, open_database, prepare};
+pub(crate) use store::{Schema, extras, open_database, prepare, schema_failure};
 pub(crate) use work::{Plan, plan, worker_builder, worker_name};

@@ -52,7 +52,7 @@ pub(crate) fn extras(config: &Config) -> migrate::Extras {
 }
 
 /// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.
-fn schema_failure(error: backshift_core::StoreError) -> Failure {
+pub(crate) fn schema_failure(error: backshift_core::StoreError) -> Failure {
     if error.is_transient() { error.into() } else { Failure::configuration(error) }
 }
 

@@ -98,3 +98,22 @@ async fn a_worker_killed_between_dot_and_answer_leaves_the_same_flag() {
     assert!(jobs.iter().all(|job| job["effect"] == "ambiguous" && job["attempt"] == 1), "{jobs:#?}");
     assert_eq!(system.smtp.mails().len(), 4);
 }
+
+#[tokio::test]
+async fn a_worker_frozen_while_it_sends_leaves_at_most_one_duplicate_and_it_is_flagged() {
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
+    let first = system.worker().await;
+    system.smtp.mood("cold@example.com", &[Mood::SilentAfterDot]);
+    system.vhost.publish_mail("cold@example.com", "brr").await;
+    system.smtp.wait_for("cold@example.com", 1).await;
+    first.process.freeze();
+    let _second = system.worker().await;
+    are_one_mail(&system.smtp.wait_for("cold@example.com", 2).await);
+    first.process.resume();
+    let job = wait_jobs(&system, "completed", 1).await.remove(0);
+    assert_eq!((job["effect"].as_str(), job["attempt"].as_u64()), (Some("ambiguous"), Some(1)), "{job}");
+    drop(first);
+    system.vhost.wait_settled("smtp_send_email").await;
+    assert_eq!((system.smtp.mails().len(), system.jobs(&["--kind", "email.send"]).await.len()), (2, 1));
+}

@@ -189,3 +189,18 @@ async fn pages_refuse_other_hosts_and_other_sites() {
     );
     assert_eq!(api.await.unwrap().json()["error_code"], Value::from(110_002), "the API is there too");
 }
+
+#[tokio::test]
+async fn the_next_port_is_taken_when_nobody_chose_one() {
+    let directory = tempfile::tempdir().unwrap();
+    // Whoever holds the default port, it is taken.
+    let _holder = std::net::TcpListener::bind(("127.0.0.1", 8080));
+    let process = Running::start(&["dev"], &settings(&directory).pairs());
+    assert!(process.wait_for_output("http://127.0.0.1:", PATIENCE).await, "{}", process.output());
+    let output = process.output();
+    let port = output.split("http://127.0.0.1:").nth(1).unwrap();
+    let port: u16 = port.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+    assert!((8081..=8180).contains(&port), "{port}");
+    assert_eq!(request(port, "GET", "/", &[], b"").await.unwrap().status, 200);
+    assert_eq!(Dev { process, port }.terminated().await, Some(0));
+}

@@ -55,6 +55,13 @@ async fn a_person_signs_up_reads_the_code_and_signs_in() {
     assert_eq!(refused(&api.verify(email, &code).await), (400, 110_007));
     assert_eq!(refused(&api.send_otp(email, PASSWORD).await), (400, 110_007));
     the_session_is_c_s(&api.login(email, PASSWORD).await.json()["data"], email);
+    let sent = system.jobs(&["--kind", "email.send"]).await;
+    assert_eq!(sent.len(), 1);
+    assert!(
+        mail.message_id().contains(sent[0]["id"].as_str().unwrap()),
+        "a stable Message-ID: {}",
+        mail.message_id()
+    );
     assert_eq!(system.smtp.mails().len(), 1);
 }
 
@@ -70,7 +77,12 @@ async fn the_exchange_carried_it(system: &SystemC, mail: &Mail) {
     let properties = &copy.properties;
     assert_eq!(*properties.delivery_mode(), Some(2));
     assert_eq!(properties.content_type().as_ref().unwrap().as_str(), "application/json");
-    uuid::Uuid::parse_str(properties.message_id().as_ref().unwrap().as_str()).unwrap();
+    let id = properties.message_id().as_ref().unwrap().to_string();
+    assert_eq!(
+        system.run(&["jobs", "show", "--json", &id]).await.done().json()["id"],
+        id,
+        "the message id is the job's"
+    );
     let life: u64 = properties.expiration().as_ref().unwrap().as_str().parse().unwrap();
     assert!((1..=600_000).contains(&life), "the message ends with the code: {life} ms");
     assert!(copy.properties.headers().as_ref().unwrap().contains_key("backshift-sensitive"));

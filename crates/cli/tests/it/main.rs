@@ -9,6 +9,7 @@ mod scene;
 mod adoption;
 mod ambiguous;
 mod broker_away;
+mod clients;
 mod commands;
 mod configuration;
 mod dev;

@@ -69,6 +69,8 @@ async fn each_goes_to_the_dead_letters_with_its_bytes_and_the_reason() {
         assert!((jiff::Timestamp::now() - seen).total(jiff::Unit::Second).unwrap().abs() < 60.0, "{what}");
         assert_eq!(dead.properties.content_type().as_ref().unwrap().as_str(), "text/plain", "{what}");
     }
+    let queue = system.vhost.queue("smtp_send_email.dlq").expect("the dead-letter queue");
+    assert_eq!((queue["type"].as_str(), queue["durable"].as_bool()), (Some("quorum"), Some(true)));
     system.vhost.publish_mail("next@example.com", "after all that").await;
     system.smtp.wait_for("next@example.com", 1).await;
     assert_eq!(system.smtp.mails().len(), 1);

@@ -96,3 +96,28 @@ async fn a_killed_worker_loses_nothing_and_duplicates_are_flagged() {
     let attempts: Vec<_> = system.jobs(&done).await.iter().map(|job| job["attempt"].clone()).collect();
     assert!(attempts.iter().all(|attempt| *attempt == json!(1)), "a kill counts no attempt: {attempts:?}");
 }
+
+#[tokio::test]
+async fn equal_mails_without_an_id_stay_apart_when_a_worker_is_killed() {
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s"), ("BACKSHIFT_MAIL_CONCURRENCY", "3")]);
+    system.smtp.slow(Duration::from_millis(150));
+    let body = json!({"Recipient": "twin@example.com", "Subject": "same", "Body": "same"}).to_string();
+    let doomed = system.worker().await;
+    for _ in 0..12 {
+        system.vhost.publish_bare(&body).await;
+    }
+    let midway = wait::until(PATIENCE, || async { system.smtp.mails().len() >= 4 });
+    assert!(midway.await, "{}", doomed.output());
+    doomed.process.kill().await;
+    let survivor = system.worker().await;
+    let done = ["--kind", "email.send", "--state", "completed"];
+    let settled = wait::until(PATIENCE, || async { system.jobs(&done).await.len() == 12 }).await;
+    assert!(settled, "{:#?}\n{}", system.jobs(&[]).await, survivor.output());
+    system.vhost.wait_settled("smtp_send_email").await;
+    let ids: std::collections::HashSet<String> =
+        system.smtp.mails().iter().map(|mail| mail.message_id()).collect();
+    assert_eq!(ids.len(), 12, "each is a mail of its own");
+    let (sent, flagged) = (system.smtp.mails().len(), system.jobs(&["--effect", "ambiguous"]).await.len());
+    assert!(sent <= 12 + flagged, "{sent} sent, {flagged} flagged");
+}
