@@ -126,6 +126,7 @@ async fn runnable(pool: &Pool, mut taken: Taken, word: Option<Word>) -> Option<(
             return fit(pool, taken, true).await;
         }
         Some(Word::Said(Claimed::Over(State::Cancelled))) => Settlement::Ack(Ack::Cancelled),
+        Some(Word::Said(Claimed::Over(State::Dead))) => buried(pool, &taken.envelope).await,
         Some(Word::Said(Claimed::Over(_))) => Settlement::Ack(Ack::Completed(Completion::default())),
         Some(Word::Said(Claimed::Held(wait))) => {
             let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
@@ -140,6 +141,23 @@ async fn runnable(pool: &Pool, mut taken: Taken, word: Option<Word>) -> Option<(
     };
     submit(pool, Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt)).await;
     None
+}
+
+/// The ledger says dead and the message is still here: its worker was lost before the broker's own dead-letter place
+/// had it, or it is dead because of that. A second copy there is allowed, none is not (contracts/probe.md).
+async fn buried(pool: &Pool, envelope: &Envelope) -> Settlement {
+    let record = match &pool.store {
+        Some(store) => store.find(envelope.id).await.ok().flatten(),
+        None => None,
+    };
+    let reason = record.as_ref().and_then(|record| Reason::parse(record.reason.as_deref()?));
+    let error = record.as_ref().and_then(|record| record.error.clone());
+    let attempt = record.map_or(envelope.attempt, |record| record.attempt);
+    dead(
+        reason.unwrap_or(Reason::CrashLoop),
+        error.unwrap_or_else(|| "dead by the ledger".to_owned()),
+        attempt,
+    )
 }
 
 /// Lets pass what a handler can do here.

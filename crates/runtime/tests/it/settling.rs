@@ -141,3 +141,26 @@ async fn a_result_that_comes_after_a_takeover_is_refused() {
     live.stop().await;
     second.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_job_reaches_the_brokers_own_place_although_the_first_try_was_lost() {
+    let world = World::new();
+    // The ledger has the result, and the broker does not hear of it the first time: the message comes again.
+    let first = AtomicUsize::new(0);
+    world.broker.faults().plan(move |call| match call {
+        "broker.dead_letter" if first.fetch_add(1, Ordering::SeqCst) == 0 => Fault::Before,
+        _ => Fault::None,
+    });
+    let registry = handler("a", JobOptions::default(), |_| async {
+        Err(backshift_core::JobError::permanent("550 5.1.1 unknown"))
+    });
+    let live = Live::start(world.foreign("w").registry(registry).pool(queue(), 1));
+    let id = world.publish("a").await;
+    world.until_state(id, State::Dead).await;
+    until("the dead letter", async || world.broker.dead(&queue()).len() == 1).await;
+    let dead = world.broker.dead(&queue());
+    assert_eq!(dead[0].letter.reason, backshift_core::Reason::Permanent);
+    assert!(dead[0].letter.error.message.contains("550 5.1.1"), "{:?}", dead[0].letter);
+    assert!(world.broker.is_empty(&queue()));
+    live.stop().await;
+}
