@@ -1,18 +1,21 @@
 //! The page of one job: why, what happened, facts, payload, and its two actions.
 
 use axum::{
-    extract::{Path, State as Extract},
+    extract::{Path, Query, State as Extract},
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{EffectState, JobId, JobRecord, State, StoreError, Timestamp};
 use minijinja::{Value, context, value::Serde};
+
+use serde::Deserialize;
 
 use super::{
     Pages,
     explain::{Reason, Surroundings, explain},
     jobs::row,
     life::life,
-    link, mask,
+    link,
+    mask::{self, Shown},
     needs::attended,
     words,
 };
@@ -20,9 +23,21 @@ use super::{
 /// Characters of a fact or of what the other side said.
 const SAID: usize = 300;
 
-/// `GET /jobs/{id}`.
-pub(super) async fn page(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
-    match values(&pages, &id).await {
+/// How the page is asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Asked {
+    payload: String,
+}
+
+/// `GET /jobs/{id}`; `?payload=whole` unmasks.
+pub(super) async fn page(
+    Extract(pages): Extract<Pages>,
+    Path(id): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let shown = if asked.payload == "whole" { Shown::Whole } else { Shown::Masked };
+    match values(&pages, &id, shown).await {
         Ok(values) => pages.framed("/jobs", "job.html", values).await,
         Err(error) => pages.away(&error),
     }
@@ -33,7 +48,7 @@ fn gone(id: &str) -> StoreError {
     StoreError::NotFound(format!("There is no job {id}. Finished jobs are deleted after a while."))
 }
 
-async fn values(pages: &Pages, id: &str) -> Result<Value, StoreError> {
+async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreError> {
     let job = pages.store.find(id.parse().map_err(|_| gone(id))?).await?.ok_or_else(|| gone(id))?;
     let attempts = pages.store.attempts(job.id).await?;
     let sight = pages.sight().await?;
@@ -55,8 +70,9 @@ async fn values(pages: &Pages, id: &str) -> Result<Value, StoreError> {
         life => Value::from(Serde(life(&job, &attempts, around.now))),
         facts => facts(&job, around.now),
         size => words::count(job.payload_size, "byte", "bytes"),
-        payload => payload(&job),
-        output => job.output.as_ref().map(|output| mask::payload(output)),
+        payload => payload(&job, shown),
+        whole => shown == Shown::Whole,
+        output => job.output.as_ref().map(|output| mask::payload(output, shown)),
         can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
         can_cancel => !job.state.is_final(),
     })
@@ -87,9 +103,9 @@ fn progress((percent, word): &(u8, String)) -> Value {
     context! { percent => (*percent).min(100), word => mask::said(word, SAID) }
 }
 
-fn payload(job: &JobRecord) -> String {
+fn payload(job: &JobRecord, shown: Shown) -> String {
     match &job.payload {
-        Some(payload) => mask::payload(payload),
+        Some(payload) => mask::payload(payload, shown),
         None => "(not kept here: it is sensitive or too large)".to_owned(),
     }
 }

@@ -22,12 +22,22 @@ pub(super) fn letter(text: &str) -> String {
     visible(text)
 }
 
-/// Pretty JSON, masked; bytes that are no JSON are told by their size.
-pub(super) fn payload(bytes: &[u8]) -> String {
+/// How much of a payload is shown. Secrets are hidden either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Addresses masked, long texts as their length, long lists cut.
+    Masked,
+    /// All that is kept.
+    Whole,
+}
+
+/// Pretty JSON; bytes that are no JSON are told by their size.
+pub(super) fn payload(bytes: &[u8], shown: Shown) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
-            hide(&mut value);
-            shortened(&visible(&serde_json::to_string_pretty(&value).unwrap_or_default()))
+            hide(&mut value, shown);
+            let text = visible(&serde_json::to_string_pretty(&value).unwrap_or_default());
+            if shown == Shown::Whole { text } else { shortened(&text) }
         }
         Err(_) if bytes.is_empty() => "(empty)".to_owned(),
         Err(_) => format!("({} bytes that cannot be read as JSON)", bytes.len()),
@@ -43,7 +53,7 @@ fn shortened(text: &str) -> String {
     format!("{}\n… and {} more lines", kept.join("\n"), lines - LINES)
 }
 
-fn hide(value: &mut Value) {
+fn hide(value: &mut Value, how: Shown) {
     match value {
         Value::Object(map) => {
             let entries = std::mem::take(map).into_iter();
@@ -53,18 +63,18 @@ fn hide(value: &mut Value) {
                 match &inner {
                     Value::String(text) if secret && !text.is_empty() => inner = "(hidden)".into(),
                     Value::Number(_) if secret => inner = "(hidden)".into(),
-                    _ => hide(&mut inner),
+                    _ => hide(&mut inner, how),
                 }
-                (shown(&key), inner)
+                (if how == Shown::Whole { key } else { masked(&key) }, inner)
             }));
         }
-        Value::Array(items) => items.iter_mut().for_each(hide),
-        Value::String(text) => *text = shown(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, how)),
+        Value::String(text) if how == Shown::Masked => *text = masked(text),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-fn shown(text: &str) -> String {
+fn masked(text: &str) -> String {
     let size = text.chars().count();
     if size > LONGEST {
         return format!("<{size} characters>");
@@ -100,21 +110,33 @@ mod tests {
     fn addresses_secrets_and_long_text_are_not_shown() {
         let text = payload(
             br#"{"Recipient":"anna@example.com","password":"hunter2","otp":123456,"bob@example.com":1,"n":1}"#,
+            Shown::Masked,
         );
         assert!(text.contains("an***@example.com") && !text.contains("anna@"), "{text}");
         assert!(!text.contains("hunter2") && !text.contains("123456") && !text.contains("bob@"), "{text}");
         assert!(text.contains("\"n\": 1"));
         let long = format!("{{\"Body\":\"{}\"}}", "x".repeat(500));
-        assert!(payload(long.as_bytes()).contains("<500 characters>"));
-        assert_eq!(payload(&[0xff, 0xfe]), "(2 bytes that cannot be read as JSON)");
+        assert!(payload(long.as_bytes(), Shown::Masked).contains("<500 characters>"));
+        assert_eq!(payload(&[0xff, 0xfe], Shown::Masked), "(2 bytes that cannot be read as JSON)");
+    }
+
+    #[test]
+    fn unmasking_shows_everything_but_secrets() {
+        let long = "x".repeat(500);
+        let json = format!("{{\"to\":\"anna@example.com\",\"body\":\"{long}\",\"otp\":\"123456\"}}");
+        let text = payload(json.as_bytes(), Shown::Whole);
+        assert!(
+            text.contains("anna@example.com") && text.contains(&long) && !text.contains("123456"),
+            "{text}"
+        );
     }
 
     #[test]
     fn long_lists_end_with_a_mark() {
         let many = serde_json::to_vec(&vec![1; 1000]).unwrap();
-        assert!(payload(&many).ends_with("… and 802 more lines"));
+        assert!(payload(&many, Shown::Masked).ends_with("… and 802 more lines"));
         let deep = "[".repeat(10_000) + &"]".repeat(10_000);
-        assert!(payload(deep.as_bytes()).contains("cannot be read"));
+        assert!(payload(deep.as_bytes(), Shown::Masked).contains("cannot be read"));
     }
 
     #[test]

@@ -54,7 +54,6 @@ impl Sight {
     }
 
     /// Nothing at all.
-    #[cfg(test)]
     pub(super) fn empty() -> Self {
         Self {
             queues: Vec::new(),
@@ -140,32 +139,29 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
     let begun = Instant::now();
     let page = |limit| Page { after: None, limit };
     let of = |state| JobFilter { state: Some(state), ..JobFilter::default() };
+    let ambiguous = JobFilter { effect: Some(EffectState::Ambiguous), ..JobFilter::default() };
     let store = &pages.store;
-    let queues = store.counts().await?;
-    let workers = store.workers().await?;
-    let breakers = store.breakers().await?;
-    let newest = store.list(&JobFilter::default(), &page(WATCHED)).await?;
-    let running = store.list(&of(State::Running), &page(WATCHED)).await?;
-    let dead = store.list(&of(State::Dead), &page(SAMPLE)).await?;
-    let unclear = JobFilter { effect: Some(EffectState::Ambiguous), ..JobFilter::default() };
-    let unclear = store.list(&unclear, &page(SAMPLE)).await?;
-    let mails = match &pages.mailbox {
-        Some(mailbox) => mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64),
-        None => None,
+    let mut sight = Sight {
+        queues: store.counts().await?,
+        workers: store.workers().await?,
+        breakers: store.breakers().await?,
+        ..Sight::empty()
     };
-    let fingerprint = fingerprint(&queues, &workers, &breakers, newest.iter().chain(&running), mails);
-    Ok(Sight {
-        fingerprint,
-        causes: causes(dead),
-        unclear: unclear.len() as u64,
-        unclear_dead: unclear.iter().filter(|job| job.state == State::Dead).count() as u64,
-        queues,
-        workers,
-        breakers,
-        mails,
-        read: Instant::now(),
-        good_for: PERIOD.max(begun.elapsed() * 10),
-    })
+    // Rows bring their payloads along: no list is kept while the next one is read.
+    let mut changes = DefaultHasher::new();
+    for filter in [JobFilter::default(), of(State::Running)] {
+        notice(&store.list(&filter, &page(WATCHED)).await?, &mut changes);
+    }
+    sight.causes = causes(store.list(&of(State::Dead), &page(SAMPLE)).await?);
+    let unclear = store.list(&ambiguous, &page(SAMPLE)).await?;
+    sight.unclear = unclear.len() as u64;
+    sight.unclear_dead = unclear.iter().filter(|job| job.state == State::Dead).count() as u64;
+    if let Some(mailbox) = &pages.mailbox {
+        sight.mails = mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64);
+    }
+    sight.fingerprint = fingerprint(&sight, changes);
+    (sight.read, sight.good_for) = (Instant::now(), PERIOD.max(begun.elapsed() * 10));
+    Ok(sight)
 }
 
 fn causes(dead: Vec<JobRecord>) -> BTreeMap<QueueName, Vec<String>> {
@@ -177,27 +173,24 @@ fn causes(dead: Vec<JobRecord>) -> BTreeMap<QueueName, Vec<String>> {
     causes
 }
 
-/// Signs of life are left out: they change all the time and nothing on a page is worth less for it.
-fn fingerprint<'a>(
-    queues: &[QueueCounts],
-    workers: &[WorkerRecord],
-    breakers: &[BreakerRecord],
-    jobs: impl Iterator<Item = &'a JobRecord>,
-    mails: Option<u64>,
-) -> String {
-    let mut hasher = DefaultHasher::new();
-    for queue in queues {
-        (queue.queue.as_str(), queue.paused, &queue.by_state).hash(&mut hasher);
-    }
-    for worker in workers {
-        (worker.name.as_str(), worker.running).hash(&mut hasher);
-    }
-    for breaker in breakers {
-        (&breaker.name, &breaker.state, breaker.failures).hash(&mut hasher);
-    }
+/// Whatever changes on the row of one of these jobs.
+fn notice(jobs: &[JobRecord], changes: &mut DefaultHasher) {
     for job in jobs {
-        (job.id, job.state, job.token.0, &job.progress, job.run_at.as_microsecond()).hash(&mut hasher);
+        (job.id, job.state, job.token.0, &job.progress, job.run_at.as_microsecond()).hash(changes);
     }
-    mails.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+}
+
+/// Signs of life are left out: they change all the time and nothing on a page is worth less for it.
+fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
+    for queue in &sight.queues {
+        (queue.queue.as_str(), queue.paused, &queue.by_state).hash(&mut changes);
+    }
+    for worker in &sight.workers {
+        (worker.name.as_str(), worker.running).hash(&mut changes);
+    }
+    for breaker in &sight.breakers {
+        (&breaker.name, &breaker.state, breaker.failures).hash(&mut changes);
+    }
+    sight.mails.hash(&mut changes);
+    format!("{:016x}", changes.finish())
 }

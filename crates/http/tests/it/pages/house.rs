@@ -34,9 +34,9 @@ pub(super) struct House {
     pub(super) app: Router,
     pub(super) store: SqlStore,
     pub(super) mailbox: Arc<DevMailbox>,
-    db: Database,
-    registry: Registry,
-    _kept: tempfile::TempDir,
+    pub(super) db: Database,
+    pub(super) registry: Registry,
+    pub(super) _kept: tempfile::TempDir,
 }
 
 /// One answer.

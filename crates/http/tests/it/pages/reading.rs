@@ -1,12 +1,13 @@
 //! What the pages say, empty and full, and that text from outside stays text.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{Request, StatusCode, header};
 use backshift_core::{
     JobId, Timestamp, WorkerName,
     store::{Beat, Holder, Ledger},
 };
+use backshift_http::{pages::Pages, server};
 use backshift_mail::{Composer, EmailAddress, EmailData, Mailer};
 
 use super::house::{HOSTILE, House};
@@ -103,6 +104,8 @@ async fn hostile_text_stays_text() {
             assert!(!body.contains(harm), "{path} has {harm}: {body}");
         }
     }
+    let whole = house.get(&format!("/jobs/{id}?payload=whole")).await.text;
+    assert!(!whole.contains("hunter2") && !whole.contains("<img"), "secrets stay hidden: {whole}");
     let page = house.get(&format!("/jobs/{id}")).await.text;
     assert!(page.contains("9007199254740993") && page.contains("(hidden)"), "{page}");
     assert!(house.get(&format!("/jobs/{raw}")).await.text.contains("bytes that cannot be read as JSON"));
@@ -145,6 +148,30 @@ async fn an_unknown_address_is_told_to_people_and_to_programs() {
         let answer = house.send(Request::get(path).header(header::ACCEPT, accept), "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert!(answer.text.starts_with("{\"error_code\":404"), "{path} {accept}: {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn a_payload_is_masked_until_somebody_unmasks_it() {
+    let house = House::open().await;
+    let payload = serde_json::json!({"Recipient": "anna@example.com", "Body": "x".repeat(400)}).to_string();
+    let id = house.enqueue("email.send", "mail", &payload).await;
+    let page = house.get(&format!("/jobs/{id}")).await.text;
+    assert!(page.contains("an***@example.com") && page.contains("&lt;400 characters&gt;"), "{page}");
+    assert!(!page.contains("anna@") && page.contains(&format!("href=\"/jobs/{id}?payload=whole\"")));
+    let whole = house.get(&format!("/jobs/{id}?payload=whole")).await.text;
+    assert!(whole.contains("anna@example.com") && whole.contains(&"x".repeat(400)));
+}
+
+#[tokio::test]
+async fn without_accounts_and_mailbox_their_pages_are_not_there() {
+    let house = House::open().await;
+    let app = server::finish(Pages::new(Arc::new(house.store.clone()), "a test").router());
+    let bare = House { app, ..house };
+    assert_eq!(bare.get("/").await.header("location"), "/overview");
+    assert!(!bare.get("/overview").await.text.contains("Mailbox"));
+    for path in ["/mailbox", "/signup", "/me"] {
+        assert_eq!(bare.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
 }
 
