@@ -1,15 +1,21 @@
 //! How an attempt can end badly, and what that means for the job.
 //!
-//! `?` on any error means *try again*; everything else is said explicitly. [`JobError`] deliberately does not
-//! implement `std::error::Error`, because that would forbid the blanket conversion that makes `?` work.
+//! `?` on any error means *try again*, and uncounted when it is the store or the broker that is away; everything
+//! else is said explicitly. [`JobError`] deliberately does not implement `std::error::Error`, because that would
+//! forbid the blanket conversion that makes `?` work.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, iter, time::Duration};
+
+use crate::{BrokerError, EnqueueError, StoreError};
 
 /// What a handler returns.
 pub type JobResult = Result<(), JobError>;
 
 /// The longest error text that is kept, in bytes; the rest is cut with an end mark.
 pub const MAX_ERROR_BYTES: usize = 4096;
+
+/// How long a job stays away whose attempt met a store or broker that is away: no attempt counts for that.
+pub const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that did not complete the job.
 #[derive(Debug)]
@@ -143,20 +149,32 @@ impl fmt::Display for JobError {
     }
 }
 
-impl<E: std::error::Error> From<E> for JobError {
+impl<E: Error + 'static> From<E> for JobError {
     fn from(error: E) -> Self {
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
+        let first: &(dyn Error + 'static) = &error;
+        let causes = iter::successors(Some(first), |&cause| cause.source());
+        let mut message = String::new();
+        let mut outage = false;
+        for cause in causes {
             let text = cause.to_string();
-            if !message.contains(&text) {
+            if message.is_empty() {
+                message = text;
+            } else if !message.contains(&text) {
                 message.push_str(": ");
                 message.push_str(&text);
             }
-            source = cause.source();
+            outage |= is_outage(cause);
         }
-        Self { verdict: Verdict::Retry, message }
+        let verdict = if outage { Verdict::Snooze(OUTAGE_PAUSE) } else { Verdict::Retry };
+        Self { verdict, message }
     }
+}
+
+/// Whether the store or the broker is away: an outage of theirs never counts as an attempt (contracts/probe.md).
+fn is_outage(cause: &(dyn Error + 'static)) -> bool {
+    cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
+        || cause.downcast_ref::<BrokerError>().is_some_and(BrokerError::is_transient)
+        || cause.downcast_ref::<EnqueueError>().is_some_and(EnqueueError::is_transient)
 }
 
 /// What kind of end an attempt came to, for counting and for grouping.
@@ -238,6 +256,22 @@ mod tests {
         let error = parse().unwrap_err();
         assert_eq!(*error.verdict(), Verdict::Retry);
         assert!(error.message().contains("invalid digit"));
+    }
+
+    #[test]
+    fn an_outage_of_store_or_broker_is_no_attempt() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the account could not be saved")]
+        struct Wrapped(#[source] StoreError);
+        let away = || StoreError::Unavailable("connection refused".into());
+        let gone = BrokerError::Unavailable { broker: "b", problem: "gone".into() };
+        let wrapped = Wrapped(away());
+        for error in [away().into(), EnqueueError::Store(away()).into(), gone.into(), wrapped.into()] {
+            let error: JobError = error;
+            assert_eq!(*error.verdict(), Verdict::Snooze(OUTAGE_PAUSE), "{error}");
+        }
+        let refused = JobError::from(StoreError::Rejected("too long".into()));
+        assert_eq!(*refused.verdict(), Verdict::Retry);
     }
 
     #[test]
