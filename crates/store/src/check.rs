@@ -79,7 +79,7 @@ fn judge((fsync, pages, commit, standby): (String, String, String, bool)) -> Vec
         let remedy = "a power cut can tear pages; set full_page_writes = on and reload";
         findings.push(Unsafe { setting: "full_page_writes", value: pages, remedy });
     }
-    if !matches!(commit.as_str(), "on" | "remote_write" | "remote_apply") {
+    if !matches!(commit.as_str(), "on" | "local" | "remote_write" | "remote_apply") {
         let remedy = "a crash loses jobs that were accepted a moment before; set synchronous_commit = on";
         findings.push(Unsafe { setting: "synchronous_commit", value: commit, remedy });
     }
@@ -100,7 +100,7 @@ mod tests {
         let names: Vec<&str> = found.iter().map(|f| f.setting).collect();
         assert_eq!(names, ["fsync", "full_page_writes", "synchronous_commit", "pg_is_in_recovery()"]);
         assert!(found[0].to_string().contains("set fsync = on"), "{}", found[0]);
-        for commit in ["on", "remote_write", "remote_apply"] {
+        for commit in ["on", "local", "remote_write", "remote_apply"] {
             assert_eq!(judge(("on".into(), "on".into(), commit.into(), false)), []);
         }
     }

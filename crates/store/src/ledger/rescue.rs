@@ -26,7 +26,8 @@ pub(crate) const RESCUE: &str = "WITH lost AS MATERIALIZED (SELECT id FROM backg
      THEN clock_timestamp() END, \
      crashes = j.crashes + 1, \
      lonely_crashes = j.lonely_crashes + CASE WHEN j.crashes >= 3 THEN 1 ELSE 0 END, \
-     error_message = 'worker ' || COALESCE(j.worker, '?') || ' ended without a result', \
+     error_message = CASE WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
+     || 'worker ' || COALESCE(j.worker, '?') || ' ended without a result', \
      updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id RETURNING j.id, j.token, j.status), \
      noted AS (UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = 'crash', \
      error = 'the lease ended without a result' FROM back WHERE a.job_id = back.id AND a.token = back.token) \
@@ -44,7 +45,8 @@ pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
      finished_at = CASE WHEN superseded OR cancel_requested OR (crashes >= 3 AND lonely_crashes >= 19) \
      THEN clock_timestamp() END, \
      crashes = crashes + 1, lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
-     error_message = 'worker ' || COALESCE(worker, '?') || ' ended without a result', \
+     error_message = CASE WHEN crashes >= 3 AND lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
+     || 'worker ' || COALESCE(worker, '?') || ' ended without a result', \
      updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status";
 
 pub(crate) const STATEMENTS: &[Sql] = &[

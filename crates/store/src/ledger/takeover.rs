@@ -57,7 +57,8 @@ pub(crate) const CRASHED: &str = "UPDATE job_attempts SET ended_at = clock_times
 pub(crate) const CLOSE: &str = "UPDATE background_jobs SET status = $2, crashes = crashes + 1, \
      lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
      reason = CASE WHEN $2 = 'dead' THEN 'crash-loop' END, \
-     error_message = 'the lease ended without a result', finished_at = clock_timestamp(), \
+     error_message = CASE WHEN $2 = 'dead' THEN 'crash-loop: ' ELSE '' END || 'the lease ended without a result', \
+     finished_at = clock_timestamp(), \
      updated_at = clock_timestamp(), payload = CASE WHEN sensitive THEN NULL ELSE payload END WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[Sql] = &[SEE, TAKE, NOTE, same(CRASHED), same(CLOSE)];
