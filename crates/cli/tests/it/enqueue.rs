@@ -168,6 +168,11 @@ async fn wrong_use_is_2_and_an_absent_server_69() {
         assert_eq!(refused.code, 2, "{wrong:?}: {refused:?}");
         assert!(!refused.err.is_empty() && refused.out.is_empty(), "{wrong:?}: {refused:?}");
     }
+    let both = json!({"kind": "k", "id": ID, "count": 1, "payload": {}}).to_string();
+    for lines in [both.as_str(), "nope\n{\"kind\":\"k\"}\n"] {
+        let refused = here.fed(&["enqueue", "--stdin", "--json"], lines).await;
+        assert_eq!((refused.code, refused.list().len()), (2, 0), "{lines}: {refused:?}");
+    }
     assert!(here.jobs().await.is_empty());
     let nobody = free_port();
     let postgres = format!("postgres://postgres@127.0.0.1:{nobody}/x");
