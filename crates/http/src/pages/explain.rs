@@ -60,7 +60,7 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings) -> Explanation {
         told.reasons.push(plain(format!("No worker takes jobs from {} now", job.queue)));
         told.remedy = Some(("To start one:", format!("backshift worker --queue {}", job.queue)));
     }
-    if job.effect == EffectState::Ambiguous {
+    if job.effect == EffectState::Ambiguous && job.reason.as_deref() != Some("ambiguous") {
         told.reasons.push(plain(
             "Its effect may or may not have happened: the other side fell silent before it answered",
         ));

@@ -37,11 +37,7 @@ fn values(sight: &Sight) -> Value {
     context! {
         title => "Overview",
         sentence => sentence(sight, &needs, running, waits),
-        under => format!(
-            "{}, {}",
-            words::count(queues, "queue", "queues"),
-            words::count(workers, "worker", "workers")
-        ),
+        under => under(queues, workers),
         needs => needs.iter().map(Need::value).collect::<Vec<_>>(),
         figures => vec![
             figure(more(sight.total(State::Completed), COMPLETED), "completed, last day"),
@@ -59,6 +55,14 @@ fn troubled_first(sight: &Sight) -> Vec<&QueueCounts> {
     let calm = |queue: &QueueCounts| !queue.paused && standing(queue, sight) != NOBODY;
     queues.sort_by_key(|queue| (calm(queue), queue.count(State::Dead) == 0));
     queues
+}
+
+fn under(queues: u64, workers: u64) -> String {
+    let parts = [
+        (queues, words::count(queues, "queue", "queues")),
+        (workers, words::count(workers, "worker", "workers")),
+    ];
+    parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect::<Vec<_>>().join(", ")
 }
 
 /// How things stand, in words.
