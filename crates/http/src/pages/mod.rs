@@ -1,7 +1,7 @@
 //! The product's face: pages rendered on the server, for people who run Backshift and for those who try it.
 //!
 //! Reading needs no JavaScript. The pages ask nobody who they are, so they answer on loopback only. Text from outside
-//! reaches a template through [`mask`]; the templates escape it.
+//! reaches a template through `mask`; the templates escape it.
 
 mod account;
 mod assets;
