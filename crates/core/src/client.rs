@@ -215,7 +215,7 @@ impl Client {
         store: &Arc<dyn Store>,
         batch: Vec<Envelope>,
     ) -> Vec<Result<Accepted, EnqueueError>> {
-        let needs: Vec<bool> = batch.iter().map(|e| needs_store(e)).collect();
+        let needs: Vec<bool> = batch.iter().map(needs_store).collect();
         let (stored, direct): (Vec<_>, Vec<_>) =
             batch.into_iter().zip(&needs).partition(|(_, needs)| **needs);
         let direct: Vec<Envelope> = direct.into_iter().map(|(e, _)| e).collect();

@@ -13,6 +13,10 @@ pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved twice and never stored; a box would cost every retry an allocation"
+)]
 pub enum Settlement {
     /// It is over.
     Ack(Ack),

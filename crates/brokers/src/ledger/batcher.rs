@@ -82,7 +82,10 @@ async fn collect<T, R>(
     Some(batch)
 }
 
-fn split<T, R>(batch: Vec<Call<T, R>>) -> (Vec<T>, Vec<(usize, oneshot::Sender<Vec<R>>)>) {
+/// How many answers a caller waits for, and where they go.
+type Caller<R> = (usize, oneshot::Sender<Vec<R>>);
+
+fn split<T, R>(batch: Vec<Call<T, R>>) -> (Vec<T>, Vec<Caller<R>>) {
     let mut items = Vec::new();
     let mut callers = Vec::with_capacity(batch.len());
     for (more, caller) in batch {
