@@ -82,7 +82,11 @@ async fn a_worker_killed_between_dot_and_answer_leaves_the_same_flag() {
     let Some(mut system) = SystemC::new().await else { return };
     system.set(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
     let named = BasicProperties::default().with_message_id("019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55".into());
-    for (to, properties) in [("bare@example.com", BasicProperties::default()), ("named@example.com", named)] {
+    for (n, (to, properties)) in
+        [("bare@example.com", BasicProperties::default()), ("named@example.com", named)]
+            .into_iter()
+            .enumerate()
+    {
         let first = system.worker().await;
         system.smtp.mood(to, &[Mood::SilentAfterDot]);
         let body = json!({"Recipient": to, "Subject": "cut short", "Body": "b"}).to_string();
@@ -92,7 +96,9 @@ async fn a_worker_killed_between_dot_and_answer_leaves_the_same_flag() {
         let second = system.worker().await;
         are_one_mail(&system.smtp.wait_for(to, 2).await);
         second.wait_metric("email_ambiguous_total", 1.0).await;
-        system.vhost.wait_settled("smtp_send_email").await;
+        wait_jobs(&system, "completed", n + 1).await;
+        assert_eq!(second.drained().await, Some(0));
+        assert_eq!(system.vhost.depth("smtp_send_email").await, Some(0), "acked");
     }
     let jobs: Vec<Value> = wait_jobs(&system, "completed", 2).await;
     assert!(jobs.iter().all(|job| job["effect"] == "ambiguous" && job["attempt"] == 1), "{jobs:#?}");

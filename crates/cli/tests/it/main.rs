@@ -21,6 +21,7 @@ mod metrics;
 mod outcomes;
 mod pause;
 mod permanent;
+mod pooler;
 mod ports;
 mod probe;
 mod producers;

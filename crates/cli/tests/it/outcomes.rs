@@ -37,8 +37,13 @@ async fn accepted_is_done_and_acked() {
         (&job["broker"], &job["error"], &job["max_attempts"]),
         (&json!("rabbitmq"), &json!(null), &json!(4))
     );
-    system.vhost.wait_settled("smtp_send_email").await;
     assert_eq!(worker.metric("messages_processed_errors").await, Some(0.0));
+    assert_eq!(worker.drained().await, Some(0));
+    assert_eq!(
+        system.vhost.depth("smtp_send_email").await,
+        Some(0),
+        "acked: nothing went back when the worker ended"
+    );
 }
 
 #[tokio::test]

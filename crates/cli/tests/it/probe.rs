@@ -49,6 +49,13 @@ impl Place {
         self
     }
 
+    /// The same database through another door.
+    pub(crate) fn through(mut self, door: &str) -> Self {
+        let database = self.database.as_ref().expect("a database has doors");
+        self.flags = vec!["--broker".to_owned(), database.url_at(door)];
+        self
+    }
+
     fn store(&self) -> Vec<&str> {
         // An SQL broker is its own store; RabbitMQ's is named by the second pair.
         let at = if self.flags.len() == 4 { 2 } else { 0 };

@@ -140,6 +140,11 @@ async fn large_mails_are_worked_and_too_large_ones_are_kept_whole() {
         json!({"Recipient": to, "Subject": "big", "Body": "é".repeat(size / 2)}).to_string()
     };
     system.vhost.publish_bare(mail("big@example.com", 10 << 20)).await;
+    // A server of version 4 takes no message of this size by default; then there is nothing to keep.
+    if system.vhost.is_version_4() {
+        system.smtp.wait_for("big@example.com", 1).await;
+        return;
+    }
     let too_large = mail("huge@example.com", 17 << 20);
     system.vhost.publish_bare(&too_large).await;
     let dead = system.vhost.take("smtp_send_email.dlq").await;

@@ -150,14 +150,21 @@ impl Vhost {
         Some(answer.message_count())
     }
 
+    /// Whether the server is of version 4.
+    pub(crate) fn is_version_4(&self) -> bool {
+        let text = ask(&self.management, "GET", "/api/overview", "").expect("the server describes itself");
+        let overview: Value = serde_json::from_str(&text).unwrap();
+        overview["rabbitmq_version"].as_str().is_some_and(|version| version.starts_with('4'))
+    }
+
     /// What the management API says about a queue; empty statistics may be seconds old.
     pub(crate) fn queue(&self, queue: &str) -> Option<Value> {
         let text = ask(&self.management, "GET", &format!("/api/queues/{}/{queue}", self.name), "").ok()?;
         serde_json::from_str(&text).ok()
     }
 
-    /// Waits until the queue holds nothing, ready or unacknowledged: a passive declare sees only the ready ones,
-    /// so consumers must have let go too.
+    /// Waits until the queue holds nothing, ready or unacknowledged. What the server says about unacknowledged ones
+    /// may be five seconds old: who must know ends the workers and looks at [`Self::depth`].
     pub(crate) async fn wait_settled(&self, queue: &str) {
         let settled = wait::until(PATIENCE, || async {
             self.queue(queue).is_some_and(|q| q["messages"].as_u64() == Some(0))
