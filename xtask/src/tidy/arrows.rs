@@ -1,5 +1,6 @@
 //! Who may know whom: `cli → {http, workers, brokers, runtime} → {store, mail} → core`. Development dependencies are
-//! free, except where an ordinary way leads back: then unit tests would see two different copies of one type.
+//! free, except where an ordinary way leads back: then unit tests would see two different copies of one type. Testkit
+//! is exempt: integration tests use it everywhere, and a unit test that did would not compile.
 
 use std::collections::BTreeMap;
 
@@ -86,7 +87,8 @@ pub(crate) fn check(metadata: &str) -> Result<Vec<String>> {
             }
         }
     }
-    found.extend(dev_edges.into_iter().filter_map(|(from, to)| circle(&edges, from, to)));
+    let dev_edges = dev_edges.into_iter().filter(|(_, to)| *to != "testkit");
+    found.extend(dev_edges.filter_map(|(from, to)| circle(&edges, from, to)));
     Ok(found)
 }
 
@@ -170,9 +172,9 @@ mod tests {
 
     #[test]
     fn a_dev_dependency_that_leads_back_is_found() {
-        let found = findings(&["dev store -> testkit", "testkit -> runtime", "runtime -> store"]);
-        assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].starts_with("store → testkit → runtime → store"), "{found:?}");
+        let found = findings(&["dev store -> mail", "mail -> core", "core -> store"]);
+        assert!(found.iter().any(|text| text.starts_with("store → mail → core → store")), "{found:?}");
+        assert!(findings(&["dev runtime -> testkit", "testkit -> runtime"]).is_empty());
     }
 
     #[test]
