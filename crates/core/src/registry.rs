@@ -101,3 +101,63 @@ impl fmt::Debug for Registry {
         f.debug_tuple("Registry").field(&self.kinds()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::{Envelope, QueueName, Timestamp, Verdict, WorkerName};
+
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Greet {
+        name: String,
+        times: u64,
+    }
+
+    impl Job for Greet {
+        const KIND: &'static str = "greet";
+    }
+
+    async fn greet(job: Greet, _: JobContext) -> JobResult {
+        assert_eq!((job.name.as_str(), job.times), ("Ada", 9_007_199_254_740_993));
+        Ok(())
+    }
+
+    async fn handled(payload: &[u8]) -> JobResult {
+        let queue = QueueName::new("q").unwrap();
+        let envelope =
+            Envelope::new(Kind::new("greet").unwrap(), queue, payload.to_vec(), Timestamp::UNIX_EPOCH);
+        let worker = WorkerName::new("w").unwrap();
+        let context = JobContext::new(envelope, worker, CancellationToken::new());
+        Registry::default().with::<Greet>(greet).handle(context).unwrap().await
+    }
+
+    #[tokio::test]
+    async fn a_payload_that_is_not_the_job_is_malformed_and_never_reaches_the_handler() {
+        handled(br#"{"name":"Ada","times":9007199254740993,"more":1}"#).await.unwrap();
+        let deep = format!(r#"{{"name":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        let large = format!(r#"{{"name":5,"x":"{}"}}"#, "x".repeat(10_000_000));
+        for bad in [
+            &b""[..],
+            b"{",
+            b"null",
+            b"[]",
+            b"\xff",
+            br#"{"name":"Ada"}"#,
+            br#"{"name":null,"times":1}"#,
+            br#"{"name":"Ada","times":"1"}"#,
+            br#"{"name":"Ada","times":-1}"#,
+            br#"{"name":"Ada","name":"Eve","times":1}"#,
+            br#"{"name":"\ud800","times":1}"#,
+            deep.as_bytes(),
+            large.as_bytes(),
+        ] {
+            let shown = String::from_utf8_lossy(&bad[..bad.len().min(60)]).into_owned();
+            let error = handled(bad).await.expect_err(&shown);
+            assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Malformed), "{shown}");
+            assert!(error.message().starts_with("the payload is no greet: "), "{error}");
+        }
+    }
+}

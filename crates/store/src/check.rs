@@ -38,6 +38,18 @@ pub async fn settings(db: &Database) -> Result<Vec<Unsafe>, StoreError> {
         .sql("SELECT current_setting('server_version_num')::int, current_setting('server_encoding')")
         .one()
         .await?;
+    usable(version, &encoding)?;
+    let found: (String, String, String, bool) = db
+        .sql(
+            "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
+             current_setting('synchronous_commit'), pg_is_in_recovery()",
+        )
+        .one()
+        .await?;
+    Ok(judge(found))
+}
+
+fn usable(version: i64, encoding: &str) -> Result<(), StoreError> {
     if version < OLDEST {
         let (major, oldest) = (version / 10_000, OLDEST / 10_000);
         return Err(StoreError::Rejected(format!(
@@ -49,14 +61,7 @@ pub async fn settings(db: &Database) -> Result<Vec<Unsafe>, StoreError> {
             "the database's encoding is {encoding}; create one with ENCODING 'UTF8' TEMPLATE template0"
         )));
     }
-    let found: (String, String, String, bool) = db
-        .sql(
-            "SELECT current_setting('fsync'), current_setting('full_page_writes'), \
-             current_setting('synchronous_commit'), pg_is_in_recovery()",
-        )
-        .one()
-        .await?;
-    Ok(judge(found))
+    Ok(())
 }
 
 /// Reads a whole SQLite file for damage; what was found, `None` = nothing. Slow on a large file.
@@ -93,6 +98,14 @@ fn judge((fsync, pages, commit, standby): (String, String, String, bool)) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_server_and_another_encoding_are_refused_by_name() {
+        let text = |version, encoding| usable(version, encoding).unwrap_err().to_string();
+        assert!(text(120_017, "UTF8").contains("PostgreSQL 12 is too old; 13"));
+        assert!(text(150_000, "SQL_ASCII").contains("SQL_ASCII"));
+        assert!(usable(130_000, "UTF8").is_ok());
+    }
 
     #[test]
     fn each_unsafe_setting_is_named_with_its_remedy() {

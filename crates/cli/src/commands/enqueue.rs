@@ -43,12 +43,12 @@ struct Line {
 pub(super) async fn run(args: &Enqueue, client: &Client) -> Result<(), Failure> {
     let mut sink = Sink::new(client, args.json, args.count);
     if args.stdin {
-        for (number, line) in std::io::stdin().lock().lines().enumerate() {
-            let line = line.map_err(|error| Failure::usage(format!("line {}: {error}", number + 1)))?;
-            if line.trim().is_empty() {
+        for (number, line) in std::io::stdin().lock().split(b'\n').enumerate() {
+            let line = line.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
+            if line.trim_ascii().is_empty() {
                 continue;
             }
-            let entry: Result<Line, _> = serde_json::from_str(&line);
+            let entry: Result<Line, _> = serde_json::from_slice(&line);
             match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
                 Ok(template) => sink.add_all(&template).await?,
                 Err(failure) => sink.misused(&format!("line {}: {failure}", number + 1)),

@@ -144,6 +144,10 @@ async fn standard_input_takes_lines_and_names_the_bad_ones() {
     assert_eq!(partly.list().len(), 2, "{partly:?}");
     assert!(partly.err.contains("line 2") && partly.err.contains("line 3"), "{partly:?}");
     assert_eq!(here.jobs().await.len(), 7, "what was accepted before was not added again");
+    let odd = b"{\"kind\":\"k\",\"payload\":\"\xff\"}\n{\"kind\":\"k\",\"payload\":1}\n{\"kind\":\"k\",\"kind\":\"k\",\"payload\":1}";
+    let partly = backshift_fed(&["enqueue", "--stdin", "--json"], &here.settings.pairs(), odd).await;
+    assert_eq!((partly.code, partly.list().len()), (1, 1), "{partly:?}");
+    assert!(partly.err.contains("line 1") && partly.err.contains("line 3"), "{partly:?}");
 }
 
 #[tokio::test]

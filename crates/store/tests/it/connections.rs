@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use backshift_core::StoreError;
 use backshift_store::{Database, Options, check};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::place::{self, server};
 
@@ -85,6 +86,34 @@ async fn nobody_listening_is_unavailable_and_wrong_names_are_rejected() {
     let wrong = format!("{}/no_such_database", front.rsplit_once('/').unwrap().0);
     let error = Database::open(&wrong, &Options::default()).unwrap().ping().await.unwrap_err();
     assert!(matches!(&error, StoreError::Rejected(text) if text.contains("3D000")), "{error}");
+}
+
+/// Answers each connection as PostgreSQL does when the password is wrong; the test server trusts everybody.
+async fn doorkeeper() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let fields = b"SFATAL\0VFATAL\0C28P01\0Mpassword authentication failed for user \"u\"\0\0";
+            let mut refusal = b"E".to_vec();
+            refusal.extend_from_slice(&(fields.len() as u32 + 4).to_be_bytes());
+            refusal.extend_from_slice(fields);
+            let mut asked = [0; 512];
+            let _ = client.read(&mut asked).await;
+            let _ = client.write_all(&refusal).await;
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_rejected_with_what_to_check() {
+    let port = doorkeeper().await;
+    let url = format!("postgres://u:hunter2@127.0.0.1:{port}/d?sslmode=disable");
+    let error = Database::open(&url, &Options::default()).unwrap().ping().await.unwrap_err();
+    let said =
+        matches!(&error, StoreError::Rejected(text) if text.contains("28P01") && text.contains("check user"));
+    assert!(said && !error.to_string().contains("hunter2"), "{error}");
 }
 
 #[tokio::test]

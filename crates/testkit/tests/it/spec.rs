@@ -1,4 +1,4 @@
-//! Every MUST of `docs/spec/` has a case and every case has its MUST, in the same order of chapters.
+//! Every MUST of `docs/spec/` has a case, every case has its MUST, and every line of `bad-input.md` has its tests.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -39,4 +39,33 @@ fn every_rule_of_stores_has_a_case() {
 #[test]
 fn every_rule_of_the_engine_has_a_case() {
     compare("engine.md", conformance::engine_rules());
+}
+
+#[test]
+fn every_bad_input_is_tried_by_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let table = std::fs::read_to_string(root.join("docs/spec/bad-input.md")).expect("the table is there");
+    let mut code = String::new();
+    collect(&root.join("crates"), &mut code);
+    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case"));
+    for row in rows {
+        let named = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        let tests: Vec<_> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "no test for: {row}");
+        for test in tests {
+            assert!(code.contains(&format!("fn {test}(")), "there is no test {test} any more: {row}");
+        }
+    }
+}
+
+/// All Rust code below this folder.
+fn collect(folder: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(folder).expect("the folder is there").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, code);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            code.push_str(&std::fs::read_to_string(&path).expect("it is text"));
+        }
+    }
 }

@@ -52,15 +52,19 @@ pub(crate) async fn backshift(arguments: &[&str], settings: &[(&str, &str)]) -> 
 }
 
 /// Runs it with something on its standard input.
-pub(crate) async fn backshift_fed(arguments: &[&str], settings: &[(&str, &str)], input: &str) -> Ended {
+pub(crate) async fn backshift_fed(
+    arguments: &[&str],
+    settings: &[(&str, &str)],
+    input: impl AsRef<[u8]>,
+) -> Ended {
     let mut command = tokio::process::Command::new(backshift_binary());
     command.args(arguments).env_clear().envs(settings.iter().copied()).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
+    let input = input.as_ref().to_vec();
     // A command that refuses its flags reads nothing: that it closes its input early is no failure.
-    let feeding = tokio::spawn(async move { drop(stdin.write_all(input.as_bytes()).await) });
+    let feeding = tokio::spawn(async move { drop(stdin.write_all(&input).await) });
     let output = child.wait_with_output().await.unwrap();
     feeding.await.unwrap();
     output.into()
