@@ -7,7 +7,7 @@ mod ledger_brokers;
 mod rabbitmq;
 mod stores;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use backshift_brokers::rabbitmq::QueueType;
 use backshift_testkit::{
@@ -23,12 +23,14 @@ use stores::{PostgresStores, SqliteStores};
 async fn main() -> ExitCode {
     let only = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let plan = Plan { only, ..Plan::default() };
+    let begun = Instant::now();
     let mut report = Report::default();
     memory(&plan, &mut report).await;
     embedded(&plan, &mut report).await;
     postgres(&plan, &mut report).await;
     rabbitmq(&plan, &mut report).await;
     print!("{report}");
+    println!("\n{} cases in {} s", report.lines.len(), begun.elapsed().as_secs());
     let path = target_directory().join("conformance.json");
     if let Err(error) = report.write(&path) {
         eprintln!("{} cannot be written: {error}", path.display());
@@ -42,16 +44,16 @@ async fn main() -> ExitCode {
 
 async fn memory(plan: &Plan, report: &mut Report) {
     for harness in [MemoryHarness::Foreign, MemoryHarness::Ledger] {
-        report.extend(conformance::broker_suite(harness, plan).await);
-        report.extend(conformance::engine_suite(harness, plan).await);
+        add(report, conformance::broker_suite(harness, plan).await);
+        add(report, conformance::engine_suite(harness, plan).await);
     }
-    report.extend(conformance::store_suite(MemoryHarness::Ledger, plan).await);
+    add(report, conformance::store_suite(MemoryHarness::Ledger, plan).await);
 }
 
 async fn embedded(plan: &Plan, report: &mut Report) {
-    report.extend(conformance::store_suite(SqliteStores, plan).await);
-    report.extend(conformance::broker_suite(Embedded, plan).await);
-    report.extend(conformance::engine_suite(Embedded, plan).await);
+    add(report, conformance::store_suite(SqliteStores, plan).await);
+    add(report, conformance::broker_suite(Embedded, plan).await);
+    add(report, conformance::engine_suite(Embedded, plan).await);
 }
 
 async fn postgres(plan: &Plan, report: &mut Report) {
@@ -62,9 +64,9 @@ async fn postgres(plan: &Plan, report: &mut Report) {
     doors.extend(servers::require("PGBOUNCER_URL").map(|door| ("postgres-pooled", door)));
     for (name, door) in doors {
         let stores = PostgresStores::new(name, server.clone(), door).await;
-        report.extend(conformance::store_suite(stores.clone(), plan).await);
-        report.extend(conformance::broker_suite(Postgres(stores.clone()), plan).await);
-        report.extend(conformance::engine_suite(Postgres(stores), plan).await);
+        add(report, conformance::store_suite(stores.clone(), plan).await);
+        add(report, conformance::broker_suite(Postgres(stores.clone()), plan).await);
+        add(report, conformance::engine_suite(Postgres(stores), plan).await);
     }
 }
 
@@ -77,17 +79,26 @@ async fn rabbitmq(plan: &Plan, report: &mut Report) {
     for (name, variable, queues) in servers {
         let Some(url) = servers::require(variable) else { continue };
         let broker = RabbitMq { name, url, queues };
-        report.extend(conformance::broker_suite(broker.clone(), plan).await);
+        add(report, conformance::broker_suite(broker.clone(), plan).await);
         if name != "rabbitmq-3" {
             continue;
         }
         let on_sqlite = RabbitMqWith { broker: broker.clone(), stores: SqliteStores };
-        report.extend(conformance::engine_suite(on_sqlite, plan).await);
+        add(report, conformance::engine_suite(on_sqlite, plan).await);
         if let Some(server) = servers::require("POSTGRES_URL") {
             let stores = PostgresStores::new("postgres", server.clone(), server).await;
-            report.extend(conformance::engine_suite(RabbitMqWith { broker, stores }, plan).await);
+            add(report, conformance::engine_suite(RabbitMqWith { broker, stores }, plan).await);
         }
     }
+}
+
+/// Adds a suite's result and says so: the whole run takes minutes, and a person wants to see it move.
+fn add(report: &mut Report, suite: Report) {
+    if let Some(line) = suite.lines.first() {
+        let failed = suite.failures().count();
+        eprintln!("{:<7} {:<24} {} cases, {failed} failed", line.suite, line.subject, suite.lines.len());
+    }
+    report.extend(suite);
 }
 
 /// The target directory that this test was built into.

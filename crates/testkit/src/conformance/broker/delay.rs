@@ -23,9 +23,12 @@ async fn b40_job_for_later_comes_later(scene: Scene) -> Verdict {
         return scene.refused(Capability::Delay, envelope).await;
     }
     let mut consumer = scene.consumer(2).await?;
+    let due = envelope.run_at;
     let id = scene.publish(envelope).await?;
-    nothing(&mut consumer, delay * 9 / 10).await?;
     let delivery = take(&mut consumer).await?;
+    // A broker's timers may be a little early, a busy machine is only ever late.
+    let came = now().checked_add(delay / 10)?;
+    ensure!(due.is_some_and(|due| came >= due), "due at {due:?}, it came at {}", now());
     ensure!(job(&delivery)?.id == id, "another job came");
     ack(delivery).await?;
     nothing(&mut consumer, scene.lease).await?;

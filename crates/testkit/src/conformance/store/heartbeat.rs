@@ -88,14 +88,15 @@ async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
         queues: "default:8,mail:2".into(),
         started_at: now(),
         seen_at: now(),
-        running: 3,
+        running: 1,
     };
+    scene.start(&scene.envelope("x")).await?;
     let guard = scene.store.announce(&record).await?;
     ensure!(guard.stands(), "a fresh sign of life does not stand");
     let workers = scene.store.workers().await?;
     let seen = workers.iter().find(|worker| worker.name == record.name);
     let seen = seen.ok_or_else(|| Failure::new(format!("not listed among {workers:?}")))?;
-    ensure!(seen.queues == record.queues && seen.running == 3, "listed as {seen:?}");
+    ensure!(seen.queues == record.queues && seen.running == 1, "listed as {seen:?}");
     Ok(Outcome::Pass)
 }
 
