@@ -15,6 +15,9 @@ pub use backshift_store::foreign::{ForeignTx, enqueue_in, finish_in};
 pub use open::OpenError;
 pub use site::{Backshift, Shift};
 
+/// The numbers of the limits and breakers among the middleware.
+pub use backshift_core::store::{BreakerPolicy, Rate};
+
 /// The database layer, for effects in a transaction with the job's completion.
 pub use backshift_store as store;
 
