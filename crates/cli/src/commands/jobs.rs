@@ -94,6 +94,7 @@ async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), F
         .collect();
     value["headers"] = json!(job.headers);
     value["progress"] = json!(job.progress);
+    value["output"] = json!(job.output.as_deref().map(String::from_utf8_lossy));
     value["note"] = json!(job.note);
     value["crashes"] = json!(job.crashes);
     value["payload_size"] = json!(job.payload_size);
