@@ -19,6 +19,9 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const TRACESTATE: &str = "tracestate";
 /// Marks a payload that must appear in no ledger, log, dashboard or export (contracts/system-c.md).
 pub const SENSITIVE: &str = "backshift-sensitive";
+/// Marks a job from the outbox that has started before: it goes back to its own queue and not through an exchange,
+/// whose other readers have seen it. Never on the wire.
+pub const STARTED: &str = "backshift-started";
 
 /// What travels: payload and everything that is known about the job.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backshift_core::{Accepted, Envelope, JobId, StoreError, store::Outbox};
+use backshift_core::{Accepted, Envelope, JobId, StoreError, Token, envelope::STARTED, store::Outbox};
 
 use crate::{
-    Column, Sql, SqlStore,
+    Column, FromRow, Row, Sql, SqlStore,
     ledger::{self, entry::micros, job_row::EnvelopeRow},
 };
 
@@ -37,14 +37,14 @@ pub(crate) const TAKE: Sql = Sql {
          UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3 * interval '1 microsecond', \
          status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
          RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-         unique_policy, idempotency_key, user_id, created_at"
+         unique_policy, idempotency_key, user_id, created_at, token"
     ),
     sqlite: concat!(
         "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, status = 'available', \
          updated_at = clock_timestamp() WHERE rowid IN (SELECT rowid FROM background_jobs WHERE ",
         due!("'embedded'", ""),
         ") RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-         unique_policy, idempotency_key, user_id, created_at"
+         unique_policy, idempotency_key, user_id, created_at, token"
     ),
 };
 
@@ -75,8 +75,7 @@ impl Outbox for SqlStore {
         hold: Duration,
     ) -> Result<Vec<Envelope>, StoreError> {
         let query = self.database().sql(TAKE).bind(broker).bind(limit).bind(micros(hold));
-        let mut taken: Vec<Envelope> =
-            query.all::<EnvelopeRow>().await?.into_iter().map(|row| row.0).collect();
+        let mut taken: Vec<Envelope> = query.all::<TakenRow>().await?.into_iter().map(|row| row.0).collect();
         taken.sort_by_key(|envelope| (envelope.run_at.unwrap_or(envelope.created_at), envelope.id));
         Ok(taken)
     }
@@ -86,5 +85,18 @@ impl Outbox for SqlStore {
             return Ok(());
         }
         self.database().sql(MARK).column(Column::from(ids.to_vec())).run().await.map(drop)
+    }
+}
+
+/// A job that somebody lets run again was published before: it is marked, so that its queue alone gets it.
+struct TakenRow(Envelope);
+
+impl FromRow for TakenRow {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let EnvelopeRow(mut envelope) = EnvelopeRow::from_row(row)?;
+        if row.at::<Token>(14)? > Token(0) {
+            envelope.headers.insert(STARTED.to_owned(), "true".to_owned());
+        }
+        Ok(Self(envelope))
     }
 }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
-    Envelope, Headers, JobId, Kind, QueueName, SystemClock, Timestamp, broker::Binding,
+    Envelope, Headers, JobId, Kind, QueueName, SystemClock, Timestamp, broker::Binding, envelope::STARTED,
 };
 use futures::future::join_all;
 
@@ -161,9 +161,11 @@ impl Shared {
     }
 }
 
-/// Whether the exchange's readers understand the payload: its decoder finds the envelope's own kind in it.
+/// Whether the exchange's readers have not seen it and understand the payload: its decoder finds the envelope's own
+/// kind in it.
 fn is_first_of(binding: &Binding, envelope: &Envelope) -> bool {
     envelope.attempt == 1
+        && !envelope.headers.contains_key(STARTED)
         && binding.exchange.is_some()
         && binding
             .decoder

@@ -3,7 +3,9 @@
 //! Foreign properties are carried over whole, with three exceptions that the server would act on: `user-id` (it
 //! refuses another user's), `CC`/`BCC` (extra routing) and `expiration` (a dead letter would vanish).
 
-use backshift_core::{DeadLetter, Envelope, Headers, Reason, Timestamp, broker::BrokerError};
+use backshift_core::{
+    DeadLetter, Envelope, Headers, Reason, Timestamp, broker::BrokerError, envelope::STARTED,
+};
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable, LongString, ShortString},
@@ -27,8 +29,8 @@ pub(super) const REASON: &str = "backshift-reason";
 pub(super) const ERROR: &str = "backshift-error";
 pub(super) const SOURCE: &str = "backshift-source";
 
-/// Headers that are fields of the envelope and therefore not among its own headers.
-pub(super) const FIELDS: [&str; 11] = [
+/// Headers that are fields of the envelope, or marks for this side only, and therefore not among its own headers.
+pub(super) const FIELDS: [&str; 12] = [
     ATTEMPT,
     MAX_ATTEMPTS,
     KIND,
@@ -40,6 +42,7 @@ pub(super) const FIELDS: [&str; 11] = [
     REASON,
     ERROR,
     SOURCE,
+    STARTED,
 ];
 
 /// Headers of the run or death that is over.

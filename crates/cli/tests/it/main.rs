@@ -28,4 +28,5 @@ mod producers;
 mod replicas;
 mod secrets;
 mod signals;
+mod steering;
 mod survival;

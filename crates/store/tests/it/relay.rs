@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backshift_core::{
     Accepted, Envelope, Reason, Settled, State, Timestamp,
-    envelope::SENSITIVE,
+    envelope::{SENSITIVE, STARTED},
     store::{ClaimRequest, Claimed, Finish, Jobs, Ledger, Outbox},
 };
 use backshift_store::foreign::enqueue_in;
@@ -35,6 +35,7 @@ on_both_databases! {
         assert_eq!(relayed.len(), 1);
         let relayed = relayed.remove(0);
         assert_eq!((relayed.id, relayed.payload, relayed.attempt), (envelope.id, envelope.payload.clone(), 1));
+        assert!(!relayed.headers.contains_key(STARTED), "its first publication");
         assert!(taken(world).await.is_empty(), "held");
         world.set_time(envelope.id, "publish_hold_until", -1).await;
         assert_eq!(taken(world).await.len(), 1, "again when it was not marked");
@@ -89,7 +90,9 @@ on_both_databases! {
         assert_eq!(settled.unwrap(), [Settled::Applied]);
         assert!(taken(world).await.is_empty());
         assert_eq!(world.store.retry(envelope.id).await.unwrap(), State::Available);
-        assert_eq!(taken(world).await.iter().map(|e| e.id).collect::<Vec<_>>(), [envelope.id]);
+        let again = taken(world).await;
+        assert_eq!(again.iter().map(|e| e.id).collect::<Vec<_>>(), [envelope.id]);
+        assert!(again[0].headers.contains_key(STARTED), "not for the exchange's other readers");
     }
 
     async fn a_secret_leaves_the_ledger_with_its_publication(world) {
