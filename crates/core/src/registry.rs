@@ -38,8 +38,19 @@ where
 
 fn decode<J: Job>(context: &JobContext) -> Result<J, JobError> {
     serde_json::from_slice(&context.envelope().payload).map_err(|error| {
-        JobError::dead_letter(Reason::Malformed, format!("the payload is no {}: {error}", J::KIND))
+        let problem = without_text(&error.to_string());
+        JobError::dead_letter(Reason::Malformed, format!("the payload is no {}: {problem}", J::KIND))
     })
+}
+
+/// An error of serde without the text that it quotes: payloads are not logged.
+fn without_text(error: &str) -> String {
+    match (error.find('"'), error.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &error[..first], &error[last + 1..])
+        }
+        _ => error.to_owned(),
+    }
 }
 
 /// The handlers that a worker has, by kind.
@@ -159,5 +170,10 @@ mod tests {
             assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Malformed), "{shown}");
             assert!(error.message().starts_with("the payload is no greet: "), "{error}");
         }
+        let quoted = handled(br#"{"name":"Ada","times":"hunter2 \" x"}"#).await.unwrap_err();
+        assert!(
+            quoted.message().contains("expected u64") && !quoted.message().contains("hunter2"),
+            "{quoted}"
+        );
     }
 }

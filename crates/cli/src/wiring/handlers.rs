@@ -68,6 +68,9 @@ fn probe_effects(config: &Config, backend: &Backend) -> Result<ProbeEffects, Fai
         (None, Some(path)) => ProbeLog::open(Path::new(path))
             .map(ProbeEffects::File)
             .map_err(|error| Failure::configuration(format!("probe_log {path}: {error}"))),
-        (None, None) => Ok(ProbeEffects::Nowhere),
+        (None, None) => {
+            tracing::warn!("probes leave no trace: there is no store, and BACKSHIFT_PROBE_LOG is not set");
+            Ok(ProbeEffects::Nowhere)
+        }
     }
 }
