@@ -98,6 +98,9 @@ fn add(report: &mut Report, suite: Report) {
         let failed = suite.failures().count();
         eprintln!("{:<7} {:<24} {} cases, {failed} failed", line.suite, line.subject, suite.lines.len());
     }
+    for line in suite.failures() {
+        eprintln!("    {}: {}", line.name, line.detail.as_deref().unwrap_or_default());
+    }
     report.extend(suite);
 }
 

@@ -55,7 +55,7 @@ impl StoreHarness for PostgresStores {
     }
 
     fn lease(&self) -> Duration {
-        Duration::from_millis(1500)
+        Duration::from_secs(2)
     }
 }
 

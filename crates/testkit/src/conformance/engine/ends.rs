@@ -155,8 +155,9 @@ async fn e7_time_out_stops_the_handler(scene: Scene) -> Verdict {
     let id = scene.enqueue("{}").await?;
     let row = scene.reaches(id, State::Completed).await?;
     ensure!(row.attempt == 2, "a time-out is an attempt: {row:?}");
-    let outcome = scene.store.attempts(id).await?.into_iter().next().and_then(|row| row.outcome);
-    ensure!(outcome.as_deref() == Some("timeout"), "the first attempt ended as {outcome:?}");
+    // A start whose lease a slow store did not confirm in time is released first, uncounted.
+    let ends: Vec<_> = scene.store.attempts(id).await?.into_iter().map(|row| row.outcome).collect();
+    ensure!(ends.iter().flatten().any(|end| end == "timeout"), "the attempts ended as {ends:?}");
     Ok(Outcome::Pass)
 }
 
