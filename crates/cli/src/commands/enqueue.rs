@@ -216,7 +216,8 @@ impl<'a> Sink<'a> {
             }
             Accepted::Known { .. } => {}
             Accepted::Unique(id) => {
-                self.say(&format!("{id}: an unfinished job holds the unique key; nothing was added"))
+                let text = "an unfinished job holds the unique key, no second one was added; with replace it has this payload now";
+                self.say(&format!("{id}: {text}"));
             }
         }
         self.print(accepted.id());
