@@ -38,10 +38,10 @@ async fn sigterm_lets_mails_end_and_takes_no_new_ones() {
     assert_eq!(system.smtp.mails().len(), 4, "each once");
 }
 
-/// A worker with one probe that blocks for a minute.
-async fn blocked(system: &SystemC) -> (Worker, String) {
+/// A worker with one probe that takes a minute; `block` does not stop when it is told to, `sleep` does.
+async fn busy(system: &SystemC, mode: &str) -> (Worker, String) {
     let worker = system.worker().await;
-    let payload = json!({"key": "block", "mode": "block", "ms": 60_000}).to_string();
+    let payload = json!({"key": mode, "mode": mode, "ms": 60_000}).to_string();
     let enqueued = system.run(&["enqueue", "backshift.probe", "--payload", &payload, "--json"]).await.done();
     let id = enqueued.list()[0].as_str().unwrap().to_owned();
     let running = wait::until(PATIENCE, || async {
@@ -71,7 +71,7 @@ async fn with_probe() -> Option<SystemC> {
 #[tokio::test]
 async fn a_second_sigterm_aborts_at_once_and_the_job_goes_back() {
     let Some(system) = with_probe().await else { return };
-    let (mut worker, id) = blocked(&system).await;
+    let (mut worker, id) = busy(&system, "block").await;
     worker.process.terminate();
     assert!(worker.process.wait_for_output("stopping", PATIENCE).await);
     assert!(worker.process.ended(Duration::from_millis(500)).await.is_none(), "it waits for the job");
@@ -88,10 +88,21 @@ async fn a_second_sigterm_aborts_at_once_and_the_job_goes_back() {
 async fn the_grace_ends_a_drain_and_the_job_goes_back() {
     let Some(mut system) = with_probe().await else { return };
     system.set(&[("BACKSHIFT_SHUTDOWN_GRACE", "1s")]);
-    let (mut worker, id) = blocked(&system).await;
+    let (mut worker, id) = busy(&system, "block").await;
     worker.process.terminate();
     let ended = worker.process.ended(Duration::from_secs(6)).await;
     assert!(ended.is_some(), "{}", worker.output());
+    went_back_uncounted(&system, &id).await;
+}
+
+#[tokio::test]
+async fn a_job_that_stops_when_told_lets_the_drain_end_well() {
+    let Some(mut system) = with_probe().await else { return };
+    system.set(&[("BACKSHIFT_SHUTDOWN_GRACE", "1s")]);
+    let (mut worker, id) = busy(&system, "sleep").await;
+    worker.process.terminate();
+    let ended = worker.process.ended(Duration::from_secs(6)).await;
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{}", worker.output());
     went_back_uncounted(&system, &id).await;
 }
 
