@@ -16,7 +16,7 @@ async fn parallel_requests_never_pass_together() {
     let (_worker, api) = (system.worker().await, system.api().await);
     let other = system.api().await;
     let email = "race@example.com";
-    let door = |n: usize| if n % 2 == 0 { &api } else { &other };
+    let door = |n: usize| if n.is_multiple_of(2) { &api } else { &other };
     let registered = join_all((0..8).map(|n| door(n).register(email, PASSWORD))).await;
     assert_eq!((count(&registered, 0), count(&registered, 110_004)), (1, 7), "{registered:?}");
     let asked = join_all((0..8).map(|n| door(n).send_otp(email, PASSWORD))).await;

@@ -17,7 +17,8 @@ async fn a_paused_mail_queue_rests_in_every_worker_and_its_depth_shows() {
     let resting = wait::until(PATIENCE, || async {
         let sent = system.smtp.mails().len();
         system.vhost.publish_mail("probe@example.com", "does it rest").await;
-        !wait::until(std::time::Duration::from_millis(700), || async { system.smtp.mails().len() > sent }).await
+        !wait::until(std::time::Duration::from_millis(700), || async { system.smtp.mails().len() > sent })
+            .await
     });
     assert!(resting.await, "{}", workers[0].output());
     let sent = system.smtp.mails().len();
@@ -56,7 +57,12 @@ async fn a_mail_that_waits_for_its_retry_can_be_cancelled() {
     assert!(gone.await, "its message leaves the broker");
     system.vhost.publish_mail("next@example.com", "next").await;
     system.smtp.wait_for("next@example.com", 1).await;
-    assert_eq!(system.smtp.count("RCPT TO:<never@example.com>"), tried, "not tried again\n{}", worker.output());
+    assert_eq!(
+        system.smtp.count("RCPT TO:<never@example.com>"),
+        tried,
+        "not tried again\n{}",
+        worker.output()
+    );
     wait_jobs(&system, "cancelled", 1).await;
 }
 
@@ -72,7 +78,11 @@ async fn a_dead_mail_is_sent_when_an_operator_retries_it() {
     system.run(&["jobs", "retry", job["id"].as_str().unwrap()]).await.done();
     system.smtp.wait_for("blocked@example.com", 1).await;
     let job = wait_jobs(&system, "completed", 1).await.remove(0);
-    assert_eq!((job["attempt"].as_u64(), job["effect"].as_str()), (Some(1), Some("done")), "fresh attempts: {job}");
+    assert_eq!(
+        (job["attempt"].as_u64(), job["effect"].as_str()),
+        (Some(1), Some("done")),
+        "fresh attempts: {job}"
+    );
     assert_eq!(system.vhost.depth("email_backup").await, Some(1), "a retry does not pass the exchange");
     assert_eq!(system.jobs(&["--kind", "email.send"]).await.len(), 1);
 }
