@@ -68,9 +68,9 @@ pub(crate) fn job_json(job: &JobRecord, config: &Config) -> Value {
     })
 }
 
-/// RFC 3339, UTC.
+/// RFC 3339, UTC, always with six digits of a second, so that texts sort as times do.
 pub(crate) fn time(at: Timestamp) -> String {
-    at.to_string()
+    format!("{at:.6}")
 }
 
 /// How long ago or in how long, in words.
@@ -86,5 +86,18 @@ pub(crate) fn relative(at: Timestamp, now: Timestamp) -> String {
         0 => "now".to_owned(),
         s if s < 0 => format!("{number} {unit} ago"),
         _ => format!("in {number} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_sort_as_texts() {
+        let texts: Vec<_> =
+            [0, 500_000, 512_345].map(|us| time(Timestamp::from_microsecond(us).unwrap())).into();
+        assert_eq!(texts[1], "1970-01-01T00:00:00.500000Z");
+        assert!(texts.is_sorted());
     }
 }
