@@ -11,9 +11,12 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter,
+    Layer,
+    filter::{LevelFilter, Targets},
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
+    util::SubscriberInitExt,
 };
 
 use crate::config::Config;
@@ -45,18 +48,22 @@ pub(crate) fn start(config: &Config, stream: Stream) {
         Stream::Error => "warn",
     };
     // lapin calls it an error when a queue that we look for is not there; our adapter tells what matters.
-    let filter = EnvFilter::new(format!("{level},lapin=off,tokio_postgres=warn,hyper=warn,h2=warn"));
+    let quiet = ["tokio_postgres", "hyper", "h2"].map(|target| (target, LevelFilter::WARN));
+    let level = level.parse().unwrap_or(LevelFilter::INFO);
+    let filter =
+        Targets::new().with_default(level).with_targets(quiet).with_target("lapin", LevelFilter::OFF);
     let writer = move || -> Box<dyn std::io::Write> {
         match stream {
             Stream::Output => Box::new(std::io::stdout()),
             Stream::Chatter | Stream::Error => Box::new(std::io::stderr()),
         }
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    let _ = match json {
-        true => builder.event_format(JsonLine).try_init(),
-        false => builder.with_target(false).with_ansi(terminal).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = match json {
+        true => lines.event_format(JsonLine).with_filter(filter).boxed(),
+        false => lines.with_target(false).with_ansi(terminal).with_filter(filter).boxed(),
     };
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 struct JsonLine;
