@@ -34,7 +34,7 @@ impl Service for PgBouncer {
         let behind = Record::load(site.place, "postgres").context("PgBouncer needs our PostgreSQL")?;
         let ini = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n\
+             listen_port = {}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\ndefault_pool_size = 12\n\
              max_client_conn = 500\nignore_startup_parameters = extra_float_digits\n",
             behind.port("main")?,
             site.record.port("main")?,
