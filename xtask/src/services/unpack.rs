@@ -83,7 +83,7 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(sub)?;
     }
     let sources = apt.join("sources.list");
-    fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {SUITE} main\n", mirror()))?;
+    fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {SUITE} main\n", mirror()?))?;
     let options = [
         format!("Dir::Etc::sourcelist={}", sources.display()),
         "Dir::Etc::sourceparts=/dev/null".to_owned(),
@@ -111,10 +111,11 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
 }
 
 /// The mirror that this system itself uses.
-fn mirror() -> String {
+fn mirror() -> Result<String> {
     let sources = fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
     let list = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
-    mirror_of(&sources, &list).unwrap_or("http://deb.debian.org/debian").to_owned()
+    let found = mirror_of(&sources, &list).map(str::to_owned);
+    found.context("no Debian mirror is configured under /etc/apt: RabbitMQ 4 is unpacked from its packages")
 }
 
 fn mirror_of<'a>(sources: &'a str, list: &'a str) -> Option<&'a str> {
