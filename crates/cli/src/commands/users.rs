@@ -9,13 +9,13 @@ use crate::{
     config::Config,
     exit::Failure,
     output,
-    wiring::{generated_keys, identity_service},
+    wiring::{Keys, identity_service},
 };
 
 /// Runs the subcommand.
 pub(super) async fn run(command: &Users, config: &Config, database: &Database) -> Result<(), Failure> {
     let Users::GrantAdmin { email, output: wanted } = command;
-    let accounts = identity_service(config, database, &generated_keys(config)?, false)?;
+    let accounts = identity_service(config, database, &Keys::passing(config), false)?;
     accounts.grant_admin(email).await.map_err(|error| match error {
         IdentityError::Internal(text) => Failure::unreachable(text),
         IdentityError::Business { code: 110_003, .. } => {

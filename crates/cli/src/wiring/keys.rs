@@ -24,6 +24,11 @@ impl Keys {
         Some(Self::of(config, jwt))
     }
 
+    /// For commands that steer accounts and neither sign nor derive anything: nothing is read, nothing is kept.
+    pub(crate) fn passing(config: &Config) -> Self {
+        Self::configured(config).unwrap_or_else(|| Self::of(config, random().into()))
+    }
+
     fn of(config: &Config, jwt: SecretString) -> Self {
         let code = config.secret("otp.key").unwrap_or_else(|| jwt.clone());
         Self { code: CodeKey::from_secret(&code), jwt }
@@ -46,9 +51,13 @@ pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
 }
 
 fn make(path: &Path) -> std::io::Result<String> {
-    let key: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = random();
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(key.as_bytes())?;
     file.sync_all()?;
     Ok(key)
+}
+
+fn random() -> String {
+    rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }

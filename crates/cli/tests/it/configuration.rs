@@ -169,3 +169,15 @@ async fn the_doctor_finds_what_is_broken() {
     system.set(&[("RABBITMQ_URL", &nobody)]);
     assert_eq!(system.run(&["doctor"]).await.code, 69);
 }
+
+#[tokio::test]
+async fn accounts_are_steered_without_the_secret_of_the_api() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = format!("sqlite:{}", directory.path().join("accounts.db").display());
+    let keys = directory.path().join("nowhere");
+    let settings = [("DATABASE_URL", database.as_str()), ("BACKSHIFT_DATA_DIR", keys.to_str().unwrap())];
+    let ended = backshift(&["users", "grant-admin", "nobody@example.com"], &settings).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("has no account"), "{ended:?}");
+    assert!(!keys.exists(), "a command that signs nothing has left a key");
+}
