@@ -95,11 +95,11 @@ impl Place {
         self.run(&["jobs", "show", "--json", id]).await.done().json()
     }
 
-    /// Waits until the job is in this state.
+    /// Waits until the job is in this state. A job of a foreign broker has its row from the first claim on.
     pub(crate) async fn wait_state(&self, id: &str, state: &str) -> Value {
         let reached = wait::until_some(PATIENCE, || async {
-            let job = self.show(id).await;
-            (job["state"] == state).then_some(job)
+            let ended = self.run(&["jobs", "show", "--json", id]).await;
+            (ended.code == 0).then(|| ended.json()).filter(|job| job["state"] == state)
         });
         match reached.await {
             Some(job) => job,
