@@ -1,0 +1,1 @@
+//! Backshift's own arms.

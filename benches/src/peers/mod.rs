@@ -1,0 +1,1 @@
+//! Other job systems, run as processes of their own with their documented fast settings.
