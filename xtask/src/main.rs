@@ -17,7 +17,8 @@ cargo xtask services up [--fast] [NAME…]   start test servers (all of them, or
 cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
-cargo xtask bench NAME                     run one benchmark";
+cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers
+cargo xtask bench report                   docs/benchmarks.md from benches/results";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

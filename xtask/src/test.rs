@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::services::Session;
 use crate::workspace::cargo;
 use crate::{services, tidy};
 
@@ -25,10 +26,10 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         [flag] if flag == "--quick" => true,
         _ => bail!("usage: cargo xtask test [--quick]"),
     };
-    let mut servers = Servers { root, started: Vec::new() };
+    let mut servers = Session::new(root);
     let mut counts = Counts::default();
     let mut steps = vec![
-        step("services", || servers.start()),
+        step("services", || servers.start(&services::Options::default())),
         step("browser", services::browser),
         step("format", || status(cargo(root).args(["fmt", "--all", "--", "--check"]))),
         step("tidy", || tidy::run(root, &[])),
@@ -94,33 +95,6 @@ fn report(steps: &[Step], counts: &Counts) -> Result<()> {
     println!("{} tests passed, {} failed, {} ignored", counts.passed, counts.failed, counts.ignored);
     let failed: Vec<&str> = steps.iter().filter(|step| step.error.is_some()).map(|step| step.name).collect();
     if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
-}
-
-/// The servers that this run started: stopped at its end, however it ends.
-struct Servers<'a> {
-    root: &'a Path,
-    started: Vec<String>,
-}
-
-impl Servers<'_> {
-    fn start(&mut self) -> Result<()> {
-        self.started = services::up(self.root, &services::Options::default())?;
-        Ok(())
-    }
-
-    fn stop(&mut self) -> Result<()> {
-        // No names would mean all of them.
-        let started = std::mem::take(&mut self.started);
-        if started.is_empty() { Ok(()) } else { services::down(self.root, &started) }
-    }
-}
-
-impl Drop for Servers<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.stop() {
-            eprintln!("servers could not be stopped: {error:#}");
-        }
-    }
 }
 
 /// Sums of the `test result:` lines.

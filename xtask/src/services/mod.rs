@@ -16,10 +16,12 @@ mod process;
 mod rabbitmq;
 mod record;
 mod redis;
+mod session;
 mod smtp;
 mod start;
 mod unpack;
 mod wire;
 
-pub(crate) use command::{Options, down, environment, run, up};
+pub(crate) use command::{Options, environment, run};
 pub(crate) use packages::browser;
+pub(crate) use session::Session;
