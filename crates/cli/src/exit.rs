@@ -71,7 +71,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
             StoreError::Unavailable(_) => Self::unreachable(error),
-            StoreError::Schema(_) => Self::configuration(error),
+            StoreError::Schema(_) | StoreError::Unusable(_) => Self::configuration(error),
             StoreError::NotFound(_) | StoreError::Stale | StoreError::Rejected(_) => Self::failed(error),
         }
     }

@@ -245,12 +245,7 @@ impl Client {
         let accepted = match store.accept(self.broker.name(), batch.clone()).await {
             Ok(accepted) => accepted,
             Err(error) => {
-                let (text, transient) = (error.to_string(), error.is_transient());
-                let again = || match transient {
-                    true => StoreError::Unavailable(text.clone()),
-                    false => StoreError::Rejected(text.clone()),
-                };
-                return batch.iter().map(|_| Err(again().into())).collect();
+                return batch.iter().map(|_| Err(error.clone().into())).collect();
             }
         };
         // What waits for its time is published by a relay: its queue must be there by then.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Kind, QueueName};
+use crate::{JobId, Kind, QueueName, Reason};
 
 /// Text that travels beside the payload: trace context, locale, facts about the origin. Never secrets.
 pub type Headers = BTreeMap<String, String>;
@@ -167,6 +167,8 @@ impl Accepted {
 pub struct Malformed {
     /// The bytes as received.
     pub raw: Bytes,
+    /// The reason of the dead letter: [`Reason::Malformed`], or [`Reason::TooLarge`] for what was not even looked at.
+    pub reason: Reason,
     /// What is wrong with them, in words that the producer's owner understands; addresses masked.
     pub problem: String,
     /// The queue, exchange or subject where they came from.

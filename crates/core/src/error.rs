@@ -4,7 +4,7 @@
 //! else is said explicitly. [`JobError`] deliberately does not implement `std::error::Error`, because that would
 //! forbid the blanket conversion that makes `?` work.
 
-use std::{borrow::Cow, error::Error, fmt, iter, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, io, iter, time::Duration};
 
 use crate::{BrokerError, EnqueueError, StoreError};
 
@@ -152,7 +152,7 @@ impl fmt::Display for JobError {
 impl<E: Error + 'static> From<E> for JobError {
     fn from(error: E) -> Self {
         let first: &(dyn Error + 'static) = &error;
-        let causes = iter::successors(Some(first), |&cause| cause.source());
+        let causes = iter::successors(Some(first), |&cause| cause_of(cause));
         let mut message = String::new();
         let mut outage = false;
         for cause in causes {
@@ -170,9 +170,18 @@ impl<E: Error + 'static> From<E> for JobError {
     }
 }
 
+/// What lies below an error. An [`io::Error`] that was made from another error shows it here only: its own `source`
+/// is the one *below* that.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
 /// Whether the store or the broker is away: an outage of theirs never counts as an attempt (contracts/probe.md).
 fn is_outage(cause: &(dyn Error + 'static)) -> bool {
-    cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient)
+    cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage)
         || cause.downcast_ref::<BrokerError>().is_some_and(BrokerError::is_transient)
         || cause.downcast_ref::<EnqueueError>().is_some_and(EnqueueError::is_transient)
 }
@@ -265,11 +274,24 @@ mod tests {
         struct Wrapped(#[source] StoreError);
         let away = || StoreError::Unavailable("connection refused".into());
         let gone = BrokerError::Unavailable { broker: "b", problem: "gone".into() };
-        let wrapped = Wrapped(away());
-        for error in [away().into(), EnqueueError::Store(away()).into(), gone.into(), wrapped.into()] {
+        let carried = io::Error::other(Wrapped(away()));
+        let twice = io::Error::other(io::Error::new(io::ErrorKind::BrokenPipe, away()));
+        let locked_out = StoreError::Unusable("the password is wrong".into());
+        for error in [
+            away().into(),
+            EnqueueError::Store(away()).into(),
+            gone.into(),
+            Wrapped(away()).into(),
+            carried.into(),
+            twice.into(),
+            locked_out.into(),
+        ] {
             let error: JobError = error;
             assert_eq!(*error.verdict(), Verdict::Snooze(OUTAGE_PAUSE), "{error}");
         }
+        let twice = JobError::from(io::Error::other(Wrapped(away())));
+        assert_eq!(twice.message().matches("could not be saved").count(), 1, "{twice}");
+        assert!(twice.message().contains("connection refused"), "{twice}");
         let refused = JobError::from(StoreError::Rejected("too long".into()));
         assert_eq!(*refused.verdict(), Verdict::Retry);
     }

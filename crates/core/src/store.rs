@@ -22,7 +22,7 @@ pub trait Store:
 }
 
 /// What a store answered, phrased as what to do next.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The database is away or busy; nothing is known to have happened. Look it up before a second try.
     #[error("the store cannot be reached: {0}")]
@@ -36,15 +36,24 @@ pub enum StoreError {
     /// The request cannot succeed as it is: the text names the value and the remedy.
     #[error("{0}")]
     Rejected(String),
+    /// The store refuses this program whatever it asks: a password, a right, a file that cannot be written. A person
+    /// must act; no job is to blame, and none may be settled because of it.
+    #[error("{0}")]
+    Unusable(String),
     /// The schema is not the one that this program needs.
     #[error("{0}")]
     Schema(String),
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later.
+    /// Whether the same call may succeed later by itself.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// Whether the store is to blame and not what was asked of it: work waits then, and no attempt counts.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unusable(_) | Self::Schema(_))
     }
 }
 

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Ack, Capability, Completion, DeadLetter, Delivery, Envelope, ErrorClass, ErrorReport, JobContext, Reason,
-    Receipt, Retry, Settlement, State,
+    Ack, Capability, Completion, DeadLetter, Delivery, Envelope, ErrorClass, ErrorReport, Failpoint,
+    JobContext, Reason, Receipt, Retry, Settlement, State,
     store::{ClaimRequest, Claimed, Start},
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -47,7 +47,9 @@ pub(crate) async fn dispatch(
 ) {
     let claimed_at = Instant::now();
     let mut lonely = Vec::new();
-    for (taken, word) in claim(pool, jobs(pool, batch).await, quiet).await {
+    let claimed = claim(pool, jobs(pool, batch).await, quiet).await;
+    Failpoint::AfterClaim.pass();
+    for (taken, word) in claimed {
         let Some((taken, ledger_first)) = runnable(pool, taken, word).await else { continue };
         let slot = match slots.split(1) {
             Some(slot) => slot,
@@ -81,7 +83,7 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
                 tracing::warn!(queue = %pool.queue, %malformed, "dead letter: no job");
                 metrics::counter!("messages_consumed_total").increment(1);
                 metrics::counter!("messages_processed_errors").increment(1);
-                let letter = dead(Reason::Malformed, malformed.problem, 1);
+                let letter = dead(malformed.reason, malformed.problem, 1);
                 let lease = start.as_ref().map(|start| start.lease);
                 submit(pool, Settling { lease, ..Settling::unstarted(None, letter, receipt) }).await;
             }

@@ -6,7 +6,7 @@
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
-use backshift_core::{JobContext, JobError, JobResult, Next, Settlement};
+use backshift_core::{Failpoint, JobContext, JobError, JobResult, Next, Settlement};
 use futures::FutureExt;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
@@ -95,8 +95,9 @@ impl Handling {
     async fn run(self, context: JobContext) -> JobResult {
         let engine = Arc::clone(&self.engine);
         let handler = async move {
+            Failpoint::BeforeEffect.pass();
             match engine.registry.handle(context) {
-                Some(handler) => handler.await,
+                Some(handler) => handler.await.inspect(|()| Failpoint::AfterEffect.pass()),
                 None => Err(JobError::snooze(Duration::from_secs(60), "no handler for this kind")),
             }
         };

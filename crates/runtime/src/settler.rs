@@ -13,7 +13,7 @@ use std::{
 };
 
 use backshift_core::{
-    Ack, BrokerError, JobRecord, Settled, Settlement, State, Store, broker::settle, store::Finish,
+    Ack, BrokerError, Failpoint, JobRecord, Settled, Settlement, State, Store, broker::settle, store::Finish,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -135,6 +135,7 @@ impl Settler {
         let Some(store) = &self.store else { return batch };
         let finishes: Vec<Finish> = batch.iter().filter_map(Settling::finish).collect();
         let answers = self.finish(store, finishes).await;
+        Failpoint::AfterLedger.pass();
         let mut applied = Vec::with_capacity(batch.len());
         for (one, answer) in batch.into_iter().zip(answers) {
             match answer {
@@ -158,7 +159,7 @@ impl Settler {
                     self.health.clear("store results");
                     return self.reread(store, &batch, answers, tries).await;
                 }
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_outage() => {
                     self.health.trouble("store results", &error);
                     tracing::warn!(%error, results = batch.len(), "results wait for the store");
                     sleep(pause).await;
@@ -207,8 +208,13 @@ impl Settler {
             self.done(one);
             return None;
         };
+        Failpoint::BeforeAck.pass();
         let settling = settle(receipt, one.settlement.clone());
         let answer = AssertUnwindSafe(settling).catch_unwind().await;
+        if !one.ledger_first && one.lease.is_some() {
+            // The receipt was the ledger's.
+            Failpoint::AfterLedger.pass();
+        }
         match answer.unwrap_or_else(|_| Err(panicked())) {
             Ok(Settled::Applied) => {}
             Ok(Settled::Stale) => self.count_stale(one.id),

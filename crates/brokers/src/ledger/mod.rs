@@ -18,6 +18,7 @@ use backshift_core::{BrokerError, StoreError};
 pub(crate) fn broker_error(broker: &'static str, error: StoreError) -> BrokerError {
     match error {
         StoreError::Unavailable(problem) => BrokerError::Unavailable { broker, problem },
+        outage if outage.is_outage() => BrokerError::Unavailable { broker, problem: outage.to_string() },
         other => BrokerError::Rejected { broker, problem: other.to_string() },
     }
 }

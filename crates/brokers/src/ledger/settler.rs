@@ -1,6 +1,6 @@
 //! Writes settlements, whatever piled up during the previous round trip in one statement.
 
-use backshift_core::{BrokerError, Settled, StoreError, store::Finish};
+use backshift_core::{BrokerError, Settled, store::Finish};
 use backshift_store::{Database, ledger};
 
 use super::{batcher::Batcher, broker_error};
@@ -23,7 +23,8 @@ impl Settler {
                 let count = batch.len();
                 match ledger::finish(&database, batch).await {
                     Ok(settled) => settled.into_iter().map(Ok).collect(),
-                    Err(error) => repeat(broker, &error, count),
+                    // The same answer for every item of a batch that failed as a whole.
+                    Err(error) => (0..count).map(|_| Err(broker_error(broker, error.clone()))).collect(),
                 }
             }
         };
@@ -38,13 +39,4 @@ impl Settler {
     pub(super) fn broker(&self) -> &'static str {
         self.broker
     }
-}
-
-/// The same answer for every item of a batch that failed as a whole.
-fn repeat(broker: &'static str, error: &StoreError, count: usize) -> Vec<Result<Settled, BrokerError>> {
-    let again = || match error {
-        StoreError::Unavailable(problem) => StoreError::Unavailable(problem.clone()),
-        other => StoreError::Rejected(other.to_string()),
-    };
-    (0..count).map(|_| Err(broker_error(broker, again()))).collect()
 }

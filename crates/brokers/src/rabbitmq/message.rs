@@ -5,7 +5,7 @@
 use std::str::FromStr;
 
 use backshift_core::{
-    Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Timestamp, broker::Binding,
+    Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Reason, Timestamp, broker::Binding,
     envelope::SENSITIVE,
 };
 use lapin::{
@@ -39,7 +39,6 @@ pub(super) struct Origin {
     pub(super) first_seen: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) sensitive: bool,
-    pub(super) oversize: bool,
 }
 
 /// A message and what it means.
@@ -68,21 +67,24 @@ pub(super) fn read(
         first_seen: own.parse(FIRST_SEEN).unwrap_or(now),
         expires_at: own.parse(EXPIRES_AT).or_else(|| end_of_life(&properties, now)),
         sensitive: own.get(SENSITIVE).is_some(),
-        oversize: false,
         properties: BasicProperties::default(),
     };
     let oversize = origin.body.len() > MAX_BODY_BYTES;
     let message_id = properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty());
     let job = if oversize {
-        Err(format!("{} bytes are more than the {MAX_BODY_BYTES} that a worker accepts", origin.body.len()))
+        let size = origin.body.len();
+        Err((Reason::TooLarge, format!("{size} bytes are more than the {MAX_BODY_BYTES} that a worker accepts")))
     } else {
         kind_of(&properties, own, binding, &origin)
             .map(|kind| envelope(kind, queue, &properties, own, &origin, message_id, now))
+            .map_err(|problem| (Reason::Malformed, problem))
     };
-    let job =
-        job.map_err(|problem| Malformed { raw: origin.body.clone(), problem, source: queue.to_string() });
+    let job = job.map_err(|(reason, problem)| {
+        let (raw, source) = (origin.body.clone(), queue.to_string());
+        Malformed { raw, reason, problem, source }
+    });
     let (anonymous, due) = (message_id.is_none(), own.parse(RUN_AT));
-    let origin = Origin { oversize, properties, ..origin };
+    let origin = Origin { properties, ..origin };
     Incoming { tag: delivery_tag, redelivered, anonymous, job, due, origin }
 }
 

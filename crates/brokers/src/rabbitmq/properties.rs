@@ -4,7 +4,7 @@
 //! refuses another user's), `CC`/`BCC` (extra routing) and `expiration` (a dead letter would vanish).
 
 use backshift_core::{
-    DeadLetter, Envelope, Headers, Reason, Timestamp, broker::BrokerError, envelope::STARTED,
+    DeadLetter, Envelope, Headers, Timestamp, broker::BrokerError, envelope::STARTED,
 };
 use lapin::{
     BasicProperties,
@@ -106,11 +106,7 @@ pub(super) fn of_dead_letter(
     now: Timestamp,
 ) -> Result<BasicProperties, BrokerError> {
     let mut table = carried_table(&origin.properties, &OF_ONE_RUN);
-    let reason = match (origin.oversize, letter.reason) {
-        (true, Reason::Malformed) => Reason::TooLarge,
-        (_, reason) => reason,
-    };
-    put(&mut table, REASON, reason.as_str());
+    put(&mut table, REASON, letter.reason.as_str());
     put(&mut table, ERROR, letter.error.message.clone());
     put_number(&mut table, ATTEMPT, letter.attempt);
     put(&mut table, FIRST_SEEN, origin.first_seen.to_string());

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    Ack, BrokerError, Clock, DeadLetter, QueueName, Receipt, Retry, Settled, SystemClock, Timestamp,
+    Ack, BrokerError, Clock, DeadLetter, Failpoint, QueueName, Receipt, Retry, Settled, SystemClock, Timestamp,
 };
 
 use super::{acks::Acks, broker::Shared, message::Origin, properties, publisher::Message};
@@ -104,7 +104,10 @@ impl AmqpReceipt {
     /// Acks when the copy is safe, else lets the delivery rest and go back.
     async fn after_copy(mut self, copied: Result<(), BrokerError>) -> Result<Settled, BrokerError> {
         match copied {
-            Ok(()) => self.finish().await,
+            Ok(()) => {
+                Failpoint::AfterCopy.pass();
+                self.finish().await
+            }
             Err(error) => {
                 self.rest();
                 Err(error)

@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     exit::Failure,
     telemetry::{self, Stream},
-    wiring::{Backend, Patience, Schema},
+    wiring::{Backend, Patience, Schema, arm_failpoint},
 };
 
 /// Runs the command that was typed.
@@ -45,6 +45,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
     };
     telemetry::start(&config, stream);
+    arm_failpoint().map_err(|failure| logged(stream, failure))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot start: {error}")))?;
     let result = runtime.block_on(dispatch(&cli.command, &config));

@@ -11,8 +11,8 @@ type Layer = BTreeMap<&'static str, (String, Origin)>;
 /// The file read when no other is named and it exists.
 const DEFAULT_FILE: &str = "backshift.toml";
 
-/// Variables with our prefix that are not settings but the test suite's: all that begin so, and one name.
-const OF_TESTS: (&str, &str) = ("BACKSHIFT_TEST_", "BACKSHIFT_REQUIRE");
+/// Variables with our prefix that are not settings but the test suite's: all that begin so, and two names.
+const OF_TESTS: (&str, [&str; 2]) = ("BACKSHIFT_TEST_", ["BACKSHIFT_REQUIRE", crate::wiring::FAILPOINT]);
 
 /// The settings of the file: the named one must exist, `backshift.toml` may.
 pub(super) fn file(named: Option<&str>) -> Result<Layer, Problems> {
@@ -50,7 +50,7 @@ pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> R
     for (name, value) in vars {
         let Some(name) = name.to_str().map(str::to_owned) else { continue };
         let ours = name.starts_with("BACKSHIFT_");
-        if name.starts_with(OF_TESTS.0) || name == OF_TESTS.1 {
+        if name.starts_with(OF_TESTS.0) || OF_TESTS.1.contains(&name.as_str()) {
             continue;
         }
         if !SETTINGS.iter().any(|s| s.variables().contains(&name)) {

@@ -25,9 +25,12 @@ impl ForeignTx for AsyncPgConnection {
 
 fn failed(error: &Error) -> StoreError {
     match error {
-        Error::DatabaseError(DatabaseErrorKind::ClosedConnection, _) => {
-            StoreError::Unavailable(format!("diesel: {error}"))
-        }
+        Error::DatabaseError(
+            DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::ReadOnlyTransaction
+            | DatabaseErrorKind::SerializationFailure,
+            _,
+        ) => StoreError::Unavailable(format!("diesel: {error}")),
         _ => StoreError::Rejected(format!("diesel: {error}")),
     }
 }

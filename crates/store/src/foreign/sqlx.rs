@@ -5,7 +5,7 @@ use backshift_core::StoreError;
 use sqlx::{PgConnection, SqliteConnection};
 
 use super::ForeignTx;
-use crate::Dialect;
+use crate::{Dialect, postgres, sqlite};
 
 #[async_trait]
 impl ForeignTx for PgConnection {
@@ -33,7 +33,15 @@ impl ForeignTx for SqliteConnection {
 
 fn failed(error: &sqlx::Error) -> StoreError {
     match error {
-        sqlx::Error::Database(server) => StoreError::Rejected(format!("sqlx: {}", server.message())),
+        sqlx::Error::Database(server) => {
+            let text = format!("sqlx: {}", server.message());
+            match server.code() {
+                // Five characters are a SQLSTATE, fewer are SQLite's number.
+                Some(code) if code.len() == 5 => postgres::by_code(&code, text),
+                Some(code) => sqlite::by_code(code.parse().unwrap_or_default(), text),
+                None => StoreError::Rejected(text),
+            }
+        }
         other => StoreError::Unavailable(format!("sqlx: {other}")),
     }
 }

@@ -84,18 +84,7 @@ pub async fn declare(db: &Database, queue: &QueueName) -> Result<(), StoreError>
 }
 
 fn refusal(entry: Result<Entry, StoreError>, error: &StoreError) -> StoreError {
-    entry.err().unwrap_or_else(|| repeat(error))
-}
-
-/// The same error for the next one who is told.
-pub(crate) fn repeat(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        StoreError::Schema(text) => StoreError::Schema(text.clone()),
-        StoreError::NotFound(text) => StoreError::NotFound(text.clone()),
-        StoreError::Stale => StoreError::Stale,
-        StoreError::Rejected(text) => StoreError::Rejected(text.clone()),
-    }
+    entry.err().unwrap_or_else(|| error.clone())
 }
 
 /// Settles one job that could not simply be inserted.

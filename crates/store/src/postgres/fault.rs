@@ -49,13 +49,18 @@ pub(crate) fn store_error(error: &Error) -> StoreError {
     let code = server.code().code();
     let constraint = server.constraint().map(|c| format!(", constraint {c}")).unwrap_or_default();
     let hint = server.hint().map(|h| format!("; hint: {h}")).unwrap_or_default();
-    let text = format!("PostgreSQL says {code}: {}{constraint}{hint}", server.message());
+    by_code(code, format!("PostgreSQL says {code}: {}{constraint}{hint}", server.message()))
+}
+
+/// What a SQLSTATE means, whichever client library brought it.
+pub(crate) fn by_code(code: &str, text: String) -> StoreError {
     match code {
         "42P01" | "42703" => StoreError::Schema(format!("{text}; run `backshift migrate up`")),
         "28P01" | "28000" => {
-            StoreError::Rejected(format!("{text}; check user and password in the database URL"))
+            StoreError::Unusable(format!("{text}; check user and password in the database URL"))
         }
-        "3D000" => StoreError::Rejected(format!("{text}; check the database's name in the URL")),
+        "3D000" => StoreError::Unusable(format!("{text}; check the database's name in the URL")),
+        "42501" => StoreError::Unusable(format!("{text}; grant it to the role in the database URL")),
         "25006" => StoreError::Unavailable(format!(
             "{text}; this server is read-only, a standby or under maintenance"
         )),

@@ -9,6 +9,8 @@ mod session;
 mod tls;
 mod tx;
 
+#[cfg(feature = "sqlx")]
+pub(crate) use fault::by_code;
 pub(crate) use fault::store_error;
 pub use pool::{Access, Pg};
 pub(crate) use session::Session;

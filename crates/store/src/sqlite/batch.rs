@@ -99,7 +99,7 @@ impl Committer {
             }
             Err(problem) if alone || self.dead || problem.is_lock() => {
                 let error = problem.into_error();
-                group.into_iter().for_each(|command| command.answer(Err(again(&error))));
+                group.into_iter().for_each(|command| command.answer(Err(error.clone())));
                 0
             }
             Err(_) => group.into_iter().map(|command| self.commit_group(vec![command])).sum(),
@@ -220,13 +220,4 @@ fn lost_sync() -> StoreError {
     StoreError::Unavailable(
         "the disk did not confirm an earlier write, so nothing is written any more; check the disk and restart".into(),
     )
-}
-
-/// The same error for the next one who waits.
-fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Unavailable(text) => StoreError::Unavailable(text.clone()),
-        StoreError::Schema(text) => StoreError::Schema(text.clone()),
-        other => StoreError::Rejected(other.to_string()),
-    }
 }

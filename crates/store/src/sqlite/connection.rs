@@ -70,6 +70,7 @@ fn named(path: &Path, error: StoreError) -> StoreError {
     let path = path.display();
     match error {
         StoreError::Rejected(text) => StoreError::Rejected(format!("{path}: {text}")),
+        StoreError::Unusable(text) => StoreError::Unusable(format!("{path}: {text}")),
         StoreError::Unavailable(text) => StoreError::Unavailable(format!("{path}: {text}")),
         other => other,
     }

@@ -20,17 +20,17 @@ pub fn fault(error: Error) -> StoreError {
              accepted"
                 .into(),
         ),
-        ErrorCode::ReadOnly => StoreError::Rejected(format!(
+        ErrorCode::ReadOnly => StoreError::Unusable(format!(
             "the database file cannot be written ({words}); check the rights of the file and its directory"
         )),
         ErrorCode::NotADatabase => {
-            StoreError::Rejected("the file is not a SQLite database; choose another path".into())
+            StoreError::Unusable("the file is not a SQLite database; choose another path".into())
         }
-        ErrorCode::DatabaseCorrupt => StoreError::Rejected(format!(
+        ErrorCode::DatabaseCorrupt => StoreError::Unusable(format!(
             "the database file is damaged ({words}); stop every process, keep a copy and restore a backup or use \
              `sqlite3 FILE .recover`"
         )),
-        ErrorCode::CannotOpen => StoreError::Rejected(format!(
+        ErrorCode::CannotOpen => StoreError::Unusable(format!(
             "the database file cannot be opened ({words}); its directory must exist and be writable"
         )),
         ErrorCode::SystemIoFailure => StoreError::Unavailable(format!("the disk failed: {words}")),
@@ -43,6 +43,12 @@ pub fn fault(error: Error) -> StoreError {
         }
         _ => StoreError::Rejected(format!("SQLite: {words}")),
     }
+}
+
+/// What a result code means, whichever client library brought it.
+#[cfg(feature = "sqlx")]
+pub(crate) fn by_code(code: i32, words: String) -> StoreError {
+    fault(Error::SqliteFailure(ffi::Error::new(code), Some(words)))
 }
 
 /// Another process holds the lock; the same call may succeed in a moment.

@@ -12,6 +12,8 @@ mod store;
 mod tx;
 mod writer;
 
+#[cfg(feature = "sqlx")]
+pub(crate) use fault::by_code;
 pub use fault::fault;
 pub use statement::{query, run};
 pub use store::{Sqlite, WriterStats, path_of};

@@ -85,7 +85,7 @@ async fn nobody_listening_is_unavailable_and_wrong_names_are_rejected() {
     let front = base.split('?').next().unwrap_or(&base);
     let wrong = format!("{}/no_such_database", front.rsplit_once('/').unwrap().0);
     let error = Database::open(&wrong, &Options::default()).unwrap().ping().await.unwrap_err();
-    assert!(matches!(&error, StoreError::Rejected(text) if text.contains("3D000")), "{error}");
+    assert!(matches!(&error, StoreError::Unusable(text) if text.contains("3D000")), "{error}");
 }
 
 /// Answers each connection as PostgreSQL does when the password is wrong; the test server trusts everybody.
@@ -112,7 +112,7 @@ async fn a_wrong_password_is_rejected_with_what_to_check() {
     let url = format!("postgres://u:hunter2@127.0.0.1:{port}/d?sslmode=disable");
     let error = Database::open(&url, &Options::default()).unwrap().ping().await.unwrap_err();
     let said =
-        matches!(&error, StoreError::Rejected(text) if text.contains("28P01") && text.contains("check user"));
+        matches!(&error, StoreError::Unusable(text) if text.contains("28P01") && text.contains("check user"));
     assert!(said && !error.to_string().contains("hunter2"), "{error}");
 }
 

@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
-    DeadLetter, Envelope, Malformed, QueueName,
+    DeadLetter, Envelope, Malformed, QueueName, Reason,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -128,7 +128,8 @@ impl MemoryBroker {
 
     /// Puts bytes into the queue that are no job.
     pub fn put_malformed(&self, queue: &QueueName, raw: impl Into<Bytes>, problem: &str) {
-        let job = Err(Malformed { raw: raw.into(), problem: problem.into(), source: queue.to_string() });
+        let (reason, source) = (Reason::Malformed, queue.to_string());
+        let job = Err(Malformed { raw: raw.into(), reason, problem: problem.into(), source });
         self.inner.put(Message { job, redelivered: false, anonymous: false }, queue, None);
     }
 
