@@ -73,7 +73,10 @@ pub(super) fn read(
     let message_id = properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty());
     let job = if oversize {
         let size = origin.body.len();
-        Err((Reason::TooLarge, format!("{size} bytes are more than the {MAX_BODY_BYTES} that a worker accepts")))
+        Err((
+            Reason::TooLarge,
+            format!("{size} bytes are more than the {MAX_BODY_BYTES} that a worker accepts"),
+        ))
     } else {
         kind_of(&properties, own, binding, &origin)
             .map(|kind| envelope(kind, queue, &properties, own, &origin, message_id, now))

@@ -3,9 +3,7 @@
 //! Foreign properties are carried over whole, with three exceptions that the server would act on: `user-id` (it
 //! refuses another user's), `CC`/`BCC` (extra routing) and `expiration` (a dead letter would vanish).
 
-use backshift_core::{
-    DeadLetter, Envelope, Headers, Timestamp, broker::BrokerError, envelope::STARTED,
-};
+use backshift_core::{DeadLetter, Envelope, Headers, Timestamp, broker::BrokerError, envelope::STARTED};
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable, LongString, ShortString},
