@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
-    DeadLetter, Envelope, Malformed, QueueName, Reason,
+    DeadLetter, Envelope, JobId, Malformed, QueueName, Reason,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -61,7 +61,6 @@ impl Lines {
 pub(super) struct Inner {
     lines: Mutex<Lines>,
     pub(super) arrived: Notify,
-    pub(super) faults: Faults,
     pub(super) clock: TokioClock,
 }
 
@@ -88,6 +87,7 @@ impl Inner {
 #[derive(Clone)]
 pub struct MemoryBroker {
     pub(super) inner: Arc<Inner>,
+    faults: Faults,
 }
 
 impl Default for MemoryBroker {
@@ -99,31 +99,27 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// An empty broker. Make it inside a runtime, so that it sees that runtime's clock.
     pub fn new() -> Self {
-        let inner = Inner {
-            lines: Mutex::default(),
-            arrived: Notify::new(),
-            faults: Faults::default(),
-            clock: TokioClock::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner { lines: Mutex::default(), arrived: Notify::new(), clock: TokioClock::default() };
+        Self { inner: Arc::new(inner), faults: Faults::default() }
     }
 
     /// With a clock that other models share.
     #[must_use]
     pub fn with_clock(self, clock: TokioClock) -> Self {
-        let inner = Inner {
-            lines: Mutex::default(),
-            arrived: Notify::new(),
-            faults: self.inner.faults.clone(),
-            clock,
-        };
-        Self { inner: Arc::new(inner) }
+        let inner = Inner { lines: Mutex::default(), arrived: Notify::new(), clock };
+        Self { inner: Arc::new(inner), ..self }
+    }
+
+    /// The same broker through another line: its calls go wrong by these faults and not by this handle's.
+    #[must_use]
+    pub fn through(&self, faults: Faults) -> Self {
+        Self { inner: Arc::clone(&self.inner), faults }
     }
 
     /// What goes wrong from now on. Calls: `broker.publish`, `.consume`, `.next`, `.ack`, `.retry`,
     /// `.dead_letter`, `.extend`, `.depth`, `.ping`.
     pub fn faults(&self) -> &Faults {
-        &self.inner.faults
+        &self.faults
     }
 
     /// Puts bytes into the queue that are no job.
@@ -146,6 +142,26 @@ impl MemoryBroker {
             line.ready.extend(lost.into_iter().map(|message| Message { redelivered: true, ..message }));
         }
         self.inner.arrived.notify_waiters();
+    }
+
+    /// Puts a second copy of the `nth` message that waits, is delayed or is handed out into the queue, as brokers
+    /// and producers do after a lost answer; `None` = the queue holds nothing.
+    pub fn duplicate(&self, queue: &QueueName, nth: usize) -> Option<JobId> {
+        let message = {
+            let mut lines = self.inner.lines();
+            let line = lines.line(queue);
+            let all = || line.ready.iter().chain(line.delayed.values()).chain(line.unsettled.values());
+            let message = all().nth(nth % all().count().max(1))?.clone();
+            Message { redelivered: false, ..message }
+        };
+        let id = message.job.as_ref().ok().map(|job| job.id);
+        self.inner.put(message, queue, None);
+        id
+    }
+
+    /// Reverses the order of what waits.
+    pub fn reverse(&self, queue: &QueueName) {
+        self.inner.lines().line(queue).ready.make_contiguous().reverse();
     }
 
     /// What lies in the dead-letter place of the queue.
@@ -195,16 +211,19 @@ impl Broker for MemoryBroker {
     }
 
     async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
-        let lost = match self.inner.faults.strike("broker.publish").await {
-            Ok(lost) => lost,
+        let struck = match self.faults.strike("broker.publish").await {
+            Ok(struck) => struck,
             Err(call) => return batch.iter().map(|_| Err(away(call))).collect(),
         };
         let accept = |envelope: Envelope| {
             let (id, queue, due) = (envelope.id, envelope.queue.clone(), self.due(&envelope));
             self.inner.put(Message { job: Ok(envelope), redelivered: false, anonymous: false }, &queue, due);
-            if lost { Err(unknown("broker.publish")) } else { Ok(Accepted::New(id)) }
+            id
         };
-        batch.into_iter().map(accept).collect()
+        let ids: Vec<JobId> = batch.into_iter().map(accept).collect();
+        let lost = struck.answered().await;
+        let answer = |id| if lost { Err(unknown("broker.publish")) } else { Ok(Accepted::New(id)) };
+        ids.into_iter().map(answer).collect()
     }
 
     async fn consume(
@@ -212,18 +231,18 @@ impl Broker for MemoryBroker {
         queue: &QueueName,
         _options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
-        self.inner.faults.strike("broker.consume").await.map_err(away)?;
+        self.faults.strike("broker.consume").await.map_err(away)?;
         self.inner.lines().line(queue);
-        Ok(Box::new(MemoryConsumer::new(Arc::clone(&self.inner), queue.clone())))
+        Ok(Box::new(MemoryConsumer::new(Arc::clone(&self.inner), self.faults.clone(), queue.clone())))
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
-        self.inner.faults.strike("broker.depth").await.map_err(away)?;
+        self.faults.strike("broker.depth").await.map_err(away)?;
         Ok(self.inner.lines().line(queue).ready.len() as u64)
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {
-        self.inner.faults.strike("broker.ping").await.map(drop).map_err(away)
+        self.faults.strike("broker.ping").await.map(drop).map_err(away)
     }
 
     async fn close(&self) -> Result<(), BrokerError> {

@@ -7,19 +7,21 @@ use backshift_core::{BrokerError, Consumer, Delivery, QueueName};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
+    Faults,
     broker::{Inner, away},
     receipt::MemoryReceipt,
 };
 
 pub(super) struct MemoryConsumer {
     inner: Arc<Inner>,
+    faults: Faults,
     queue: QueueName,
     quiet: bool,
 }
 
 impl MemoryConsumer {
-    pub(super) fn new(inner: Arc<Inner>, queue: QueueName) -> Self {
-        Self { inner, queue, quiet: false }
+    pub(super) fn new(inner: Arc<Inner>, faults: Faults, queue: QueueName) -> Self {
+        Self { inner, faults, queue, quiet: false }
     }
 
     /// What may be taken now, and when the next delayed message is due.
@@ -40,12 +42,13 @@ impl MemoryConsumer {
         for message in taken {
             let tag = lines.tag();
             lines.line(&self.queue).unsettled.insert(tag, message.clone());
+            let (inner, faults) = (Arc::clone(&self.inner), self.faults.clone());
             deliveries.push(Delivery {
                 job: message.job,
                 redelivered: message.redelivered,
                 anonymous: message.anonymous,
                 start: None,
-                receipt: Box::new(MemoryReceipt::new(Arc::clone(&self.inner), self.queue.clone(), tag)),
+                receipt: Box::new(MemoryReceipt::new(inner, faults, self.queue.clone(), tag)),
             });
         }
         (deliveries, next_due)
@@ -59,7 +62,7 @@ impl Consumer for MemoryConsumer {
             if self.quiet {
                 return Err(BrokerError::Closed);
             }
-            self.inner.faults.strike("broker.next").await.map_err(away)?;
+            self.faults.strike("broker.next").await.map_err(away)?;
             let inner = Arc::clone(&self.inner);
             let mut arrived = std::pin::pin!(inner.arrived.notified());
             arrived.as_mut().enable();

@@ -19,11 +19,43 @@ pub enum Fault {
     After,
     /// It happens after this time.
     Delay(Duration),
+    /// It happens, and the answer comes after this time.
+    Late(Duration),
+    /// Nothing happens, and no answer ever comes: what a caller leaves behind that dies before its call.
+    Hang,
+    /// It happens, and no answer ever comes: what a caller leaves behind that dies after its call.
+    HangAfter,
+}
+
+/// What still goes wrong with a call that is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Struck {
+    /// Nothing.
+    Not,
+    /// Its answer is lost.
+    Lost,
+    /// Its answer comes later.
+    Late(Duration),
+    /// Its answer never comes.
+    Never,
+}
+
+impl Struck {
+    /// Waits as long as the answer takes; whether it is lost.
+    pub(super) async fn answered(self) -> bool {
+        match self {
+            Self::Not => {}
+            Self::Late(time) => tokio::time::sleep(time).await,
+            Self::Never => std::future::pending().await,
+            Self::Lost => return true,
+        }
+        false
+    }
 }
 
 type Plan = Box<dyn FnMut(&'static str) -> Fault + Send>;
 
-/// The switchboard of one model. Cheap to clone; clones share the plan.
+/// A switchboard: of a whole model, or of one caller's handle on it. Cheap to clone; clones share the plan.
 #[derive(Clone, Default)]
 pub struct Faults {
     plan: Arc<Mutex<Option<Plan>>>,
@@ -45,20 +77,23 @@ impl Faults {
         *self.plan.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// `Err` = fail before; `Ok(true)` = do it and lose the answer.
-    pub(super) async fn strike(&self, call: &'static str) -> Result<bool, &'static str> {
+    /// `Err` = fail before; else do it, and then what was struck.
+    pub(super) async fn strike(&self, call: &'static str) -> Result<Struck, &'static str> {
         let fault = match self.plan.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some(plan) => plan(call),
             None => Fault::None,
         };
         match fault {
-            Fault::None => Ok(false),
+            Fault::None => Ok(Struck::Not),
             Fault::Before => Err(call),
-            Fault::After => Ok(true),
+            Fault::After => Ok(Struck::Lost),
             Fault::Delay(time) => {
                 tokio::time::sleep(time).await;
-                Ok(false)
+                Ok(Struck::Not)
             }
+            Fault::Late(time) => Ok(Struck::Late(time)),
+            Fault::Hang => std::future::pending().await,
+            Fault::HangAfter => Ok(Struck::Never),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backshift_core::{Accepted, Envelope, JobId, State, StoreError, store::Outbox};
+use backshift_core::{Accepted, Envelope, JobId, State, StoreError, Token, envelope::STARTED, store::Outbox};
 
 use super::{
     MemoryStore,
@@ -48,7 +48,11 @@ impl Outbox for MemoryStore {
             };
             let take = |row: &mut Row| {
                 row.held_until = Some(later(now, hold));
-                Envelope { attempt: row.attempt, run_at: None, ..row.envelope.clone() }
+                let mut headers = row.envelope.headers.clone();
+                if row.token > Token(0) {
+                    headers.insert(STARTED.to_owned(), "true".to_owned());
+                }
+                Envelope { attempt: row.attempt, run_at: None, headers, ..row.envelope.clone() }
             };
             Ok(table.rows.values_mut().filter(waits).take(limit as usize).map(take).collect())
         })

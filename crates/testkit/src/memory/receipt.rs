@@ -6,17 +6,22 @@ use async_trait::async_trait;
 use backshift_core::{Ack, BrokerError, DeadLetter, QueueName, Receipt, Retry, Settled};
 use tokio::time::Instant;
 
-use super::broker::{DeadMessage, Inner, Message, away, unknown};
+use super::{
+    Faults,
+    broker::{DeadMessage, Inner, Message, away, unknown},
+    faults::Struck,
+};
 
 pub(super) struct MemoryReceipt {
     inner: Arc<Inner>,
+    faults: Faults,
     queue: QueueName,
     tag: u64,
 }
 
 impl MemoryReceipt {
-    pub(super) fn new(inner: Arc<Inner>, queue: QueueName, tag: u64) -> Self {
-        Self { inner, queue, tag }
+    pub(super) fn new(inner: Arc<Inner>, faults: Faults, queue: QueueName, tag: u64) -> Self {
+        Self { inner, faults, queue, tag }
     }
 
     /// Ends the delivery; `Closed` when its connection was cut meanwhile.
@@ -25,36 +30,36 @@ impl MemoryReceipt {
     }
 }
 
-fn answer(lost: bool, call: &'static str) -> Result<Settled, BrokerError> {
-    if lost { Err(unknown(call)) } else { Ok(Settled::Applied) }
+async fn answer(struck: Struck, call: &'static str) -> Result<Settled, BrokerError> {
+    if struck.answered().await { Err(unknown(call)) } else { Ok(Settled::Applied) }
 }
 
 #[async_trait]
 impl Receipt for MemoryReceipt {
     async fn ack(self: Box<Self>, _ack: Ack) -> Result<Settled, BrokerError> {
-        let lost = self.inner.faults.strike("broker.ack").await.map_err(away)?;
+        let struck = self.faults.strike("broker.ack").await.map_err(away)?;
         self.end()?;
-        answer(lost, "broker.ack")
+        answer(struck, "broker.ack").await
     }
 
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
-        let lost = self.inner.faults.strike("broker.retry").await.map_err(away)?;
+        let struck = self.faults.strike("broker.retry").await.map_err(away)?;
         // Published first: when the connection is gone, the job is doubled and never lost.
         let message = Message { job: Ok(retry.next), redelivered: false, anonymous: false };
         self.inner.put(message, &self.queue, Some(Instant::now() + retry.delay));
         self.end()?;
-        answer(lost, "broker.retry")
+        answer(struck, "broker.retry").await
     }
 
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
-        let lost = self.inner.faults.strike("broker.dead_letter").await.map_err(away)?;
+        let struck = self.faults.strike("broker.dead_letter").await.map_err(away)?;
         let message = self.end()?;
         self.inner.lines().line(&self.queue).dead.push(DeadMessage { job: message.job, letter });
-        answer(lost, "broker.dead_letter")
+        answer(struck, "broker.dead_letter").await
     }
 
     async fn extend(&mut self, _by: Duration) -> Result<(), BrokerError> {
-        self.inner.faults.strike("broker.extend").await.map(drop).map_err(away)
+        self.faults.strike("broker.extend").await.map(drop).map_err(away)
     }
 }
 

@@ -6,23 +6,23 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use backshift_core::{
-    Ack, Clock, Completion, JobContext, JobId, Lease, Settled, Settlement, State, Store, StoreError,
-    Timestamp,
+    Ack, AttemptRecord, Clock, Completion, JobContext, JobId, JobRecord, Lease, Settled, Settlement, State,
+    Store, StoreError, Timestamp,
 };
 use tokio::sync::Notify;
 
-use super::{Faults, MemoryLedgerBroker, TokioClock, table::Table};
+use super::{Faults, MemoryLedgerBroker, TokioClock, row::Row, table::Table};
 
 /// A store in memory. Cheap to clone; clones are the same store.
 #[derive(Clone)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
+    faults: Faults,
 }
 
 struct Shared {
     table: Mutex<Table>,
     arrived: Notify,
-    faults: Faults,
     clock: TokioClock,
 }
 
@@ -40,9 +40,14 @@ impl MemoryStore {
 
     /// With a clock that other models share.
     pub fn with_clock(clock: TokioClock) -> Self {
-        let shared =
-            Shared { table: Mutex::default(), arrived: Notify::new(), faults: Faults::default(), clock };
-        Self { shared: Arc::new(shared) }
+        let shared = Shared { table: Mutex::default(), arrived: Notify::new(), clock };
+        Self { shared: Arc::new(shared), faults: Faults::default() }
+    }
+
+    /// The same store through another line: its calls go wrong by these faults and not by this handle's.
+    #[must_use]
+    pub fn through(&self, faults: Faults) -> Self {
+        Self { shared: Arc::clone(&self.shared), faults }
     }
 
     /// The broker that shares this store's table.
@@ -57,7 +62,7 @@ impl MemoryStore {
 
     /// What goes wrong from now on; a call is named `store.` and its method.
     pub fn faults(&self) -> &Faults {
-        &self.shared.faults
+        &self.faults
     }
 
     /// Commits an effect and completes the job in one transaction. [`StoreError::Stale`] = neither happened.
@@ -66,6 +71,18 @@ impl MemoryStore {
         self.commit(&lease, key)?;
         context.finished_in_transaction();
         Ok(())
+    }
+
+    /// As [`Self::commit_with_effect`], over a line that can break as any other call's: `store.commit`.
+    pub async fn commit_over_the_wire(&self, context: &JobContext, key: &str) -> Result<(), StoreError> {
+        context.finished_in_transaction();
+        let lease = context.lease().ok_or(StoreError::Stale)?;
+        self.call("store.commit", |store| store.commit(&lease, key)).await
+    }
+
+    /// As [`Self::commit_with_effect`] for whoever has the lease but no context any more.
+    pub fn commit_under(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
+        self.commit(lease, key)
     }
 
     /// Commits an effect under a lease that still holds, without completing the job.
@@ -86,6 +103,16 @@ impl MemoryStore {
     /// How many jobs stand in this state.
     pub fn count(&self, state: State) -> usize {
         self.table().rows.values().filter(|row| row.state == state).count()
+    }
+
+    /// Every row, in the order of ids, whatever the faults say.
+    pub fn records(&self) -> Vec<JobRecord> {
+        self.table().rows.values().map(Row::record).collect()
+    }
+
+    /// Every start of a job, oldest first, whatever the faults say.
+    pub fn starts(&self, id: JobId) -> Vec<AttemptRecord> {
+        self.table().rows.get(&id).map(|row| row.attempts.clone()).unwrap_or_default()
     }
 
     /// Ends the lease of a running job at once, as if its time had passed.
@@ -126,10 +153,10 @@ impl MemoryStore {
         name: &'static str,
         work: impl FnOnce(&Self) -> Result<T, StoreError> + Send,
     ) -> Result<T, StoreError> {
-        let lost = self.shared.faults.strike(name).await;
-        let lost = lost.map_err(|call| StoreError::Unavailable(format!("planned fault at {call}")))?;
+        let struck = self.faults.strike(name).await;
+        let struck = struck.map_err(|call| StoreError::Unavailable(format!("planned fault at {call}")))?;
         let answer = work(self)?;
-        match lost {
+        match struck.answered().await {
             true => Err(StoreError::Unavailable(format!("planned loss of the answer to {name}"))),
             false => Ok(answer),
         }

@@ -1,7 +1,7 @@
 //! Everything that the memory store remembers, behind one lock. Ordered maps, so that a simulation repeats itself.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Weak,
 };
 
@@ -16,10 +16,10 @@ pub(super) struct Table {
     pub(super) rows: BTreeMap<JobId, Row>,
     pub(super) paused: BTreeSet<QueueName>,
     pub(super) schedules: BTreeMap<String, Timestamp>,
-    pub(super) buckets: HashMap<String, Bucket>,
-    pub(super) places: HashMap<String, HashMap<JobId, Timestamp>>,
+    pub(super) buckets: BTreeMap<String, Bucket>,
+    pub(super) places: BTreeMap<String, BTreeMap<JobId, Timestamp>>,
     pub(super) circuits: BTreeMap<String, Circuit>,
-    pub(super) effects: HashMap<(JobId, String), Effect>,
+    pub(super) effects: BTreeMap<(JobId, String), Effect>,
     pub(super) workers: BTreeMap<String, (WorkerRecord, Weak<Alive>)>,
     /// Effects in "our own database": what handlers committed, doubles included.
     pub(super) committed: Vec<(JobId, String)>,
