@@ -11,4 +11,5 @@ pub mod payloads;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod survival;
 pub mod wait;

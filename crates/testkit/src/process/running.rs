@@ -4,6 +4,7 @@
 
 use std::{
     ffi::OsStr,
+    path::Path,
     process::{ExitStatus, Output, Stdio},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -41,7 +42,15 @@ impl Running {
     /// # Panics
     /// When it cannot be started.
     pub fn start<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Self {
-        let mut command = command(arguments, settings);
+        Self::launch(backshift_binary(), arguments, settings)
+    }
+
+    /// The same with any program.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn launch<A: AsRef<OsStr>>(program: &Path, arguments: &[A], settings: &[(&str, &str)]) -> Self {
+        let mut command = prepare(program, arguments, settings);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
@@ -102,7 +111,11 @@ impl Running {
 }
 
 fn command<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(backshift_binary());
+    prepare(backshift_binary(), arguments, settings)
+}
+
+fn prepare<A: AsRef<OsStr>>(program: &Path, arguments: &[A], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_clear().kill_on_drop(true);
     for kept in ["PATH", "HOME", "RUST_BACKTRACE"] {
         command.envs(std::env::var_os(kept).map(|value| (kept, value)));
