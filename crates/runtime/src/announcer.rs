@@ -46,6 +46,7 @@ pub(crate) async fn run(
                     tracing::warn!(%error, "this worker could not announce itself");
                 }
             }
+            engine.introduced.cancel();
         }
         sleep(engine.around(INTERVAL)).await;
     }

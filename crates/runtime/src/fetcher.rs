@@ -25,6 +25,13 @@ enum Over {
 
 /// Fetches until `quiet`.
 pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
+    tokio::select! {
+        biased;
+        () = quiet.cancelled() => return,
+        () = pool.engine.introduced.cancelled() => {}
+        // A store that does not even refuse.
+        () = sleep(pool.engine.options.lease / 3) => {}
+    }
     let mut pause = FIRST_PAUSE;
     while !quiet.is_cancelled() {
         if pool.is_paused() {

@@ -21,6 +21,7 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt::Attempt,
@@ -53,6 +54,9 @@ pub(crate) struct Engine {
     pub(crate) gate: Gate,
     pub(crate) health: Arc<Health>,
     pub(crate) paused: watch::Receiver<Paused>,
+    /// Cancelled once this worker has tried to announce itself: what it takes before that would, if it died, have to
+    /// wait for the end of its lease.
+    pub(crate) introduced: CancellationToken,
     rng: Mutex<SmallRng>,
 }
 
@@ -70,7 +74,8 @@ impl Engine {
             None => SmallRng::from_rng(&mut rand::rng()),
         };
         let (chain, gate, rng) = (chain.into(), Gate::default(), Mutex::new(rng));
-        Self { name, registry, chain, options, gate, health, paused, rng }
+        let introduced = CancellationToken::new();
+        Self { name, registry, chain, options, gate, health, paused, introduced, rng }
     }
 
     pub(crate) fn random<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {

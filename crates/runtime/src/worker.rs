@@ -119,8 +119,9 @@ impl Worker {
         });
         let pools = self.pools.clone();
         supervisor.keep("gauges", end, move || gauges::run(pools.clone()));
-        if let Some(store) = &self.store {
-            self.start_with_store(supervisor, store, quiet, end);
+        match &self.store {
+            Some(store) => self.start_with_store(supervisor, store, quiet, end),
+            None => self.engine.introduced.cancel(),
         }
         if let Some(cron) = &self.cron {
             let cron = Arc::clone(cron);

@@ -156,3 +156,30 @@ async fn a_broker_that_is_away_is_reconnected_for_ever() {
     until("readiness", async || live.readiness.is_ready()).await;
     live.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_is_known_before_it_takes_its_first_job() {
+    let (world, notes) = (World::new(), Notes::default());
+    let id = publish(&world.store.broker(), world.envelope("a")).await;
+    world.store.faults().plan(|call| match call {
+        "store.announce" => Fault::Delay(Duration::from_secs(4)),
+        _ => Fault::None,
+    });
+    let live = Live::start(world.ledger("w").registry(long(LEASE, &notes)).pool(queue(), 1));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(world.row(id).await.state, State::Available, "taken by somebody whose death nobody would notice");
+    world.until_state(id, State::Running).await;
+    live.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_the_announcement_keeps_nobody_from_working() {
+    for fault in [Fault::Before, Fault::Hang] {
+        let (world, notes) = (World::new(), Notes::default());
+        world.store.faults().plan(move |call| if call == "store.announce" { fault } else { Fault::None });
+        let live = Live::start(world.foreign("w").registry(long(Duration::ZERO, &notes)).pool(queue(), 1));
+        let id = world.publish("a").await;
+        world.until_state(id, State::Completed).await;
+        live.stop().await;
+    }
+}

@@ -74,7 +74,7 @@ async fn run(seed: u64, ledger: bool) -> Result<History, String> {
         let place = rng.random_range(0..lives.len());
         match lives[place].take() {
             Some(live) if rng.random_bool(0.7) => live.kill().await,
-            Some(live) => drop(live.stop().await),
+            Some(live) => stop(live).await,
             None => {}
         }
         number += 1;
@@ -86,11 +86,12 @@ async fn run(seed: u64, ledger: bool) -> Result<History, String> {
     }
     world.store.faults().heal();
     world.broker.faults().heal();
-    lives.push(Some(start(&world, &broker, &registry, seed, number + 1)));
+    let last = start(&world, &broker, &registry, seed, number + 1);
     let verdict = settle_down(&world, &jobs).await;
     let over = began.elapsed();
+    last.stop().await;
     for live in lives.into_iter().flatten() {
-        live.stop().await;
+        stop(live).await;
     }
     verdict.map(|starts| (starts, over))
 }
@@ -100,6 +101,12 @@ fn start(world: &World, broker: &Arc<dyn Broker>, registry: &Registry, seed: u64
     let options = backshift_runtime::WorkerOptions { seed: Some(seed ^ number), ..options() };
     let builder = builder.store(Arc::new(world.store.clone())).options(options);
     Live::start(builder.registry(registry.clone()).pool(queue(), 5))
+}
+
+/// A worker of the storm. It may have ended by itself as stuck: two answers in a row that took 40 s look like that.
+async fn stop(live: Live) {
+    live.shutdown.quiet();
+    let _ = live.end().await;
 }
 
 /// One call in seven goes wrong in some way.
