@@ -3,6 +3,7 @@
 
 mod bench;
 mod services;
+mod survival;
 mod test;
 mod tidy;
 mod workspace;
@@ -18,7 +19,10 @@ cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
 cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers
-cargo xtask bench report                   docs/benchmarks.md from benches/results";
+cargo xtask bench report                   docs/benchmarks.md from benches/results
+cargo xtask survive [--broker NAME] [--jobs N] [--kills N] [--server-kills N] [--seed N]
+                                           workers and servers killed under load, then everything counted
+cargo xtask survive recovery [--broker NAME] [--trials N]   how soon a killed worker's jobs run again";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -39,6 +43,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
         "bench" => bench::run(&root, rest),
+        "survive" => survival::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())

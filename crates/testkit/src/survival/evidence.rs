@@ -2,7 +2,7 @@
 //!
 //! It uses connections of its own and plain SQL, so that a bug in the store cannot hide itself.
 
-use std::{collections::HashMap, io, path::PathBuf, time::Duration};
+use std::{collections::HashMap, io, path::PathBuf, time::{Duration, SystemTime}};
 
 use backshift_core::JobId;
 
@@ -46,6 +46,19 @@ impl Evidence {
         .await
     }
 
+    /// When the last attempt of the probes with this key began, by the database's clock.
+    ///
+    /// # Errors
+    /// The database does not answer, or there is none.
+    pub async fn last_start(&self, key: &str) -> io::Result<SystemTime> {
+        let micros = match self.is_sqlite() {
+            true => "max(started_at)",
+            false => "extract(epoch FROM max(started_at)) * 1000000",
+        };
+        let sql = format!("SELECT {micros} FROM backshift_probe_attempts WHERE key = '{key}'");
+        Ok(SystemTime::UNIX_EPOCH + Duration::from_micros(self.number(sql).await?))
+    }
+
     /// A single number.
     ///
     /// # Errors
@@ -86,6 +99,10 @@ impl Evidence {
             ))
             .await?;
         Ok(facts)
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.store.starts_with("sqlite:")
     }
 
     /// Rows of an id and two numbers.

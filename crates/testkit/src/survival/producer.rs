@@ -53,6 +53,23 @@ impl Probes {
         Self { binary: binary.to_owned() }
     }
 
+    /// Enqueues so many probes with one key that sleep this long; returns when all are accepted.
+    ///
+    /// # Errors
+    /// They are not accepted within three minutes.
+    pub async fn sleepers(&self, site: &Site, key: &str, count: usize, sleep: Duration) -> io::Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let payload = json!({"key": key, "mode": "sleep", "ms": sleep.as_millis() as u64}).to_string();
+        let mut missing = count;
+        while missing > 0 {
+            let lines = (0..missing).map(|_| line(site, None, &payload)).collect();
+            let (_, ids, errors) = self.enqueue(site, lines).await?;
+            missing -= ids.len().min(missing);
+            give_up_after(until, missing, &errors)?;
+        }
+        Ok(())
+    }
+
     /// The payload of a job, and what it must come to.
     fn payload(number: u64) -> (String, Expected) {
         let (mode, ms, fails, attempt) = match number % 100 {

@@ -57,7 +57,26 @@ impl RabbitMq {
     }
 
     pub(super) fn command(&self) -> io::Result<Command> {
-        let mut command = Command::new(find("rabbitmq-server", [PathBuf::from(SCRIPTS)])?);
+        self.script("rabbitmq-server")
+    }
+
+    /// Raises or ends the memory alarm: publishers are blocked, consumers are not.
+    pub(super) async fn memory_alarm(&self, on: bool) -> io::Result<()> {
+        let mut command = self.script("rabbitmqctl")?;
+        // The share of the machine's memory at which the alarm begins.
+        command.args(["set_vm_memory_high_watermark", if on { "0.000001" } else { "0.4" }]);
+        command.current_dir(&self.place.directory).kill_on_drop(true);
+        self.place.account.apply(&mut command);
+        let done = command.output().await?;
+        match done.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("rabbitmqctl: {}", String::from_utf8_lossy(&done.stderr)))),
+        }
+    }
+
+    /// One of its programs, told where everything is.
+    fn script(&self, name: &str) -> io::Result<Command> {
+        let mut command = Command::new(find(name, [PathBuf::from(SCRIPTS)])?);
         command.env_clear();
         let inside = |name: &str| self.place.directory.join(name);
         command.env("PATH", format!("{SCRIPTS}:/usr/bin:/bin")).env("HOME", inside("home"));

@@ -124,6 +124,17 @@ impl PrivateServer {
         self.signal(Signal::CONT);
     }
 
+    /// Raises or ends a RabbitMQ's memory alarm, under which it blocks everybody who publishes.
+    ///
+    /// # Errors
+    /// It refuses, or is no RabbitMQ.
+    pub async fn memory_alarm(&self, on: bool) -> io::Result<()> {
+        match &self.kind {
+            Kind::Postgres(_) => Err(io::Error::other("only a RabbitMQ has a memory alarm")),
+            Kind::RabbitMq(server) => server.memory_alarm(on).await,
+        }
+    }
+
     /// Whether it takes work.
     pub async fn answers(&self) -> bool {
         match &self.kind {
