@@ -15,6 +15,10 @@ use url::{Host, Url};
 
 use super::error::rejected;
 
+/// RabbitMQ's default. lapin's two buffers hold 32 such frames each; when the size is known before it connects, they are
+/// memory that was asked for and never touched, else 8 MiB a connection are written at once.
+const FRAME_MAX: u32 = 128 * 1024;
+
 /// Which type the queues of our own get; foreign bindings are always declared as their peers declare them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -144,6 +148,7 @@ impl Config {
             vhost: self.vhost.clone(),
             query: AMQPQueryString {
                 heartbeat: Some(self.options.heartbeat_seconds),
+                frame_max: Some(FRAME_MAX),
                 ..AMQPQueryString::default()
             },
         }
