@@ -62,6 +62,8 @@ pub struct Options {
     pub readers: usize,
     /// The longest time that one call may take, waiting for a connection included.
     pub deadline: Duration,
+    /// How sure every commit is at least: with `Strict` claims and results are synced like accepted jobs.
+    pub durability: Durability,
     /// The longest time that a SQLite transaction may stay open, because it holds the only writer.
     pub transaction_limit: Duration,
 }
@@ -73,6 +75,7 @@ impl Default for Options {
             connections: 10,
             readers: 4,
             deadline: Duration::from_secs(12),
+            durability: Durability::Relaxed,
             transaction_limit: Duration::from_secs(5),
         }
     }

@@ -33,6 +33,7 @@ const MAIN: &[Migration] = &[
     migration!(2, "control", "0002_control"),
     migration!(3, "identity", "0003_identity"),
     migration!(4, "mail", "0004_mail"),
+    migration!(5, "lean_indexes", "0005_lean_indexes"),
 ];
 
 /// The tables of the probe kind (contracts/probe.md); numbered apart, they are no part of the schema's version.

@@ -43,6 +43,13 @@ pub enum Durability {
     Relaxed,
 }
 
+impl Durability {
+    /// The surer of the two.
+    pub(crate) fn at_least(self, least: Self) -> Self {
+        if least == Self::Strict { least } else { self }
+    }
+}
+
 /// Where statements go: a [`Database`] or a [`Tx`].
 pub trait Executor: Sync {
     /// Begins a statement from its text.

@@ -7,6 +7,7 @@ use std::error::Error;
 
 use backshift_core::{Bytes, JobId, Kind, QueueName, Timestamp, Token, WorkerName};
 use bytes::BytesMut;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
@@ -64,19 +65,20 @@ impl Value {
     }
 
     /// The same value as SQLite stores it.
-    pub(crate) fn to_sqlite(&self) -> rusqlite::types::Value {
+    pub(crate) fn to_sqlite(&self) -> ToSqlOutput<'_> {
         use rusqlite::types::Value as Lite;
+        let own = |value: Lite| ToSqlOutput::Owned(value);
         let value = match self {
-            Self::Bool(v) => v.map(|v| Lite::Integer(v.into())),
-            Self::Int(v) => v.map(Lite::Integer),
-            Self::Real(v) => v.map(Lite::Real),
-            Self::Text(v) => v.clone().map(Lite::Text),
-            Self::Bytes(v) => v.as_ref().map(|v| Lite::Blob(v.to_vec())),
-            Self::Uuid(v) => v.map(|v| Lite::Text(v.as_hyphenated().to_string())),
-            Self::Time(v) => v.map(|v| Lite::Integer(v.as_microsecond())),
-            Self::Json(v) => v.as_ref().map(|v| Lite::Text(v.to_string())),
+            Self::Bool(v) => v.map(|v| own(Lite::Integer(v.into()))),
+            Self::Int(v) => v.map(|v| own(Lite::Integer(v))),
+            Self::Real(v) => v.map(|v| own(Lite::Real(v))),
+            Self::Text(v) => v.as_ref().map(|v| ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes()))),
+            Self::Bytes(v) => v.as_ref().map(|v| ToSqlOutput::Borrowed(ValueRef::Blob(v))),
+            Self::Uuid(v) => v.map(|v| own(Lite::Text(v.as_hyphenated().to_string()))),
+            Self::Time(v) => v.map(|v| own(Lite::Integer(v.as_microsecond()))),
+            Self::Json(v) => v.as_ref().map(|v| own(Lite::Text(v.to_string()))),
         };
-        value.unwrap_or(Lite::Null)
+        value.unwrap_or(ToSqlOutput::Owned(Lite::Null))
     }
 }
 
@@ -238,10 +240,12 @@ mod tests {
     fn sqlite_stores_times_as_microseconds_and_ids_as_lower_case_text() {
         use rusqlite::types::Value as Lite;
         let time: Timestamp = "2026-11-21T12:00:00.5Z".parse().unwrap();
-        assert_eq!(Value::from(time).to_sqlite(), Lite::Integer(1_795_262_400_500_000));
+        let own = ToSqlOutput::Owned;
+        assert_eq!(Value::from(time).to_sqlite(), own(Lite::Integer(1_795_262_400_500_000)));
         let id: JobId = "019AA3C17F2E7C409D1B2B1F0E6D8A55".parse().unwrap();
-        assert_eq!(Value::from(id).to_sqlite(), Lite::Text("019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55".into()));
-        assert_eq!(Value::from(None::<&str>).to_sqlite(), Lite::Null);
+        let text = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
+        assert_eq!(Value::from(id).to_sqlite(), own(Lite::Text(text.into())));
+        assert_eq!(Value::from(None::<&str>).to_sqlite(), own(Lite::Null));
     }
 
     #[test]

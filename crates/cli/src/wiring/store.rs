@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use backshift_store::{Database, Options, check, migrate};
+use backshift_store::{Database, Durability, Options, check, migrate};
 
 use crate::{
     config::{Config, without_password},
@@ -27,8 +27,11 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
             Failure::configuration(format!("the directory of {path} cannot be made: {error}"))
         })?;
     }
-    let options =
-        Options { connections: config.number("database.connections") as usize, ..Options::default() };
+    let options = Options {
+        connections: config.number("database.connections") as usize,
+        durability: if config.text("durability") == "strict" { Durability::Strict } else { Durability::Relaxed },
+        ..Options::default()
+    };
     Database::open(url, &options)
         .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))
 }

@@ -13,7 +13,6 @@ use rusqlite::Connection;
 
 use super::{
     anonymous,
-    claim::START_LITE,
     entry::{Entry, foreign_columns, lease_us},
     takeover,
 };
@@ -32,9 +31,7 @@ pub(crate) const FIRST: Sql = Sql {
          $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[], $15::bigint[], $16::boolean[]) \
          AS r(id, user_id, job_type, queue, broker, payload, hash, size, headers, sensitive, priority, \
          max_attempts, failures, anonymous) ON CONFLICT DO NOTHING \
-         RETURNING id, token, attempts, started_at, lease_until), \
-         noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at) \
-         SELECT id, token, attempts, $1, started_at FROM started) SELECT id, lease_until FROM started",
+         RETURNING id, lease_until) SELECT id, lease_until FROM started",
     sqlite: "INSERT INTO background_jobs (id, user_id, job_type, status, attempts, created_at, updated_at, \
              queue, broker, payload, payload_hash, payload_size, headers, sensitive, priority, max_attempts, \
              failures, token, worker, lease_until, run_at, published_at, anonymous, started_at) \
@@ -145,17 +142,7 @@ fn first_on(
     for row in 0..rows {
         let mut values = holder.to_vec();
         values.extend(columns.iter().map(|column| column.row(row)));
-        let worker = values.first().cloned().unwrap_or(Value::Text(None));
-        let failures = values.get(14).cloned();
-        for (id, until) in sqlite::query::<(JobId, Timestamp)>(connection, FIRST.sqlite, &values)? {
-            let attempt = match failures {
-                Some(Value::Int(Some(failures))) => failures + 1,
-                _ => 1,
-            };
-            let start = [id.into(), 1_i64.into(), attempt.into(), worker.clone(), Timestamp::now().into()];
-            sqlite::run(connection, START_LITE, &start)?;
-            started.push((id, until));
-        }
+        started.extend(sqlite::query::<(JobId, Timestamp)>(connection, FIRST.sqlite, &values)?);
     }
     Ok(started)
 }

@@ -2,16 +2,17 @@
 //!
 //! A conflict is the exception: a known id, a known idempotency key, or a held unique key. Each is settled alone.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use backshift_core::{Accepted, Bytes, Envelope, JobId, QueueName, StoreError};
+use rusqlite::Connection;
 
 use super::{
-    both::same,
+    both::{only_sqlite, same},
     entry::{Entry, columns},
-    unique,
+    lite, unique,
 };
-use crate::{Database, Sql};
+use crate::{Database, Durability, Sql};
 
 /// `$1` is the broker, the rest are columns. Times are the database's; the position in the batch breaks ties.
 pub(crate) const ENQUEUE: Sql = Sql {
@@ -46,7 +47,7 @@ pub(crate) const KNOWN: &str = "SELECT id, payload_hash FROM background_jobs \
 pub(crate) const DECLARE: &str = "INSERT INTO job_queues (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
 pub(crate) const DECLARED: &str = "SELECT name FROM job_queues WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED)];
+pub(crate) const STATEMENTS: &[Sql] = &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED), only_sqlite(lite::INSERT)];
 
 /// How often a unique key may change hands while one enqueue looks at it.
 const TRIES: u32 = 5;
@@ -54,25 +55,41 @@ const TRIES: u32 = 5;
 /// Accepts jobs durably; one answer each, in order. Each job stands alone: one that is refused takes none with it.
 /// `Unavailable` means unknown: enqueue the same ids again.
 pub async fn enqueue(db: &Database, broker: &str, batch: Vec<Envelope>) -> Vec<Result<Accepted, StoreError>> {
-    let checked: Vec<Result<Entry, StoreError>> = batch.into_iter().map(Entry::new).collect();
-    let legal: Vec<&Entry> = checked.iter().flatten().collect();
-    let inserted = match legal.is_empty() {
-        true => Ok(Vec::new()),
-        false => db.sql(ENQUEUE).bind(broker).columns(columns(&legal)).all::<JobId>().await,
+    let checked: Arc<[Result<Entry, StoreError>]> = batch.into_iter().map(Entry::new).collect();
+    let inserted = match checked.iter().any(Result::is_ok) {
+        true => insert(db, broker, &checked).await,
+        false => Ok(Vec::new()),
     };
-    let mut fresh: HashSet<JobId> = match inserted {
-        Ok(ids) => ids.into_iter().collect(),
-        Err(error) => return checked.into_iter().map(|entry| Err(refusal(entry, &error))).collect(),
+    let mut fresh = match inserted {
+        Ok(fresh) => fresh.into_iter(),
+        Err(error) => return checked.iter().map(|entry| Err(refusal(entry, &error))).collect(),
     };
     let mut answers = Vec::with_capacity(checked.len());
-    for entry in checked {
+    for entry in checked.iter() {
         answers.push(match entry {
-            Ok(entry) if fresh.remove(&entry.id()) => Ok(Accepted::New(entry.id())),
-            Ok(entry) => conflict(db, broker, &entry).await,
-            Err(error) => Err(error),
+            Ok(entry) if fresh.next() == Some(true) => Ok(Accepted::New(entry.id())),
+            Ok(entry) => conflict(db, broker, entry).await,
+            Err(error) => Err(error.clone()),
         });
     }
     answers
+}
+
+/// Inserts the legal ones; for each of them whether it was inserted.
+async fn insert(
+    db: &Database,
+    broker: &str,
+    checked: &Arc<[Result<Entry, StoreError>]>,
+) -> Result<Vec<bool>, StoreError> {
+    let Database::Sqlite(file) = db else {
+        let legal: Vec<&Entry> = checked.iter().flatten().collect();
+        let ids = db.sql(ENQUEUE).bind(broker).columns(columns(&legal)).all::<JobId>().await?;
+        let mut ids: HashSet<JobId> = ids.into_iter().collect();
+        return Ok(legal.iter().map(|entry| ids.remove(&entry.id())).collect());
+    };
+    let (broker, entries) = (broker.to_owned(), Arc::clone(checked));
+    let work = move |connection: &Connection| lite::insert_on(connection, &broker, entries.iter().flatten());
+    file.write(Durability::Strict, work).await
 }
 
 /// Makes a queue known to the store. Idempotent.
@@ -83,8 +100,8 @@ pub async fn declare(db: &Database, queue: &QueueName) -> Result<(), StoreError>
     Ok(())
 }
 
-fn refusal(entry: Result<Entry, StoreError>, error: &StoreError) -> StoreError {
-    entry.err().unwrap_or_else(|| error.clone())
+fn refusal(entry: &Result<Entry, StoreError>, error: &StoreError) -> StoreError {
+    entry.as_ref().err().unwrap_or(error).clone()
 }
 
 /// Settles one job that could not simply be inserted.

@@ -84,12 +84,12 @@ fn headers(envelope: &Envelope) -> Option<String> {
 }
 
 /// A count that fits the column.
-fn bounded(count: u32) -> i64 {
+pub(crate) fn bounded(count: u32) -> i64 {
     count.min(i32::MAX as u32).into()
 }
 
 /// Failures that an envelope stands for: its attempt is 1 + failures.
-fn failures(envelope: &Envelope) -> i64 {
+pub(crate) fn failures(envelope: &Envelope) -> i64 {
     bounded(envelope.attempt.saturating_sub(1))
 }
 
@@ -100,7 +100,7 @@ pub(crate) fn kept_abroad(envelope: &Envelope) -> Option<Bytes> {
 }
 
 /// The name of a policy in the database.
-fn policy(unique: &UniqueKey) -> &'static str {
+pub(crate) fn policy(unique: &UniqueKey) -> &'static str {
     unique.policy.as_str()
 }
 

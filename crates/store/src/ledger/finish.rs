@@ -1,7 +1,7 @@
 //! Writing results, many at once; a result whose token is not the row's changes nothing.
 //!
-//! A completion touches one row only: the end of its attempt is the job's own `finished_at`. Every other end also
-//! closes its row of the attempts table, because the job's row goes on.
+//! A completion touches one row only: its start stands in the job's own row. Every other end also writes the start
+//! into the attempts table, because the job's row goes on.
 
 use std::collections::HashMap;
 
@@ -10,24 +10,24 @@ use rusqlite::Connection;
 
 use super::{
     both::only_sqlite,
+    lite,
     outcome::{Outcome, completion_columns, end_columns, lease_columns},
 };
 use crate::{Database, Durability, Sql, sqlite};
 
+/// Arrays in brackets: the planner then expects few rows and goes by id, whatever the table's statistics say.
 pub(crate) const COMPLETE: Sql = Sql {
     pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
          note = f.note, payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END \
-         FROM unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[]) AS f(id, token, output, note) \
+         FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]), (SELECT $4::text[])) \
+         AS f(id, token, output, note) \
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id",
-    sqlite: "UPDATE background_jobs SET status = 'completed', finished_at = clock_timestamp(), \
-             updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = $3, note = $4, \
-             payload = CASE WHEN sensitive THEN NULL ELSE payload END \
-             WHERE id = $1 AND token = $2 AND status = 'running'",
+    sqlite: lite::COMPLETE,
 };
 
 pub(crate) const END: Sql = Sql {
-    pg: "WITH f AS (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
+    pg: "WITH f AS (SELECT * FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
          $6::text[], $7::text[], $8::text[], $9::text[]) \
          AS f(id, token, status, delay, counted, class, error, fingerprint, reason)), \
          ended AS (UPDATE background_jobs j SET status = CASE WHEN f.status <> 'again' THEN f.status \
@@ -43,9 +43,11 @@ pub(crate) const END: Sql = Sql {
          error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
          updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
-         RETURNING j.id, j.token, f.class, f.error), \
-         noted AS (UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = e.class, error = e.error \
-         FROM ended e WHERE a.job_id = e.id AND a.token = e.token) \
+         RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \
+         noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \
+         SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \
+         clock_timestamp(), class, error FROM ended ON CONFLICT (job_id, token) DO UPDATE SET \
+         ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error) \
          SELECT id FROM ended",
     sqlite: "UPDATE background_jobs SET status = CASE WHEN $3 <> 'again' THEN $3 \
              WHEN superseded OR cancel_requested THEN 'cancelled' WHEN $4 = 0 THEN 'available' \
@@ -60,9 +62,13 @@ pub(crate) const END: Sql = Sql {
              updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running'",
 };
 
-/// `$1` job, `$2` token, `$6` how it ended, `$7` error: the numbers of `END`.
-pub(crate) const END_ATTEMPT: &str = "UPDATE job_attempts SET ended_at = clock_timestamp(), outcome = $6, error = $7 \
-     WHERE job_id = $1 AND token = $2";
+/// `$1` job, `$2` token, `$6` how it ended, `$7` error: the numbers of `END`. The start's row is made here, unless
+/// it was made before.
+pub(crate) const END_ATTEMPT: &str = "INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, \
+     ended_at, outcome, error) SELECT id, token, attempts, COALESCE(worker, '?'), \
+     COALESCE(started_at, clock_timestamp()), clock_timestamp(), $6, $7 FROM background_jobs \
+     WHERE id = $1 AND token = $2 ON CONFLICT (job_id, token) DO UPDATE SET \
+     ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error";
 
 /// What is known about starts: the job's state while this start is its last, and how the start ended.
 pub(crate) const LOOK: Sql = Sql {
@@ -146,9 +152,9 @@ async fn write(
             let columns = if completes { completion_columns(&outcomes) } else { end_columns(&outcomes) };
             db.sql(statement).durability(durability).columns(columns).all::<JobId>().await?
         }
-        Database::Sqlite(lite) => {
+        Database::Sqlite(file) => {
             let outcomes = outcomes.clone();
-            lite.write(durability, move |connection| write_on(connection, statement, &outcomes)).await?
+            file.write(durability, move |connection| write_on(connection, statement, &outcomes)).await?
         }
     };
     let mut missing = Vec::new();
@@ -211,19 +217,14 @@ async fn look(db: &Database, leases: Vec<Lease>) -> Result<Seen, StoreError> {
 
 /// On the writer thread; returns the jobs whose result was written.
 fn write_on(connection: &Connection, statement: Sql, outcomes: &[Outcome]) -> Result<Vec<JobId>, StoreError> {
+    if statement == COMPLETE {
+        return lite::complete_on(connection, outcomes);
+    }
     let mut written = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
-        let changed = if statement == COMPLETE {
-            sqlite::run(connection, statement.sqlite, &outcome.completion())?
-        } else {
-            let values = outcome.values();
-            let changed = sqlite::run(connection, statement.sqlite, &values)?;
-            if changed == 1 {
-                sqlite::run(connection, END_ATTEMPT, &values)?;
-            }
-            changed
-        };
-        if changed == 1 {
+        let values = outcome.values();
+        if sqlite::run(connection, statement.sqlite, &values)? == 1 {
+            sqlite::run(connection, END_ATTEMPT, &values)?;
             written.push(outcome.lease.job);
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct JobRow(pub(crate) JobRecord);
 impl FromRow for JobRow {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
         let state = state(&row.get::<Option<String>>("status")?.unwrap_or_default());
-        let headers = headers(row.get("headers")?);
+        let headers = headers(row.get::<Option<String>>("headers")?.as_deref());
         let payload_size = row.get::<i64>("payload_size")?.unsigned_abs();
         let whole =
             |payload: &Bytes| payload.len() as u64 == payload_size && !headers.contains_key(SENSITIVE);
@@ -76,7 +76,7 @@ impl FromRow for EnvelopeRow {
             kind: kind(&row.at::<String>(1)?),
             queue: queue(&row.at::<String>(2)?),
             payload: row.at::<Option<Bytes>>(3)?.unwrap_or_default(),
-            headers: headers(row.at(4)?),
+            headers: headers(row.at::<Option<String>>(4)?.as_deref()),
             attempt: row.at::<u32>(5)? + 1,
             max_attempts: row.at(6)?,
             priority: row.at(7)?,
@@ -95,7 +95,7 @@ pub(crate) struct ClaimedRow {
     pub(crate) envelope: Envelope,
     pub(crate) start: Start,
     /// Where it stood in its queue.
-    run_at: Timestamp,
+    pub(crate) run_at: Timestamp,
 }
 
 impl FromRow for ClaimedRow {
@@ -136,12 +136,13 @@ pub(crate) fn state(text: &str) -> State {
     })
 }
 
-fn headers(text: Option<String>) -> Headers {
-    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+/// Reads headers back; what is no object of texts is nothing.
+pub(crate) fn headers(text: Option<&str>) -> Headers {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }
 
 /// A kind that another program wrote may hold anything: what is illegal becomes `_`.
-fn kind(text: &str) -> Kind {
+pub(crate) fn kind(text: &str) -> Kind {
     Kind::new(text).or_else(|_| Kind::new(legal(text))).unwrap_or_else(|_| unnamed())
 }
 

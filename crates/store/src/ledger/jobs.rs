@@ -1,6 +1,6 @@
 //! Single jobs: looking at them, cancelling them, running them again.
 //!
-//! The end of a completed start is the job's own end: completing writes one row only.
+//! The last start may stand in the job's own row only: claiming and completing write one row each.
 
 use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
 
@@ -13,7 +13,11 @@ const ATTEMPTS_SHOWN: u32 = 200;
 
 pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.started_at, a.ended_at, a.outcome, a.error, \
      j.status, j.finished_at FROM job_attempts a LEFT JOIN background_jobs j ON j.id = a.job_id AND j.token = a.token \
-     WHERE a.job_id = $1 ORDER BY a.token LIMIT $2";
+     WHERE a.job_id = $1 \
+     UNION ALL SELECT j.attempts, j.token, COALESCE(j.worker, '?'), j.started_at, NULL, NULL, NULL, j.status, \
+     j.finished_at FROM background_jobs j WHERE j.id = $1 AND j.token > 0 AND j.started_at IS NOT NULL \
+     AND NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = j.id AND a.token = j.token) \
+     ORDER BY token LIMIT $2";
 
 pub(crate) const CANCEL: &str = "UPDATE background_jobs SET \
      status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \

@@ -16,6 +16,7 @@ pub mod foreign;
 pub(crate) mod job_row;
 pub(crate) mod jobs;
 pub(crate) mod list;
+pub(crate) mod lite;
 pub(crate) mod outcome;
 pub(crate) mod rescue;
 mod statements;

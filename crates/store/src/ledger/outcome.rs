@@ -27,8 +27,8 @@ pub(crate) struct Outcome {
     error: Option<String>,
     fingerprint: Option<String>,
     reason: Option<&'static str>,
-    output: Option<Bytes>,
-    note: Option<String>,
+    pub(crate) output: Option<Bytes>,
+    pub(crate) note: Option<String>,
     /// Must be on disk before it is answered.
     pub(crate) strict: bool,
 }
@@ -113,11 +113,6 @@ impl Outcome {
             self.fingerprint.clone().into(),
             self.reason.into(),
         ]
-    }
-
-    /// The values of one `COMPLETE` on SQLite.
-    pub(crate) fn completion(&self) -> [Value; 4] {
-        [self.lease.job.into(), self.lease.token.into(), self.output.clone().into(), self.note.clone().into()]
     }
 }
 

@@ -50,8 +50,12 @@ pub(crate) const NOTE: Sql = Sql {
              VALUES ($2, $3, $4, $1, clock_timestamp())",
 };
 
-pub(crate) const CRASHED: &str = "UPDATE job_attempts SET ended_at = clock_timestamp(), outcome = 'crash', \
-     error = 'the lease ended without a result' WHERE job_id = $1 AND token = $2";
+/// `$1` job, `$2` token. Before anything that starts the job again: the start stands in the job's own row till then.
+pub(crate) const CRASHED: &str = "INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, \
+     outcome, error) SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \
+     clock_timestamp(), 'crash', 'the lease ended without a result' FROM background_jobs WHERE id = $1 AND token = $2 \
+     ON CONFLICT (job_id, token) DO UPDATE SET \
+     ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error";
 
 /// `$2` is `dead` or `cancelled`.
 pub(crate) const CLOSE: &str = "UPDATE background_jobs SET status = $2, crashes = crashes + 1, \

@@ -48,6 +48,7 @@ struct Inner {
     tls: MakeRustlsConnect,
     access: Arc<OnceCell<Access>>,
     deadline: Duration,
+    durability: Durability,
 }
 
 impl fmt::Debug for Pg {
@@ -72,8 +73,8 @@ impl Pg {
             .post_create(session_limits(Arc::clone(&access)))
             .build()
             .map_err(|e| StoreError::Rejected(format!("the connection pool cannot be built: {e}")))?;
-        let deadline = options.deadline;
-        Ok(Self(Arc::new(Inner { pool, config: address.config, tls, access, deadline })))
+        let (deadline, durability) = (options.deadline, options.durability);
+        Ok(Self(Arc::new(Inner { pool, config: address.config, tls, access, deadline, durability })))
     }
 
     /// Whether the way to the server is direct; asks with two sessions the first time.
@@ -112,7 +113,7 @@ impl Pg {
                 opening.push_str(&format!("; SET LOCAL {name} = '{value}'"));
             }
         }
-        if durability == Durability::Relaxed {
+        if durability.at_least(self.0.durability) == Durability::Relaxed {
             opening.push_str("; SET LOCAL synchronous_commit = off");
         }
         PgTx::begin(client, &opening, self.0.deadline).await
@@ -135,7 +136,7 @@ impl Pg {
     async fn attempt(&self, statement: &Statement) -> Result<(Vec<Row>, u64), Fault> {
         let end = Instant::now() + self.0.deadline;
         let client = self.acquire(end).await?;
-        let outcome = match statement.durability {
+        let outcome = match statement.durability.at_least(self.0.durability) {
             Durability::Strict => tokio::time::timeout_at(end, send(&client, statement)).await,
             Durability::Relaxed => tokio::time::timeout_at(end, send_relaxed(&client, statement)).await,
         };

@@ -1,6 +1,7 @@
-//! Group commit: many commands, each under its savepoint, one commit; only then is anybody answered.
+//! Group commit: many commands, one commit; only then is anybody answered.
 //!
-//! SQLite undoes a whole transaction by itself on some errors (disk full): then each command is tried alone.
+//! A group is first tried as if nothing could fail. When a command wants to be undone, the group is done again with
+//! a savepoint for each; when SQLite undid the whole by itself (disk full), each command is tried alone.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -91,7 +92,10 @@ impl Committer {
             return 0;
         }
         let alone = group.len() == 1;
-        let ended = self.attempt(&mut group);
+        let mut ended = self.attempt(&mut group, false);
+        if matches!(ended, Err(Problem::Unwanted)) {
+            ended = self.attempt(&mut group, true);
+        }
         match ended {
             Ok(()) => {
                 group.into_iter().for_each(|command| command.answer(Ok(())));
@@ -106,22 +110,23 @@ impl Committer {
         }
     }
 
-    /// One transaction around all of them.
-    fn attempt(&mut self, group: &mut [Box<dyn Command>]) -> Result<(), Problem> {
+    /// One transaction around all of them; `guarded` = each can be undone by itself.
+    fn attempt(&mut self, group: &mut [Box<dyn Command>], guarded: bool) -> Result<(), Problem> {
         let strict = group.iter().any(|c| c.durability() == Durability::Strict);
         self.begin(if strict { Durability::Strict } else { Durability::Relaxed })?;
         let alone = group.len() == 1;
         for command in group {
-            if alone {
-                if !command.run(&self.connection) {
-                    self.undo();
-                    return Ok(());
-                }
-            } else {
+            if guarded {
                 self.under_savepoint(command.as_mut())?;
+                continue;
             }
+            let keep = command.run(&self.connection);
             if self.connection.is_autocommit() {
                 return Err(Problem::Undone);
+            }
+            if !keep {
+                self.undo();
+                return if alone { Ok(()) } else { Err(Problem::Unwanted) };
             }
         }
         self.end()
@@ -199,6 +204,8 @@ pub(super) enum Problem {
     Sqlite(rusqlite::Error),
     /// SQLite undid it by itself in the middle.
     Undone,
+    /// One command wants to be undone, and the group had no savepoints.
+    Unwanted,
     Refused(StoreError),
 }
 
@@ -210,7 +217,9 @@ impl Problem {
     pub(super) fn into_error(self) -> StoreError {
         match self {
             Self::Sqlite(e) => fault(e),
-            Self::Undone => StoreError::Unavailable("SQLite undid the transaction; is the disk full?".into()),
+            Self::Undone | Self::Unwanted => {
+                StoreError::Unavailable("SQLite undid the transaction; is the disk full?".into())
+            }
             Self::Refused(error) => error,
         }
     }

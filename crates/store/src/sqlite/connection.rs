@@ -38,6 +38,8 @@ fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
         tracing::warn!(mode, "this file system allows no write-ahead log; SQLite will be slower");
     }
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Undo logs of savepoints stay in memory: they are as large as one group of commands.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)
 }

@@ -30,10 +30,13 @@ pub fn run(connection: &Connection, text: &str, values: &[Value]) -> Result<u64,
     let mut prepared = connection.prepare_cached(text).map_err(fault)?;
     let places = places(&prepared, values.len())?;
     bind(&mut prepared, &places, 0, values.iter())?;
-    let mut rows = Vec::new();
-    let names = names(&prepared);
-    collect(&mut prepared, &names, &mut rows)?;
-    Ok(changed(connection, &prepared, rows.len()))
+    let mut answered = 0;
+    let mut rows = prepared.raw_query();
+    while rows.next().map_err(fault)?.is_some() {
+        answered += 1;
+    }
+    drop(rows);
+    Ok(changed(connection, &prepared, answered))
 }
 
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<(Vec<Row>, u64), StoreError> {
@@ -56,17 +59,18 @@ pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<
 
 /// Where each parameter stands; a parameter that the text does not use stands nowhere.
 fn places(prepared: &CachedStatement<'_>, given: usize) -> Result<Vec<Option<usize>>, StoreError> {
-    let mut places = Vec::with_capacity(given);
-    for n in 1..=given {
-        places.push(prepared.parameter_index(&format!("${n}")).map_err(fault)?);
+    let mut places = vec![None; given];
+    for index in 1..=prepared.parameter_count() {
+        // A gap in the numbers of a statement that writes `?n` has no name.
+        let Some(name) = prepared.parameter_name(index) else { continue };
+        let number = name.get(1..).and_then(|digits| digits.parse::<usize>().ok());
+        let place = number.and_then(|number| places.get_mut(number.checked_sub(1)?));
+        *place.ok_or_else(|| {
+            let needed = prepared.parameter_count();
+            StoreError::Rejected(format!("the statement needs {needed} parameters and {given} were given"))
+        })? = Some(index);
     }
-    if places.iter().flatten().count() == prepared.parameter_count() {
-        return Ok(places);
-    }
-    Err(StoreError::Rejected(format!(
-        "the statement needs {} parameters and {given} were given",
-        prepared.parameter_count()
-    )))
+    Ok(places)
 }
 
 fn bind<'v>(

@@ -46,6 +46,7 @@ struct Inner {
     counters: Arc<Counters>,
     thread: Mutex<Option<JoinHandle<()>>>,
     deadline: Duration,
+    durability: Durability,
     transaction_limit: Duration,
 }
 
@@ -99,6 +100,7 @@ impl Sqlite {
             counters,
             thread: Mutex::new(Some(thread)),
             deadline: options.deadline,
+            durability: options.durability,
             transaction_limit: options.transaction_limit,
         })))
     }
@@ -116,6 +118,7 @@ impl Sqlite {
         F: FnMut(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
+        let durability = durability.at_least(self.0.durability);
         let command = Closure { durability, work, outcome: None, reply };
         self.answered(Message::Write(Box::new(command)), answer).await
     }
@@ -154,6 +157,7 @@ impl Sqlite {
         let (steps, received) = channel();
         let (begun, answer) = oneshot::channel();
         let limit = self.0.transaction_limit;
+        let durability = durability.at_least(self.0.durability);
         let transaction = Interactive { durability, limit, steps: received, begun };
         self.answered(Message::Begin(transaction), answer).await?;
         Ok(SqliteTx::new(steps, limit))

@@ -1,0 +1,2 @@
+-- Only SQLite's indexes change.
+SELECT 1;
