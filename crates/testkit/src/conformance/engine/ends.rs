@@ -1,6 +1,12 @@
 //! Chapter *ends*: what each way of ending an attempt means for the job.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use backshift_core::{Bytes, EnqueueOptions, Job, JobContext, JobError, Registry, State};
 use serde::{Deserialize, Serialize};
@@ -136,13 +142,24 @@ async fn e6_permanent_error_is_not_tried_again(scene: Scene) -> Verdict {
     Ok(Outcome::Pass)
 }
 
+/// Counts the handlers that were stopped where they stood.
+struct Stopped(Arc<AtomicUsize>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 async fn e7_time_out_stops_the_handler(scene: Scene) -> Verdict {
-    let journal = scene.journal.clone();
+    let (journal, stopped) = (scene.journal.clone(), Arc::<AtomicUsize>::default());
+    let count = Arc::clone(&stopped);
     let handler = move |context: JobContext| {
-        let journal = journal.clone();
+        let (journal, count) = (journal.clone(), Arc::clone(&count));
         async move {
             if context.attempt() == 1 {
-                std::future::pending::<()>().await;
+                let _stopped = Stopped(count);
+                return std::future::pending().await;
             }
             journal.note(&context);
             Ok(())
@@ -155,9 +172,15 @@ async fn e7_time_out_stops_the_handler(scene: Scene) -> Verdict {
     let id = scene.enqueue("{}").await?;
     let row = scene.reaches(id, State::Completed).await?;
     ensure!(row.attempt == 2, "a time-out is an attempt: {row:?}");
-    // A start whose lease a slow store did not confirm in time is released first, uncounted.
-    let ends: Vec<_> = scene.store.attempts(id).await?.into_iter().map(|row| row.outcome).collect();
-    ensure!(ends.iter().flatten().any(|end| end == "timeout"), "the attempts ended as {ends:?}");
+    let ends = scene.store.attempts(id).await?.into_iter().map(|row| row.outcome.unwrap_or_default());
+    let ends: Vec<String> = ends.collect();
+    // A start whose lease a slow store did not confirm in time is released, uncounted, and stopped all the same.
+    let counted: Vec<&str> = ends.iter().map(String::as_str).filter(|end| *end != "released").collect();
+    ensure!(counted == ["timeout", "completed"], "the attempts ended as {ends:?}");
+    let stopped = stopped.load(Ordering::SeqCst);
+    let hung = ends.iter().take_while(|end| *end != "timeout").count() + 1;
+    ensure!(stopped == hung, "{stopped} handlers were stopped of {hung} that hung: {ends:?}");
+    ensure!(scene.journal.attempts() == [2], "it worked in attempts {:?}", scene.journal.attempts());
     Ok(Outcome::Pass)
 }
 
@@ -242,8 +265,8 @@ async fn e10_unknown_kind_is_parked(scene: Scene) -> Verdict {
 }
 
 async fn e11_handler_gets_the_bytes_and_headers_as_sent(scene: Scene) -> Verdict {
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let sink = std::sync::Arc::clone(&seen);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = Arc::clone(&seen);
     let _worker = scene.start(move |context, journal| {
         let (payload, headers) = (context.envelope().payload.clone(), context.headers().clone());
         if let Ok(mut seen) = sink.lock() {
