@@ -100,6 +100,9 @@ impl Ledger for FaultyStore {
     }
 
     async fn beat(&self, holder: &Holder, mut beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
+        if self.has(StoreFault::SaysItBeats) {
+            return Ok(beats.iter().map(|beat| Pulse::Until(beat.lease.until)).collect());
+        }
         if self.has(StoreFault::BeatsForAnybody) {
             for beat in &mut beats {
                 beat.lease = self.current(beat.lease).await?;
@@ -229,9 +232,12 @@ impl Breakers for FaultyStore {
     async fn report(
         &self,
         name: &str,
-        policy: BreakerPolicy,
+        mut policy: BreakerPolicy,
         result: Result<(), String>,
     ) -> Result<(), StoreError> {
+        if self.has(StoreFault::OpensNoLonger) {
+            policy.open_at_most = policy.open_for;
+        }
         self.honest.report(name, policy, result).await
     }
 

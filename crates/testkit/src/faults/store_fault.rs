@@ -49,11 +49,15 @@ pub enum StoreFault {
     LosesOutput,
     /// Retries at the same attempt for ever.
     NeverCounts,
+    /// Says that leases are extended, and leaves them as they are.
+    SaysItBeats,
+    /// Opens a circuit after a failed probe for as long as before.
+    OpensNoLonger,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -74,6 +78,8 @@ impl StoreFault {
         Self::ForgetsCancel,
         Self::LosesOutput,
         Self::NeverCounts,
+        Self::SaysItBeats,
+        Self::OpensNoLonger,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -98,6 +104,8 @@ impl StoreFault {
             Self::ForgetsCancel => "S32",
             Self::LosesOutput => "S20",
             Self::NeverCounts => "S22",
+            Self::SaysItBeats => "S30",
+            Self::OpensNoLonger => "S66",
         }
     }
 }
