@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use backshift_testkit::wait;
 
-use crate::{
-    probe::{Place, probe},
-    scene::PATIENCE,
-};
+use crate::scene::{PATIENCE, Place, probe};
 
 async fn frozen(place: Place) {
     let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);

@@ -14,6 +14,7 @@ mod commands;
 mod configuration;
 mod dev;
 mod enqueue;
+mod faults;
 mod flow;
 mod frozen;
 mod malformed;

@@ -2,10 +2,7 @@
 
 use backshift_testkit::{servers, wait};
 
-use crate::{
-    probe::{Place, probe},
-    scene::{PATIENCE, SystemC},
-};
+use crate::scene::{PATIENCE, Place, SystemC, probe};
 
 #[tokio::test]
 async fn a_sign_up_through_a_transaction_pooler() {

@@ -1,155 +1,9 @@
 //! contracts/probe.md: every mode of the probe on every broker, and what a killed process leaves.
 
-use std::time::Duration;
-
 use backshift_testkit::{servers::TestDatabase, wait};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::Value;
 
-use crate::scene::{Ended, PATIENCE, Settings, Vhost, Worker, backshift, backshift_fed};
-
-/// A broker, its store, and the flags that name them.
-pub(crate) struct Place {
-    pub(crate) flags: Vec<String>,
-    settings: Settings,
-    pub(crate) database: Option<TestDatabase>,
-    _vhost: Option<Vhost>,
-    pub(crate) directory: TempDir,
-}
-
-impl Place {
-    pub(crate) fn embedded() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let flags =
-            vec!["--broker".to_owned(), format!("embedded:{}", directory.path().join("jobs.db").display())];
-        Self { flags, settings: settings(), database: None, _vhost: None, directory }
-    }
-
-    pub(crate) async fn postgres() -> Option<Self> {
-        let database = TestDatabase::create().await?;
-        let flags = vec!["--broker".to_owned(), database.url()];
-        Some(Self {
-            flags,
-            settings: settings(),
-            database: Some(database),
-            _vhost: None,
-            directory: tempfile::tempdir().unwrap(),
-        })
-    }
-
-    pub(crate) async fn rabbitmq() -> Option<Self> {
-        let (database, vhost) = (TestDatabase::create().await?, Vhost::create().await?);
-        let flags = vec!["--broker".to_owned(), vhost.url().to_owned(), "--store".to_owned(), database.url()];
-        let directory = tempfile::tempdir().unwrap();
-        Some(Self { flags, settings: settings(), database: Some(database), _vhost: Some(vhost), directory })
-    }
-
-    pub(crate) fn with(mut self, pairs: &[(&str, &str)]) -> Self {
-        self.settings = self.settings.with(pairs);
-        self
-    }
-
-    /// The same database through another door.
-    pub(crate) fn through(mut self, door: &str) -> Self {
-        let database = self.database.as_ref().expect("a database has doors");
-        self.flags = vec!["--broker".to_owned(), database.url_at(door)];
-        self
-    }
-
-    fn store(&self) -> Vec<&str> {
-        // An SQL broker is its own store; RabbitMQ's is named by the second pair.
-        let at = if self.flags.len() == 4 { 2 } else { 0 };
-        vec![&self.flags[at], &self.flags[at + 1]]
-    }
-
-    pub(crate) async fn migrate(&self) {
-        if self.database.is_some() {
-            let store = self.flags.last().unwrap();
-            backshift(&["migrate", "up", "--store", store], &self.settings.pairs()).await.done();
-        }
-    }
-
-    pub(crate) async fn run(&self, arguments: &[&str]) -> Ended {
-        backshift(&[arguments, &self.store()].concat(), &self.settings.pairs()).await
-    }
-
-    /// Enqueues these lines; their ids.
-    pub(crate) async fn enqueue(&self, lines: &[Value]) -> Vec<String> {
-        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        let input: Vec<String> = lines.iter().map(Value::to_string).collect();
-        let arguments = [&["enqueue", "--stdin", "--json"][..], &flags].concat();
-        let ended = backshift_fed(&arguments, &self.settings.pairs(), &input.join("\n")).await.done();
-        ended.list().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
-    }
-
-    pub(crate) async fn worker(&self, queue: &str) -> Worker {
-        self.start(queue).when_ready().await
-    }
-
-    pub(crate) fn start(&self, queue: &str) -> Worker {
-        let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
-        Worker::start(&[&["worker", "--queue", queue][..], &flags].concat(), &self.settings)
-    }
-
-    pub(crate) async fn show(&self, id: &str) -> Value {
-        self.run(&["jobs", "show", "--json", id]).await.done().json()
-    }
-
-    /// Waits until the job is in this state. A job of a foreign broker has its row from the first claim on.
-    pub(crate) async fn wait_state(&self, id: &str, state: &str) -> Value {
-        let reached = wait::until_some(PATIENCE, || async {
-            let ended = self.run(&["jobs", "show", "--json", id]).await;
-            (ended.code == 0).then(|| ended.json()).filter(|job| job["state"] == state)
-        });
-        match reached.await {
-            Some(job) => job,
-            None => panic!("{id} is not {state}: {:#}", self.show(id).await),
-        }
-    }
-
-    /// Rows of a probe table: key, attempt, token, worker.
-    pub(crate) async fn probes(&self, table: &str) -> Vec<(String, i32, i64, String)> {
-        let sql = format!("SELECT key, attempt, token, worker FROM backshift_probe_{table} ORDER BY token");
-        match &self.database {
-            None => {
-                let file = rusqlite::Connection::open(self.directory.path().join("jobs.db")).unwrap();
-                file.busy_timeout(Duration::from_secs(5)).unwrap();
-                let mut statement = file.prepare(&sql).unwrap();
-                let rows =
-                    statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).unwrap();
-                rows.map(Result::unwrap).collect()
-            }
-            Some(database) => {
-                let (client, connection) =
-                    tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
-                let connection = tokio::spawn(connection);
-                let rows = client.query(&sql, &[]).await.unwrap();
-                connection.abort();
-                rows.iter().map(|row| (row.get(0), row.get(1), row.get(2), row.get(3))).collect()
-            }
-        }
-    }
-
-    /// How many rows of a probe table have this key.
-    pub(crate) async fn count(&self, table: &str, key: &str) -> usize {
-        self.probes(table).await.iter().filter(|row| row.0 == key).count()
-    }
-}
-
-fn settings() -> Settings {
-    Settings::of(&[
-        ("BACKSHIFT_PROBE", "true"),
-        ("BACKSHIFT_RETRY_BASE", "50ms"),
-        ("BACKSHIFT_RETRY_CAP", "200ms"),
-        ("BACKSHIFT_MAX_ATTEMPTS", "3"),
-        ("BACKSHIFT_SHUTDOWN_GRACE", "3s"),
-    ])
-}
-
-pub(crate) fn probe(key: &str, mode: &str, ms: u64, fails: u32) -> Value {
-    let payload = json!({"key": key, "mode": mode, "ms": ms, "fails": fails});
-    json!({"kind": "backshift.probe", "queue": "probes", "payload": payload})
-}
+use crate::scene::{PATIENCE, Place, Vhost, Worker, backshift, backshift_fed, probe, probe_settings};
 
 /// What a mode must come to: state, attempt, starts, effects.
 type Row = (&'static str, u64, u32, &'static str, u64, usize, usize);
@@ -295,7 +149,7 @@ async fn without_a_store_effects_are_lines_of_a_file() {
     let Some(vhost) = Vhost::create().await else { return };
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("effects.jsonl");
-    let settings = settings().with(&[("BACKSHIFT_PROBE_LOG", log.to_str().unwrap())]);
+    let settings = probe_settings().with(&[("BACKSHIFT_PROBE_LOG", log.to_str().unwrap())]);
     let arguments = ["worker", "--broker", vhost.url(), "--queue", "probes:4", "--no-store"];
     let worker = Worker::ready(&arguments, &settings).await;
     let lines: Vec<String> = (0..20)

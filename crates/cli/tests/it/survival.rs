@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use backshift_testkit::wait;
 
-use crate::{
-    probe::{Place, probe},
-    scene::{Api, PATIENCE, Proxy, SystemC},
-};
+use crate::scene::{Api, PATIENCE, Place, Proxy, SystemC, probe};
 
 #[tokio::test]
 async fn a_code_that_was_accepted_outlives_the_api_that_accepted_it() {

@@ -150,6 +150,26 @@ impl Vhost {
         Some(answer.message_count())
     }
 
+    /// Closes every connection of the virtual host but this one, as an operator can; how many there were. The server
+    /// lists a new connection only after some seconds.
+    pub(crate) fn close_connections(&self) -> usize {
+        let text = ask(&self.management, "GET", &format!("/api/vhosts/{}/connections", self.name), "").unwrap();
+        let list: Value = serde_json::from_str(&text).unwrap();
+        let ours = |c: &&Value| !c["client_properties"]["connection_name"].is_null();
+        let names = list.as_array().unwrap().iter().filter(ours).filter_map(|c| c["name"].as_str());
+        let close = |name: &str| {
+            let path = format!("/api/connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
+            ask(&self.management, "DELETE", &path, "").is_ok()
+        };
+        names.filter(|name| close(name)).count()
+    }
+
+    /// Deletes a queue with what is in it, under whoever consumes it.
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let options = lapin::options::QueueDeleteOptions::default();
+        self.channel.queue_delete(queue.into(), options).await.unwrap();
+    }
+
     /// Whether the server is of version 4.
     pub(crate) fn is_version_4(&self) -> bool {
         let text = ask(&self.management, "GET", "/api/overview", "").expect("the server describes itself");

@@ -1,0 +1,122 @@
+//! Servers that are killed, restarted and frozen under load. They are this test's own: nobody else minds.
+//!
+//! PostgreSQL is at the same time the broker of one place and the ledger of another.
+
+use std::time::Instant;
+
+use backshift_testkit::{
+    servers::{TestDatabase, require},
+    survival::{PrivateServer, ServerKind},
+    wait,
+};
+
+use super::{Load, nothing_left};
+use crate::scene::{PATIENCE, Place, Vhost, Worker};
+
+const QUEUE: &str = "servers";
+const JOBS: usize = 90;
+
+/// Work that lasts as long as its servers have trouble.
+struct Work {
+    place: Place,
+    load: Load,
+    worker: Worker,
+}
+
+impl Work {
+    async fn begin(place: Place) -> Self {
+        place.migrate().await;
+        let load = Load::accepted(&place, QUEUE, JOBS, "sleep", 250).await;
+        let worker = place.worker(&format!("{QUEUE}:4")).await;
+        // RabbitMQ 3.10 writes down a new quorum queue only after half a second: killed before that, it cannot serve
+        // the queue again.
+        load.wait_effects(&place, 20, &worker).await;
+        Self { place, load, worker }
+    }
+
+    async fn not_ready(&self) {
+        let noticed = wait::until(PATIENCE, || async {
+            self.worker.get("/readyz").await.is_some_and(|a| a.status == 503)
+        });
+        assert!(noticed.await, "the loss is not noticed\n{}", self.worker.output());
+    }
+
+    /// Waits until a job starts anew, and says how long that took.
+    async fn goes_on(&self, what: &str) {
+        let (back, before) = (Instant::now(), self.load.starts(&self.place).await);
+        let on = wait::until(PATIENCE, || async { self.load.starts(&self.place).await > before });
+        assert!(on.await, "nothing starts after {what}\n{}", self.worker.output());
+        println!("after {what} the next job started within {:?}", back.elapsed());
+    }
+
+    async fn ends_well(self) {
+        self.load.settles(&self.place, &self.worker).await;
+        assert_eq!(self.worker.drained().await, Some(0));
+        nothing_left(&self.place, QUEUE).await;
+    }
+}
+
+async fn each_trouble(server: &mut PrivateServer, work: &[Work]) {
+    for trouble in ["a kill", "a restart", "a freeze"] {
+        match trouble {
+            "a kill" => server.kill().await,
+            "a restart" => server.stop().await,
+            _ => server.freeze(),
+        }
+        for one in work {
+            one.not_ready().await;
+        }
+        match trouble {
+            "a freeze" => server.thaw(),
+            _ => server.resurrect().await.unwrap(),
+        }
+        for one in work {
+            one.goes_on(trouble).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_postgresql_that_dies_or_freezes_burns_no_attempt() {
+    let Some(vhost) = Vhost::create().await else {
+        return;
+    };
+    let mut server = PrivateServer::start(ServerKind::Postgres).await.unwrap();
+    let broker = Place::in_database(TestDatabase::create_on(&server.url()).await, None);
+    let ledger = Place::in_database(TestDatabase::create_on(&server.url()).await, Some(vhost));
+    let work = [Work::begin(broker).await, Work::begin(ledger).await];
+    each_trouble(&mut server, &work).await;
+    for one in work {
+        one.ends_well().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rabbitmq_that_dies_or_freezes_burns_no_attempt() {
+    let Some(database) = TestDatabase::create().await else {
+        return;
+    };
+    if require("RABBITMQ_URL").is_none() {
+        return;
+    }
+    let mut server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
+    let work = [Work::begin(Place::at(&server.url(), database)).await];
+    each_trouble(&mut server, &work).await;
+    alarm(&server, &work[0]).await;
+    for one in work {
+        one.ends_well().await;
+    }
+}
+
+/// Out of memory, the server takes no more messages; what was taken is worked all the same.
+async fn alarm(server: &PrivateServer, work: &Work) {
+    server.memory_alarm(true).await.unwrap();
+    let place = &work.place;
+    let flags: Vec<&str> = place.flags.iter().map(String::as_str).collect();
+    let job = ["enqueue", "backshift.probe", "--payload", "{}", "--queue", "elsewhere"];
+    let refused = crate::scene::backshift(&[&job[..], &flags].concat(), &[]).await;
+    assert_eq!(refused.code, 69, "{refused:?}");
+    assert!(refused.err.contains("memory"), "{refused:?}");
+    work.load.wait_effects(place, JOBS, &work.worker).await;
+    server.memory_alarm(false).await.unwrap();
+}
