@@ -1,10 +1,17 @@
 //! Cron with several instances: each tick once, missed ticks by policy, no overlap when that is wished.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use backshift_core::{Client, JobOptions, Kind, State, store::Schedules};
+use backshift_core::{Client, Clock, JobOptions, Kind, State, Timestamp, store::Schedules};
 use backshift_runtime::{Missed, Overlap, Schedule};
-use backshift_testkit::memory::Fault;
+use backshift_testkit::memory::{Fault, TokioClock};
 use tokio::time::sleep;
 
 use crate::world::{Live, Notes, World, handler, queue, until};
@@ -36,7 +43,7 @@ async fn several_instances_tick_once_each_on_both_kinds_of_broker() {
         }
         sleep(Duration::from_secs(3600 + 30)).await;
         let all = notes.all();
-        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        let distinct: BTreeSet<_> = all.iter().collect();
         assert_eq!((all.len(), distinct.len()), (60, 60), "ledger {ledger}");
         for live in lives {
             live.stop().await;
@@ -60,7 +67,7 @@ async fn ticks_survive_a_store_that_fails_half_of_the_time() {
     let lives = ["one", "two"].map(|name| Live::start(build(name).cron(schedule("@every 30s"))));
     until("forty ticks", async || notes.count() >= 40).await;
     let all = notes.all();
-    let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+    let distinct: BTreeSet<_> = all.iter().collect();
     assert_eq!(all.len(), distinct.len(), "a tick ran twice");
     for live in lives {
         live.stop().await;
@@ -98,5 +105,37 @@ async fn overlap_is_allowed_or_left_out() {
         assert!((at_least..=at_most).contains(&count), "{overlap:?}: {count}");
         live.stop().await;
         assert_eq!(world.store.count(State::Dead), 0);
+    }
+}
+
+/// The clock of a machine that somebody sets.
+#[derive(Clone)]
+struct SetClock(TokioClock, Arc<AtomicI64>);
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        self.0.now() + jiff::SignedDuration::from_secs(self.1.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_repeats_no_tick() {
+    for step in [-1800, 3600] {
+        let (world, notes) = (World::new(), Notes::default());
+        let clock = SetClock(world.clock, Arc::default());
+        let builder = world.ledger("w").clock(Arc::new(clock.clone()));
+        let builder = builder.registry(ticks(&notes, Duration::ZERO)).pool(queue(), 2);
+        let live = Live::start(builder.cron(schedule("* * * * *").missed(Missed::Skip)));
+        sleep(Duration::from_secs(600 + 30)).await;
+        assert_eq!(notes.count(), 10);
+        clock.1.store(step, Ordering::SeqCst);
+        // Set back, the ticks of that time have been; set forwards, those of that time are missed.
+        sleep(Duration::from_secs(40 * 60)).await;
+        let all = notes.all();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "set by {step} s, a tick ran twice");
+        let expected = 50 + if step < 0 { step / 60 } else { 0 };
+        let went_on = usize::try_from(expected).unwrap();
+        assert!((went_on - 1..=went_on + 1).contains(&all.len()), "set by {step} s: {} ticks", all.len());
+        live.stop().await;
     }
 }

@@ -1,4 +1,5 @@
-//! Every MUST of `docs/spec/` has a case, every case has its MUST, and every line of `bad-input.md` has its tests.
+//! Every MUST of `docs/spec/` has a case, every case has its MUST, and every row of
+//! `bad-input.md` and `faults.md` has its tests.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -43,17 +44,31 @@ fn every_rule_of_the_engine_has_a_case() {
 
 #[test]
 fn every_bad_input_is_tried_by_tests_that_are_there() {
+    every_row_names_its_tests("bad-input.md", 20);
+}
+
+#[test]
+fn every_fault_is_shown_by_tests_that_are_there() {
+    every_row_names_its_tests("faults.md", 30);
+}
+
+/// Each row of the tables ends with the names of tests, or with a word on another row's and names.
+fn every_row_names_its_tests(file: &str, at_least: usize) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let table = std::fs::read_to_string(root.join("docs/spec/bad-input.md")).expect("the table is there");
+    let table = std::fs::read_to_string(root.join("docs/spec").join(file)).expect("the table is there");
     let mut code = String::new();
     collect(&root.join("crates"), &mut code);
-    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case"));
+    let head = |line: &&str| line.starts_with("| case") || line.starts_with("| no.");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ") && !head(line)).collect();
+    assert!(rows.len() >= at_least, "{file}: only {} rows were found", rows.len());
     for row in rows {
         let named = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
         let tests: Vec<_> = named.split('`').skip(1).step_by(2).collect();
         assert!(!tests.is_empty(), "no test for: {row}");
         for test in tests {
-            assert!(code.contains(&format!("fn {test}(")), "there is no test {test} any more: {row}");
+            // A macro that makes a test for each broker has its name before a colon.
+            let there = code.contains(&format!("fn {test}(")) || code.contains(&format!("{test}: super::"));
+            assert!(there, "there is no test {test} any more: {row}");
         }
     }
 }
