@@ -17,6 +17,7 @@ mod enqueue;
 mod faults;
 mod flow;
 mod frozen;
+mod mails;
 mod malformed;
 mod metrics;
 mod outcomes;

@@ -25,7 +25,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use smtp::{Mail, Mood, Smtp};
 pub(crate) use sql::Session;
 pub(crate) use system_c::{JWT_SECRET, Settings, SystemC};
-pub(crate) use vhost::Vhost;
+pub(crate) use vhost::{EXCHANGE, Vhost};
 pub(crate) use worker::Worker;
 
 use std::time::Duration;

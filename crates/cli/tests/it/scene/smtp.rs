@@ -144,6 +144,11 @@ impl Smtp {
         self.state.lock().unwrap().mails.clone()
     }
 
+    /// How many it took.
+    pub(crate) fn number(&self) -> usize {
+        self.state.lock().unwrap().mails.len()
+    }
+
     /// What it took for this recipient.
     pub(crate) fn mails_to(&self, recipient: &str) -> Vec<Mail> {
         self.mails().into_iter().filter(|mail| mail.to.iter().any(|to| to == recipient)).collect()

@@ -27,6 +27,27 @@ impl Settings {
         Self(all)
     }
 
+    /// System C's own, with pauses and delays that a test can wait for.
+    pub(crate) fn system_c(database: &str, broker: &str, smtp: u16) -> Self {
+        Self::of(&[
+            ("DATABASE_URL", database),
+            ("RABBITMQ_URL", broker),
+            ("SMTP_HOST", "127.0.0.1"),
+            ("SMTP_PORT", &smtp.to_string()),
+            ("SMTP_USERNAME", "mailer"),
+            ("SMTP_PASSWORD", "Sm7p-password"),
+            ("SMTP_FROM", "noreply@smap.example"),
+            ("SMTP_FROM_NAME", "SMAP"),
+            ("JWT_SECRET", JWT_SECRET),
+            ("LOGGER_ENCODING", "json"),
+            ("BACKSHIFT_MAIL_RETRY_BASE", "50ms"),
+            ("BACKSHIFT_MAIL_RETRY_CAP", "200ms"),
+            ("BACKSHIFT_MAIL_MAX_ATTEMPTS", "4"),
+            ("BACKSHIFT_MAIL_PAUSE", "500ms"),
+            ("BACKSHIFT_SHUTDOWN_GRACE", "5s"),
+        ])
+    }
+
     /// As the process helpers take them.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
@@ -57,23 +78,7 @@ impl SystemC {
         let database = TestDatabase::create().await?;
         let vhost = Vhost::create().await?;
         let smtp = Smtp::start().await;
-        let settings = Settings::of(&[
-            ("DATABASE_URL", &database.url()),
-            ("RABBITMQ_URL", vhost.url()),
-            ("SMTP_HOST", "127.0.0.1"),
-            ("SMTP_PORT", &smtp.port.to_string()),
-            ("SMTP_USERNAME", "mailer"),
-            ("SMTP_PASSWORD", "Sm7p-password"),
-            ("SMTP_FROM", "noreply@smap.example"),
-            ("SMTP_FROM_NAME", "SMAP"),
-            ("JWT_SECRET", JWT_SECRET),
-            ("LOGGER_ENCODING", "json"),
-            ("BACKSHIFT_MAIL_RETRY_BASE", "50ms"),
-            ("BACKSHIFT_MAIL_RETRY_CAP", "200ms"),
-            ("BACKSHIFT_MAIL_MAX_ATTEMPTS", "4"),
-            ("BACKSHIFT_MAIL_PAUSE", "500ms"),
-            ("BACKSHIFT_SHUTDOWN_GRACE", "5s"),
-        ]);
+        let settings = Settings::system_c(&database.url(), vhost.url(), smtp.port);
         Some(Self { settings, smtp, vhost, database })
     }
 
