@@ -84,7 +84,7 @@ impl MailWorker {
             return Err(JobError::snooze(std::time::Duration::ZERO, "the worker is stopping"));
         }
         let from = self.composer.from().address.clone();
-        if let Some(delay) = self.pause.wait(&*self.mailer, &from).await {
+        if let Some(delay) = self.pause.wait(context, &*self.mailer, &from).await {
             return Err(JobError::snooze(delay, "the mail transport is paused"));
         }
         let Some(email) = self.without_suppressed(context, letter.email, letter.class).await? else {

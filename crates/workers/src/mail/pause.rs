@@ -1,15 +1,28 @@
-//! The pause of an unusable transport: wrong credentials, TLS missing, our sender refused.
+//! The pause of an unusable transport: wrong credentials, TLS missing, our sender refused, or nobody there.
 //!
 //! One mail finds out, all wait: no job burns an attempt, one probe at a time looks whether it works again, and the
-//! pause doubles with each probe that fails.
+//! pause doubles with each probe that fails. A server that cannot be reached is a circuit breaker's matter: it takes
+//! [`UNREACHED`] failures in a row, and the pauses are short, because a server that is back says so at once.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
-use backshift_mail::{EmailAddress, Mailer, Outcome};
+use backshift_core::JobContext;
+use backshift_mail::{Class, EmailAddress, Failure, Mailer, Outcome, Stage};
 use tokio::time::Instant;
+
+/// So many mails in a row that reach no server open the breaker; each of them has counted as an attempt.
+const UNREACHED: u32 = 10;
+/// The first pause of a server that is not there; the longest is the first one of a transport that refuses us.
+const ABSENT: Duration = Duration::from_secs(1);
+/// How long a mail keeps its slot during a pause. Sent back at once, a backlog would go round and round between broker
+/// and worker, with a row of the ledger for each start.
+const HOLD: Duration = Duration::from_secs(5);
 
 /// Shared by every job of a process that sends through the same transport.
 #[derive(Debug)]
@@ -17,13 +30,17 @@ pub struct TransportPause {
     first: Duration,
     cap: Duration,
     state: Mutex<Option<Paused>>,
+    /// Mails in a row that reached no server.
+    unreached: AtomicU32,
+    hold: Duration,
 }
 
 #[derive(Debug, Clone)]
 struct Paused {
     until: Instant,
-    /// The length of this pause; the next one is twice as long.
+    /// The length of this pause; the next one is twice as long, up to the cap.
     length: Duration,
+    cap: Duration,
     reason: String,
     probing: bool,
 }
@@ -41,7 +58,8 @@ impl TransportPause {
     /// Not paused; a pause begins with `first` and doubles up to `cap`.
     pub fn new(first: Duration, cap: Duration) -> Self {
         metrics::gauge!("mail_transport_paused").set(0.0);
-        Self { first, cap: cap.max(first), state: Mutex::new(None) }
+        let (state, unreached) = (Mutex::new(None), AtomicU32::new(0));
+        Self { first, cap: cap.max(first), state, unreached, hold: HOLD }
     }
 
     /// The pause, if there is one: then the process is not ready.
@@ -52,9 +70,25 @@ impl TransportPause {
         })
     }
 
-    /// Waits for nothing: `None` = send, `Some(delay)` = come back then. The one caller that comes after the end of a
-    /// pause probes first.
-    pub(super) async fn wait(&self, mailer: &dyn Mailer, from: &EmailAddress) -> Option<Duration> {
+    /// Waits for the end of a short pause: `None` = send, `Some(delay)` = come back then.
+    pub(super) async fn wait(
+        &self,
+        context: &JobContext,
+        mailer: &dyn Mailer,
+        from: &EmailAddress,
+    ) -> Option<Duration> {
+        let until = Instant::now() + self.hold;
+        loop {
+            let left = self.ask(mailer, from).await?;
+            let held = left.min(until.saturating_duration_since(Instant::now()));
+            if held.is_zero() || !context.sleep(held).await {
+                return Some(left);
+            }
+        }
+    }
+
+    /// Waits for nothing: `None` = send. The one caller that comes after the end of a pause probes first.
+    async fn ask(&self, mailer: &dyn Mailer, from: &EmailAddress) -> Option<Duration> {
         match self.turn() {
             Turn::Send => None,
             Turn::Wait(delay) => Some(delay),
@@ -66,20 +100,42 @@ impl TransportPause {
         }
     }
 
-    /// Begins a pause, or lets one go on; says for how long.
+    /// The transport refuses us: begins a pause, or lets one go on; says for how long.
     pub(super) fn begin(&self, reason: &str) -> Duration {
+        self.pause(reason, self.first, self.cap)
+    }
+
+    /// A mail was not sent. When nobody could be reached for it, and for too many before it: how long to wait without
+    /// counting an attempt.
+    pub(super) fn failed(&self, failure: &Failure) -> Option<Duration> {
+        if !is_absence(failure) {
+            self.reached();
+            return None;
+        }
+        let before = self.unreached.fetch_add(1, Ordering::Relaxed);
+        (before >= UNREACHED || self.lock().is_some())
+            .then(|| self.pause(&failure.to_string(), ABSENT.min(self.first), self.first))
+    }
+
+    /// There is a server.
+    pub(super) fn reached(&self) {
+        if self.unreached.load(Ordering::Relaxed) > 0 {
+            self.unreached.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn pause(&self, reason: &str, first: Duration, cap: Duration) -> Duration {
         let mut state = self.lock();
         let now = Instant::now();
         match &mut *state {
             // Mails that were under way when it began do not make it longer.
             Some(paused) => paused.until.saturating_duration_since(now).max(Duration::from_secs(1)),
             None => {
-                tracing::error!(reason, pause_s = self.first.as_secs(), "the mail transport is paused");
+                tracing::error!(reason, pause_s = first.as_secs_f64(), "the mail transport is paused");
                 metrics::gauge!("mail_transport_paused").set(1.0);
-                let until = now + self.first;
-                *state =
-                    Some(Paused { until, length: self.first, reason: reason.to_owned(), probing: false });
-                self.first
+                let (until, reason) = (now + first, reason.to_owned());
+                *state = Some(Paused { until, length: first, cap, reason, probing: false });
+                first
             }
         }
     }
@@ -105,15 +161,21 @@ impl TransportPause {
             tracing::info!("the mail transport works again");
             metrics::gauge!("mail_transport_paused").set(0.0);
             *state = None;
+            self.reached();
             return None;
         };
-        paused.length = (paused.length * 2).min(self.cap);
+        // Who answers and refuses us is asked less often than who is away.
+        paused.cap = match outcome.failure() {
+            Some(failure) if is_absence(failure) => self.first,
+            _ => self.cap,
+        };
+        paused.length = (paused.length * 2).min(paused.cap);
         paused.until = Instant::now() + paused.length;
         paused.reason = outcome.failure().map_or_else(|| outcome.to_string(), |f| f.to_string());
         paused.probing = false;
         tracing::error!(
             reason = paused.reason,
-            pause_s = paused.length.as_secs(),
+            pause_s = paused.length.as_secs_f64(),
             "the mail transport stays paused"
         );
         Some(paused.length)
@@ -122,6 +184,11 @@ impl TransportPause {
     fn lock(&self) -> MutexGuard<'_, Option<Paused>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether nobody was there, as opposed to somebody who refused.
+fn is_absence(failure: &Failure) -> bool {
+    failure.stage == Stage::Connect && matches!(failure.class, Class::Network | Class::Timeout)
 }
 
 enum Turn {
@@ -143,7 +210,9 @@ impl Drop for ProbeGuard<'_> {
 
 #[cfg(test)]
 mod tests {
-    use backshift_mail::{Class, Failure, MemoryMailer, Stage};
+    use backshift_core::{Envelope, Kind, QueueName, WorkerName};
+    use backshift_mail::MemoryMailer;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
 
@@ -161,23 +230,74 @@ mod tests {
     async fn a_pause_doubles_with_each_failed_probe_and_ends_with_a_good_one() {
         let pause = TransportPause::new(40 * MS, 100 * MS);
         let mailer = MemoryMailer::default();
-        assert_eq!(pause.wait(&mailer, &from()).await, None);
+        assert_eq!(pause.ask(&mailer, &from()).await, None);
         assert_eq!(pause.begin("535 no"), 40 * MS);
         let end = pause.lock().as_ref().unwrap().until;
         pause.begin("535 no");
         assert_eq!(pause.lock().as_ref().unwrap().until, end, "a second mail does not lengthen it");
         for length in [80, 100, 100] {
             let left = pause.view().unwrap().next_probe;
-            assert!(pause.wait(&mailer, &from()).await.is_some_and(|wait| wait <= left));
+            assert!(pause.ask(&mailer, &from()).await.is_some_and(|wait| wait <= left));
             tokio::time::sleep(left).await;
             mailer.tell_probe(refused());
-            assert_eq!(pause.wait(&mailer, &from()).await, Some(length * MS));
+            assert_eq!(pause.ask(&mailer, &from()).await, Some(length * MS));
         }
         tokio::time::sleep(100 * MS).await;
         assert!(pause.view().unwrap().reason.contains("bad credentials"));
-        assert_eq!(pause.wait(&mailer, &from()).await, None);
+        assert_eq!(pause.ask(&mailer, &from()).await, None);
         assert_eq!(pause.view(), None);
         assert!(mailer.messages().is_empty(), "a probe sends nothing");
+    }
+
+    fn nobody_there() -> Failure {
+        Failure::new(Stage::Connect, Class::Network, "connection refused")
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_opens_the_breaker_and_one_that_answers_closes_it() {
+        let pause = TransportPause::new(40 * MS, 1000 * MS);
+        let mailer = MemoryMailer::default();
+        for _ in 0..UNREACHED {
+            assert_eq!(pause.failed(&nobody_there()), None, "counts as an attempt");
+        }
+        pause.reached();
+        for _ in 0..UNREACHED {
+            assert_eq!(pause.failed(&nobody_there()), None, "a mail between them was taken");
+        }
+        let busy = Failure::new(Stage::Rcpt, Class::Transient, "450 greylisted");
+        assert_eq!(pause.failed(&busy), None, "who answers is there");
+        for _ in 0..UNREACHED {
+            assert_eq!(pause.failed(&nobody_there()), None);
+        }
+        assert_eq!(pause.failed(&nobody_there()), Some(40 * MS));
+        assert!(pause.failed(&nobody_there()).is_some(), "nor does one that was under way count");
+        for _ in 0..3 {
+            tokio::time::sleep(pause.view().unwrap().next_probe).await;
+            mailer.tell_probe(Outcome::Retry { after: None, throttled: false, failure: nobody_there() });
+            assert_eq!(pause.ask(&mailer, &from()).await, Some(40 * MS), "never longer than the first pause");
+        }
+        tokio::time::sleep(40 * MS).await;
+        assert_eq!(pause.ask(&mailer, &from()).await, None);
+        assert_eq!(pause.failed(&nobody_there()), None, "counted anew");
+    }
+
+    #[tokio::test]
+    async fn a_mail_keeps_its_slot_for_a_short_pause_only() {
+        let mut pause = TransportPause::new(200 * MS, 1000 * MS);
+        pause.hold = 50 * MS;
+        let (mailer, cancel) = (MemoryMailer::default(), CancellationToken::new());
+        let kind = Kind::new("email.send").unwrap();
+        let envelope = Envelope::new(kind, QueueName::new("mail").unwrap(), "", backshift_core::Timestamp::UNIX_EPOCH);
+        let context = JobContext::new(envelope, WorkerName::new("w").unwrap(), cancel.clone());
+        pause.begin("535 no");
+        let begun = Instant::now();
+        assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "longer than it may be held");
+        assert!((50 * MS..200 * MS).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        pause.hold = 1000 * MS;
+        assert_eq!(pause.wait(&context, &mailer, &from()).await, None, "held to the end of the pause");
+        pause.begin("535 no");
+        cancel.cancel();
+        assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "the worker stops");
     }
 
     #[test]

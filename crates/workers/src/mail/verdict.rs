@@ -27,12 +27,16 @@ pub(super) async fn settle(
         Outcome::Sent { reply, refused_cc } => {
             let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::info!(recipient = recipient.masked(), duration_ms, "Email sent successfully");
+            worker.pause.reached();
             sending.done(&reply).await?;
             refused_copies(worker, context, &refused_cc).await;
             Ok(())
         }
         Outcome::Retry { after, throttled, failure } => {
             sending.undone().await?;
+            if let Some(pause) = worker.pause.failed(&failure) {
+                return Err(JobError::snooze(pause, failure));
+            }
             Err(match after.is_some() || throttled {
                 true => JobError::throttled(after.map(|wish| wish.min(worker.options.retry_cap)), failure),
                 false => JobError::retry(failure),
