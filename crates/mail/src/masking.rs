@@ -33,15 +33,19 @@ fn cap(mut text: String) -> String {
     text
 }
 
+/// Also what nobody sees: an address with an invisible character in it is read as one.
 fn is_address_char(c: char) -> bool {
-    c == '@' || c.is_alphanumeric() || ".!#$%&'*+-/=?^_`{|}~".contains(c)
+    let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c == '@' || c.is_alphanumeric() || invisible || ".!#$%&'*+-/=?^_`{|}~".contains(c)
 }
 
 fn push_masked(out: &mut String, word: &str) {
     match word.rsplit_once('@') {
         Some((local, domain)) if !local.is_empty() => {
-            let keep = 2.min(local.chars().count() - 1);
-            out.extend(local.chars().take(keep));
+            // Of `a@x.io@y` the first name is the one to hide.
+            let name = local.split('@').next().unwrap_or_default();
+            let keep = 2.min(name.chars().count().saturating_sub(1));
+            out.extend(name.chars().take(keep));
             out.push_str("***@");
             out.push_str(domain);
         }
@@ -61,6 +65,8 @@ mod tests {
         );
         assert_eq!(mask_text("a@x.io"), "***@x.io");
         assert_eq!(mask_text("nothing @ all"), "nothing @ all");
+        assert_eq!(mask_text("a@x.io@y.io, ada@x@y"), "***@y.io, ad***@y");
+        assert_eq!(mask_text("lan.nguyen\u{200b}@x.io"), "la***@x.io");
     }
 
     #[test]

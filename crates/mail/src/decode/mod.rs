@@ -10,6 +10,7 @@ use serde::de::DeserializeSeed as _;
 
 use crate::address::AddressError;
 use crate::email::EmailData;
+use crate::masking::mask_text;
 use crate::named_address::NamedAddress;
 use fields::RawEmail;
 
@@ -61,14 +62,15 @@ pub fn decode(bytes: &[u8]) -> Result<EmailData, Malformed> {
     checked(raw.map_err(|e| Malformed::Json(safe_text(&e)))??)
 }
 
-/// serde_json quotes the string that it did not expect there; that may be a code, so it goes.
+/// serde_json quotes the value that it did not expect there; that may be a code, so it goes.
 fn safe_text(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match (text.find('"'), text.rfind('"')) {
-        (Some(from), Some(to)) if text.starts_with("invalid type: string") && from < to => {
-            format!("{}{}", text[..from].trim_end(), &text[to + 1..])
+    let Some(quote) = text.chars().find(|c| matches!(c, '"' | '`')) else { return mask_text(&text) };
+    match (text.find(quote), text.rfind(quote)) {
+        (Some(from), Some(to)) if text.starts_with("invalid ") && from < to => {
+            mask_text(&format!("{}{}", text[..from].trim_end(), &text[to + 1..]))
         }
-        _ => crate::masking::mask_text(&text),
+        _ => mask_text(&text),
     }
 }
 

@@ -219,6 +219,19 @@ fn errors_do_not_leak_addresses() {
     assert!(!text.contains("secret.person"), "{text}");
 }
 
+#[test]
+fn errors_do_not_repeat_values() {
+    for value in [r#""493027""#, "493027", "-493027.5", r#"{"493027":1}"#, r#"["493027"]"#] {
+        for field in ["Body", "CcAddresses", "Attachments", "Headers"] {
+            let Err(problem) = decode(format!(r#"{{"Recipient":"a@x.io","{field}":{value}}}"#).as_bytes())
+            else {
+                continue;
+            };
+            assert!(!problem.to_string().contains("493027"), "{problem}");
+        }
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {

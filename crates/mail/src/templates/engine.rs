@@ -137,7 +137,7 @@ impl Templates {
         let parts = (part(PARTS[0]), part(PARTS[1]), part(PARTS[2]));
         match parts {
             (Ok(subject), Ok(html), Ok(text)) => {
-                Ok(Rendered { subject: subject.trim().to_owned(), html, text, locale: found })
+                Ok(Rendered { subject: one_line(&subject), html, text, locale: found })
             }
             (subject, html, text) => {
                 let errors = [subject.err(), html.err(), text.err()].into_iter().flatten();
@@ -200,6 +200,12 @@ impl Templates {
 
 fn part_name(name: &str, locale: &str, part: &str) -> String {
     format!("{name}/{locale}.{part}")
+}
+
+/// Data may bring line breaks; in a subject they would begin a header.
+fn one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    plain.trim().to_owned()
 }
 
 fn broken(name: &str, error: &minijinja::Error) -> TemplateError {

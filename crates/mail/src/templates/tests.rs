@@ -77,6 +77,12 @@ fn escapes_in_html_only() {
 }
 
 #[test]
+fn a_subject_is_one_line_whatever_the_data() {
+    let mail = one("Hello {{ Name }}", "x", "x").render("own", "en", &json!({"Name": "a\r\nBcc: e@e.io\0"}));
+    assert_eq!(mail.unwrap().subject, "Hello a  Bcc: e@e.io");
+}
+
+#[test]
 fn links_are_safe_or_refused() {
     let templates = one("s", "<a href=\"{{ u|safe_url }}\">x</a>", "t");
     assert!(
