@@ -59,11 +59,9 @@ fn hide(value: &mut Value, how: Shown) {
             let entries = std::mem::take(map).into_iter();
             map.extend(entries.map(|(key, mut inner)| {
                 let small = key.to_ascii_lowercase();
-                let secret = SECRET_WORDS.iter().any(|word| small.contains(word));
-                match &inner {
-                    Value::String(text) if secret && !text.is_empty() => inner = "(hidden)".into(),
-                    Value::Number(_) if secret => inner = "(hidden)".into(),
-                    _ => hide(&mut inner, how),
+                match SECRET_WORDS.iter().any(|word| small.contains(word)) {
+                    true => hide_whole(&mut inner),
+                    false => hide(&mut inner, how),
                 }
                 (if how == Shown::Whole { key } else { masked(&key) }, inner)
             }));
@@ -71,6 +69,15 @@ fn hide(value: &mut Value, how: Shown) {
         Value::Array(items) => items.iter_mut().for_each(|item| hide(item, how)),
         Value::String(text) if how == Shown::Masked => *text = masked(text),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What stands below a secret's key is a secret, a list of codes too.
+fn hide_whole(value: &mut Value) {
+    match value {
+        Value::Null | Value::Bool(_) => {}
+        Value::String(text) if text.is_empty() => {}
+        _ => *value = "(hidden)".into(),
     }
 }
 
@@ -115,6 +122,14 @@ mod tests {
         assert!(text.contains("an***@example.com") && !text.contains("anna@"), "{text}");
         assert!(!text.contains("hunter2") && !text.contains("123456") && !text.contains("bob@"), "{text}");
         assert!(text.contains("\"n\": 1"));
+        let below = br#"{"backup_codes":["111111",222222],"token":{"value":"333333","at":[{"x":"444444"}]}}"#;
+        for shown in [Shown::Masked, Shown::Whole] {
+            let text = payload(below, shown);
+            assert!(
+                ["111111", "222222", "333333", "444444"].iter().all(|code| !text.contains(code)),
+                "{text}"
+            );
+        }
         let long = format!("{{\"Body\":\"{}\"}}", "x".repeat(500));
         assert!(payload(long.as_bytes(), Shown::Masked).contains("<500 characters>"));
         assert_eq!(payload(&[0xff, 0xfe], Shown::Masked), "(2 bytes that cannot be read as JSON)");
