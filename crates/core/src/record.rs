@@ -60,6 +60,9 @@ impl State {
     }
 }
 
+/// How the error of a job begins that its worker has no handler for: it waits, and that is no failure.
+pub const PARKED: &str = "parked: ";
+
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobRecord {

@@ -10,13 +10,32 @@ use std::{
 };
 
 use async_trait::async_trait;
-use backshift_core::{QueueCounts, QueueName, State, StoreError, Timestamp, store::Queues};
+use backshift_core::{
+    QueueCounts, QueueName, State, StoreError, Timestamp,
+    store::{COMPLETED_COUNTED, Queues},
+};
 
 use crate::ledger::both::same;
 use crate::{
     Database, Sql, SqlStore,
-    ledger::{both::both, enqueue::DECLARED, job_row::state},
+    ledger::{enqueue::DECLARED, job_row::state},
 };
+
+macro_rules! available {
+    ($table:literal, $ready:literal) => {
+        concat!(
+            "WITH RECURSIVE busy(name) AS (SELECT MIN(queue) FROM ", $table, " WHERE ", $ready,
+            " UNION ALL SELECT (SELECT MIN(queue) FROM ", $table, " WHERE ", $ready,
+            " AND queue > busy.name) FROM busy WHERE busy.name IS NOT NULL), \
+             names(name) AS (SELECT name FROM busy WHERE name IS NOT NULL UNION SELECT name FROM job_queues) \
+             SELECT n.name, COALESCE((SELECT q.paused FROM job_queues q WHERE q.name = n.name), false) AS paused, \
+             (SELECT COUNT(*) FROM (SELECT 1 FROM ", $table, " WHERE ", $ready,
+            " AND queue = n.name LIMIT $1) some_jobs) AS waiting, \
+             (SELECT MIN(run_at) FROM (SELECT run_at FROM ", $table, " WHERE ", $ready,
+            " AND queue = n.name LIMIT $1) some_jobs) AS oldest FROM names n ORDER BY n.name"
+        )
+    };
+}
 
 /// Jobs that are counted one by one in each group.
 const COUNTED: i64 = 500_000;
@@ -24,41 +43,48 @@ const COUNTED: i64 = 500_000;
 const NOTICEABLE: Duration = Duration::from_millis(100);
 
 /// The queues with something to run: one step through the index a queue, declared ones beside them.
-pub(crate) const AVAILABLE: Sql = both!(
-    "WITH RECURSIVE busy(name) AS (SELECT MIN(queue) FROM background_jobs WHERE status = 'available' \
-     AND broker = " own " AND crashes < 3 \
-     UNION ALL SELECT (SELECT MIN(j.queue) FROM background_jobs j WHERE j.status = 'available' \
-     AND j.broker = " own " AND j.crashes < 3 AND j.queue > busy.name) FROM busy WHERE busy.name IS NOT NULL), \
-     names(name) AS (SELECT name FROM busy WHERE name IS NOT NULL UNION SELECT name FROM job_queues) \
-     SELECT n.name, COALESCE((SELECT q.paused FROM job_queues q WHERE q.name = n.name), false) AS paused, \
-     (SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs j WHERE j.status = 'available' AND j.broker = " own
-    " AND j.crashes < 3 AND j.queue = n.name LIMIT $1) some_jobs) AS waiting, \
-     (SELECT MIN(run_at) FROM (SELECT j.run_at FROM background_jobs j WHERE j.status = 'available' \
-     AND j.broker = " own " AND j.crashes < 3 AND j.queue = n.name LIMIT $1) some_jobs) AS oldest \
-     FROM names n ORDER BY n.name"
-);
+pub(crate) const AVAILABLE: Sql = Sql {
+    pg: available!("job_line", "ready AND NOT alone"),
+    sqlite: available!("background_jobs", "status = 'available' AND broker = 'embedded' AND crashes < 3"),
+};
 
 /// Every other group; `$1` bounds each, `$2` the completed ones.
-pub(crate) const OTHERS: Sql = both!(
-    "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
-     SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \
-     WHERE status = 'available' AND broker = " own " AND crashes >= 3 LIMIT $1) alone \
-     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-     WHERE status IN ('scheduled', 'retrying') AND broker = " own " LIMIT $1) waiting \
-     UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
-     FROM (SELECT queue, status, run_at FROM background_jobs WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> " own " LIMIT $1) abroad \
-     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-     WHERE status = 'running' LIMIT $1) running \
-     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-     WHERE status IN ('dead', 'cancelled') LIMIT $1) kept \
-     UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-     WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - 86400000000" us
-    " ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status"
-);
+pub(crate) const OTHERS: Sql = Sql {
+    pg: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
+         SELECT queue, 'available' AS status, run_at AS due FROM (SELECT queue, run_at FROM job_line \
+         WHERE ready AND alone LIMIT $1) alone \
+         UNION ALL SELECT queue, status, NULL FROM (SELECT j.queue, j.status FROM job_line l \
+         JOIN background_jobs j ON j.id = l.id WHERE NOT l.ready LIMIT $1) waiting \
+         UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
+         FROM (SELECT queue, status, run_at FROM background_jobs WHERE abroad IS NOT NULL LIMIT $1) abroad \
+         UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+         WHERE id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job)) \
+         AND status = 'running' LIMIT $1) running \
+         UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+         WHERE kept LIMIT $1) kept \
+         UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+         WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - interval '1 day' \
+         ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status",
+    sqlite: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
+             SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \
+             WHERE status = 'available' AND broker = 'embedded' AND crashes >= 3 LIMIT $1) alone \
+             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+             WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' LIMIT $1) waiting \
+             UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
+             FROM (SELECT queue, status, run_at FROM background_jobs \
+             WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> 'embedded' LIMIT $1) abroad \
+             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+             WHERE status = 'running' LIMIT $1) running \
+             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+             WHERE status IN ('dead', 'cancelled') LIMIT $1) kept \
+             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
+             WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - 86400000000 \
+             ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status",
+};
 
-/// How many entries the claim's index has, as of the last vacuum or analyze.
+/// How many entries the line's index has, as of the last vacuum or analyze.
 pub(crate) const ESTIMATE: &str =
-    "SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'background_jobs_claim'::regclass";
+    "SELECT GREATEST(reltuples, 0)::bigint FROM pg_class WHERE oid = 'job_line_ready'::regclass";
 
 pub(crate) const PAUSE: &str = "INSERT INTO job_queues (name, paused) VALUES ($1, $2) \
      ON CONFLICT (name) DO UPDATE SET paused = excluded.paused WHERE job_queues.paused <> excluded.paused";
@@ -115,7 +141,7 @@ async fn count(db: &Database) -> Result<Vec<QueueCounts>, StoreError> {
         entry.paused = paused;
         entry.add(State::Available, count, oldest);
     }
-    let others = db.sql(OTHERS).bind(bound).bind(100_000_i64);
+    let others = db.sql(OTHERS).bind(bound).bind(COMPLETED_COUNTED);
     for (name, status, count, oldest) in others.all::<(String, String, i64, Option<Timestamp>)>().await? {
         queues.entry(name).or_default().add(state(&status), count, oldest);
     }

@@ -2,7 +2,7 @@
 //!
 //! Every sentence is read off the ledger; what is not known is not said.
 
-use backshift_core::{EffectState, JobRecord, State, Timestamp};
+use backshift_core::{EffectState, JobRecord, State, Timestamp, record::PARKED};
 
 use super::words;
 
@@ -38,9 +38,6 @@ pub(super) struct Surroundings {
     /// The time.
     pub(super) now: Timestamp,
 }
-
-/// What the runtime writes into the error of a job that no handler of its worker knows.
-const PARKED: &str = "parked: ";
 
 /// Explains a job that is not running or that needs a person.
 pub(super) fn explain(job: &JobRecord, around: Surroundings) -> Explanation {

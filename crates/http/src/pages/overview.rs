@@ -1,7 +1,7 @@
 //! The first page: a sentence, what needs a person, the figures, the queues.
 
 use axum::{extract::State as Extract, response::Response};
-use backshift_core::{QueueCounts, State, Timestamp};
+use backshift_core::{QueueCounts, State, Timestamp, store::COMPLETED_COUNTED};
 use minijinja::{Value, context};
 
 use super::{
@@ -13,8 +13,6 @@ use super::{
 
 /// How a queue stands that no worker takes from.
 const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
-/// The store counts completed jobs up to this many.
-const COMPLETED: u64 = 100_000;
 
 /// `GET /overview`.
 pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
@@ -40,7 +38,7 @@ fn values(sight: &Sight) -> Value {
         under => under(queues, workers),
         needs => needs.iter().map(Need::value).collect::<Vec<_>>(),
         figures => vec![
-            figure(more(sight.total(State::Completed), COMPLETED), "completed, last day"),
+            figure(more(sight.total(State::Completed), u64::from(COMPLETED_COUNTED)), "completed, last day"),
             figure(words::number(running), "running"),
             figure(words::number(waits), "waiting"),
             figure(words::number(sight.total(State::Dead)), "dead"),
