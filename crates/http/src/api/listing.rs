@@ -2,11 +2,15 @@
 //!
 //! Repeated keys, commas and `ids[]` are all read, because C's clients use each of them.
 
+use axum::response::Response;
 use backshift_core::identity::{ListQuery, Listed};
-use serde::Serialize;
+use serde::{
+    Serialize,
+    ser::{SerializeMap as _, Serializer},
+};
 
 use super::path;
-use crate::ApiError;
+use crate::{ApiError, envelope};
 
 /// Rows a page unless asked otherwise, and the most that may be asked for (wire-formats C.5).
 const PER_PAGE: u32 = 15;
@@ -52,23 +56,45 @@ fn number(text: &str, refusals: Refusals) -> Result<u32, ApiError> {
     }
 }
 
+/// The rows, each as `Body`, under C's name of the list; the answer to a paged query says where the page stands.
+pub(super) fn answer<Row, Body: From<Row> + Serialize>(
+    name: &'static str,
+    listed: Listed<Row>,
+    query: &ListQuery,
+) -> Response {
+    let paginator = query.page.map(|current_page| Paginator {
+        total: listed.total,
+        count: listed.rows.len(),
+        per_page: query.per_page,
+        current_page,
+    });
+    let rows: Vec<Body> = listed.rows.into_iter().map(Body::from).collect();
+    envelope::success(Rows { name, rows, paginator })
+}
+
 /// Where a page stands in its list.
 #[derive(Serialize)]
-pub(super) struct Paginator {
+struct Paginator {
     total: u64,
     count: usize,
     per_page: u32,
     current_page: u32,
 }
 
-impl Paginator {
-    pub(super) fn of<T>(listed: &Listed<T>, query: &ListQuery) -> Self {
-        Self {
-            total: listed.total,
-            count: listed.rows.len(),
-            per_page: query.per_page,
-            current_page: query.page.unwrap_or(1),
+struct Rows<Body> {
+    name: &'static str,
+    rows: Vec<Body>,
+    paginator: Option<Paginator>,
+}
+
+impl<Body: Serialize> Serialize for Rows<Body> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.name, &self.rows)?;
+        if let Some(paginator) = &self.paginator {
+            map.serialize_entry("paginator", paginator)?;
         }
+        map.end()
     }
 }
 

@@ -29,6 +29,9 @@ pub use signed::Signed;
 /// Where the routes live.
 pub const PREFIX: &str = "/api/v1";
 
+/// What every route gives.
+type Answer = Result<Response, crate::ApiError>;
+
 /// What the routes need.
 #[derive(Clone)]
 pub struct Api {

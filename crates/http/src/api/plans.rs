@@ -3,17 +3,16 @@
 use axum::{
     Router,
     extract::{Path, Query, State},
-    response::Response,
     routing::get,
 };
-use backshift_core::identity::{Listed, Plan, PlanDraft};
-use serde::{Deserialize, Serialize};
+use backshift_core::identity::{ListQuery, PlanDraft};
+use serde::Deserialize;
 
 use super::{
-    Api, Form, Signed, Strict,
-    listing::{self, Paginator, Refusals},
+    Answer, Api, Form, Signed, Strict,
+    listing::{self, Refusals},
     path::{self, PLAN_ID},
-    wire::PlanBody,
+    wire::{PlanBody, Shown as _},
 };
 use crate::{ApiError, envelope};
 
@@ -48,45 +47,26 @@ impl From<Body> for PlanDraft {
     }
 }
 
-#[derive(Serialize)]
-struct Plans {
-    plans: Vec<PlanBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paginator: Option<Paginator>,
-}
-
-impl Plans {
-    fn of(listed: Listed<Plan>, paginator: Option<Paginator>) -> Self {
-        Self { plans: listed.rows.into_iter().map(PlanBody::from).collect(), paginator }
-    }
-}
-
 type Pairs = Query<Vec<(String, String)>>;
 
-async fn list(State(api): State<Api>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let query = listing::query(&pairs, false, REFUSALS)?;
-    Ok(envelope::success(Plans::of(api.identity.plans(&query).await?, None)))
+async fn list(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    rows(&api, listing::query(&pairs, false, REFUSALS)?).await
 }
 
-async fn page(State(api): State<Api>, Query(pairs): Pairs) -> Result<Response, ApiError> {
-    let query = listing::query(&pairs, true, REFUSALS)?;
-    let listed = api.identity.plans(&query).await?;
-    let paginator = Paginator::of(&listed, &query);
-    Ok(envelope::success(Plans::of(listed, Some(paginator))))
+async fn page(State(api): State<Api>, Query(pairs): Pairs) -> Answer {
+    rows(&api, listing::query(&pairs, true, REFUSALS)?).await
 }
 
-async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let plan = api.identity.plan(path::id(&id, PLAN_ID)?).await?;
-    Ok(envelope::success(PlanBody::from(plan)))
+async fn rows(api: &Api, query: ListQuery) -> Answer {
+    Ok(listing::answer::<_, PlanBody>("plans", api.identity.plans(&query).await?, &query))
 }
 
-async fn create(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Strict(body): Strict<Body>,
-) -> Result<Response, ApiError> {
-    let plan = api.identity.create_plan(caller, body.into()).await?;
-    Ok(envelope::success(PlanBody::from(plan)))
+async fn one(State(api): State<Api>, Path(id): Path<String>) -> Answer {
+    PlanBody::answer(api.identity.plan(path::id(&id, PLAN_ID)?).await)
+}
+
+async fn create(State(api): State<Api>, Signed(caller): Signed, Strict(body): Strict<Body>) -> Answer {
+    PlanBody::answer(api.identity.create_plan(caller, body.into()).await)
 }
 
 async fn change(
@@ -94,16 +74,11 @@ async fn change(
     Signed(caller): Signed,
     Path(id): Path<String>,
     Strict(body): Strict<Body>,
-) -> Result<Response, ApiError> {
-    let plan = api.identity.update_plan(caller, path::id(&id, PLAN_ID)?, body.into()).await?;
-    Ok(envelope::success(PlanBody::from(plan)))
+) -> Answer {
+    PlanBody::answer(api.identity.update_plan(caller, path::id(&id, PLAN_ID)?, body.into()).await)
 }
 
-async fn remove(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+async fn remove(State(api): State<Api>, Signed(caller): Signed, Path(id): Path<String>) -> Answer {
     api.identity.delete_plan(caller, path::id(&id, PLAN_ID)?).await?;
     Ok(envelope::done())
 }

@@ -3,21 +3,20 @@
 use axum::{
     Router,
     extract::{Path, Query, State},
-    response::Response,
     routing::{get, post},
 };
 use backshift_core::{
     Timestamp,
-    identity::{ListQuery, Listed, Subscription, SubscriptionDraft},
+    identity::{Caller, ListQuery, SubscriptionDraft},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    Api, Form, Signed, Strict,
-    listing::{self, Paginator, Refusals},
+    Answer, Api, Form, Signed, Strict,
+    listing::{self, Refusals},
     path::{self, SUBSCRIPTION_ID},
-    wire::{SubscriptionBody, time},
+    wire::{Shown as _, SubscriptionBody, time},
 };
 use crate::{ApiError, envelope};
 
@@ -72,65 +71,35 @@ impl From<Body> for SubscriptionDraft {
     }
 }
 
-#[derive(Serialize)]
-struct Subscriptions {
-    subscriptions: Vec<SubscriptionBody>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    paginator: Option<Paginator>,
-}
-
-impl Subscriptions {
-    fn of(listed: Listed<Subscription>, paginator: Option<Paginator>) -> Self {
-        Self { subscriptions: listed.rows.into_iter().map(SubscriptionBody::from).collect(), paginator }
-    }
-}
-
 type Pairs = Query<Vec<(String, String)>>;
 
-async fn list(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Query(pairs): Pairs,
-) -> Result<Response, ApiError> {
-    let query = listing::query(&pairs, false, REFUSALS)?;
-    Ok(envelope::success(Subscriptions::of(api.identity.subscriptions(caller, &query).await?, None)))
+async fn list(State(api): State<Api>, Signed(caller): Signed, Query(pairs): Pairs) -> Answer {
+    rows(&api, caller, listing::query(&pairs, false, REFUSALS)?).await
 }
 
-async fn page(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Query(pairs): Pairs,
-) -> Result<Response, ApiError> {
-    let query = listing::query(&pairs, true, REFUSALS)?;
+async fn page(State(api): State<Api>, Signed(caller): Signed, Query(pairs): Pairs) -> Answer {
+    rows(&api, caller, listing::query(&pairs, true, REFUSALS)?).await
+}
+
+async fn rows(api: &Api, caller: Caller, query: ListQuery) -> Answer {
     let listed = api.identity.subscriptions(caller, &query).await?;
-    let paginator = Paginator::of(&listed, &query);
-    Ok(envelope::success(Subscriptions::of(listed, Some(paginator))))
+    Ok(listing::answer::<_, SubscriptionBody>("subscriptions", listed, &query))
 }
 
 /// The one that is in force: a user has at most one that is active or trialing.
-async fn mine(State(api): State<Api>, Signed(caller): Signed) -> Result<Response, ApiError> {
+async fn mine(State(api): State<Api>, Signed(caller): Signed) -> Answer {
     let query = ListQuery { user_id: Some(caller.user_id), per_page: 100, ..ListQuery::default() };
     let listed = api.identity.subscriptions(caller, &query).await?;
     let current = listed.rows.into_iter().find(|row| matches!(row.status.as_str(), "active" | "trialing"));
     Ok(envelope::success(SubscriptionBody::from(current.ok_or(NOT_FOUND)?)))
 }
 
-async fn one(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let row = api.identity.subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
-    Ok(envelope::success(SubscriptionBody::from(row)))
+async fn one(State(api): State<Api>, Signed(caller): Signed, Path(id): Path<String>) -> Answer {
+    SubscriptionBody::answer(api.identity.subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await)
 }
 
-async fn create(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Strict(body): Strict<Body>,
-) -> Result<Response, ApiError> {
-    let row = api.identity.create_subscription(caller, body.into()).await?;
-    Ok(envelope::success(SubscriptionBody::from(row)))
+async fn create(State(api): State<Api>, Signed(caller): Signed, Strict(body): Strict<Body>) -> Answer {
+    SubscriptionBody::answer(api.identity.create_subscription(caller, body.into()).await)
 }
 
 async fn change(
@@ -138,26 +107,16 @@ async fn change(
     Signed(caller): Signed,
     Path(id): Path<String>,
     Strict(body): Strict<Body>,
-) -> Result<Response, ApiError> {
+) -> Answer {
     let id = path::id(&id, SUBSCRIPTION_ID)?;
-    let row = api.identity.update_subscription(caller, id, body.into()).await?;
-    Ok(envelope::success(SubscriptionBody::from(row)))
+    SubscriptionBody::answer(api.identity.update_subscription(caller, id, body.into()).await)
 }
 
-async fn remove(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
+async fn remove(State(api): State<Api>, Signed(caller): Signed, Path(id): Path<String>) -> Answer {
     api.identity.delete_subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
     Ok(envelope::done())
 }
 
-async fn cancel(
-    State(api): State<Api>,
-    Signed(caller): Signed,
-    Path(id): Path<String>,
-) -> Result<Response, ApiError> {
-    let row = api.identity.cancel_subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await?;
-    Ok(envelope::success(SubscriptionBody::from(row)))
+async fn cancel(State(api): State<Api>, Signed(caller): Signed, Path(id): Path<String>) -> Answer {
+    SubscriptionBody::answer(api.identity.cancel_subscription(caller, path::id(&id, SUBSCRIPTION_ID)?).await)
 }

@@ -2,11 +2,28 @@
 
 use backshift_core::{
     Timestamp,
-    identity::{Plan, Session, Subscription},
+    identity::{IdentityError, Plan, Session, Subscription},
 };
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+use super::Answer;
+use crate::envelope;
+
+/// The data of an answer.
+pub(super) trait Shown: Serialize + Sized {
+    /// What the port found or changed, as C shows it.
+    fn answer<Row>(found: Result<Row, IdentityError>) -> Answer
+    where
+        Self: From<Row>,
+    {
+        Ok(envelope::success(Self::from(found?)))
+    }
+}
+
+impl Shown for PlanBody {}
+impl Shown for SubscriptionBody {}
 
 /// A plan as C shows it.
 #[derive(Serialize)]
