@@ -67,25 +67,34 @@ async fn is_completed(db: &Database, job: &Envelope) {
     assert_eq!(state(db, job.id).await.unwrap().0, "completed");
 }
 
+/// One transaction of a library is undone, a second one kept, a third completes the job; `$tx` is how its transaction
+/// is handed over.
+macro_rules! its_transactions_carry_jobs {
+    ($place:expr, $broker:expr, $library:expr, |$tx:ident| $carrier:expr) => {{
+        let (place, broker) = (&$place, $broker);
+        let (undone, kept) = (job(), job());
+        let mut $tx = $library.begin().await.unwrap();
+        accept($carrier, broker, &undone).await;
+        $tx.rollback().await.unwrap();
+        let mut $tx = $library.begin().await.unwrap();
+        accept($carrier, broker, &kept).await;
+        $tx.commit().await.unwrap();
+        assert_eq!(state(&place.db, undone.id).await, None);
+        is_available(&place.db, &kept).await;
+        let lease = start(&place.db, kept.id).await;
+        let mut $tx = $library.begin().await.unwrap();
+        complete($carrier, lease).await;
+        $tx.commit().await.unwrap();
+        is_completed(&place.db, &kept).await;
+    }};
+}
+
 #[tokio::test]
 async fn our_own_transaction() {
     let mut places = vec![(migrated(place::sqlite()).await, "embedded")];
     places.extend(postgres().await.map(|place| (place, "postgres")));
     for (place, broker) in places {
-        let (undone, kept) = (job(), job());
-        let mut tx = place.db.begin().await.unwrap();
-        accept(&mut tx, broker, &undone).await;
-        tx.rollback().await.unwrap();
-        assert_eq!(state(&place.db, undone.id).await, None);
-        let mut tx = place.db.begin().await.unwrap();
-        accept(&mut tx, broker, &kept).await;
-        tx.commit().await.unwrap();
-        is_available(&place.db, &kept).await;
-        let lease = start(&place.db, kept.id).await;
-        let mut tx = place.db.begin().await.unwrap();
-        complete(&mut tx, lease).await;
-        tx.commit().await.unwrap();
-        is_completed(&place.db, &kept).await;
+        its_transactions_carry_jobs!(place, broker, place.db, |tx| &mut tx);
     }
 }
 
@@ -140,20 +149,7 @@ async fn sqlx_on_postgres() {
     use sqlx::Connection;
     let Some(place) = postgres().await else { return };
     let mut connection = sqlx::PgConnection::connect(&place.url).await.unwrap();
-    let (undone, kept) = (job(), job());
-    let mut tx = connection.begin().await.unwrap();
-    accept(&mut *tx, "postgres", &undone).await;
-    tx.rollback().await.unwrap();
-    let mut tx = connection.begin().await.unwrap();
-    accept(&mut *tx, "postgres", &kept).await;
-    tx.commit().await.unwrap();
-    assert_eq!(state(&place.db, undone.id).await, None);
-    is_available(&place.db, &kept).await;
-    let lease = start(&place.db, kept.id).await;
-    let mut tx = connection.begin().await.unwrap();
-    complete(&mut *tx, lease).await;
-    tx.commit().await.unwrap();
-    is_completed(&place.db, &kept).await;
+    its_transactions_carry_jobs!(place, "postgres", connection, |tx| &mut *tx);
 }
 
 #[tokio::test]
@@ -161,20 +157,7 @@ async fn sqlx_on_sqlite() {
     use sqlx::Connection;
     let place = migrated(place::sqlite()).await;
     let mut connection = sqlx::SqliteConnection::connect(&place.url).await.unwrap();
-    let (undone, kept) = (job(), job());
-    let mut tx = connection.begin().await.unwrap();
-    accept(&mut *tx, "embedded", &undone).await;
-    tx.rollback().await.unwrap();
-    let mut tx = connection.begin().await.unwrap();
-    accept(&mut *tx, "embedded", &kept).await;
-    tx.commit().await.unwrap();
-    assert_eq!(state(&place.db, undone.id).await, None);
-    is_available(&place.db, &kept).await;
-    let lease = start(&place.db, kept.id).await;
-    let mut tx = connection.begin().await.unwrap();
-    complete(&mut *tx, lease).await;
-    tx.commit().await.unwrap();
-    is_completed(&place.db, &kept).await;
+    its_transactions_carry_jobs!(place, "embedded", connection, |tx| &mut *tx);
 }
 
 #[tokio::test]
@@ -184,20 +167,7 @@ async fn sea_orm() {
     places.extend(postgres().await.map(|place| (place, "postgres")));
     for (place, broker) in places {
         let orm = ::sea_orm::Database::connect(&place.url).await.unwrap();
-        let (undone, kept) = (job(), job());
-        let mut tx = orm.begin().await.unwrap();
-        accept(&mut tx, broker, &undone).await;
-        tx.rollback().await.unwrap();
-        let mut tx = orm.begin().await.unwrap();
-        accept(&mut tx, broker, &kept).await;
-        tx.commit().await.unwrap();
-        assert_eq!(state(&place.db, undone.id).await, None);
-        is_available(&place.db, &kept).await;
-        let lease = start(&place.db, kept.id).await;
-        let mut tx = orm.begin().await.unwrap();
-        complete(&mut tx, lease).await;
-        tx.commit().await.unwrap();
-        is_completed(&place.db, &kept).await;
+        its_transactions_carry_jobs!(place, broker, orm, |tx| &mut tx);
     }
 }
 

@@ -11,7 +11,7 @@ use rustls::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    crypto::CryptoProvider,
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms},
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -30,7 +30,8 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreErr
                 Verify::Authority => Some(chain_check(address, &provider)?),
                 _ => None,
             };
-            let verifier = Arc::new(Partial { chain, provider });
+            let algorithms = provider.signature_verification_algorithms;
+            let verifier = Arc::new(Partial { chain, algorithms });
             builder.dangerous().with_custom_certificate_verifier(verifier)
         }
     };
@@ -72,7 +73,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, StoreError> {
 #[derive(Debug)]
 struct Partial {
     chain: Option<Arc<WebPkiServerVerifier>>,
-    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for Partial {
@@ -99,8 +100,7 @@ impl ServerCertVerifier for Partial {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -109,11 +109,10 @@ impl ServerCertVerifier for Partial {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
