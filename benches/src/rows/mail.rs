@@ -70,10 +70,17 @@ const ROWS: &[Row] = &[
     },
     Row {
         id: "M2 built",
-        what: "decoding, composing and sending, against smtp-source that keeps its connections",
+        what: "decoding, composing and sending, against smtp-source -s 10",
+        ours: "backshift-build",
+        theirs: Some("smtp-source"),
+        goal: Goal::AtLeast(0.5),
+    },
+    Row {
+        id: "M2 built, kept",
+        what: "decoding, composing and sending, against smtp-source that keeps its connections and composes nothing",
         ours: "backshift-build",
         theirs: Some("smtp-source-kept"),
-        goal: Goal::AtLeast(0.5),
+        goal: Goal::Reported,
     },
 ];
 
