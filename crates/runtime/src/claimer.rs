@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pool::Pool;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The ledger's word on one delivery.
 #[derive(Debug)]

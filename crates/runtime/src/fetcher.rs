@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{dispatcher, pool::Pool};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// A server that is back is worked again within seconds, and one that is away sees a try every two.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a consumer may take to stop taking.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 

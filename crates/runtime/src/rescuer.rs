@@ -7,8 +7,9 @@ use tokio::time::sleep;
 
 use crate::pool::Engine;
 
-/// About how often; with jitter, so that a fleet does not sweep in step.
-const INTERVAL: Duration = Duration::from_secs(1);
+/// About how often; with jitter, so that a fleet does not sweep in step. With the second look at a silent worker and a
+/// poll of the survivors it keeps a killed worker's jobs from waiting longer than two seconds.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Rescues until it is dropped.
 pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>) {
