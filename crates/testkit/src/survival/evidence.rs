@@ -2,7 +2,12 @@
 //!
 //! It uses connections of its own and plain SQL, so that a bug in the store cannot hide itself.
 
-use std::{collections::HashMap, io, path::PathBuf, time::{Duration, SystemTime}};
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use backshift_core::JobId;
 

@@ -124,8 +124,13 @@ impl<'a> Injector<'a> {
 
     async fn worker(&mut self, step: Step) -> Result<String, String> {
         if self.fleet.is_empty() {
-            // Everybody died a moment ago.
-            let _ = self.fleet.replace(None).await;
+            // Everybody died a moment ago: somebody comes back a little earlier.
+            let next = self.repairs.iter().position(|(_, repair)| matches!(repair, Repair::Replace(_)));
+            let name = match next.map(|at| self.repairs.remove(at).1) {
+                Some(Repair::Replace(name)) => name,
+                _ => None,
+            };
+            self.fleet.replace(name).await.map_err(|error| error.to_string())?;
         }
         let pick = step.pick;
         match step.fault {

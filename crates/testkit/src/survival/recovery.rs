@@ -52,8 +52,15 @@ impl std::fmt::Display for Times {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let p = |share| self.percentile(share);
         let Self { what, seconds } = self;
-        write!(f, "{what:<44}{:>5} trials  p50 {:.2} s  p90 {:.2} s  p99 {:.2} s  max {:.2} s",
-            seconds.len(), p(0.5), p(0.9), p(0.99), p(1.0))
+        write!(
+            f,
+            "{what:<44}{:>5} trials  p50 {:.2} s  p90 {:.2} s  p99 {:.2} s  max {:.2} s",
+            seconds.len(),
+            p(0.5),
+            p(0.9),
+            p(0.99),
+            p(1.0)
+        )
     }
 }
 
@@ -93,7 +100,11 @@ impl Recovery {
             self.probes.sleepers(self.stage.site(), &key, jobs, SLEEP).await?;
             self.until("the jobs do not start", self.starts(&key), jobs as u64).await?;
             let victim = self.trials % self.fleet.len();
-            let held = self.evidence.number(format!("{} AND worker = '{}'", self.starts(&key), self.fleet.name(victim)));
+            let held = self.evidence.number(format!(
+                "{} AND worker = '{}'",
+                self.starts(&key),
+                self.fleet.name(victim)
+            ));
             let held = held.await?;
             let killed = SystemTime::now();
             self.fleet.kill(victim).await;
@@ -112,7 +123,12 @@ impl Recovery {
     ///
     /// # Errors
     /// A trial takes more than a minute, or the server does not come back.
-    pub async fn killed_server(&mut self, server: usize, trials: usize, down: &[Duration]) -> io::Result<Times> {
+    pub async fn killed_server(
+        &mut self,
+        server: usize,
+        trials: usize,
+        down: &[Duration],
+    ) -> io::Result<Times> {
         let Some(kind) = self.stage.servers().get(server).map(PrivateServer::kind) else {
             return Err(io::Error::other("this broker has no such server"));
         };

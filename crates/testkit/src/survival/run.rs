@@ -19,7 +19,7 @@ use super::{
 };
 
 /// How often progress is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(100);
 /// How long a drain may take.
 const DRAIN: Duration = Duration::from_secs(60);
 
