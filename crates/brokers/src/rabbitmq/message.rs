@@ -27,6 +27,9 @@ pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 
+/// The highest count that is believed; a ledger's column holds no more.
+const MOST_ATTEMPTS: u32 = i32::MAX as u32;
+
 /// Name space of the ids that are made from foreign message ids (UUIDv5): "backshift rabbitmq" in spirit, random in fact.
 const FOREIGN_IDS: Uuid = Uuid::from_u128(0x6f0c_3a52_91d7_4b8e_a1f4_7c55_0e2b_93d8);
 
@@ -128,10 +131,12 @@ fn envelope(
     envelope.id = message_id.map_or(envelope.id, |id| job_id(id, queue));
     envelope.headers = origin.headers.clone();
     if let Some(at) = origin.expires_at {
-        envelope.headers.entry(EXPIRES_AT.into()).or_insert_with(|| at.to_string());
+        // The moment that is kept to, also when the producer's own text of it cannot be read.
+        envelope.headers.insert(EXPIRES_AT.into(), at.to_string());
     }
-    envelope.attempt = own.parse(ATTEMPT).unwrap_or(1).max(1);
-    envelope.max_attempts = own.parse(MAX_ATTEMPTS).filter(|max| *max > 0);
+    envelope.attempt = own.parse(ATTEMPT).unwrap_or(1).clamp(1, MOST_ATTEMPTS);
+    let max_attempts = own.parse(MAX_ATTEMPTS).filter(|max| *max > 0);
+    envelope.max_attempts = max_attempts.map(|max| MOST_ATTEMPTS.min(max));
     envelope.run_at = own.parse(RUN_AT);
     envelope.created_at = own.parse(CREATED_AT).or_else(stamped).unwrap_or(now);
     envelope.idempotency_key = own.get(IDEMPOTENCY_KEY);
