@@ -19,6 +19,7 @@ use crate::{
     executor,
     lonely::Pass,
     outcome::release,
+    planted::{Bug, has},
     pool::Pool,
     settling::Settling,
 };
@@ -101,7 +102,7 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
     let request = |one: &Taken| ClaimRequest {
         envelope: one.envelope.clone(),
         broker: pool.broker.name(),
-        redelivered: one.redelivered,
+        redelivered: one.redelivered || has(Bug::ClaimsHeldJobs),
         anonymous: one.anonymous,
     };
     let requests: Vec<_> = unclaimed.map(request).collect();
@@ -164,7 +165,11 @@ async fn buried(pool: &Pool, envelope: &Envelope) -> Settlement {
 
 /// Lets pass what a handler can do here.
 async fn fit(pool: &Pool, mut taken: Taken, ledger_first: bool) -> Option<(Taken, bool)> {
-    if let Some(start) = &taken.start {
+    let trusted = taken.envelope.attempt;
+    if let Some(start) = &mut taken.start {
+        if has(Bug::TrustsTheEnvelope) {
+            start.attempt = trusted;
+        }
         taken.envelope.attempt = start.attempt;
     }
     let (size, limit) = (taken.envelope.payload.len(), pool.engine.options.max_payload);
@@ -172,7 +177,10 @@ async fn fit(pool: &Pool, mut taken: Taken, ledger_first: bool) -> Option<(Taken
         let problem = format!("the payload has {size} bytes, {limit} are worked here");
         dead(Reason::TooLarge, problem, taken.envelope.attempt)
     } else if pool.engine.registry.options(&taken.envelope.kind).is_none() {
-        park(pool, &taken)
+        match has(Bug::FailsUnknownKinds) {
+            true => dead(Reason::Permanent, "no handler for this kind", taken.envelope.attempt),
+            false => park(pool, &taken),
+        }
     } else {
         return Some((taken, ledger_first));
     };

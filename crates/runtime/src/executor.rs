@@ -6,7 +6,9 @@
 
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
-use backshift_core::{Failpoint, JobContext, JobError, JobResult, Next, Settlement};
+use backshift_core::{
+    Ack, Completion, ErrorClass, Failpoint, JobContext, JobError, JobResult, Next, Settlement,
+};
 use futures::FutureExt;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
@@ -14,6 +16,7 @@ use crate::{
     attempt::{Attempt, Places},
     lonely::Pass,
     outcome::{Ended, Facts, Stop, decide, release},
+    planted::{Bug, has},
     pool::{Engine, Pool},
     settling::Parting,
 };
@@ -25,16 +28,31 @@ const LONELY_DELAY: Duration = Duration::from_secs(30);
 
 /// Runs the attempt and hands its result to the settler; the slot is free then.
 pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedSemaphorePermit, pass: Pass) {
+    if has(Bug::AcksBeforeTheEffect) {
+        let done = Settlement::Ack(Ack::Completed(Completion::default()));
+        let leaving = attempt.part(Parting::Settle(done), Places::default());
+        pool.leave(Arc::clone(&attempt), leaving);
+    }
+    let slot = Some(slot).filter(|_| !has(Bug::FreesSlotsEarly));
     let alone = attempt.start.as_ref().is_some_and(|start| start.runs_alone());
     let (parting, pass) = match alone {
         false => (run(&pool, &attempt).await, Some(pass)),
         true => (run_alone(&pool, &attempt, pass).await, None),
     };
     attempt.end();
+    let leaks = has(Bug::LeaksSlots) && panicked(&parting);
     let room = pool.settler.room().await;
     let leaving = attempt.part(parting, Places { room, pass });
     pool.leave(attempt, leaving);
-    drop(slot);
+    match leaks {
+        true => std::mem::forget(slot),
+        false => drop(slot),
+    }
+}
+
+fn panicked(parting: &Parting) -> bool {
+    let Parting::Settle(Settlement::Retry(retry)) = parting else { return false };
+    retry.error.as_ref().is_some_and(|error| error.class == ErrorClass::Panic)
 }
 
 async fn run_alone(pool: &Pool, attempt: &Attempt, pass: Pass) -> Parting {
@@ -105,7 +123,7 @@ impl Handling {
         let ended = tokio::select! {
             biased;
             ended = &mut handler => ended,
-            () = sleep(self.timeout) => {
+            () = sleep(self.timeout), if !has(Bug::NeverTimesOut) => {
                 self.stop.stop(Stop::Timeout);
                 tokio::select! {
                     biased;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     attempt::Attempt,
     outcome::Stop,
+    planted::{Bug, has},
     pool::{Engine, Pool},
 };
 
@@ -29,6 +30,9 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let beating = async {
         loop {
             sleep(lease / 3).await;
+            if has(Bug::NeverBeats) {
+                continue;
+            }
             if let Some(store) = &store {
                 beat(&engine, store, &pools).await;
             }
@@ -38,6 +42,9 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let watching = async {
         loop {
             sleep(lease / 12).await;
+            if has(Bug::NeverBeats) {
+                continue;
+            }
             pools.iter().for_each(|pool| stop_unconfirmed(pool, lease));
         }
     };

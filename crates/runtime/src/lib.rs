@@ -21,6 +21,10 @@ pub mod middleware;
 mod options;
 pub mod outcome;
 mod pauses;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 mod pool;
 mod pruner;
 mod readiness;

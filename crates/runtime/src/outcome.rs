@@ -11,7 +11,11 @@ use backshift_core::{
 };
 use rand::Rng;
 
-use crate::{backoff, retry_budget::RetryBudget};
+use crate::{
+    backoff,
+    planted::{Bug, has},
+    retry_budget::RetryBudget,
+};
 
 /// Why the engine told a handler to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub fn decide(
     match facts.stop {
         Some(Stop::LeaseLost) => None,
         Some(Stop::CancelRequested) => Some(Settlement::Ack(Ack::Cancelled)),
+        Some(Stop::Shutdown) if has(Bug::CountsShutdowns) => Some(by_itself(&facts, ended, budget, rng)),
+        Some(Stop::Unconfirmed) if has(Bug::CountsOutages) => Some(by_itself(&facts, ended, budget, rng)),
         Some(Stop::Shutdown) => {
             Some(release(facts.envelope, facts.attempt, Duration::ZERO, "the worker stopped"))
         }
@@ -105,9 +111,18 @@ pub fn release(envelope: &Envelope, attempt: u32, delay: Duration, word: &str) -
     Settlement::Retry(Retry { next, delay, counted: false, error })
 }
 
+fn counted(settlement: Settlement) -> Settlement {
+    let Settlement::Retry(mut retry) = settlement else { return settlement };
+    (retry.counted, retry.next.attempt) = (true, retry.next.attempt + 1);
+    Settlement::Retry(retry)
+}
+
 /// A verdict that needs no back-off.
 fn said_so(facts: &Facts<'_>, error: &JobError) -> Settlement {
     match error.verdict() {
+        Verdict::Snooze(delay) if has(Bug::CountsSnoozes) => {
+            counted(release(facts.envelope, facts.attempt, *delay, error.message()))
+        }
         Verdict::Snooze(delay) => release(facts.envelope, facts.attempt, *delay, error.message()),
         Verdict::DeadLetter(reason) => {
             let error = ErrorReport::new(ErrorClass::Error, error.message());

@@ -7,7 +7,10 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use backshift_core::{QueueName, Store};
 use tokio::{sync::watch, time::sleep};
 
-use crate::pool::Engine;
+use crate::{
+    planted::{Bug, has},
+    pool::Engine,
+};
 
 /// The paused queues.
 pub(crate) type Paused = BTreeSet<QueueName>;
@@ -20,7 +23,7 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, paused: Arc<
         match store.paused().await {
             Ok(queues) => {
                 engine.health.clear("store pauses");
-                let queues: Paused = queues.into_iter().collect();
+                let queues: Paused = queues.into_iter().filter(|_| !has(Bug::IgnoresPauses)).collect();
                 paused.send_if_modified(|now| {
                     let changed = *now != queues;
                     *now = queues;

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Broker, Clock, QueueName, Store};
+use backshift_core::{Ack, Broker, Clock, Completion, QueueName, Settlement, Store};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -20,6 +20,7 @@ use crate::{
     fetcher, gauges, heartbeater,
     outcome::{Stop, release},
     pauses::{self, Paused},
+    planted::{Bug, has},
     pool::{Engine, Pool},
     pruner,
     readiness::Readiness,
@@ -205,6 +206,8 @@ impl Worker {
             for attempt in pool.running.all().into_iter().filter(|attempt| !attempt.has_ended()) {
                 let back =
                     release(attempt.context.envelope(), attempt.number, Duration::ZERO, "the worker stopped");
+                let done = Settlement::Ack(Ack::Completed(Completion::default()));
+                let back = if has(Bug::LosesOnDrain) { done } else { back };
                 attempt.end();
                 let leaving = attempt.part(Parting::Settle(back), Places::default());
                 returned += usize::from(leaving.is_some());

@@ -14,8 +14,9 @@ use backshift_core::{
     JobContext, JobError, JobResult, Middleware, Next, Registry, Store, StoreError, Verdict,
     store::{Admission, BreakerPolicy},
 };
-use rand::RngExt;
 use tokio::time::Instant;
+
+use super::rate_limit::luck;
 
 /// How long a job waits when the store cannot be asked.
 const STORE_AWAY: Duration = Duration::from_secs(5);
@@ -82,7 +83,7 @@ impl Middleware for Breaker {
         let admission = store.admit(dependency).await.map_err(|error| store_away(&error))?;
         if let Admission::Wait(wait) = admission {
             metrics::counter!("breaker_snoozes_total", "dependency" => dependency).increment(1);
-            let later = wait + wait.mul_f64(rand::rng().random_range(0.0..=0.25));
+            let later = wait + wait.mul_f64(luck(&context) / 4.0);
             return Err(JobError::snooze(
                 later,
                 format!("{dependency} is failing; its breaker is open for {wait:?}"),

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use backshift_core::{JobContext, JobError, JobResult, Middleware, Next};
 
 use super::rate_limit::spread;
+use crate::planted::{Bug, has};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
 
@@ -38,8 +39,11 @@ impl Middleware for Concurrency {
         let Some(store) = context.store().cloned() else { return next.run(context).await };
         let placed = store.occupy(&key, slots, &lease).await;
         if !placed.map_err(|error| super::breaker::store_away(&error))? {
-            let wait = spread(self.retry_in, context.starts());
+            let wait = spread(self.retry_in, &context);
             return Err(JobError::snooze(wait, format!("all {slots} places of {key} are taken")));
+        }
+        if has(Bug::VacatesEarly) {
+            store.vacate(&key, &lease).await.map_err(|error| super::breaker::store_away(&error))?;
         }
         let result = next.run(context).await;
         if let Err(error) = store.vacate(&key, &lease).await {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backshift_core::{JobContext, JobError, JobResult, Middleware, Next, store::Rate};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<String> + Send + Sync;
 
@@ -31,7 +31,7 @@ impl Middleware for RateLimit {
             let wait = wait.map_err(|error| super::breaker::store_away(&error))?;
             if let Some(wait) = wait {
                 let text = format!("rate limit of {key}: next turn in {wait:?}");
-                return Err(JobError::snooze(spread(wait, context.starts()), text));
+                return Err(JobError::snooze(spread(wait, &context), text));
             }
         }
         next.run(context).await
@@ -42,7 +42,15 @@ impl Middleware for RateLimit {
 const MOST: Duration = Duration::from_secs(300);
 
 /// Longer and more random with every time, so that a backlog does not come back as one crowd for one place.
-pub(super) fn spread(wait: Duration, starts: u32) -> Duration {
-    let crowd = wait.saturating_mul(1 << starts.min(6)).min(MOST);
-    wait + crowd.mul_f64(rand::rng().random_range(0.0..=1.0))
+pub(super) fn spread(wait: Duration, context: &JobContext) -> Duration {
+    let crowd = wait.saturating_mul(1 << context.starts().min(6)).min(MOST);
+    wait + crowd.mul_f64(luck(context))
+}
+
+/// A number from 0 to 1 for this start of this job: as good as random over jobs and starts, and the same when a
+/// simulation repeats itself.
+pub(super) fn luck(context: &JobContext) -> f64 {
+    let seed = context.id().0.as_u64_pair();
+    let start = (seed.0 ^ seed.1.rotate_left(32)).wrapping_add(u64::from(context.starts()));
+    SmallRng::seed_from_u64(start).random_range(0.0..=1.0)
 }
