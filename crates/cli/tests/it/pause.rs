@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     outcomes::wait_jobs,
-    scene::{PATIENCE, SystemC, Worker},
+    scene::{PATIENCE, Smtp, SystemC, Worker},
 };
 
 async fn wait_status(worker: &Worker, status: u16) {
@@ -75,4 +75,51 @@ async fn missing_tls_pauses_and_nothing_goes_in_clear() {
     system.set(&[("BACKSHIFT_SMTP_TLS", "none")]);
     let worker = system.worker().await;
     recovers(&system, &worker).await;
+}
+
+#[tokio::test]
+async fn whatever_the_transport_is_refused_for_it_waits_and_burns_no_attempt() {
+    let Some(system) = SystemC::new().await else { return };
+    let worker = system.worker().await;
+    let refusals: [(&str, fn(&Smtp, Option<&'static str>), &str); 4] = [
+        ("530 5.7.0 Authentication required", Smtp::refuse_sender, "needs-auth@example.com"),
+        ("534 5.7.9 Mechanism too weak", Smtp::refuse_auth, "weak@example.com"),
+        ("454 4.7.0 Temporary authentication failure", Smtp::refuse_auth, "later@example.com"),
+        ("553 5.7.1 Sender address rejected", Smtp::refuse_sender, "sender@example.com"),
+    ];
+    for (n, (answer, refuse, to)) in refusals.into_iter().enumerate() {
+        refuse(&system.smtp, Some(answer));
+        // AUTH is asked on new connections only.
+        system.smtp.hang_up();
+        system.vhost.publish_mail(to, "patience").await;
+        let asked = wait::until(PATIENCE, || async {
+            worker.metric("mail_transport_paused").await == Some(1.0) && worker.logged("error", &answer[..3])
+        });
+        assert!(asked.await, "{answer}\n{}", worker.output());
+        refuse(&system.smtp, None);
+        system.smtp.wait_for(to, 1).await;
+        let jobs = wait_jobs(&system, "completed", n + 1).await;
+        assert!(jobs.iter().all(|job| job["attempt"] == 1), "{answer}: an attempt was burnt: {jobs:#?}");
+    }
+    assert_eq!(system.smtp.mails().len(), refusals.len(), "each once");
+}
+
+#[tokio::test]
+async fn tls_that_is_refused_or_broken_pauses_and_nothing_goes_in_clear() {
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("BACKSHIFT_SMTP_TLS", "starttls")]);
+    for answer in ["454 4.7.0 TLS not available", "220 2.0.0 go ahead"] {
+        system.smtp.answer_starttls(Some(answer));
+        let worker = system.worker().await;
+        system.vhost.publish_mail("clear@example.com", "secret").await;
+        worker.wait_metric("mail_transport_paused", 1.0).await;
+        wait_status(&worker, 503).await;
+        assert_eq!(worker.drained().await, Some(0));
+    }
+    assert_eq!((system.smtp.count("AUTH"), system.smtp.count("MAIL")), (0, 0), "no password, no address");
+    system.set(&[("BACKSHIFT_SMTP_TLS", "none")]);
+    let _worker = system.worker().await;
+    system.smtp.wait_for("clear@example.com", 2).await;
+    let jobs = wait_jobs(&system, "completed", 2).await;
+    assert!(jobs.iter().all(|job| job["attempt"] == 1), "an attempt was burnt: {jobs:#?}");
 }

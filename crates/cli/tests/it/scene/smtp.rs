@@ -82,6 +82,8 @@ struct State {
     auth: Option<&'static str>,
     /// Answer to MAIL FROM while set.
     sender: Option<&'static str>,
+    /// Answer to STARTTLS, which is offered while set.
+    starttls: Option<&'static str>,
     /// How long each answer to a final dot takes.
     delay: Duration,
     mails: Vec<Mail>,
@@ -113,6 +115,11 @@ impl Smtp {
         self.talks.lock().unwrap().drain(..).for_each(|talk| talk.abort());
     }
 
+    /// Cuts open connections and goes on listening.
+    pub(crate) fn hang_up(&self) {
+        self.talks.lock().unwrap().drain(..).for_each(|talk| talk.abort());
+    }
+
     /// Listens again, on the same port.
     pub(crate) async fn restart(&mut self) {
         self.accepting =
@@ -132,6 +139,11 @@ impl Smtp {
     /// Answers every MAIL FROM like this until told otherwise.
     pub(crate) fn refuse_sender(&self, answer: Option<&'static str>) {
         self.state.lock().unwrap().sender = answer;
+    }
+
+    /// Offers STARTTLS and answers it like this; what comes after a 220 is no TLS.
+    pub(crate) fn answer_starttls(&self, answer: Option<&'static str>) {
+        self.state.lock().unwrap().starttls = answer;
     }
 
     /// Every mail takes this long from now on.
@@ -213,10 +225,8 @@ impl Talk {
             self.state.lock().unwrap().commands.push(line.clone());
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             match verb.as_str() {
-                "EHLO" => {
-                    self.say("250-scenario\r\n250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 30000000")
-                        .await?
-                }
+                "EHLO" => self.hello().await?,
+                "STARTTLS" => self.say_unless(|state| state.starttls, "502 5.5.1 not offered").await?,
                 "AUTH" => self.say_unless(|state| state.auth, "235 2.7.0 welcome").await?,
                 "MAIL" => {
                     self.to.clear();
@@ -229,6 +239,12 @@ impl Talk {
                 _ => self.say("250 ok").await?,
             }
         }
+    }
+
+    async fn hello(&mut self) -> Result<(), Over> {
+        let offered = self.state.lock().unwrap().starttls.map_or("", |_| "250-STARTTLS\r\n");
+        self.say(&format!("250-scenario\r\n{offered}250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 30000000"))
+            .await
     }
 
     async fn rcpt(&mut self, line: &str) -> Result<(), Over> {
