@@ -21,6 +21,11 @@ pub use backshift_core::store::{BreakerPolicy, Rate};
 /// The database layer, for effects in a transaction with the job's completion.
 pub use backshift_store as store;
 
+/// For tests: conformance suites, planted faults, private servers, and [`survival`](testkit::survival), which kills
+/// workers with your own handlers under load and counts what became of every job. Feature `testkit`.
+#[cfg(feature = "testkit")]
+pub use backshift_testkit as testkit;
+
 /// The adapters, for brokers that are put together by hand.
 pub use backshift_brokers as brokers;
 

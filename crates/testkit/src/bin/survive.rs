@@ -132,9 +132,13 @@ async fn recovery(order: &Order, ground: Ground) -> io::Result<bool> {
     let program = WorkerProgram::backshift(&order.binary, order.slots);
     let stage = Stage::open(ground).await?;
     let mut trials = Recovery::new(stage, program, Probes::new(&order.binary)).await?;
-    let mut all = vec![(trials.killed_worker(order.trials, 8).await?, 2.0)];
-    println!("{}", all[0].0);
+    let mut all = Vec::new();
+    if order.trials > 0 {
+        all.push((trials.killed_worker(order.trials, 8).await?, 2.0));
+        println!("{}", all[0].0);
+    }
     let servers = match ground {
+        _ if order.server_trials == 0 => 0,
         Ground::Embedded => 0,
         Ground::Postgres => 1,
         Ground::RabbitMq => 2,

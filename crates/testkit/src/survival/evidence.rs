@@ -80,12 +80,11 @@ impl Evidence {
     /// The database does not answer.
     pub async fn facts(&self) -> io::Result<Facts> {
         let queue = &self.queue;
-        let ours = format!("SELECT id FROM background_jobs WHERE queue = '{queue}'");
         let effects =
             self.rows(format!("WITH e(id, n) AS ({}) SELECT id, n, 0 FROM e", self.effects)).await?;
-        let starts = format!(
-            "SELECT job_id, count(*), max(attempt) FROM job_attempts WHERE job_id IN ({ours}) GROUP BY job_id"
-        );
+        // The token counts the starts.
+        let starts =
+            format!("SELECT id, token, attempts FROM background_jobs WHERE queue = '{queue}' AND token > 0");
         let mut facts = Facts { effects: by_id(effects, |n, _| n), ..Facts::default() };
         facts.starts = by_id(self.rows(starts).await?, |starts, attempt| Starts {
             starts,
