@@ -1,7 +1,7 @@
 //! System C's mails: a worker dies at each point of a delivery, and every mail arrives once.
 //!
-//! None of these points lies between the final dot and its answer, so that none may be flagged as ambiguous; that gap
-//! is `a_worker_killed_between_dot_and_answer_leaves_the_same_flag`.
+//! None of these points lies between the final dot and its answer, and one mail is under way at a time, so that none may
+//! be flagged as ambiguous; that gap is `a_worker_killed_between_dot_and_answer_leaves_the_same_flag`.
 
 use backshift_core::Failpoint;
 use backshift_testkit::wait;
@@ -18,7 +18,10 @@ async fn dies_at(system: &SystemC, point: Failpoint) {
     for n in 0..MAILS {
         system.vhost.publish_mail(&to(n), "once").await;
     }
-    let plan = system.settings.with(&[("BACKSHIFT_FAILPOINT", &format!("{point}:abort:1"))]);
+    let failpoint = format!("{point}:abort:1");
+    // A neighbour that is between its dot and the answer when the worker dies would be flagged, and rightly so.
+    let plan =
+        system.settings.with(&[("BACKSHIFT_FAILPOINT", &failpoint), ("BACKSHIFT_MAIL_CONCURRENCY", "1")]);
     let mut doomed = Worker::start(&["worker"], &plan);
     let ended = doomed.process.ended(PATIENCE).await;
     let ended = ended.unwrap_or_else(|| panic!("it never came to {point}\n{}", doomed.output()));
