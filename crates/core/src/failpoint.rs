@@ -48,7 +48,6 @@ impl Failpoint {
     /// The process comes by. Ends it when the armed plan says so; does nothing in a build without failpoints.
     #[inline]
     pub fn pass(self) {
-        #[cfg(any(debug_assertions, feature = "failpoints"))]
         armed::pass(self);
     }
 }
@@ -65,10 +64,19 @@ impl fmt::Display for Failpoint {
 /// # Errors
 /// A text for the person who wrote the plan: an unknown point or action, or a build without failpoints.
 pub fn arm(plan: &str) -> Result<(), String> {
-    #[cfg(any(debug_assertions, feature = "failpoints"))]
-    return armed::arm(plan);
-    #[cfg(not(any(debug_assertions, feature = "failpoints")))]
-    Err(format!("{plan}: this build has no failpoints; they are for tests and never in a release"))
+    armed::arm(plan)
+}
+
+#[cfg(not(any(debug_assertions, feature = "failpoints")))]
+mod armed {
+    use super::Failpoint;
+
+    #[inline]
+    pub(super) fn pass(_: Failpoint) {}
+
+    pub(super) fn arm(plan: &str) -> Result<(), String> {
+        Err(format!("{plan}: this build has no failpoints; they are for tests and never in a release"))
+    }
 }
 
 #[cfg(any(debug_assertions, feature = "failpoints"))]
