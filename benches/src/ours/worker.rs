@@ -29,10 +29,11 @@ impl Drain {
     /// When a job was missing, done twice or not settled.
     pub(crate) async fn run(self, seen: &Arc<Seen>) -> Result<()> {
         let handled = Arc::clone(seen);
-        let registry = Registry::default().with_raw(&Kind::new(KIND)?, JobOptions::default(), move |context| {
-            let marked = handled.mark(&context.envelope().payload);
-            async move { marked.map_err(|error| JobError::permanent(error.to_string())) }
-        });
+        let registry =
+            Registry::default().with_raw(&Kind::new(KIND)?, JobOptions::default(), move |context| {
+                let marked = handled.mark(&context.envelope().payload);
+                async move { marked.map_err(|error| JobError::permanent(error.to_string())) }
+            });
         let mut builder = Worker::builder().name(WorkerName::new("bench")?).registry(registry);
         if let Some(store) = self.store {
             builder = builder.store(store);

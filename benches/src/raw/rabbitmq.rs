@@ -4,7 +4,7 @@
 //! order: then it has taken every ack before it.
 
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, TryStreamExt, stream};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties,
     options::{
@@ -81,28 +81,20 @@ impl Raw {
     /// Publishes with this many confirms outstanding; 1 = each is awaited before the next.
     pub(crate) async fn publish(&self, queue: &str, jobs: usize, in_flight: usize) -> Result<()> {
         self.channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let mut confirms = FuturesUnordered::new();
-        for number in 0..jobs {
-            if confirms.len() == in_flight {
-                confirms.next().await.context("no confirm is outstanding")??;
-            }
-            let properties = BasicProperties::default()
-                .with_delivery_mode(2)
-                .with_content_type("application/json".into())
-                .with_message_id(uuid::Uuid::now_v7().to_string().into());
-            let options = BasicPublishOptions { mandatory: true, immediate: false };
-            let payload = Seen::payload(number);
-            let sent =
-                self.channel.basic_publish("".into(), queue.into(), options, &payload, properties).await?;
-            confirms.push(async move {
-                let confirm = sent.await?;
-                ensure!(matches!(confirm, Confirmation::Ack(None)), "a message was not taken: {confirm:?}");
-                anyhow::Ok(())
-            });
-        }
-        while let Some(confirm) = confirms.next().await {
-            confirm?;
-        }
+        let published = stream::iter(0..jobs).map(|number| self.publish_one(queue, number));
+        published.buffer_unordered(in_flight).try_collect::<()>().await
+    }
+
+    async fn publish_one(&self, queue: &str, number: usize) -> Result<()> {
+        let properties = BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_content_type("application/json".into())
+            .with_message_id(uuid::Uuid::now_v7().to_string().into());
+        let options = BasicPublishOptions { mandatory: true, immediate: false };
+        let payload = Seen::payload(number);
+        let sent = self.channel.basic_publish("".into(), queue.into(), options, &payload, properties).await?;
+        let confirm = sent.await?;
+        ensure!(matches!(confirm, Confirmation::Ack(None)), "a message was not taken: {confirm:?}");
         Ok(())
     }
 

@@ -37,9 +37,29 @@ pub(crate) const ENQUEUE: Bench = Bench {
     about: "64 callers that each wait for their own confirm, beside a publisher with 1,000 confirms in flight.",
     arms: |_| async { enqueues("RABBITMQ_URL") }.boxed(),
     rows: &[
-        row("A4", "64 enqueues vs 1,000 confirms in flight, classic", "ours, classic", "pipelined, classic", 0.85),
+        row(
+            "A4",
+            "64 enqueues vs 1,000 confirms in flight, classic",
+            "ours, classic",
+            "pipelined, classic",
+            0.85,
+        ),
         row("A4q", "the same, quorum", "ours, quorum", "pipelined, quorum", 0.85),
-        row("A4s", "64 enqueues vs one confirm at a time, classic", "ours, classic", "sequential, classic", 10.0),
+        row(
+            "A4w",
+            "the same, classic, with as many confirms in flight as callers",
+            "ours, classic",
+            "64 in flight, classic",
+            0.85,
+        ),
+        row("A4wq", "the same, quorum", "ours, quorum", "64 in flight, quorum", 0.85),
+        row(
+            "A4s",
+            "64 enqueues vs one confirm at a time, classic",
+            "ours, classic",
+            "sequential, classic",
+            10.0,
+        ),
         row("A4sq", "the same, quorum", "ours, quorum", "sequential, quorum", 10.0),
     ],
 };
@@ -189,9 +209,11 @@ fn enqueues(variable: &str) -> Result<Vec<Box<dyn Arm>>> {
     let arms = [
         ("ours, classic", None, Classic, 40_000),
         ("pipelined, classic", Some(1000), Classic, 40_000),
+        ("64 in flight, classic", Some(CALLERS), Classic, 40_000),
         ("sequential, classic", Some(1), Classic, 2_000),
         ("ours, quorum", None, Quorum, 40_000),
         ("pipelined, quorum", Some(1000), Quorum, 40_000),
+        ("64 in flight, quorum", Some(CALLERS), Quorum, 40_000),
         ("sequential, quorum", Some(1), Quorum, 2_000),
     ];
     arms.into_iter()
