@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{
     Ack, Capability, Completion, DeadLetter, Delivery, Envelope, ErrorClass, ErrorReport, Failpoint,
     JobContext, Reason, Receipt, Retry, Settlement, State,
+    record::PARKED,
     store::{ClaimRequest, Claimed, Start},
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// The first and the longest parking of an unknown kind.
-const PARKED: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+const PARKED_FOR: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
 /// Counts parkings where no ledger counts starts.
 const PARKED_HEADER: &str = "backshift-parked";
 
@@ -51,7 +52,12 @@ pub(crate) async fn dispatch(
     let claimed = claim(pool, jobs(pool, batch).await, quiet).await;
     Failpoint::AfterClaim.pass();
     for (taken, word) in claimed {
-        let Some((taken, ledger_first)) = runnable(pool, taken, word).await else { continue };
+        // Without a future of its own: this is what nearly every job passes.
+        let (mut taken, word, ledger_first) = started(taken, word);
+        if word.is_some() || !fits(pool, &mut taken) {
+            Box::pin(turn_away(pool, taken, word, ledger_first)).await;
+            continue;
+        }
         let slot = match slots.split(1) {
             Some(slot) => slot,
             None => match pool.take_slots().await {
@@ -118,16 +124,23 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
     taken.into_iter().map(pair).collect()
 }
 
-/// The delivery, if it may run, and whether the ledger is told first; else it is settled as the ledger said.
-async fn runnable(pool: &Pool, mut taken: Taken, word: Option<Word>) -> Option<(Taken, bool)> {
-    let attempt = taken.envelope.attempt;
-    let settlement = match word {
-        None => return fit(pool, taken, false).await,
+/// Takes over what the ledger said about a delivery that may run; the third is whether the ledger is told first.
+fn started(mut taken: Taken, word: Option<Word>) -> (Taken, Option<Word>, bool) {
+    match word {
         Some(Word::Said(Claimed::Run(start))) => {
             taken.envelope.id = start.lease.job;
             taken.start = Some(start);
-            return fit(pool, taken, true).await;
+            (taken, None, true)
         }
+        word => (taken, word, false),
+    }
+}
+
+/// Settles what must not run here, as the ledger said or as this worker can.
+async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: bool) {
+    let attempt = taken.envelope.attempt;
+    let settlement = match word {
+        None | Some(Word::Said(Claimed::Run(_))) => return turn_away_unfit(pool, taken, ledger_first).await,
         Some(Word::Said(Claimed::Over(State::Cancelled))) => Settlement::Ack(Ack::Cancelled),
         Some(Word::Said(Claimed::Over(State::Dead))) => buried(pool, &taken.envelope).await,
         Some(Word::Said(Claimed::Over(_))) => Settlement::Ack(Ack::Completed(Completion::default())),
@@ -143,7 +156,6 @@ async fn runnable(pool: &Pool, mut taken: Taken, word: Option<Word>) -> Option<(
         Some(Word::Unasked) => release(&taken.envelope, attempt, Duration::ZERO, "the worker stopped"),
     };
     submit(pool, Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt)).await;
-    None
 }
 
 /// The ledger says dead and the message is still here: its worker was lost before the broker's own dead-letter place
@@ -163,8 +175,8 @@ async fn buried(pool: &Pool, envelope: &Envelope) -> Settlement {
     )
 }
 
-/// Lets pass what a handler can do here.
-async fn fit(pool: &Pool, mut taken: Taken, ledger_first: bool) -> Option<(Taken, bool)> {
+/// Whether a handler here can do it. The attempt's number is the ledger's from here on.
+fn fits(pool: &Pool, taken: &mut Taken) -> bool {
     let trusted = taken.envelope.attempt;
     if let Some(start) = &mut taken.start {
         if has(Bug::TrustsTheEnvelope) {
@@ -172,22 +184,23 @@ async fn fit(pool: &Pool, mut taken: Taken, ledger_first: bool) -> Option<(Taken
         }
         taken.envelope.attempt = start.attempt;
     }
+    taken.envelope.payload.len() <= pool.engine.options.max_payload
+        && pool.engine.registry.options(&taken.envelope.kind).is_some()
+}
+
+async fn turn_away_unfit(pool: &Pool, taken: Taken, ledger_first: bool) {
     let (size, limit) = (taken.envelope.payload.len(), pool.engine.options.max_payload);
     let settlement = if size > limit {
         let problem = format!("the payload has {size} bytes, {limit} are worked here");
         dead(Reason::TooLarge, problem, taken.envelope.attempt)
-    } else if pool.engine.registry.options(&taken.envelope.kind).is_none() {
-        match has(Bug::FailsUnknownKinds) {
-            true => dead(Reason::Permanent, "no handler for this kind", taken.envelope.attempt),
-            false => park(pool, &taken),
-        }
+    } else if has(Bug::FailsUnknownKinds) {
+        dead(Reason::Permanent, "no handler for this kind", taken.envelope.attempt)
     } else {
-        return Some((taken, ledger_first));
+        park(pool, &taken)
     };
     let lease = taken.start.as_ref().map(|start| start.lease);
     let unstarted = Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt);
     submit(pool, Settling { lease, ledger_first, ..unstarted }).await;
-    None
 }
 
 /// Puts an unknown kind back for a while that grows with every time.
@@ -198,12 +211,12 @@ fn park(pool: &Pool, taken: &Taken) -> Settlement {
         Some(start) => start.starts.saturating_sub(1),
         None => counted.unwrap_or(0),
     };
-    let delay = PARKED.0.saturating_mul(1 << before.min(10)).min(PARKED.1);
-    let delay = pool.engine.around(delay).min(PARKED.1);
+    let delay = PARKED_FOR.0.saturating_mul(1 << before.min(10)).min(PARKED_FOR.1);
+    let delay = pool.engine.around(delay).min(PARKED_FOR.1);
     tracing::warn!(queue = %pool.queue, %kind, job = %taken.envelope.id, ?delay, "parked: no handler for this kind");
     metrics::counter!("jobs_parked_total").increment(1);
     let word = format!(
-        "parked: worker {} has no handler for kind {kind}; it stays until one comes",
+        "{PARKED}worker {} has no handler for kind {kind}; it stays until one comes",
         pool.engine.name
     );
     let mut settlement = release(&taken.envelope, taken.envelope.attempt, delay, &word);

@@ -4,7 +4,9 @@
 //! a handler that does not stop when told is dropped after the grace. A handler that blocks its thread cannot be
 //! dropped: use `tokio::task::spawn_blocking` for blocking work.
 
-use std::{any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
 
 use backshift_core::{
     Ack, Completion, ErrorClass, Failpoint, JobContext, JobError, JobResult, Next, Settlement,
@@ -37,7 +39,7 @@ pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedS
     let alone = attempt.start.as_ref().is_some_and(|start| start.runs_alone());
     let (parting, pass) = match alone {
         false => (run(&pool, &attempt).await, Some(pass)),
-        true => (run_alone(&pool, &attempt, pass).await, None),
+        true => (Box::pin(run_alone(&pool, &attempt, pass)).await, None),
     };
     attempt.end();
     let leaks = has(Bug::LeaksSlots) && panicked(&parting);
@@ -88,17 +90,30 @@ async fn run(pool: &Pool, attempt: &Attempt) -> Parting {
         Box::pin(handler.run(context))
     };
     let chain = Next::new(&engine.chain, &innermost).run(attempt.context.clone());
-    let chain = AssertUnwindSafe(chain).catch_unwind();
-    let ended = tokio::select! {
-        biased;
-        ended = chain => match ended {
-            Ok(Err(_)) if panic.get().is_some() => Ended::Panicked(panic.get().cloned().unwrap_or_default()),
-            Ok(result) => Ended::Returned(result),
-            Err(payload) => Ended::Panicked(text_of(payload.as_ref())),
-        },
-        () = attempt.out_of_patience(engine.options.handler_grace) => Ended::Aborted,
+    let mut chain = std::pin::pin!(AssertUnwindSafe(chain).catch_unwind());
+    // Most handlers end here or wait long: what only a waiting one needs is made when it waits.
+    let ended = match futures::poll!(chain.as_mut()) {
+        Poll::Ready(ended) => Some(ended),
+        Poll::Pending => Box::pin(patiently(chain, attempt, engine.options.handler_grace)).await,
+    };
+    let ended = match ended {
+        Some(Ok(Err(_))) if panic.get().is_some() => {
+            Ended::Panicked(panic.get().cloned().unwrap_or_default())
+        }
+        Some(Ok(result)) => Ended::Returned(result),
+        Some(Err(payload)) => Ended::Panicked(text_of(payload.as_ref())),
+        None => Ended::Aborted,
     };
     conclude(pool, attempt, ended)
+}
+
+/// What it ended with; `None` = it did not, although it was told to.
+async fn patiently<F: Future>(chain: Pin<&mut F>, attempt: &Attempt, grace: Duration) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        ended = chain => Some(ended),
+        () = attempt.out_of_patience(grace) => None,
+    }
 }
 
 /// The innermost part of the chain: the handler under its time-out.
@@ -120,7 +135,24 @@ impl Handling {
             }
         };
         let mut handler = std::pin::pin!(AssertUnwindSafe(handler).catch_unwind());
-        let ended = tokio::select! {
+        let ended = match futures::poll!(handler.as_mut()) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => Box::pin(self.within_its_time(handler)).await,
+        };
+        ended.unwrap_or_else(|payload| {
+            let text = text_of(payload.as_ref());
+            let error = JobError::retry(format!("the handler panicked: {text}"));
+            // Set once: a handler panics once.
+            let _ = self.panic.set(text);
+            Err(error)
+        })
+    }
+
+    async fn within_its_time<F>(&self, mut handler: Pin<&mut F>) -> F::Output
+    where
+        F: Future<Output = std::thread::Result<JobResult>>,
+    {
+        tokio::select! {
             biased;
             ended = &mut handler => ended,
             () = sleep(self.timeout), if !has(Bug::NeverTimesOut) => {
@@ -131,14 +163,7 @@ impl Handling {
                     () = sleep(self.engine.options.handler_grace) => Ok(Err(JobError::retry(TIMED_OUT))),
                 }
             }
-        };
-        ended.unwrap_or_else(|payload| {
-            let text = text_of(payload.as_ref());
-            let error = JobError::retry(format!("the handler panicked: {text}"));
-            // Set once: a handler panics once.
-            let _ = self.panic.set(text);
-            Err(error)
-        })
+        }
     }
 }
 

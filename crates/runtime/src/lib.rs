@@ -31,6 +31,7 @@ mod readiness;
 mod relay;
 mod rescuer;
 pub mod retry_budget;
+mod runners;
 mod running;
 mod scheduler;
 mod settler;

@@ -18,7 +18,6 @@ use backshift_core::{
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,6 +31,7 @@ use crate::{
     options::{PoolOptions, WorkerOptions},
     pauses::Paused,
     retry_budget::RetryBudget,
+    runners::Runners,
     running::Running,
     settler::Settler,
 };
@@ -115,7 +115,7 @@ pub(crate) struct Pool {
     /// The watchdog asks for a new consumer.
     pub(crate) rebuild: Notify,
     slots: Arc<Semaphore>,
-    tasks: Mutex<JoinSet<()>>,
+    runners: Runners,
     retired: Mutex<Option<Box<dyn Consumer>>>,
 }
 
@@ -142,7 +142,7 @@ impl Pool {
             vitals: Vitals::default(),
             rebuild: Notify::new(),
             slots: Arc::new(Semaphore::new(options.slots)),
-            tasks: Mutex::default(),
+            runners: Runners::default(),
             retired: Mutex::default(),
         }
     }
@@ -178,16 +178,14 @@ impl Pool {
         Some(slots)
     }
 
-    /// Runs an attempt in its own task, owned by this pool.
+    /// Runs an attempt, owned by this pool.
     pub(crate) fn spawn(&self, attempt: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(attempt);
+        self.runners.begin(attempt);
     }
 
     /// Ends every attempt where it stands.
     pub(crate) fn abort_tasks(&self) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        self.runners.abort();
     }
 
     /// Keeps a quiet consumer until its deliveries are settled.

@@ -67,7 +67,10 @@ impl Settler {
 
     /// Waits until there is room for one more settlement.
     pub(crate) async fn room(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.rooms).acquire_owned().await.ok()
+        match Arc::clone(&self.rooms).try_acquire_owned() {
+            Ok(room) => Some(room),
+            Err(_) => Arc::clone(&self.rooms).acquire_owned().await.ok(),
+        }
     }
 
     /// Takes over what an attempt leaves behind.
