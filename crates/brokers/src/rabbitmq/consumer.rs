@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backshift_core::{BrokerError, Clock, ConsumeOptions, Consumer, Delivery, QueueName, SystemClock};
+use backshift_core::{
+    BrokerError, Clock, ConsumeOptions, Consumer, Delivery, QueueName, SystemClock, Timestamp,
+};
 use futures::{FutureExt, StreamExt};
 use lapin::{
     Channel,
@@ -33,6 +35,8 @@ pub(super) struct AmqpConsumer {
     channel: Channel,
     stream: lapin::Consumer,
     acks: Acks,
+    /// What arrived first and is not taken yet.
+    first: Option<Option<lapin::Result<lapin::message::Delivery>>>,
     over: bool,
 }
 
@@ -57,13 +61,13 @@ impl AmqpConsumer {
         );
         let stream = wire.ask(&format!("subscribing to {queue}"), subscribed).await?;
         let acks = Acks::start(channel.clone(), prefetch);
-        Ok(Self { shared, queue, wire, channel, stream, acks, over: false })
+        Ok(Self { shared, queue, wire, channel, stream, acks, first: None, over: false })
     }
 
-    fn take(&self, delivery: lapin::message::Delivery) -> Option<Delivery> {
-        let now = SystemClock.now();
+    fn take(&self, delivery: lapin::message::Delivery, now: Timestamp) -> Option<Delivery> {
         let binding = self.shared.binding(&self.queue);
         let incoming = message::read(delivery, &self.queue, binding, now);
+        self.acks.delivered(incoming.tag);
         let receipt = AmqpReceipt::new(
             self.shared.clone(),
             self.acks.clone(),
@@ -84,6 +88,13 @@ impl AmqpConsumer {
         })
     }
 
+    fn give_back(&mut self) {
+        if let Some(Some(Ok(delivery))) = self.first.take() {
+            self.acks.give_back(delivery.delivery_tag);
+        }
+        give_back(&mut self.stream, &self.acks);
+    }
+
     fn end(&mut self, error: BrokerError) -> BrokerError {
         self.over = true;
         error
@@ -101,11 +112,16 @@ impl Consumer for AmqpConsumer {
             if !self.channel.status().connected() && !self.wire.is_open() {
                 return Err(self.end(unavailable("the connection is gone")));
             }
-            // The only wait, and it holds nothing: a dropped call loses nothing.
-            let mut next = Some(self.stream.next().await);
+            // The only waits, and this call holds nothing meanwhile: dropped, it loses nothing.
+            if self.first.is_none() {
+                self.first = Some(self.stream.next().await);
+                // More is on its way behind the first one: one turn of the others gathers it.
+                tokio::task::yield_now().await;
+            }
+            let (mut next, now) = (self.first.take(), SystemClock.now());
             while let Some(item) = next {
                 match item {
-                    Some(Ok(delivery)) => taken.extend(self.take(delivery)),
+                    Some(Ok(delivery)) => taken.extend(self.take(delivery, now)),
                     Some(Err(error)) => {
                         let doing = format!("consuming {}", self.queue);
                         return Err(self.end(refused_or_away(&doing, &error)));
@@ -132,7 +148,7 @@ impl Consumer for AmqpConsumer {
         if let Err(error) = self.wire.ask("cancelling a consumer", cancelled).await {
             tracing::debug!(queue = %self.queue, %error, "the consumer could not be cancelled, its channel is gone");
         }
-        give_back(&mut self.stream, &self.acks);
+        self.give_back();
     }
 }
 
@@ -141,7 +157,7 @@ impl Drop for AmqpConsumer {
         if self.over {
             return;
         }
-        give_back(&mut self.stream, &self.acks);
+        self.give_back();
         // Receipts may keep the channel open for long: without this, deliveries on their way would stay with us.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let (wire, channel) = (self.wire.clone(), self.channel.clone());

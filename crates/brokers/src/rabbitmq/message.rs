@@ -2,7 +2,7 @@
 //!
 //! The server's redelivery marks and counters are never our attempt number; that travels in our own header.
 
-use std::str::FromStr;
+use std::{borrow::Cow, str::FromStr};
 
 use backshift_core::{
     Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Reason, Timestamp, broker::Binding,
@@ -52,7 +52,7 @@ pub(super) struct Incoming {
     pub(super) job: Result<Envelope, Malformed>,
     /// Not before this time.
     pub(super) due: Option<Timestamp>,
-    pub(super) origin: Origin,
+    pub(super) origin: Box<Origin>,
 }
 
 /// Reads one delivery of a queue.
@@ -90,7 +90,7 @@ pub(super) fn read(
         Malformed { raw, reason, problem, source }
     });
     let (anonymous, due) = (message_id.is_none(), own.parse(RUN_AT));
-    let origin = Origin { properties, ..origin };
+    let origin = Box::new(Origin { properties, ..origin });
     Incoming { tag: delivery_tag, redelivered, anonymous, job, due, origin }
 }
 
@@ -107,7 +107,7 @@ fn kind_of(
     binding: Option<&Binding>,
     origin: &Origin,
 ) -> Result<Kind, String> {
-    let written = own.get(KIND).or_else(|| properties.kind().as_ref().map(|kind| kind.as_str().to_owned()));
+    let written = own.get(KIND).or_else(|| properties.kind().as_ref().map(|kind| kind.as_str().into()));
     match binding {
         Some(binding) if own.get(ATTEMPT).is_none() => binding.decoder.decode(&origin.body, &origin.headers),
         _ => match written {
@@ -127,21 +127,27 @@ fn envelope(
     now: Timestamp,
 ) -> Envelope {
     let stamped = || Timestamp::from_second(i64::try_from((*properties.timestamp())?).ok()?).ok();
-    let mut envelope = Envelope::new(kind, queue.clone(), origin.body.clone(), now);
-    envelope.id = message_id.map_or(envelope.id, |id| job_id(id, queue));
-    envelope.headers = origin.headers.clone();
+    let mut headers = origin.headers.clone();
     if let Some(at) = origin.expires_at {
         // The moment that is kept to, also when the producer's own text of it cannot be read.
-        envelope.headers.insert(EXPIRES_AT.into(), at.to_string());
+        headers.insert(EXPIRES_AT.into(), at.to_string());
     }
-    envelope.attempt = own.parse(ATTEMPT).unwrap_or(1).clamp(1, MOST_ATTEMPTS);
-    let max_attempts = own.parse(MAX_ATTEMPTS).filter(|max| *max > 0);
-    envelope.max_attempts = max_attempts.map(|max| MOST_ATTEMPTS.min(max));
-    envelope.run_at = own.parse(RUN_AT);
-    envelope.created_at = own.parse(CREATED_AT).or_else(stamped).unwrap_or(now);
-    envelope.idempotency_key = own.get(IDEMPOTENCY_KEY);
-    envelope.user_id = own.parse(USER_ID);
-    envelope
+    Envelope {
+        // A generated id costs a call into the system: only where the message brings none.
+        id: message_id.map_or_else(JobId::generate, |id| job_id(id, queue)),
+        kind,
+        queue: queue.clone(),
+        payload: origin.body.clone(),
+        headers,
+        attempt: own.parse(ATTEMPT).unwrap_or(1).clamp(1, MOST_ATTEMPTS),
+        max_attempts: own.parse(MAX_ATTEMPTS).filter(|max| *max > 0).map(|max| MOST_ATTEMPTS.min(max)),
+        priority: 0,
+        run_at: own.parse(RUN_AT),
+        unique: None,
+        idempotency_key: own.get(IDEMPOTENCY_KEY).map(Cow::into_owned),
+        user_id: own.parse(USER_ID),
+        created_at: own.parse(CREATED_AT).or_else(stamped).unwrap_or(now),
+    }
 }
 
 /// When the server would have let the message expire: counted from its time stamp, else from now.
@@ -156,8 +162,8 @@ fn end_of_life(properties: &BasicProperties, now: Timestamp) -> Option<Timestamp
 #[derive(Clone, Copy)]
 struct Own<'a>(Option<&'a FieldTable>);
 
-impl Own<'_> {
-    fn get(self, name: &str) -> Option<String> {
+impl<'a> Own<'a> {
+    fn get(self, name: &str) -> Option<Cow<'a, str>> {
         self.0?.inner().get(name).and_then(text).filter(|text| !text.is_empty())
     }
 
@@ -177,27 +183,27 @@ impl Own<'_> {
             if headers.len() == MAX_HEADERS || size > MAX_HEADER_BYTES {
                 break;
             }
-            headers.insert(name.to_owned(), value);
+            headers.insert(name.to_owned(), value.into_owned());
         }
         headers
     }
 }
 
-fn text(value: &AMQPValue) -> Option<String> {
+fn text(value: &AMQPValue) -> Option<Cow<'_, str>> {
     Some(match value {
-        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.to_owned(),
-        AMQPValue::ShortString(text) => text.as_str().to_owned(),
-        AMQPValue::Boolean(value) => value.to_string(),
-        AMQPValue::ShortShortInt(n) => n.to_string(),
-        AMQPValue::ShortShortUInt(n) => n.to_string(),
-        AMQPValue::ShortInt(n) => n.to_string(),
-        AMQPValue::ShortUInt(n) => n.to_string(),
-        AMQPValue::LongInt(n) => n.to_string(),
-        AMQPValue::LongUInt(n) => n.to_string(),
-        AMQPValue::LongLongInt(n) => n.to_string(),
-        AMQPValue::Float(n) => n.to_string(),
-        AMQPValue::Double(n) => n.to_string(),
-        AMQPValue::Timestamp(n) => n.to_string(),
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.into(),
+        AMQPValue::ShortString(text) => text.as_str().into(),
+        AMQPValue::Boolean(value) => value.to_string().into(),
+        AMQPValue::ShortShortInt(n) => n.to_string().into(),
+        AMQPValue::ShortShortUInt(n) => n.to_string().into(),
+        AMQPValue::ShortInt(n) => n.to_string().into(),
+        AMQPValue::ShortUInt(n) => n.to_string().into(),
+        AMQPValue::LongInt(n) => n.to_string().into(),
+        AMQPValue::LongUInt(n) => n.to_string().into(),
+        AMQPValue::LongLongInt(n) => n.to_string().into(),
+        AMQPValue::Float(n) => n.to_string().into(),
+        AMQPValue::Double(n) => n.to_string().into(),
+        AMQPValue::Timestamp(n) => n.to_string().into(),
         _ => return None,
     })
 }

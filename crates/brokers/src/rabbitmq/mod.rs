@@ -28,6 +28,8 @@ mod config;
 mod connection;
 mod consumer;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod ladder;
 mod message;
 mod properties;
@@ -36,6 +38,7 @@ mod receipt;
 mod scrub;
 mod stream;
 mod topology;
+mod watermark;
 
 pub use broker::{ExchangeMessage, RabbitMqBroker};
 pub use config::{Config, Options, QueueType};

@@ -3,7 +3,10 @@
 //! A channel carries one group at a time. lapin hands a returned message to whichever confirm comes next; only when
 //! all confirms of a channel belong to one group can the return be matched to its message with certainty.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use backshift_core::{BrokerError, Bytes};
 use futures::future::join_all;
@@ -25,7 +28,11 @@ use super::{
 };
 
 /// Groups in flight, each on its own channel; with [`GROUP`] messages each, about 2,000 confirms are outstanding.
-const LANES: usize = 4;
+const LANES: u32 = 4;
+/// So many messages go out although other groups are not confirmed yet; fewer wait for them.
+const WORTH_A_LANE: usize = 128;
+/// … but not longer than this: another queue's confirm may be slow.
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
 /// The most messages in one group.
 const GROUP: usize = 512;
 /// A group is closed when its bodies have this many bytes.
@@ -105,33 +112,71 @@ impl Publisher {
     }
 }
 
+/// What goes out together.
+#[derive(Default)]
+struct Group {
+    messages: Vec<Outgoing>,
+    bytes: usize,
+    /// Told when everything up to here is answered; ends the group.
+    flush: Option<oneshot::Sender<()>>,
+}
+
+impl Group {
+    fn push(&mut self, item: Item) {
+        match item {
+            Item::Message(outgoing) => {
+                self.bytes += outgoing.message.body.len();
+                self.messages.push(*outgoing);
+            }
+            Item::Flush(answer) => self.flush = Some(answer),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.flush.is_some() || self.messages.len() >= GROUP || self.bytes >= GROUP_BYTES
+    }
+
+    fn is_worth_a_lane(&self) -> bool {
+        self.is_full() || self.messages.len() >= WORTH_A_LANE
+    }
+
+    fn fill(&mut self, receiver: &mut mpsc::Receiver<Item>) {
+        while !self.is_full()
+            && let Ok(item) = receiver.try_recv()
+        {
+            self.push(item);
+        }
+    }
+}
+
 /// Forms groups out of what waits while lanes are busy; ends with the publisher.
 async fn dispatch(lanes: Arc<Lanes>, mut receiver: mpsc::Receiver<Item>) {
-    let free = Arc::new(Semaphore::new(LANES));
+    let free = Arc::new(Semaphore::new(LANES as usize));
     while let Some(first) = receiver.recv().await {
         let Ok(lane) = free.clone().acquire_owned().await else { return };
-        let (mut group, mut flush, mut bytes) = (Vec::new(), None, 0);
-        let mut next = Some(first);
-        while let Some(item) = next {
-            match item {
-                Item::Message(outgoing) => {
-                    bytes += outgoing.message.body.len();
-                    group.push(*outgoing);
-                }
-                Item::Flush(answer) => {
-                    flush = Some(answer);
-                    break;
-                }
+        let mut group = Group::default();
+        group.push(first);
+        // Callers that were answered together call again together: one turn of theirs gathers them.
+        tokio::task::yield_now().await;
+        group.fill(&mut receiver);
+        // A server writes to disk for each group that it confirms: few messages wait for the group before them.
+        let patience = tokio::time::sleep(LONGEST_WAIT);
+        tokio::pin!(patience);
+        while !group.is_worth_a_lane() {
+            tokio::select! {
+                biased;
+                _ = free.acquire_many(LANES - 1) => break,
+                item = receiver.recv() => match item {
+                    Some(item) => group.push(item),
+                    None => break,
+                },
+                () = &mut patience => break,
             }
-            if group.len() == GROUP || bytes >= GROUP_BYTES {
-                break;
-            }
-            next = receiver.try_recv().ok();
         }
-        tokio::spawn(send(lanes.clone(), group, lane));
-        if let Some(answer) = flush {
-            let all = u32::try_from(LANES).unwrap_or(u32::MAX);
-            let _ = free.acquire_many(all).await;
+        group.fill(&mut receiver);
+        tokio::spawn(send(lanes.clone(), group.messages, lane));
+        if let Some(answer) = group.flush {
+            let _ = free.acquire_many(LANES).await;
             let _ = answer.send(());
         }
     }

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    Ack, BrokerError, Clock, DeadLetter, Failpoint, QueueName, Receipt, Retry, Settled, SystemClock, Timestamp,
+    Ack, BrokerError, Clock, DeadLetter, Failpoint, QueueName, Receipt, Retry, Settled, SystemClock,
+    Timestamp,
 };
 
 use super::{acks::Acks, broker::Shared, message::Origin, properties, publisher::Message};
@@ -22,12 +23,18 @@ pub(super) struct AmqpReceipt {
     acks: Acks,
     queue: QueueName,
     tag: u64,
-    origin: Origin,
+    origin: Box<Origin>,
     settled: bool,
 }
 
 impl AmqpReceipt {
-    pub(super) fn new(shared: Arc<Shared>, acks: Acks, queue: QueueName, tag: u64, origin: Origin) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        acks: Acks,
+        queue: QueueName,
+        tag: u64,
+        origin: Box<Origin>,
+    ) -> Self {
         Self { shared, acks, queue, tag, origin, settled: false }
     }
 

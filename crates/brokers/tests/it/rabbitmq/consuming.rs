@@ -167,7 +167,7 @@ pub(super) async fn too_many_bytes_go_to_the_dlq_whole(site: Site) {
     let delivery = tokio::time::timeout(Duration::from_secs(60), take_one(&mut consumer)).await.unwrap();
     let malformed = delivery.job.unwrap_err();
     assert_eq!(malformed.raw.len(), raw.len());
-    delivery.receipt.dead_letter(letter(Reason::Malformed, &malformed.problem)).await.unwrap();
+    delivery.receipt.dead_letter(letter(malformed.reason, &malformed.problem)).await.unwrap();
     let dead = site.get(&format!("{queue}.dlq")).await;
     assert!(dead.data == raw);
     let reason = dead.properties.headers().as_ref().unwrap().inner()["backshift-reason"].clone();
