@@ -65,6 +65,8 @@ fn verdict(stage: Stage, reply: &Reply) -> Verdict {
         Stage::Tls => Verdict::Pause(Class::Tls),
         Stage::Auth => Verdict::Pause(Class::Config),
         Stage::Connect if reply.code >= 500 => Verdict::Pause(Class::Config),
+        // No mail was named yet: whatever the enhanced code says, it is about none.
+        Stage::Connect => by_code(stage, reply),
         _ => by_enhanced(stage, reply).unwrap_or_else(|| by_code(stage, reply)),
     }
 }
@@ -201,6 +203,8 @@ mod tests {
             (Rcpt, "421 4.3.2 closing", "retry", "throttled", false),
             (Final, "421 4.7.0 slow down", "retry", "throttled", false),
             (Connect, "450 later", "retry", "transient", false),
+            (Connect, "450 5.1.1 later", "retry", "transient", false),
+            (Connect, "450 5.7.1 rate limit", "retry", "throttled", false),
             (Connect, "554 no service for you", "pause", "config", false),
             (Rcpt, "450 4.2.0 greylisted", "retry", "transient", false),
             (Rcpt, "451 4.7.1 try later", "retry", "transient", false),

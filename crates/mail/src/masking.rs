@@ -35,7 +35,7 @@ fn cap(mut text: String) -> String {
 
 /// Also what nobody sees: an address with an invisible character in it is read as one.
 fn is_address_char(c: char) -> bool {
-    let invisible = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     c == '@' || c.is_alphanumeric() || invisible || ".!#$%&'*+-/=?^_`{|}~".contains(c)
 }
 
