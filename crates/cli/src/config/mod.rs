@@ -8,11 +8,12 @@ mod sources;
 mod template;
 mod value;
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
 
 use secrecy::SecretString;
 
 pub(crate) use settings::{Form, SETTINGS, Setting, setting};
+pub(crate) use sources::FAILPOINT;
 pub(crate) use template::template;
 pub(crate) use value::duration;
 
@@ -63,8 +64,25 @@ impl Config {
         flags: &[(&'static str, &'static str, String)],
     ) -> Result<Self, Problems> {
         let mut problems = Vec::new();
+        let found = sources::file(file).map_err(|Problems(more)| problems.extend(more)).unwrap_or_default();
+        let file = found.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+        match Self::read(file, std::env::vars_os(), flags) {
+            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(_) => Err(Problems(problems)),
+            Err(Problems(more)) => Err(Problems(problems.into_iter().chain(more).collect())),
+        }
+    }
+
+    /// The same from a file's path and text and from these variables.
+    pub(crate) fn read(
+        file: Option<(&str, &str)>,
+        variables: impl Iterator<Item = (OsString, OsString)>,
+        flags: &[(&'static str, &'static str, String)],
+    ) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
         let mut values = Self::defaults().values;
-        for layer in [sources::file(file), sources::environment(std::env::vars_os())] {
+        let file = file.map_or_else(|| Ok(BTreeMap::new()), |(path, text)| sources::settings(path, text));
+        for layer in [file, sources::environment(variables)] {
             match layer {
                 Ok(found) => values.extend(found),
                 Err(Problems(more)) => problems.extend(more),
@@ -76,6 +94,11 @@ impl Config {
         for setting in SETTINGS {
             let (text, origin) = &values[setting.key];
             if let Err(problem) = check(setting, text) {
+                // A URL in the wrong place brings its password along.
+                let problem = match text.contains('@') {
+                    true => problem.replace(&format!("{text:?}"), "the value (not shown)"),
+                    false => problem,
+                };
                 problems.push(format!("{} ({origin}): {problem}", setting.key));
             }
         }
@@ -149,14 +172,30 @@ impl Config {
     }
 }
 
-/// A URL whose password is replaced by `***`.
+/// A URL whose password is replaced by `***`, wherever it stands.
 pub(crate) fn without_password(text: &str) -> String {
+    let misplaced = |part: Option<&str>| part.is_some_and(|part| part.contains('@'));
     match url::Url::parse(text) {
-        Ok(mut url) if url.password().is_some() => {
-            let _ = url.set_password(Some("***"));
+        // `amqp:user:password@host`, a slash or two short: nothing says where a password begins.
+        Ok(url) if [Some(url.path()), url.query(), url.fragment()].into_iter().any(misplaced) => {
+            "(an @ in an odd place, not shown)".to_owned()
+        }
+        Ok(mut url) => {
+            let is_secret = |name: &str| name.to_ascii_lowercase().contains("pass");
+            let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+            let in_query = pairs.iter().any(|(name, _)| is_secret(name));
+            if url.password().is_none() && !in_query {
+                return text.to_owned();
+            }
+            if url.password().is_some() {
+                let _ = url.set_password(Some("***"));
+            }
+            if in_query {
+                let shown = pairs.iter().map(|(k, v)| (k, if is_secret(k) { "***" } else { v.as_str() }));
+                url.query_pairs_mut().clear().extend_pairs(shown);
+            }
             url.into()
         }
-        Ok(_) => text.to_owned(),
         Err(_) if text.contains('@') => "(not a URL, not shown)".to_owned(),
         Err(_) => text.to_owned(),
     }
@@ -176,5 +215,25 @@ fn check(setting: &Setting, text: &str) -> Result<(), String> {
             Err("it is no URL: write scheme:… such as postgres://host/database".to_owned())
         }
         Form::Text | Form::Secret | Form::Url | Form::Word(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown_wherever_it_stands() {
+        for (text, shown) in [
+            ("postgres://u:p@h/d?sslmode=require", "postgres://u:***@h/d?sslmode=require"),
+            ("postgres://u@h/d?password=p&sslmode=require", "postgres://u@h/d?password=***&sslmode=require"),
+            ("amqp:u:p@h", "(an @ in an odd place, not shown)"),
+            ("postgres:/u:p@h/d", "(an @ in an odd place, not shown)"),
+            ("u:p@h", "(not a URL, not shown)"),
+            ("sqlite:jobs.db", "sqlite:jobs.db"),
+            ("amqps://h/v", "amqps://h/v"),
+        ] {
+            assert_eq!(without_password(text), shown);
+        }
     }
 }

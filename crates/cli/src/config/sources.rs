@@ -11,21 +11,26 @@ type Layer = BTreeMap<&'static str, (String, Origin)>;
 /// The file read when no other is named and it exists.
 const DEFAULT_FILE: &str = "backshift.toml";
 
-/// Variables with our prefix that are not settings but the test suite's: all that begin so, and two names.
-const OF_TESTS: (&str, [&str; 2]) = ("BACKSHIFT_TEST_", ["BACKSHIFT_REQUIRE", crate::wiring::FAILPOINT]);
+/// Where a test tells the process to die, such as `after-ledger:abort`. No setting: no file has it.
+pub(crate) const FAILPOINT: &str = "BACKSHIFT_FAILPOINT";
 
-/// The settings of the file: the named one must exist, `backshift.toml` may.
-pub(super) fn file(named: Option<&str>) -> Result<Layer, Problems> {
+/// Variables with our prefix that are not settings but the test suite's: all that begin so, and two names.
+const OF_TESTS: (&str, [&str; 2]) = ("BACKSHIFT_TEST_", ["BACKSHIFT_REQUIRE", FAILPOINT]);
+
+/// Path and text of the file: the named one must exist, `backshift.toml` may.
+pub(super) fn file(named: Option<&str>) -> Result<Option<(String, String)>, Problems> {
     let path = named.unwrap_or(DEFAULT_FILE);
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Layer::new());
-        }
-        Err(error) => return Err(Problems(vec![format!("configuration file {path}: {error}")])),
-    };
-    let table: toml::Table = toml::from_str(&text)
-        .map_err(|error| Problems(vec![format!("configuration file {path}: {error}")]))?;
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some((path.to_owned(), text))),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Problems(vec![format!("configuration file {path}: {error}")])),
+    }
+}
+
+/// The settings of a file.
+pub(super) fn settings(path: &str, text: &str) -> Result<Layer, Problems> {
+    let table: toml::Table =
+        toml::from_str(text).map_err(|error| Problems(vec![unread(path, text, &error)]))?;
     let mut layer = Layer::new();
     let mut problems = Vec::new();
     flatten("", &table, &mut |key, value| match (setting(key), plain(value)) {
@@ -41,6 +46,13 @@ pub(super) fn file(named: Option<&str>) -> Result<Layer, Problems> {
         )),
     });
     if problems.is_empty() { Ok(layer) } else { Err(Problems(problems)) }
+}
+
+/// Where and why a file is no TOML. The error's own text shows the line, which may hold a password.
+fn unread(path: &str, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.as_bytes().get(..span.start)).unwrap_or_default();
+    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    format!("configuration file {path}, line {line}: {}", error.message().replace('\n', ", "))
 }
 
 /// The settings of the environment.
@@ -146,14 +158,19 @@ mod tests {
 
     #[test]
     fn an_unknown_key_of_the_file_is_an_error_with_the_nearest_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("b.toml");
-        std::fs::write(&path, "max_attempts = 3\n[worker]\nlaese = \"5s\"\n").unwrap();
-        let problems = file(path.to_str()).unwrap_err();
+        let problems = settings("b.toml", "max_attempts = 3\n[worker]\nlaese = \"5s\"\n").unwrap_err();
         assert!(
             problems.0[0].contains("worker.laese") && problems.0[0].contains("worker.lease?"),
             "{problems}"
         );
         assert!(file(Some("does-not-exist.toml")).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_told_by_its_line_and_not_by_what_stands_there() {
+        for text in ["\n[smtp]\npassword = \"hunter2\n", "\n[smtp]\npassword = hunter2\n"] {
+            let problem = settings("b.toml", text).unwrap_err().to_string();
+            assert!(problem.contains("b.toml, line 3: ") && !problem.contains("hunter2"), "{problem}");
+        }
     }
 }

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-/// Reads `300ms`, `5s`, `10m`, `1h`, `2d`; the error says what is accepted.
+/// The longest duration: a later time could not be added to now on every clock.
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// Reads `300ms`, `5s`, `10m`, `1h`, `2d`, up to a hundred years; the error says what is accepted.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let rule = || format!("{text:?} is no duration: write 300ms, 5s, 10m, 1h or 2d");
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(rule)?;
@@ -18,7 +21,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "d" => 86400.0,
         _ => return Err(rule()),
     };
-    Duration::try_from_secs_f64(number * unit).map_err(|_| rule())
+    let read = Duration::try_from_secs_f64(number * unit).map_err(|_| rule())?;
+    if read > LONGEST { Err(format!("{text:?} is longer than a hundred years (36500d)")) } else { Ok(read) }
 }
 
 /// Reads `true`, `false`, `yes`, `no`, `on`, `off`, `1`, `0`.
@@ -61,7 +65,8 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(duration("300ms"), Ok(Duration::from_millis(300)));
         assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
-        for bad in ["", "5", "5 parsecs", "-5s", "ms", "1e400d"] {
+        assert_eq!(duration("36500d"), Ok(LONGEST));
+        for bad in ["", "5", "5 parsecs", "-5s", "ms", "1e400d", "36501d", "99999999999999d"] {
             assert!(duration(bad).is_err(), "{bad:?}");
         }
     }

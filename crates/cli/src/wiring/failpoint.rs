@@ -2,10 +2,7 @@
 
 use backshift_core::failpoint;
 
-use crate::exit::Failure;
-
-/// The variable, such as `after-ledger:abort`.
-pub(crate) const FAILPOINT: &str = "BACKSHIFT_FAILPOINT";
+use crate::{config::FAILPOINT, exit::Failure};
 
 /// Arms what the environment names; a release binary refuses it.
 pub(crate) fn arm_failpoint() -> Result<(), Failure> {

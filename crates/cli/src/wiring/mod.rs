@@ -18,7 +18,7 @@ mod store;
 mod work;
 
 pub(crate) use backend::Backend;
-pub(crate) use failpoint::{FAILPOINT, arm_failpoint};
+pub(crate) use failpoint::arm_failpoint;
 pub(crate) use handlers::{Equipment, registry};
 pub(crate) use identity::{CodeDoor, identity_service};
 pub(crate) use keys::{Keys, generated_keys};
