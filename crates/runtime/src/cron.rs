@@ -13,10 +13,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 pub use crate::cron_slots::InvalidSchedule;
-use crate::{
-    cron_slots::Slots,
-    planted::{Bug, has},
-};
+use crate::cron_slots::Slots;
 
 /// The namespace of the ids of ticks.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d0c_1f5e_8a57_4f0b_9b5d_3c7e_21a9_04d6);
@@ -115,8 +112,8 @@ impl Schedule {
         JobId(Uuid::new_v5(&NAMESPACE, name.as_bytes()))
     }
 
-    /// The ticks to enqueue now, oldest first, and the slot to advance to; `None` = nothing is due.
-    fn due(&self, last: Timestamp, now: Timestamp) -> Option<(Vec<Timestamp>, Timestamp)> {
+    /// The ticks to enqueue now, oldest first, and the slot to advance to; `None` = nothing is due. Pure.
+    pub fn due(&self, last: Timestamp, now: Timestamp) -> Option<(Vec<Timestamp>, Timestamp)> {
         let keep = match self.missed {
             Missed::CatchUp(most) => most.max(1) as usize,
             Missed::Skip | Missed::RunOnce => 1,
@@ -152,32 +149,34 @@ impl Cron {
 
     /// Ticks until it is dropped.
     pub async fn run(self: Arc<Self>) {
+        // Without those whose last year is over: to look for a tick that never comes takes long.
+        let mut alive: Vec<&Schedule> = self.schedules.iter().collect();
         loop {
             let mut pause = LONGEST;
-            for schedule in &self.schedules {
+            let mut over = Vec::new();
+            for schedule in &alive {
                 match self.tick(schedule).await {
-                    Ok(wait) => pause = pause.min(wait),
+                    Ok(Some(wait)) => pause = pause.min(wait),
+                    Ok(None) => over.push(schedule.name()),
                     Err(error) => {
                         tracing::warn!(%error, schedule = schedule.name, "a tick could not be enqueued; tried again");
                         pause = AFTER_TROUBLE;
                     }
                 }
             }
+            alive.retain(|schedule| !over.contains(&schedule.name()));
             sleep(pause.max(Duration::from_millis(1))).await;
         }
     }
 
-    /// Enqueues what is due; how long until the next tick.
-    async fn tick(&self, schedule: &Schedule) -> Result<Duration, backshift_core::EnqueueError> {
+    /// Enqueues what is due; how long until the next tick, `None` = there is none any more.
+    async fn tick(&self, schedule: &Schedule) -> Result<Option<Duration>, backshift_core::EnqueueError> {
         let now = self.clock.now();
         let last = self.store.last_tick(&schedule.name, now).await?;
         let Some((ticks, latest)) = schedule.due(last, now) else {
-            let wait = schedule.next_after(last.max(now)).map(|next| next.duration_since(now));
-            return Ok(wait.and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(LONGEST));
+            let next = schedule.next_after(last.max(now));
+            return Ok(next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or(LONGEST)));
         };
-        if has(Bug::AdvancesBeforeTheTick) {
-            self.store.advance(&schedule.name, last, latest).await?;
-        }
         for tick in ticks {
             let accepted = self.client.enqueue_raw(self.envelope(schedule, tick)).await?;
             match accepted {
@@ -189,13 +188,13 @@ impl Cron {
             }
         }
         self.store.advance(&schedule.name, last, latest).await?;
-        Ok(Duration::ZERO)
+        Ok(Some(Duration::ZERO))
     }
 
     fn envelope(&self, schedule: &Schedule, tick: Timestamp) -> backshift_core::Envelope {
         let unique = UniqueKey { key: format!("cron:{}", schedule.name), policy: UniquePolicy::Reject };
         let mut options = EnqueueOptions {
-            id: Some(if has(Bug::TicksTwice) { JobId::generate() } else { schedule.tick_id(tick) }),
+            id: Some(schedule.tick_id(tick)),
             unique: (schedule.overlap == Overlap::Skip).then_some(unique),
             ..EnqueueOptions::default()
         };

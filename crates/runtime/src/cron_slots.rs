@@ -2,15 +2,18 @@
 //!
 //! Intervals are counted from the schedule's registration, so all instances agree on them.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use backshift_core::Timestamp;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use croner::parser::{CronParser, Seconds};
+use jiff::SignedDuration;
 
-/// The most ticks that are looked at in one step; what is older is passed over.
-const MOST_STEPS: usize = 100_000;
+/// The most ticks that are found in one step; what is older is passed over.
+const MOST_TICKS: usize = 10_000;
+/// The smallest step of our clocks.
+const INSTANT: SignedDuration = SignedDuration::from_micros(1);
 
 /// A schedule that makes no sense, with what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +25,10 @@ pub struct InvalidSchedule {
 
 impl InvalidSchedule {
     fn new(value: &str, problem: impl std::fmt::Display) -> Self {
-        Self { value: value.chars().take(80).collect(), problem: problem.to_string() }
+        // The parser quotes what it was given, as it is.
+        let plain = |c: char| if c.is_control() { ' ' } else { c };
+        let problem = problem.to_string().chars().take(300).map(plain).collect();
+        Self { value: value.chars().take(80).collect(), problem }
     }
 
     pub(crate) fn name(value: &str) -> Self {
@@ -49,6 +55,10 @@ impl Slots {
                 format!("{error}; write `minute hour day month weekday` or `@every 30s`"),
             )
         })?;
+        // Such as 30 February. Every look for its next tick would go through all years.
+        if cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, false).is_err() {
+            return Err(InvalidSchedule::new(when, "it never ticks: there is no such time in any year"));
+        }
         Ok(Self::Calendar { cron: Box::new(cron), zone: Tz::UTC })
     }
 
@@ -65,7 +75,7 @@ impl Slots {
     /// The first tick after this time.
     pub(crate) fn next_after(&self, time: Timestamp) -> Option<Timestamp> {
         match self {
-            Self::Every(interval) => time.checked_add(jiff::SignedDuration::try_from(*interval).ok()?).ok(),
+            Self::Every(interval) => time.checked_add(SignedDuration::try_from(*interval).ok()?).ok(),
             Self::Calendar { cron, zone } => {
                 let after: DateTime<Utc> = DateTime::from_timestamp_micros(time.as_microsecond())?;
                 let next = cron.find_next_occurrence(&after.with_timezone(zone), false).ok()?;
@@ -76,24 +86,39 @@ impl Slots {
 
     /// The last `keep` ticks after `last` and not after `now`, oldest first.
     pub(crate) fn latest_between(&self, last: Timestamp, now: Timestamp, keep: usize) -> Vec<Timestamp> {
-        let mut from = last;
-        if let Self::Every(interval) = self {
-            from = skip_ahead(last, now, *interval, keep);
-        }
-        let mut ticks = VecDeque::new();
-        for _ in 0..MOST_STEPS {
-            match self.next_after(from) {
-                Some(tick) if tick <= now => {
-                    ticks.push_back(tick);
-                    if ticks.len() > keep {
-                        ticks.pop_front();
-                    }
-                    from = tick;
-                }
-                _ => break,
+        let keep = keep.min(MOST_TICKS);
+        let mut ticks = match self {
+            Self::Every(interval) => {
+                let from = skip_ahead(last, now, *interval, keep);
+                let ticks = std::iter::successors(self.next_after(from), |tick| self.next_after(*tick));
+                return ticks.take_while(|tick| *tick <= now).take(keep).collect();
+            }
+            Self::Calendar { .. } => {
+                let before = |until: &Timestamp| self.latest(last, until.checked_sub(INSTANT).ok()?);
+                std::iter::successors(self.latest(last, now), before).take(keep).collect::<Vec<_>>()
+            }
+        };
+        ticks.reverse();
+        ticks
+    }
+
+    /// The last tick of a calendar after `from` and not after `until`: halved down to the second that ends with it, so
+    /// that an absence of years costs some thirty looks and not one for every tick.
+    fn latest(&self, from: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let tick_after = |seconds: i64| {
+            let at = from.checked_add(SignedDuration::from_secs(seconds)).ok()?;
+            self.next_after(at).filter(|tick| *tick <= until)
+        };
+        let (mut tick, mut low) = (tick_after(0)?, 0);
+        let mut high = until.duration_since(from).as_secs() + 1;
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match tick_after(middle) {
+                Some(later) => (tick, low) = (later, middle),
+                None => high = middle,
             }
         }
-        ticks.into()
+        Some(tick)
     }
 }
 
@@ -106,7 +131,7 @@ fn skip_ahead(last: Timestamp, now: Timestamp, interval: Duration, keep: usize) 
 }
 
 fn interval_of(text: &str) -> Result<Duration, String> {
-    let span: jiff::SignedDuration =
+    let span: SignedDuration =
         text.parse().map_err(|_| format!("{text:?} is no interval; write `@every 30s`, `5m` or `1h30m`"))?;
     match Duration::try_from(span) {
         Ok(interval) if interval >= Duration::from_secs(1) => Ok(interval),
@@ -164,11 +189,38 @@ mod tests {
     }
 
     #[test]
+    fn after_a_long_absence_the_latest_ticks_are_found_and_not_the_first_ones() {
+        let (last, now) = (at("2020-01-01T00:00:00.5Z"), at("2026-01-01T00:00:00.25Z"));
+        let second = Slots::parse("* * * * * *").unwrap();
+        let ticks = second.latest_between(last, now, 3);
+        assert_eq!(
+            ticks,
+            [at("2025-12-31T23:59:58Z"), at("2025-12-31T23:59:59Z"), at("2026-01-01T00:00:00Z")]
+        );
+        let rare = berlin("0 12 29 2 *").latest_between(last, now, 5);
+        assert_eq!(rare, [at("2020-02-29T11:00:00Z"), at("2024-02-29T11:00:00Z")]);
+        assert!(second.latest_between(now, now, 3).is_empty());
+        assert!(second.latest_between(last, last + SignedDuration::from_millis(499), 3).is_empty());
+    }
+
+    #[test]
     fn nonsense_is_refused_with_the_remedy() {
-        for bad in ["", "* * *", "61 * * * *", "@every", "@every 10ms", "@every -5s", "@every soon"] {
+        for bad in [
+            "",
+            "* * *",
+            "61 * * * *",
+            "0 0 30 2 *",
+            "0 0 31 4,6 *",
+            "@every",
+            "@every 10ms",
+            "@every -5s",
+            "@every soon",
+        ] {
             let error = Slots::parse(bad).unwrap_err().to_string();
             assert!(error.contains("not valid"), "{error}");
         }
+        let long = Slots::parse(&"\0 ".repeat(1000)).unwrap_err().to_string();
+        assert!(long.len() < 800 && !long.contains('\0'), "{long}");
         assert!(berlin("@daily").in_zone("Mars/Olympus").unwrap_err().to_string().contains("IANA"));
     }
 }
