@@ -13,7 +13,10 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 pub use crate::cron_slots::InvalidSchedule;
-use crate::cron_slots::Slots;
+use crate::{
+    cron_slots::Slots,
+    planted::{Bug, has},
+};
 
 /// The namespace of the ids of ticks.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d0c_1f5e_8a57_4f0b_9b5d_3c7e_21a9_04d6);
@@ -177,6 +180,9 @@ impl Cron {
             let next = schedule.next_after(last.max(now));
             return Ok(next.map(|next| Duration::try_from(next.duration_since(now)).unwrap_or(LONGEST)));
         };
+        if has(Bug::AdvancesBeforeTheTick) {
+            self.store.advance(&schedule.name, last, latest).await?;
+        }
         for tick in ticks {
             let accepted = self.client.enqueue_raw(self.envelope(schedule, tick)).await?;
             match accepted {
@@ -194,7 +200,7 @@ impl Cron {
     fn envelope(&self, schedule: &Schedule, tick: Timestamp) -> backshift_core::Envelope {
         let unique = UniqueKey { key: format!("cron:{}", schedule.name), policy: UniquePolicy::Reject };
         let mut options = EnqueueOptions {
-            id: Some(schedule.tick_id(tick)),
+            id: Some(if has(Bug::TicksTwice) { JobId::generate() } else { schedule.tick_id(tick) }),
             unique: (schedule.overlap == Overlap::Skip).then_some(unique),
             ..EnqueueOptions::default()
         };
