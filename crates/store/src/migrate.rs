@@ -54,8 +54,10 @@ pub struct Step {
     pub version: u32,
     /// Its name.
     pub name: String,
-    /// When it was applied; `None` = it is still to do.
+    /// When it was applied, if it was.
     pub applied_at: Option<Timestamp>,
+    /// Whether [`up`] applies it; `false` = its tables are not asked for, or only a newer program knows it.
+    pub wanted: bool,
 }
 
 const BOOK: Sql = Sql {
@@ -85,15 +87,21 @@ pub async fn up(db: &Database, extras: Extras) -> Result<Vec<Step>, StoreError> 
 }
 
 /// Every step that this program knows, and every one that the database has.
-pub async fn status(db: &Database) -> Result<Vec<Step>, StoreError> {
+pub async fn status(db: &Database, extras: Extras) -> Result<Vec<Step>, StoreError> {
     let applied = applied(db).await?;
+    let is_wanted = |version| wanted(extras).any(|m| m.version == version);
     let mut steps: Vec<Step> = wanted(Extras { probe: true })
-        .map(|m| Step { version: m.version, name: m.name.into(), applied_at: None })
+        .map(|m| Step {
+            version: m.version,
+            name: m.name.into(),
+            applied_at: None,
+            wanted: is_wanted(m.version),
+        })
         .collect();
     for (version, name, _, at) in applied {
         match steps.iter_mut().find(|step| step.version == version) {
             Some(step) => step.applied_at = Some(at),
-            None => steps.push(Step { version, name, applied_at: Some(at) }),
+            None => steps.push(Step { version, name, applied_at: Some(at), wanted: false }),
         }
     }
     steps.sort_by_key(|step| step.version);
@@ -216,7 +224,8 @@ fn refuse_newer(applied: &[Entry]) -> Result<(), StoreError> {
 }
 
 fn done(migration: &Migration) -> Step {
-    Step { version: migration.version, name: migration.name.into(), applied_at: Some(Timestamp::now()) }
+    let (version, name) = (migration.version, migration.name.into());
+    Step { version, name, applied_at: Some(Timestamp::now()), wanted: true }
 }
 
 fn named(migration: &Migration, error: &StoreError) -> StoreError {

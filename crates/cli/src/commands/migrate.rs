@@ -46,14 +46,22 @@ async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
 
 async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
     let database = open_database(config, &url(config)?)?;
-    let ask = || async { migrate::status(&database).await.map_err(schema_failure) };
+    let ask = || async { migrate::status(&database, extras(config)).await.map_err(schema_failure) };
     let steps = Patience::Short.wait("the store", ask).await?;
     if args.json {
-        let one = |step: &migrate::Step| json!({"version": step.version, "name": step.name, "applied_at": step.applied_at.map(output::time)});
+        let one = |step: &migrate::Step| {
+            json!({"version": step.version, "name": step.name, "wanted": step.wanted,
+                "applied_at": step.applied_at.map(output::time)})
+        };
         output::json(&Value::Array(steps.iter().map(one).collect()));
         return Ok(());
     }
-    let when = |step: &migrate::Step| step.applied_at.map_or("to do".to_owned(), output::time);
+    let when = |step: &migrate::Step| match (step.applied_at, step.wanted) {
+        (Some(at), _) => output::time(at),
+        (None, true) => "to do".to_owned(),
+        // The only step that is not always wanted.
+        (None, false) => "off (BACKSHIFT_PROBE)".to_owned(),
+    };
     let rows: Vec<_> = steps.iter().map(|s| vec![s.version.to_string(), s.name.clone(), when(s)]).collect();
     output::table(&["VERSION", "NAME", "APPLIED"], &rows);
     Ok(())

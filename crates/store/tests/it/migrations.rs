@@ -21,7 +21,10 @@ async fn an_empty_database_is_filled_once() {
     for place in places().await {
         let refused = migrate::check(&place.db, Extras::default()).await.unwrap_err();
         assert!(matches!(&refused, StoreError::Schema(t) if t.contains("backshift migrate up")), "{refused}");
-        assert!(migrate::status(&place.db).await.unwrap().iter().all(|s| s.applied_at.is_none()));
+        let steps = migrate::status(&place.db, Extras::default()).await.unwrap();
+        assert!(steps.iter().all(|step| step.applied_at.is_none()));
+        let unwanted: Vec<_> = steps.iter().filter(|step| !step.wanted).map(|step| &*step.name).collect();
+        assert_eq!(unwanted, ["probe"], "what is not asked for is not to do");
         let main = migrate::up(&place.db, Extras::default()).await.unwrap();
         assert!(main.len() >= 4 && main[0].name == "ledger");
         migrate::check(&place.db, Extras::default()).await.unwrap();
@@ -30,7 +33,8 @@ async fn an_empty_database_is_filled_once() {
         assert_eq!(probe.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["probe"]);
         migrate::check(&place.db, PROBE).await.unwrap();
         assert!(migrate::up(&place.db, PROBE).await.unwrap().is_empty());
-        assert!(migrate::status(&place.db).await.unwrap().iter().all(|s| s.applied_at.is_some()));
+        let steps = migrate::status(&place.db, PROBE).await.unwrap();
+        assert!(steps.iter().all(|step| step.applied_at.is_some() && step.wanted));
         let rows: i64 = place.db.sql("SELECT count(*) FROM background_jobs").one().await.unwrap();
         assert_eq!(rows, 0);
     }
