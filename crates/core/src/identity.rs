@@ -199,7 +199,7 @@ pub enum IdentityError {
 /// Facts about a request that the rules need.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The client's address, for the hourly limit; `None` or loopback in `dev` is exempt.
+    /// The client's address, for the hourly limits; `None` or loopback in `dev` is exempt.
     pub ip: Option<std::net::IpAddr>,
     /// `en`, `vi`, `ja`.
     pub locale: String,
@@ -221,12 +221,13 @@ pub trait Identity: Send + Sync + 'static {
     ) -> Result<(), IdentityError>;
     /// Checks the code, activates the account and starts the free trial, in one transaction.
     async fn verify_otp(&self, email: &str, otp: SecretString) -> Result<(), IdentityError>;
-    /// Opens a session; `remember` makes it longer.
+    /// Opens a session; `remember` makes it longer. Guessing is bounded, for an account and for a client.
     async fn login(
         &self,
         email: &str,
         password: SecretString,
         remember: bool,
+        origin: Origin,
     ) -> Result<Session, IdentityError>;
     /// Reads a bearer token.
     fn authenticate(&self, token: &str) -> Result<Caller, IdentityError>;

@@ -28,6 +28,8 @@ pub(crate) fn identity_service(
         max_per_hour: config.number("otp.max_per_hour") as u32,
         max_per_hour_ip: config.number("otp.max_per_hour_ip") as u32,
         max_tries: config.number("otp.max_tries") as u32,
+        max_failures: config.number("auth.max_failures") as u32,
+        max_failures_ip: config.number("auth.max_failures_ip") as u32,
         uniform_errors: config.switch("auth.uniform_errors"),
         exempt_loopback,
         ..IdentityConfig::new(keys.jwt.clone(), keys.code.clone())

@@ -69,7 +69,12 @@ async fn verify_otp(State(api): State<Api>, Strict(body): Strict<Code>) -> Resul
     Ok(envelope::done())
 }
 
-async fn login(State(api): State<Api>, Strict(body): Strict<Login>) -> Result<Response, ApiError> {
-    let session = api.identity.login(&body.email, body.password, body.remember.unwrap_or(false)).await?;
+async fn login(
+    State(api): State<Api>,
+    Whence(origin): Whence,
+    Strict(body): Strict<Login>,
+) -> Result<Response, ApiError> {
+    let remember = body.remember.unwrap_or(false);
+    let session = api.identity.login(&body.email, body.password, remember, origin).await?;
     Ok(envelope::success(SessionBody::from(session)))
 }

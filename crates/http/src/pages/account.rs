@@ -2,12 +2,12 @@
 //!
 //! The session is a cookie that scripts cannot read; it holds the API's own bearer token.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{
-    Extension, Form, Router,
-    extract::{ConnectInfo, Query, State as Extract},
-    http::{HeaderMap, StatusCode, header},
+    Form, Router,
+    extract::{ConnectInfo, FromRequestParts, Query, State as Extract},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -16,11 +16,15 @@ use minijinja::context;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{Pages, link::encode, mask};
+use super::{
+    Pages,
+    form::{Ask, Says},
+    link::encode,
+};
 
 const COOKIE: &str = "backshift_session";
 /// Codes of the port that mean a next step and no dead end.
-const KNOWN: u32 = 110_004;
+pub(super) const KNOWN: u32 = 110_004;
 const NOT_CONFIRMED: u32 = 110_010;
 
 /// The fields of all three forms.
@@ -56,15 +60,17 @@ pub(super) fn router() -> Router<Pages> {
         .route("/me", get(me))
 }
 
-/// From where somebody asks for a code.
-type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+/// Who sent a form: the limits count it, and mails are in its language.
+struct Sender(Origin);
 
-fn origin(peer: &Peer, headers: &HeaderMap) -> Origin {
-    let locale = headers.get(header::ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).unwrap_or("en");
-    Origin {
-        ip: peer.as_ref().map(|peer| peer.0.0.ip()),
-        locale: locale.split([',', ';', '-']).next().unwrap_or("en").to_owned(),
-        traceparent: None,
+impl<S: Sync> FromRequestParts<S> for Sender {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let locale = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let locale = locale.and_then(|all| all.split([',', ';', '-']).next()).unwrap_or("en").to_owned();
+        Ok(Self(Origin { ip, locale, traceparent: None }))
     }
 }
 
@@ -72,6 +78,39 @@ impl Pages {
     /// The port; the routes exist only when it is there.
     fn accounts(&self) -> Result<&dyn Identity, IdentityError> {
         self.identity.as_deref().ok_or(IdentityError::Unauthorized)
+    }
+
+    /// Makes the account. Who signed up before and never confirmed the address gets another code.
+    async fn sign_up(&self, fields: &Fields, origin: Origin) -> Result<Response, IdentityError> {
+        match self.accounts()?.register(&fields.email, fields.password.clone()).await {
+            Ok(()) => self.mail_code(fields, origin).await,
+            Err(known) if code_of(&known) == Some(KNOWN) => {
+                self.mail_code(fields, origin).await.map_err(|_| known)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a session. Who has not confirmed the address yet is mailed a code.
+    async fn sign_in(&self, fields: &Fields, origin: Origin) -> Result<Response, IdentityError> {
+        let (accounts, password) = (self.accounts()?, fields.password.clone());
+        match accounts.login(&fields.email, password, false, origin.clone()).await {
+            Ok(session) => Ok(open(&session)),
+            Err(error) if code_of(&error) == Some(NOT_CONFIRMED) => self.mail_code(fields, origin).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Confirms the address, and opens a session when the password of the sign-up is still remembered.
+    async fn confirm(&self, fields: Fields, origin: Origin) -> Result<Response, IdentityError> {
+        let accounts = self.accounts()?;
+        accounts.verify_otp(&fields.email, fields.otp).await?;
+        let signed_in = match self.waiting.leave(&fields.email) {
+            Some(password) => accounts.login(&fields.email, password, false, origin).await.ok(),
+            None => None,
+        };
+        let ask = || self.ask(Ask::SignIn, &fields.email, Says::Fine("The address is confirmed."));
+        Ok(signed_in.map_or_else(ask, |session| open(&session)))
     }
 
     /// Mails a code to somebody who gave address and password, and remembers the password until it is entered.
@@ -94,116 +133,66 @@ async fn home(Extract(pages): Extract<Pages>) -> Response {
 
 /// `GET /signup`.
 async fn signup_form(Extract(pages): Extract<Pages>) -> Response {
-    signup_page(&pages, StatusCode::OK, "", "")
+    pages.ask(Ask::SignUp, "", Says::Nothing)
 }
 
-fn signup_page(pages: &Pages, status: StatusCode, email: &str, wrong: &str) -> Response {
-    let values = context! { title => "Sign up", under => "A code will be mailed to you.", email, wrong };
-    pages.door(status, "signup.html", values)
-}
-
-/// `POST /signup`. Who signed up before and never confirmed the address gets another code.
+/// `POST /signup`.
 async fn signup(
     Extract(pages): Extract<Pages>,
-    peer: Peer,
-    headers: HeaderMap,
+    Sender(origin): Sender,
     Form(fields): Form<Fields>,
 ) -> Response {
-    let result = async {
-        let registered = pages.accounts()?.register(&fields.email, fields.password.clone()).await;
-        match registered {
-            Ok(_) => pages.mail_code(&fields, origin(&peer, &headers)).await,
-            Err(known) if code_of(&known) == Some(KNOWN) => {
-                pages.mail_code(&fields, origin(&peer, &headers)).await.map_err(|_| known)
-            }
-            Err(error) => Err(error),
-        }
-    };
-    match result.await {
-        Ok(response) => response,
-        Err(error) => signup_page(&pages, status(&error), &fields.email, &told(&error)),
-    }
+    let result = pages.sign_up(&fields, origin).await;
+    pages.or_ask(Ask::SignUp, &fields.email, result)
 }
 
 /// `GET /code`.
 async fn code_form(Extract(pages): Extract<Pages>, Query(handed): Query<Handed>) -> Response {
-    code_page(&pages, StatusCode::OK, &handed.email, "", "")
-}
-
-fn code_page(pages: &Pages, status: StatusCode, email: &str, wrong: &str, fine: &str) -> Response {
-    let under = match email {
-        "" => "It is in the newest mail to you.".to_owned(),
-        email => format!("It was mailed to {}.", mask::letter(email)),
-    };
-    pages.door(status, "code.html", context! { title => "Enter the code", under, email, wrong, fine })
+    pages.ask(Ask::Code, &handed.email, Says::Nothing)
 }
 
 /// `POST /code`.
-async fn code(Extract(pages): Extract<Pages>, Form(fields): Form<Fields>) -> Response {
-    let accounts = match pages.accounts() {
-        Ok(accounts) => accounts,
-        Err(error) => return code_page(&pages, status(&error), &fields.email, &told(&error), ""),
-    };
-    if let Err(error) = accounts.verify_otp(&fields.email, fields.otp).await {
-        return code_page(&pages, status(&error), &fields.email, &told(&error), "");
-    }
-    let signed_in = match pages.waiting.leave(&fields.email) {
-        Some(password) => accounts.login(&fields.email, password, false).await.ok(),
-        None => None,
-    };
-    match signed_in {
-        Some(session) => open(&session),
-        None => signin_page(&pages, StatusCode::OK, &fields.email, "", "The address is confirmed."),
-    }
+async fn code(
+    Extract(pages): Extract<Pages>,
+    Sender(origin): Sender,
+    Form(fields): Form<Fields>,
+) -> Response {
+    let email = fields.email.clone();
+    let result = pages.confirm(fields, origin).await;
+    pages.or_ask(Ask::Code, &email, result)
 }
 
 /// `POST /code/again`. Without the password, which is kept for a quarter of an hour, it is asked for once more.
 async fn code_again(
     Extract(pages): Extract<Pages>,
-    peer: Peer,
-    headers: HeaderMap,
+    Sender(origin): Sender,
     Form(fields): Form<Fields>,
 ) -> Response {
     let Some(password) = pages.waiting.look(&fields.email) else {
-        let ask = "Sign in once more, then a new code is mailed to you.";
-        return signin_page(&pages, StatusCode::OK, &fields.email, "", ask);
+        let once_more = Says::Fine("Sign in once more, then a new code is mailed to you.");
+        return pages.ask(Ask::SignIn, &fields.email, once_more);
     };
-    let result = async { pages.accounts()?.send_otp(&fields.email, password, origin(&peer, &headers)).await };
-    match result.await {
-        Ok(()) => code_page(&pages, StatusCode::OK, &fields.email, "", "A new code is on its way."),
-        Err(error) => code_page(&pages, status(&error), &fields.email, &told(&error), ""),
-    }
+    let result = async { pages.accounts()?.send_otp(&fields.email, password, origin).await };
+    let says = match result.await {
+        Ok(()) => Says::Fine("A new code is on its way."),
+        Err(error) => Says::Wrong(error),
+    };
+    pages.ask(Ask::Code, &fields.email, says)
 }
 
 /// `GET /signin`.
 async fn signin_form(Extract(pages): Extract<Pages>) -> Response {
-    signin_page(&pages, StatusCode::OK, "", "", "")
+    pages.ask(Ask::SignIn, "", Says::Nothing)
 }
 
-fn signin_page(pages: &Pages, status: StatusCode, email: &str, wrong: &str, fine: &str) -> Response {
-    pages.door(status, "signin.html", context! { title => "Sign in", under => "", email, wrong, fine })
-}
-
-/// `POST /signin`. Who has not confirmed the address yet is mailed a code.
+/// `POST /signin`.
 async fn signin(
     Extract(pages): Extract<Pages>,
-    peer: Peer,
-    headers: HeaderMap,
+    Sender(origin): Sender,
     Form(fields): Form<Fields>,
 ) -> Response {
-    let result = async {
-        match pages.accounts()?.login(&fields.email, fields.password.clone(), false).await {
-            Ok(session) => Ok(open(&session)),
-            Err(error) if code_of(&error) == Some(NOT_CONFIRMED) => {
-                pages.mail_code(&fields, origin(&peer, &headers)).await
-            }
-            Err(error) => Err(error),
-        }
-    };
-    match result.await {
-        Ok(response) => response,
-        Err(error) => signin_page(&pages, status(&error), &fields.email, &told(&error), ""),
-    }
+    let result = pages.sign_in(&fields, origin).await;
+    pages.or_ask(Ask::SignIn, &fields.email, result)
 }
 
 /// `POST /signout`.
@@ -231,7 +220,7 @@ async fn me(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
             pages.door(StatusCode::OK, "me.html", values)
         }
         Err(IdentityError::Unauthorized) => Redirect::to("/signin").into_response(),
-        Err(error) => signin_page(&pages, status(&error), "", &told(&error), ""),
+        Err(error) => pages.ask(Ask::SignIn, "", Says::Wrong(error)),
     }
 }
 
@@ -250,47 +239,6 @@ fn code_of(error: &IdentityError) -> Option<u32> {
         IdentityError::Business { code, .. } => Some(*code),
         _ => None,
     }
-}
-
-fn status(error: &IdentityError) -> StatusCode {
-    match error {
-        IdentityError::Business { .. } => StatusCode::BAD_REQUEST,
-        IdentityError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-        IdentityError::Unauthorized => StatusCode::UNAUTHORIZED,
-        IdentityError::Forbidden => StatusCode::FORBIDDEN,
-        IdentityError::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
-/// The error in words for the person in front of the page.
-fn told(error: &IdentityError) -> String {
-    match error {
-        IdentityError::TooMany { retry_after } => {
-            format!("That was too often. Come back in {} seconds.", retry_after.as_secs().max(1))
-        }
-        IdentityError::Internal(text) => {
-            tracing::error!(error = %text, "a page could not reach the accounts");
-            "The database does not answer. Try again in a moment.".to_owned()
-        }
-        IdentityError::Business { message, .. } => {
-            code_of(error).and_then(in_words).unwrap_or(message).to_owned()
-        }
-        IdentityError::Unauthorized | IdentityError::Forbidden => error.to_string(),
-    }
-}
-
-fn in_words(code: u32) -> Option<&'static str> {
-    Some(match code {
-        110_002 => "Choose a password of 8 to 128 characters.",
-        110_003 | 110_005 => "Address and password do not belong together.",
-        KNOWN => "This address has an account: sign in.",
-        110_006 => "This is not the code. Look at the newest mail.",
-        110_007 => "This address is confirmed already: sign in.",
-        110_008 => "The code is too old. Send a new one.",
-        110_009 => "That was tried too often. Send a new code.",
-        110_012 => "This is no address that a mail can be sent to.",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 mod account;
 mod assets;
 mod explain;
+mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod guard;
 mod job;
 mod jobs;

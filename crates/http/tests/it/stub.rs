@@ -98,9 +98,16 @@ impl Identity for Stub {
         by_email(email)
     }
 
-    async fn login(&self, email: &str, _: SecretString, remember: bool) -> Result<Session, IdentityError> {
+    async fn login(
+        &self,
+        email: &str,
+        _: SecretString,
+        remember: bool,
+        origin: Origin,
+    ) -> Result<Session, IdentityError> {
         by_email(email)?;
-        self.0.lock().unwrap().remember = Some(remember);
+        let mut seen = self.0.lock().unwrap();
+        (seen.remember, seen.origin) = (Some(remember), Some(origin));
         let user = User {
             id: ID,
             email: email.into(),

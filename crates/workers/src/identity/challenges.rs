@@ -63,12 +63,12 @@ impl IdentityService {
         password: &SecretString,
         origin: &Origin,
     ) -> Result<(), IdentityError> {
-        let account = self.checked_account(email, password).await?;
+        let account = self.checked_account(email, password, origin).await?;
         if account.user.is_active {
             return Err(USER_VERIFIED.into());
         }
         let (key, now) = (address(email)?.key, self.now());
-        let client = self.counted_client(origin);
+        let client = self.counted_client(origin).map(super::limits::client_key);
         let mut tx = self.db.begin().await.map_err(internal)?;
         lock_user(&tx, account.user.id).await?;
         self.count_send(&tx, &key, client.as_deref(), now).await?;

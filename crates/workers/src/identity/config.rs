@@ -23,6 +23,11 @@ pub struct IdentityConfig {
     pub max_per_hour_ip: u32,
     /// Wrong tries before a code is dead (`BACKSHIFT_OTP_MAX_TRIES`).
     pub max_tries: u32,
+    /// Wrong passwords an hour for one account (`BACKSHIFT_AUTH_MAX_FAILURES`; NIST SP 800-63B allows 100).
+    pub max_failures: u32,
+    /// Wrong passwords an hour for one network of clients, an IPv4 /24 or an IPv6 /64
+    /// (`BACKSHIFT_AUTH_MAX_FAILURES_IP`).
+    pub max_failures_ip: u32,
     /// Clients on loopback have no hourly limit (`dev`).
     pub exempt_loopback: bool,
     /// "User not found" and "wrong password" look the same (`BACKSHIFT_AUTH_UNIFORM_ERRORS`).
@@ -51,6 +56,8 @@ impl IdentityConfig {
             max_per_hour: 5,
             max_per_hour_ip: 20,
             max_tries: 5,
+            max_failures: 100,
+            max_failures_ip: 1000,
             exempt_loopback: false,
             uniform_errors: false,
             trial: Duration::from_secs(14 * DAY),

@@ -18,7 +18,7 @@ use super::{
     service::{after, before},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Under which name a client's sends are counted: its address, of IPv6 the /64 that one customer gets.
@@ -34,9 +34,9 @@ pub(super) fn client_key(ip: IpAddr) -> String {
 
 impl IdentityService {
     /// The client to count, if any.
-    pub(super) fn counted_client(&self, origin: &Origin) -> Option<String> {
+    pub(super) fn counted_client(&self, origin: &Origin) -> Option<IpAddr> {
         let exempt = |ip: &IpAddr| self.config.exempt_loopback && ip.is_loopback();
-        origin.ip.map(|ip| ip.to_canonical()).filter(|ip| !exempt(ip)).map(client_key)
+        origin.ip.map(|ip| ip.to_canonical()).filter(|ip| !exempt(ip))
     }
 
     /// Refuses a send that comes too early or too often, else writes it down.
@@ -76,7 +76,8 @@ impl IdentityService {
     }
 }
 
-fn too_early(free_at: Timestamp, now: Timestamp) -> Result<(), IdentityError> {
+/// Refuses what comes before this time.
+pub(super) fn too_early(free_at: Timestamp, now: Timestamp) -> Result<(), IdentityError> {
     match Duration::try_from(free_at.duration_since(now)) {
         Ok(wait) if !wait.is_zero() => Err(IdentityError::TooMany { retry_after: wait }),
         _ => Ok(()),
@@ -95,7 +96,8 @@ async fn sends(
     query.all::<Timestamp>().await.map_err(internal)
 }
 
-async fn lock_client(tx: &Tx, client: &str) -> Result<(), IdentityError> {
+/// Holds what is counted under this name until the transaction ends. SQLite has one writer anyway.
+pub(super) async fn lock_client(tx: &Tx, client: &str) -> Result<(), IdentityError> {
     const LOCK: Sql = Sql {
         pg: "SELECT pg_advisory_xact_lock(hashtextextended('backshift otp ' || $1, 0))",
         sqlite: "SELECT $1",

@@ -3,7 +3,7 @@
 //! Nobody's password is checked too, and a refusal waits for a fixed time: neither whether an account exists nor
 //! how its password is hashed shows in the time of an answer.
 
-use backshift_core::identity::{IdentityError, Session};
+use backshift_core::identity::{IdentityError, Origin, Session};
 use secrecy::SecretString;
 use tokio::time::Instant;
 
@@ -20,8 +20,9 @@ impl IdentityService {
         email: &str,
         password: &SecretString,
         remember: bool,
+        origin: &Origin,
     ) -> Result<Session, IdentityError> {
-        let account = self.checked_account(email, password).await?;
+        let account = self.checked_account(email, password, origin).await?;
         if !account.user.is_active {
             return Err(USER_NOT_VERIFIED.into());
         }
@@ -34,17 +35,21 @@ impl IdentityService {
         &self,
         email: &str,
         password: &SecretString,
+        origin: &Origin,
     ) -> Result<Account, IdentityError> {
         let begun = Instant::now();
         let address = address(email)?;
         password_given(password)?;
+        self.count_guess(&address.key, origin).await?;
         let account = self.account_by_key(&address.key).await?;
         let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
         let checked = self.passwords.check(password, stored).await?;
         match (account, checked) {
-            (Some(account), Checked::Right) => Ok(account),
-            (Some(account), Checked::RightButOld) => {
-                self.renew_hash(&account, password).await?;
+            (Some(account), right @ (Checked::Right | Checked::RightButOld)) => {
+                self.forget_guesses(&address.key).await?;
+                if right == Checked::RightButOld {
+                    self.renew_hash(&account, password).await?;
+                }
                 Ok(account)
             }
             (found, _) => {

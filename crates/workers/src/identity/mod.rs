@@ -9,6 +9,7 @@ mod challenges;
 mod code;
 mod code_mail;
 mod config;
+mod guesses;
 mod limits;
 mod login;
 mod passwords;

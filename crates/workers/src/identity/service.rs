@@ -96,8 +96,9 @@ impl Identity for IdentityService {
         email: &str,
         password: SecretString,
         remember: bool,
+        origin: Origin,
     ) -> Result<Session, IdentityError> {
-        self.open_session(email, &password, remember).await
+        self.open_session(email, &password, remember, &origin).await
     }
 
     fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {

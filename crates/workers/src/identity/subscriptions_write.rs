@@ -97,9 +97,9 @@ impl IdentityService {
         let tx = self.db.begin().await.map_err(internal)?;
         let row = held(&tx, id).await?;
         allowed(caller, row.user_id)?;
-        if draft.user_id.is_some_and(|user| user != row.user_id) {
+        if let Some(other) = draft.user_id.filter(|user| *user != row.user_id) {
             // A subscription is never handed to somebody else, also not by an admin.
-            allowed(caller, draft.user_id.unwrap_or(row.user_id))?;
+            allowed(caller, other)?;
             return Err(SUBSCRIPTION_INVALID.into());
         }
         let plan_id = draft.plan_id.unwrap_or(row.plan_id);

@@ -5,7 +5,7 @@ use backshift_store::Database;
 
 use crate::{
     databases,
-    world::{PASSWORD, World, code},
+    world::{PASSWORD, World, code, origin},
 };
 
 const TABLES: [&str; 4] = [
@@ -58,7 +58,10 @@ async fn bcrypt_users_sign_in_and_leave_with_argon2id() {
         let query = world.db().sql("SELECT password_hash FROM users WHERE username = 'Old@x.io'");
         query.one::<String>().await.unwrap()
     };
-    assert_eq!(code(world.service.login("old@x.io", "wrong password".into(), false).await), 110_005);
+    assert_eq!(
+        code(world.service.login("old@x.io", "wrong password".into(), false, origin("en")).await),
+        110_005
+    );
     assert!(hash().await.starts_with("$2a$"));
     let caller = world.sign_in("old@x.io").await;
     let upgraded = hash().await;
@@ -111,7 +114,7 @@ async fn rows_with_holes_are_read() {
     .await;
     run(world.db(), "UPDATE plans SET created_at = NULL, updated_at = NULL").await;
     run(world.db(), "UPDATE users SET password_hash = NULL WHERE username = 'new@x.io'").await;
-    assert_eq!(code(world.service.login("old@x.io", PASSWORD.into(), false).await), 110_010);
-    assert_eq!(code(world.service.login("new@x.io", PASSWORD.into(), false).await), 110_005);
+    assert_eq!(code(world.service.login("old@x.io", PASSWORD.into(), false, origin("en")).await), 110_010);
+    assert_eq!(code(world.service.login("new@x.io", PASSWORD.into(), false, origin("en")).await), 110_005);
     assert_eq!(world.service.plans(&Default::default()).await.unwrap().total, 1);
 }

@@ -14,7 +14,10 @@ use crate::world::{PASSWORD, code, origin, other_than, text_of, worlds};
 async fn a_person_registers_reads_the_mail_and_signs_in() {
     for world in worlds(|_| {}).await {
         world.register("Lan@Example.org").await.unwrap();
-        assert_eq!(code(world.service.login("lan@example.org", PASSWORD.into(), false).await), 110_010);
+        assert_eq!(
+            code(world.service.login("lan@example.org", PASSWORD.into(), false, origin("en")).await),
+            110_010
+        );
         world.send_otp("LAN@example.org").await.unwrap();
         let mailed = world.mailed_code().await;
         let mail = &world.mailer.messages()[0];
@@ -27,12 +30,14 @@ async fn a_person_registers_reads_the_mail_and_signs_in() {
         assert_eq!(code(world.verify("lan@example.org", &mailed).await), 110_007);
         assert_eq!(code(world.send_otp("lan@example.org").await), 110_007);
 
-        let session = world.service.login("LAN@EXAMPLE.ORG", PASSWORD.into(), false).await.unwrap();
+        let session =
+            world.service.login("LAN@EXAMPLE.ORG", PASSWORD.into(), false, origin("en")).await.unwrap();
         assert_eq!(session.user.email, "Lan@Example.org", "stored as given");
         let caller = world.service.authenticate(session.token.expose_secret()).unwrap();
         assert_eq!(caller, Caller { user_id: session.user.id, role: Role::User });
         assert_eq!(world.service.me(caller).await.unwrap(), session.user);
-        let remembered = world.service.login("lan@example.org", PASSWORD.into(), true).await.unwrap();
+        let remembered =
+            world.service.login("lan@example.org", PASSWORD.into(), true, origin("en")).await.unwrap();
         assert!(remembered.expires_at > session.expires_at);
     }
 }
@@ -80,14 +85,18 @@ async fn every_body_that_is_wrong_is_refused_before_any_work() {
             assert_eq!(code(world.register(bad).await), 110_012, "{bad:?}");
             assert_eq!(code(world.send_otp(bad).await), 110_012, "{bad:?}");
             assert_eq!(code(world.verify(bad, "123456").await), 110_012, "{bad:?}");
-            assert_eq!(code(world.service.login(bad, PASSWORD.into(), false).await), 110_012, "{bad:?}");
+            assert_eq!(
+                code(world.service.login(bad, PASSWORD.into(), false, origin("en")).await),
+                110_012,
+                "{bad:?}"
+            );
         }
         let long = "x".repeat(129);
         for bad in ["", "seven77", &long] {
             assert_eq!(code(world.service.register("lan@x.io", bad.into()).await), 110_002, "{bad:?}");
         }
         world.service.register("lan@x.io", "ü".repeat(128).into()).await.unwrap();
-        assert_eq!(code(world.service.login("lan@x.io", long.into(), false).await), 110_002);
+        assert_eq!(code(world.service.login("lan@x.io", long.into(), false, origin("en")).await), 110_002);
         for bad in ["", "12345", "1234567", "12345a", "１２３４５６", " 12345"] {
             assert_eq!(code(world.verify("lan@x.io", bad).await), 110_002, "{bad:?}");
         }
@@ -121,14 +130,17 @@ async fn wrong_credentials_are_told_apart_only_when_they_may_be() {
     for world in worlds(|_| {}).await {
         world.register("lan@x.io").await.unwrap();
         let wrong = || "wrong password".into();
-        assert_eq!(code(world.service.login("lan@x.io", wrong(), false).await), 110_005);
-        assert_eq!(code(world.service.login("nobody@x.io", wrong(), false).await), 110_003);
+        assert_eq!(code(world.service.login("lan@x.io", wrong(), false, origin("en")).await), 110_005);
+        assert_eq!(code(world.service.login("nobody@x.io", wrong(), false, origin("en")).await), 110_003);
         assert_eq!(code(world.service.send_otp("lan@x.io", wrong(), origin("en")).await), 110_005);
         assert_eq!(code(world.send_otp("nobody@x.io").await), 110_003);
         assert_eq!(code(world.verify("nobody@x.io", "123456").await), 110_003);
     }
     for world in worlds(|config| config.uniform_errors = true).await {
-        assert_eq!(code(world.service.login("nobody@x.io", PASSWORD.into(), false).await), 110_005);
+        assert_eq!(
+            code(world.service.login("nobody@x.io", PASSWORD.into(), false, origin("en")).await),
+            110_005
+        );
         assert_eq!(code(world.send_otp("nobody@x.io").await), 110_005);
         assert_eq!(code(world.verify("nobody@x.io", "123456").await), 110_006);
     }
@@ -141,7 +153,7 @@ async fn a_refusal_takes_no_less_than_the_floor_for_anybody() {
         world.register("lan@x.io").await.unwrap();
         for email in ["lan@x.io", "nobody@x.io"] {
             let begun = Instant::now();
-            code(world.service.login(email, "wrong password".into(), false).await);
+            code(world.service.login(email, "wrong password".into(), false, origin("en")).await);
             assert!(begun.elapsed() >= floor, "{email}: {:?}", begun.elapsed());
         }
     }
@@ -154,7 +166,10 @@ async fn an_account_that_is_gone_opens_nothing() {
         let gone =
             world.db().sql("UPDATE users SET deleted_at = created_at WHERE id = $1").bind(caller.user_id);
         assert_eq!(gone.run().await.unwrap(), 1);
-        assert_eq!(code(world.service.login("lan@x.io", PASSWORD.into(), false).await), 110_003);
+        assert_eq!(
+            code(world.service.login("lan@x.io", PASSWORD.into(), false, origin("en")).await),
+            110_003
+        );
         assert_eq!(code(world.service.me(caller).await), 401);
         assert_eq!(code(world.service.subscriptions(caller, &Default::default()).await), 401);
     }

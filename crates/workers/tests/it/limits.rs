@@ -61,6 +61,74 @@ async fn a_client_gets_its_codes_an_hour_for_all_addresses_together() {
     }
 }
 
+async fn guess(world: &World, email: &str, password: &str, ip: &str) -> u32 {
+    let origin = Origin { ip: Some(ip.parse().unwrap()), ..Origin::default() };
+    match world.service.login(email, password.into(), false, origin).await {
+        Ok(_) => 200,
+        refused => code(refused),
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_guessed_so_often_an_hour_and_an_unknown_address_likewise() {
+    for world in worlds(|config| config.max_failures = 3).await {
+        world.member("lan@x.io").await;
+        for (email, refusal) in [("lan@x.io", 110_005), ("nobody@x.io", 110_003)] {
+            for n in 0..3 {
+                assert_eq!(guess(&world, email, "wrong password", &format!("192.0.{n}.1")).await, refusal);
+                world.later(60);
+            }
+            for password in ["wrong password", PASSWORD] {
+                assert_eq!(guess(&world, &email.to_uppercase(), password, "198.51.100.1").await, 429);
+            }
+            assert_eq!(
+                code(send_from(&world, email, "198.51.100.1").await),
+                429,
+                "no way around by the codes"
+            );
+        }
+        let origin = Origin { ip: Some("198.51.100.1".parse().unwrap()), ..Origin::default() };
+        let refused = world.service.login("lan@x.io", PASSWORD.into(), false, origin).await.map(drop);
+        assert_eq!(wait(refused), Duration::from_secs(3600 - 6 * 60));
+        world.later(3600 - 6 * 60);
+        assert_eq!(guess(&world, "lan@x.io", PASSWORD, "192.0.2.1").await, 200);
+    }
+}
+
+#[tokio::test]
+async fn the_right_password_is_no_failure_and_forgets_those_before() {
+    for world in worlds(|config| (config.max_failures, config.max_failures_ip) = (2, 4)).await {
+        world.member("lan@x.io").await;
+        for _ in 0..5 {
+            assert_eq!(guess(&world, "lan@x.io", "wrong password", "192.0.2.1").await, 110_005);
+            assert_eq!(guess(&world, "lan@x.io", PASSWORD, "192.0.2.1").await, 200);
+        }
+        assert_eq!(world.count("SELECT count(*) FROM login_failures").await, 0);
+        // One client's network has its own share, whoever's password is guessed.
+        for n in 0..4 {
+            assert_eq!(guess(&world, &format!("n{n}@x.io"), "wrong password", "192.0.2.1").await, 110_003);
+        }
+        assert_eq!(guess(&world, "lan@x.io", PASSWORD, "192.0.2.99").await, 429);
+        assert_eq!(guess(&world, "lan@x.io", PASSWORD, "192.0.3.1").await, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn parallel_guesses_do_not_pass_together() {
+    for world in worlds(|config| config.max_failures = 3).await {
+        world.member("lan@x.io").await;
+        let mut guesses = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            let service = world.service.clone();
+            guesses.spawn(async move {
+                code(service.login("lan@x.io", "wrong password".into(), false, Origin::default()).await)
+            });
+        }
+        let refused = guesses.join_all().await;
+        assert_eq!(refused.iter().filter(|code| **code == 110_005).count(), 3, "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn loopback_is_exempt_in_dev_only() {
     for (exempt, refused) in [(true, false), (false, true)] {

@@ -127,7 +127,7 @@ impl World {
 
     pub(crate) async fn sign_in(&self, email: &str) -> Caller {
         use secrecy::ExposeSecret;
-        let session = self.service.login(email, PASSWORD.into(), false).await.unwrap();
+        let session = self.service.login(email, PASSWORD.into(), false, origin("en")).await.unwrap();
         self.service.authenticate(session.token.expose_secret()).unwrap()
     }
 
