@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{args::Enqueue, config, exit::Failure, output};
+use crate::{args::Enqueue, config, exit::Failure, output, wiring::Backend};
 
 const BATCH: usize = 500;
 /// How long one batch is repeated while the server is away (contracts/probe.md).
@@ -39,25 +39,37 @@ struct Line {
     unique_policy: Option<String>,
 }
 
-/// Accepts what the flags or standard input say.
-pub(super) async fn run(args: &Enqueue, client: &Client) -> Result<(), Failure> {
-    let mut sink = Sink::new(client, args.json, args.count);
-    if args.stdin {
-        for (number, line) in std::io::stdin().lock().split(b'\n').enumerate() {
-            let line = line.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            let entry: Result<Line, _> = serde_json::from_slice(&line);
-            match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
-                Ok(template) => sink.add_all(&template).await?,
-                Err(failure) => sink.misused(&format!("line {}: {failure}", number + 1)),
-            }
+/// Accepts what the flags or standard input say. However it ends, a program that reads the ids gets a whole array.
+pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Result<(), Failure> {
+    let backend = backend.inspect_err(|_| {
+        if args.json {
+            output::line("[]")
         }
-    } else {
-        sink.add_all(&template(&from_flags(args)?)?).await?;
+    })?;
+    let mut sink = Sink::new(&backend.client, args.json, args.count);
+    let read = match args.stdin {
+        true => read_lines(&mut sink).await,
+        false => match from_flags(args).and_then(|line| template(&line)) {
+            Ok(template) => sink.add_all(&template).await,
+            Err(failure) => Err(failure),
+        },
+    };
+    sink.finish(read).await
+}
+
+async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
+    for (number, line) in std::io::stdin().lock().split(b'\n').enumerate() {
+        let line = line.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let entry: Result<Line, _> = serde_json::from_slice(&line);
+        match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
+            Ok(template) => sink.add_all(&template).await?,
+            Err(failure) => sink.misused(&format!("line {}: {failure}", number + 1)),
+        }
     }
-    sink.finish().await
+    Ok(())
 }
 
 fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
@@ -200,11 +212,10 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn away(&mut self, problem: &str) -> Failure {
+    fn away(&self, problem: &str) -> Failure {
         if self.printed == 0 {
             return Failure::unreachable(problem);
         }
-        self.close();
         Failure::failed(format!("{} jobs accepted, {} not: {problem}", self.printed, self.refused))
     }
 
@@ -264,9 +275,11 @@ impl<'a> Sink<'a> {
         }
     }
 
-    async fn finish(mut self) -> Result<(), Failure> {
-        self.flush().await?;
+    /// Sends the rest and says how it went; what was read before the input broke off is sent too.
+    async fn finish(mut self, read: Result<(), Failure>) -> Result<(), Failure> {
+        let sent = self.flush().await;
         self.close();
+        read.and(sent)?;
         let not_accepted = format!("{} jobs were not accepted", self.refused);
         match self.refused {
             0 => Ok(()),

@@ -67,7 +67,7 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Dev => dev::run(config).await,
         Command::Worker(args) => worker::run(args, config).await,
         Command::Api(_) => api::run(config).await,
-        Command::Enqueue(args) => enqueue::run(args, &ready(config).await?.client).await,
+        Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &**ready(config).await?.store()?).await,
         Command::Queues(command) => queues::run(command, &**ready(config).await?.store()?).await,
         Command::Suppressions(command) => suppressions::run(command, ready(config).await?.database()?).await,

@@ -1,35 +1,12 @@
 //! `jobs`, `queues`, `suppressions`: what programs read and what operators do, without a worker.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::scene::{Ended, Settings, Worker, backshift, backshift_fed};
+use crate::scene::{Embedded, Worker, backshift};
 
-struct Here {
-    _directory: TempDir,
-    settings: Settings,
-}
-
-impl Here {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = format!("sqlite:{}", directory.path().join("jobs.db").display());
-        let settings = Settings::of(&[
-            ("DATABASE_URL", &store),
-            ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
-            ("BACKSHIFT_PROBE", "true"),
-            ("BACKSHIFT_RETRY_BASE", "50ms"),
-        ]);
-        Self { _directory: directory, settings }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ended {
-        backshift(arguments, &self.settings.pairs()).await
-    }
-
-    async fn list(&self, filters: &[&str]) -> Vec<Value> {
-        self.run(&[&["jobs", "list", "--json"], filters].concat()).await.done().list()
-    }
+/// A store whose jobs may be probes and come back soon.
+fn here() -> Embedded {
+    Embedded::with(&[("BACKSHIFT_PROBE", "true"), ("BACKSHIFT_RETRY_BASE", "50ms")])
 }
 
 fn ids(jobs: &[Value]) -> Vec<String> {
@@ -38,7 +15,7 @@ fn ids(jobs: &[Value]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_cursor_walks_through_all_jobs_while_new_ones_arrive() {
-    let here = Here::new();
+    let here = here();
     here.run(&["enqueue", "k", "--payload", "{}", "--count", "120"]).await.done();
     let all = ids(&here.list(&["--limit", "500"]).await);
     assert_eq!(all.len(), 120);
@@ -69,14 +46,14 @@ async fn a_cursor_walks_through_all_jobs_while_new_ones_arrive() {
 
 #[tokio::test]
 async fn lists_are_filtered() {
-    let here = Here::new();
+    let here = here();
     let lines = [
         json!({"kind": "a", "queue": "q1", "payload": {}}),
         json!({"kind": "a", "queue": "q2", "payload": {}, "in": "1h"}),
         json!({"kind": "b", "queue": "q1", "payload": {}}),
     ];
     let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
-    backshift_fed(&["enqueue", "--stdin"], &here.settings.pairs(), &lines.join("\n")).await.done();
+    here.fed(&["enqueue", "--stdin"], &lines.join("\n")).await.done();
     assert_eq!(here.list(&["--kind", "a"]).await.len(), 2);
     assert_eq!(here.list(&["--queue", "q1"]).await.len(), 2);
     assert_eq!(here.list(&["--state", "scheduled"]).await.len(), 1);
@@ -91,7 +68,7 @@ async fn lists_are_filtered() {
 
 #[tokio::test]
 async fn jobs_are_cancelled_retried_and_shown() {
-    let here = Here::new();
+    let here = here();
     let payload = r#"{"key":"p","mode":"permanent"}"#;
     let failed =
         here.run(&["enqueue", "backshift.probe", "--payload", payload, "--json"]).await.done().list()[0]
@@ -137,7 +114,7 @@ async fn jobs_are_cancelled_retried_and_shown() {
 
 #[tokio::test]
 async fn a_paused_queue_rests_until_it_is_resumed() {
-    let here = Here::new();
+    let here = here();
     here.run(&["queues", "pause", "default"]).await.done();
     let worker = Worker::ready(&["worker"], &here.settings).await;
     here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"paused"}"#]).await.done();
@@ -161,7 +138,7 @@ async fn a_paused_queue_rests_until_it_is_resumed() {
 
 #[tokio::test]
 async fn unknown_kinds_are_parked_and_not_failed() {
-    let here = Here::new();
+    let here = here();
     let worker = Worker::ready(&["worker"], &here.settings).await;
     here.run(&["enqueue", "nobody.knows", "--payload", "{}"]).await.done();
     here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"after"}"#]).await.done();
@@ -189,7 +166,7 @@ async fn help_version_and_completions_need_nothing() {
 
 #[tokio::test]
 async fn the_bench_measures_and_leaves_nothing_in_the_way() {
-    let here = Here::new();
+    let here = here();
     let measured = here.run(&["bench", "--jobs", "300", "--json"]).await.done().json();
     assert!(measured.is_object() || measured.is_array(), "{measured}");
     assert!(here.list(&["--state", "available"]).await.is_empty());

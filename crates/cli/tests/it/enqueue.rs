@@ -1,45 +1,14 @@
 //! `backshift enqueue`: what is printed is durable, what is not accepted is named, and an id is accepted once.
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::scene::{Ended, Settings, backshift, backshift_fed, free_port};
-
-/// An embedded store of one test.
-struct Embedded {
-    _directory: TempDir,
-    settings: Settings,
-}
-
-impl Embedded {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = format!("sqlite:{}", directory.path().join("jobs.db").display());
-        let settings = Settings::of(&[
-            ("DATABASE_URL", &store),
-            ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
-        ]);
-        Self { _directory: directory, settings }
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ended {
-        backshift(arguments, &self.settings.pairs()).await
-    }
-
-    async fn fed(&self, arguments: &[&str], input: &str) -> Ended {
-        backshift_fed(arguments, &self.settings.pairs(), input).await
-    }
-
-    async fn jobs(&self) -> Vec<Value> {
-        self.run(&["jobs", "list", "--json", "--limit", "500"]).await.done().list()
-    }
-}
+use crate::scene::{Embedded, backshift, backshift_fed, free_port};
 
 const ID: &str = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
 
 #[tokio::test]
 async fn ids_are_printed_and_numbers_are_filled_in() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     let plain = here.run(&["enqueue", "test.kind", "--payload", "{}"]).await.done();
     let id: uuid::Uuid = plain.out.trim().parse().unwrap();
     assert_eq!((id.get_version_num(), plain.out.trim()), (7, id.hyphenated().to_string().as_str()));
@@ -56,7 +25,7 @@ async fn ids_are_printed_and_numbers_are_filled_in() {
     ]);
     let ids = many.await.done().list();
     assert_eq!(ids.len(), 3);
-    let jobs = here.jobs().await;
+    let jobs = here.list(&["--limit", "500"]).await;
     assert_eq!(jobs.len(), 4);
     for name in [
         "id",
@@ -84,7 +53,7 @@ async fn ids_are_printed_and_numbers_are_filled_in() {
 
 #[tokio::test]
 async fn a_known_id_is_printed_again_and_the_first_payload_is_kept() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     let first =
         here.run(&["enqueue", "k", "--payload", r#"{"n":1}"#, "--id", &ID.to_uppercase()]).await.done();
     assert_eq!(first.out.trim(), ID);
@@ -93,29 +62,29 @@ async fn a_known_id_is_printed_again_and_the_first_payload_is_kept() {
     let other = here.run(&["enqueue", "k", "--payload", r#"{"n":2}"#, "--id", ID, "--json"]).await.done();
     assert_eq!(other.list(), [json!(ID)]);
     assert!(other.err.contains("another payload"), "{other:?}");
-    assert_eq!(here.jobs().await.len(), 1);
+    assert_eq!(here.list(&["--limit", "500"]).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_unique_key_is_held_by_one_unfinished_job() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     let one = ["enqueue", "k", "--payload", "{}", "--unique-key", "only-one", "--json"];
     let first = here.run(&one).await.done().list();
     let second = here.run(&one).await.done().list();
     assert_eq!(first, second, "the holder's id");
-    assert_eq!(here.jobs().await.len(), 1);
+    assert_eq!(here.list(&["--limit", "500"]).await.len(), 1);
     here.run(&["jobs", "cancel", first[0].as_str().unwrap()]).await.done();
     assert_ne!(here.run(&one).await.done().list(), first);
 }
 
 #[tokio::test]
 async fn delays_and_priorities_are_kept() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     here.run(&["enqueue", "k", "--payload", "{}", "--in", "5m", "--priority", "-7"]).await.done();
     here.run(&["enqueue", "k", "--payload", "{}", "--at", "2099-01-02T03:04:05Z", "--priority", "9"])
         .await
         .done();
-    let jobs = here.jobs().await;
+    let jobs = here.list(&["--limit", "500"]).await;
     assert!(jobs.iter().all(|job| job["state"] == "scheduled"), "{jobs:?}");
     let at = |job: &Value| job["run_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     assert_eq!(at(&jobs[0]), "2099-01-02T03:04:05Z".parse().unwrap());
@@ -126,7 +95,7 @@ async fn delays_and_priorities_are_kept() {
 
 #[tokio::test]
 async fn standard_input_takes_lines_and_names_the_bad_ones() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     let lines = [
         json!({"kind": "a", "payload": {"n": 1}, "id": ID}).to_string(),
         json!({"kind": "b", "queue": "other", "payload": {"k": "{n}"}, "count": 3, "priority": 5})
@@ -143,7 +112,7 @@ async fn standard_input_takes_lines_and_names_the_bad_ones() {
     assert_eq!(partly.code, 1, "{partly:?}");
     assert_eq!(partly.list().len(), 2, "{partly:?}");
     assert!(partly.err.contains("line 2") && partly.err.contains("line 3"), "{partly:?}");
-    assert_eq!(here.jobs().await.len(), 7, "what was accepted before was not added again");
+    assert_eq!(here.list(&["--limit", "500"]).await.len(), 7, "what was accepted before was not added again");
     let odd = b"{\"kind\":\"k\",\"payload\":\"\xff\"}\n{\"kind\":\"k\",\"payload\":1}\n{\"kind\":\"k\",\"kind\":\"k\",\"payload\":1}";
     let partly = backshift_fed(&["enqueue", "--stdin", "--json"], &here.settings.pairs(), odd).await;
     assert_eq!((partly.code, partly.list().len()), (1, 1), "{partly:?}");
@@ -152,7 +121,7 @@ async fn standard_input_takes_lines_and_names_the_bad_ones() {
 
 #[tokio::test]
 async fn wrong_use_is_2_and_an_absent_server_69() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     for wrong in [
         &["enqueue"][..],
         &["enqueue", "k"],
@@ -177,7 +146,7 @@ async fn wrong_use_is_2_and_an_absent_server_69() {
         let refused = here.fed(&["enqueue", "--stdin", "--json"], lines).await;
         assert_eq!((refused.code, refused.list().len()), (2, 0), "{lines}: {refused:?}");
     }
-    assert!(here.jobs().await.is_empty());
+    assert!(here.list(&["--limit", "500"]).await.is_empty());
     let nobody = free_port();
     let postgres = format!("postgres://postgres@127.0.0.1:{nobody}/x");
     let amqp = format!("amqp://guest:guest@127.0.0.1:{nobody}/x");
@@ -190,19 +159,19 @@ async fn wrong_use_is_2_and_an_absent_server_69() {
         }
     };
     let (first, second) = tokio::join!(
-        enqueue(&["enqueue", "k", "--payload", "{}", "--broker"], postgres),
-        enqueue(&["enqueue", "k", "--payload", "{}", "--broker"], amqp)
+        enqueue(&["enqueue", "k", "--payload", "{}", "--json", "--broker"], postgres),
+        enqueue(&["enqueue", "k", "--payload", "{}", "--json", "--broker"], amqp)
     );
     for (ended, seconds) in [first, second] {
         assert_eq!(ended.code, 69, "{ended:?}");
         assert!((8..=20).contains(&seconds), "gave up after {seconds} s");
-        assert!(ended.out.is_empty() && !ended.err.contains("guest:guest"), "{ended:?}");
+        assert!(ended.list().is_empty() && !ended.err.contains("guest:guest"), "{ended:?}");
     }
 }
 
 #[tokio::test]
 async fn large_and_odd_payloads_are_kept_or_refused_whole() {
-    let here = Embedded::new();
+    let here = Embedded::with(&[]);
     let exact = r#"{"n":9007199254740993,"d":0.1000000000000000055511151231257827,"s":"\u0000\ud83d\ude00"}"#;
     here.fed(&["enqueue", "--stdin"], &format!(r#"{{"kind":"k","id":"{ID}","payload":{exact}}}"#))
         .await
@@ -216,5 +185,5 @@ async fn large_and_odd_payloads_are_kept_or_refused_whole() {
     let big = format!(r#"{{"kind":"k","payload":"{}"}}"#, "x".repeat(300 * 1024));
     let refused = here.fed(&["enqueue", "--stdin", "--json"], &big).await;
     assert_eq!((refused.code, refused.list().len()), (1, 0), "{:.200}", refused.err);
-    assert_eq!(here.jobs().await.len(), 1);
+    assert_eq!(here.list(&["--limit", "500"]).await.len(), 1);
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod command;
+mod embedded;
 mod http;
 mod place;
 mod ports;
@@ -17,6 +18,7 @@ mod worker;
 
 pub(crate) use api::Api;
 pub(crate) use command::{Ended, backshift, backshift_fed};
+pub(crate) use embedded::Embedded;
 pub(crate) use http::{Answer, request};
 pub(crate) use place::{Place, probe, probe_settings};
 pub(crate) use ports::free_port;
