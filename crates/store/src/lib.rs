@@ -3,6 +3,7 @@
 //! SQL is written by hand, one text for both where they agree; `$1` means the same on both, times are integer
 //! microseconds and ids are text in SQLite.
 
+mod allowances;
 mod breakers;
 pub mod check;
 mod db;

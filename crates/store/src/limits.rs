@@ -7,18 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backshift_core::{
-    Lease, StoreError, Timestamp,
+    Lease, StoreError,
     store::{Limits, Rate},
 };
 
 use crate::ledger::both::same;
-use crate::{
-    Database, Durability, Sql, SqlStore,
-    ledger::{
-        both::both,
-        entry::{between, micros},
-    },
-};
+use crate::{Database, Durability, Sql, SqlStore, ledger::both::both};
 
 /// `$1` key, `$2` the share of one, `$3` the whole period; no row = not now.
 pub(crate) const RESERVE: Sql = both!(
@@ -55,15 +49,7 @@ impl Limits for SqlStore {
                 rate.count, rate.per
             )));
         }
-        let per = micros(rate.per);
-        let share = (per / i64::from(rate.count)).max(1);
-        let taken = self.database().sql(RESERVE).bind(key).bind(share).bind(per).relaxed();
-        if taken.optional::<Timestamp>().await?.is_some() {
-            return Ok(None);
-        }
-        let next = self.database().sql(NEXT).bind(key).bind(share).bind(per);
-        let wait = next.optional::<(Timestamp, Timestamp)>().await?.map(|(free, now)| between(now, free));
-        Ok(Some(wait.unwrap_or_default().max(Duration::from_millis(1))))
+        self.allowances.reserve(self.database(), key, rate).await
     }
 
     async fn occupy(&self, key: &str, slots: u32, lease: &Lease) -> Result<bool, StoreError> {

@@ -35,6 +35,7 @@ const MAIN: &[Migration] = &[
     migration!(4, "mail", "0004_mail"),
     migration!(5, "lean_indexes", "0005_lean_indexes"),
     migration!(6, "login_failures", "0006_login_failures"),
+    migration!(7, "line", "0007_line"),
 ];
 
 /// The tables of the probe kind (contracts/probe.md); numbered apart, they are no part of the schema's version.

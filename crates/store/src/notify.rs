@@ -129,28 +129,34 @@ impl Inner {
     }
 }
 
-/// Sends what was rung, one statement every 10 ms at most. A ring that cannot be sent is dropped: others poll.
+/// Sends the first ring at once and those of the next 10 ms together. A ring that cannot be sent is dropped: others
+/// poll.
 async fn ring_out(inner: Weak<Inner>, rung: Arc<Notify>) {
     loop {
         rung.notified().await;
-        tokio::time::sleep(GATHER).await;
         let Some(inner) = inner.upgrade() else { return };
         let queues = std::mem::take(&mut *lock(&inner.waiting));
         if queues.is_empty() {
             continue;
         }
-        let sent = inner
-            .db
-            .sql("SELECT pg_notify($1, q || ' ' || $2) FROM unnest($3::text[]) AS q")
-            .bind(CHANNEL)
-            .bind(&inner.name)
-            .column(queues.into_iter().collect::<Vec<_>>())
-            .relaxed()
-            .all::<()>()
-            .await;
-        if let Err(error) = sent {
-            tracing::debug!(%error, "a wake-up was not sent; other workers find the jobs at their next poll");
-        }
+        send(&inner, queues).await;
+        drop(inner);
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+async fn send(inner: &Inner, queues: BTreeSet<String>) {
+    let sent = inner
+        .db
+        .sql("SELECT pg_notify($1, q || ' ' || $2) FROM unnest($3::text[]) AS q")
+        .bind(CHANNEL)
+        .bind(&inner.name)
+        .column(queues.into_iter().collect::<Vec<_>>())
+        .relaxed()
+        .all::<()>()
+        .await;
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a wake-up was not sent; other workers find the jobs at their next poll");
     }
 }
 

@@ -14,11 +14,10 @@ use crate::{
 };
 
 macro_rules! due {
-    ($own:literal, $us:literal) => {
+    ($unpublished:literal, $us:literal) => {
         concat!(
-            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> ",
-            $own,
-            " AND broker = $1 AND run_at <= (SELECT clock_timestamp()) \
+            $unpublished,
+            " AND run_at <= (SELECT clock_timestamp()) \
              AND (publish_hold_until <= (SELECT clock_timestamp()) OR (publish_hold_until IS NULL \
              AND (run_at > created_at OR created_at <= (SELECT clock_timestamp()) - $3",
             $us,
@@ -32,7 +31,7 @@ macro_rules! due {
 pub(crate) const TAKE: Sql = Sql {
     pg: concat!(
         "WITH due AS MATERIALIZED (SELECT id AS due_id FROM background_jobs WHERE ",
-        due!("'postgres'", " * interval '1 microsecond'"),
+        due!("unpublished = $1", " * interval '1 microsecond'"),
         " FOR UPDATE SKIP LOCKED) \
          UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3 * interval '1 microsecond', \
          status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
@@ -42,7 +41,11 @@ pub(crate) const TAKE: Sql = Sql {
     sqlite: concat!(
         "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, status = 'available', \
          updated_at = clock_timestamp() WHERE rowid IN (SELECT rowid FROM background_jobs WHERE ",
-        due!("'embedded'", ""),
+        due!(
+            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> 'embedded' \
+             AND broker = $1",
+            ""
+        ),
         ") RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
          unique_policy, idempotency_key, user_id, created_at, token"
     ),

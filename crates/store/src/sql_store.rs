@@ -16,6 +16,7 @@ use backshift_core::{
 
 use crate::{
     Database, Durability,
+    allowances::Allowances,
     ledger::{beat, deliveries, finish, jobs, list, rescue, upkeep},
     queues::Tally,
     workers,
@@ -27,12 +28,13 @@ pub struct SqlStore {
     db: Database,
     walk: Arc<upkeep::Walk>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) allowances: Arc<Allowances>,
 }
 
 impl SqlStore {
     /// A store on this database; `migrate::check` says whether its tables fit.
     pub fn new(db: Database) -> Self {
-        Self { db, walk: Arc::default(), tally: Arc::default() }
+        Self { db, walk: Arc::default(), tally: Arc::default(), allowances: Arc::default() }
     }
 
     /// Its database.

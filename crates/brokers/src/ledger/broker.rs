@@ -17,6 +17,7 @@ use super::{
     consumer::{Claims, LedgerConsumer},
     publisher::Publisher,
     settler::Settler,
+    walked::Walked,
 };
 
 /// A broker whose queue is the ledger of one database.
@@ -87,6 +88,8 @@ impl Broker for LedgerBroker {
             holder: Arc::new(Holder { worker: options.worker, lease: options.lease }),
             lonely_out: Arc::new(AtomicBool::new(false)),
             rounds: AtomicU32::new(0),
+            settled: Arc::default(),
+            place: Walked::default(),
         };
         Ok(Box::new(LedgerConsumer::new(claims, &self.bell)))
     }

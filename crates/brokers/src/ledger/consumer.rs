@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -17,12 +17,19 @@ use backshift_core::{
     store::{Holder, Start},
 };
 use backshift_store::{
-    Database, SqlStore, ledger,
+    Database, SqlStore,
+    ledger::{self, Place, Round},
     notify::{Bell, Ear},
 };
 use tokio::task::JoinHandle;
 
-use super::{broker_error, receipt::LedgerReceipt, settler::Settler};
+use super::{
+    broker_error,
+    hands::{Hand, SettledHands},
+    receipt::LedgerReceipt,
+    settler::Settler,
+    walked::Walked,
+};
 
 /// The most rows of one claim.
 const BATCH: usize = 500;
@@ -60,9 +67,12 @@ pub(super) struct Claims {
     pub(super) holder: Arc<Holder>,
     pub(super) lonely_out: Arc<AtomicBool>,
     pub(super) rounds: AtomicU32,
+    pub(super) settled: Arc<SettledHands>,
+    pub(super) place: Walked,
 }
 
 type Claimed = Result<Vec<Delivery>, BrokerError>;
+type Job = (Envelope, Start);
 
 impl LedgerConsumer {
     pub(super) fn new(claims: Claims, bell: &Bell) -> Self {
@@ -81,45 +91,59 @@ impl LedgerConsumer {
 }
 
 impl Claims {
-    async fn claim(&self, free: usize) -> Claimed {
+    async fn claim(self: &Arc<Self>, free: usize) -> Claimed {
         if self.rounds.fetch_add(1, Ordering::Relaxed) % ROUNDS == ROUNDS - 1
             && let Some(delivery) = self.claim_alone().await?
         {
             return Ok(vec![delivery]);
         }
         let limit = free.clamp(1, BATCH) as u32;
-        let claimed = ledger::claim_available(&self.database, &self.queue, limit, &self.holder).await;
-        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
+        let (mut round, mut claimed) = self.claim_round(limit, self.place.next()).await?;
+        if claimed.is_empty() && round.from.is_some() {
+            (round, claimed) = self.claim_round(limit, None).await?;
+        }
         if claimed.is_empty() {
             return Ok(self.claim_alone().await?.into_iter().collect());
         }
-        Ok(claimed.into_iter().map(|(envelope, start)| self.delivery(envelope, start, None)).collect())
+        let hand = self.settled.hand(round.hand, claimed.len());
+        let deliveries = claimed.into_iter();
+        Ok(deliveries.map(|(envelope, start)| self.delivery(envelope, start, None, Some(&hand))).collect())
     }
 
-    async fn claim_alone(&self) -> Result<Option<Delivery>, BrokerError> {
+    async fn claim_round(&self, limit: u32, from: Option<Place>) -> Result<(Round, Vec<Job>), BrokerError> {
+        let round = Round { settled: self.settled.take(), from, ..Round::default() };
+        let began = Instant::now();
+        let claimed = ledger::claim_round(&self.database, &self.queue, limit, &self.holder, &round).await;
+        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
+        let last = claimed.last().filter(|_| claimed.len() == limit as usize).map(|(envelope, _)| envelope);
+        self.place.ended(last, from.is_none().then(|| began.elapsed()));
+        Ok((round, claimed))
+    }
+
+    async fn claim_alone(self: &Arc<Self>) -> Result<Option<Delivery>, BrokerError> {
         if self.lonely_out.swap(true, Ordering::AcqRel) {
             return Ok(None);
         }
         let lonely = Lonely(Arc::clone(&self.lonely_out));
         let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder).await;
         let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
-        Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, Some(lonely))))
+        Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, Some(lonely), None)))
     }
 
-    fn delivery(&self, envelope: Envelope, start: Start, lonely: Option<Lonely>) -> Delivery {
-        let receipt = LedgerReceipt {
-            lease: start.lease,
-            settler: self.settler.clone(),
-            store: self.store.clone(),
-            holder: Arc::clone(&self.holder),
-            _lonely: lonely,
-        };
+    fn delivery(
+        self: &Arc<Self>,
+        envelope: Envelope,
+        start: Start,
+        lonely: Option<Lonely>,
+        hand: Option<&Arc<Hand>>,
+    ) -> Delivery {
+        let (lease, claims) = (start.lease, Arc::clone(self));
         Delivery {
             redelivered: start.starts > 1,
             anonymous: false,
             job: Ok(envelope),
             start: Some(start),
-            receipt: Box::new(receipt),
+            receipt: Box::new(LedgerReceipt { lease, claims, hand: hand.cloned(), _lonely: lonely }),
         }
     }
 }

@@ -6,9 +6,11 @@
 mod batcher;
 mod broker;
 mod consumer;
+mod hands;
 mod publisher;
 mod receipt;
 mod settler;
+mod walked;
 
 pub use broker::LedgerBroker;
 

@@ -7,23 +7,29 @@ use backshift_core::{
     Ack, BrokerError, DeadLetter, Lease, Receipt, Retry, Settled, Settlement,
     store::{Beat, Finish, Holder, Ledger},
 };
-use backshift_store::SqlStore;
 
-use super::{broker_error, consumer::Lonely, settler::Settler};
+use super::{
+    broker_error,
+    consumer::{Claims, Lonely},
+    hands::Hand,
+};
 
 /// One claimed row.
 pub(super) struct LedgerReceipt {
     pub(super) lease: Lease,
-    pub(super) settler: Settler,
-    pub(super) store: SqlStore,
-    pub(super) holder: Arc<Holder>,
+    pub(super) claims: Arc<Claims>,
+    pub(super) hand: Option<Arc<Hand>>,
     /// Held while a job that must run alone is out.
     pub(super) _lonely: Option<Lonely>,
 }
 
 impl LedgerReceipt {
     async fn settle(self, settlement: Settlement) -> Result<Settled, BrokerError> {
-        self.settler.settle(Finish { lease: self.lease, settlement }).await
+        let settled = self.claims.settler.settle(Finish { lease: self.lease, settlement }).await?;
+        if let Some(hand) = &self.hand {
+            hand.settle_one();
+        }
+        Ok(settled)
     }
 }
 
@@ -42,9 +48,9 @@ impl Receipt for LedgerReceipt {
     }
 
     async fn extend(&mut self, by: Duration) -> Result<(), BrokerError> {
-        let holder = Holder { worker: self.holder.worker.clone(), lease: by };
+        let holder = Holder { worker: self.claims.holder.worker.clone(), lease: by };
         let beats = vec![Beat { lease: self.lease, progress: None }];
-        let result = self.store.beat(&holder, beats).await;
-        result.map(drop).map_err(|error| broker_error(self.settler.broker(), error))
+        let result = self.claims.store.beat(&holder, beats).await;
+        result.map(drop).map_err(|error| broker_error(self.claims.broker, error))
     }
 }

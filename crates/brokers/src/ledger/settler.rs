@@ -11,7 +11,6 @@ const BATCH: usize = 512;
 /// The way out.
 #[derive(Clone)]
 pub(super) struct Settler {
-    broker: &'static str,
     batcher: Batcher<Finish, Result<Settled, BrokerError>>,
 }
 
@@ -28,15 +27,11 @@ impl Settler {
                 }
             }
         };
-        Self { broker, batcher: Batcher::start(LANES, BATCH, work) }
+        Self { batcher: Batcher::start(LANES, BATCH, work) }
     }
 
     pub(super) async fn settle(&self, finish: Finish) -> Result<Settled, BrokerError> {
         let answer = self.batcher.submit(vec![finish]).await.and_then(|mut answers| answers.pop());
         answer.unwrap_or(Err(BrokerError::Closed))
-    }
-
-    pub(super) fn broker(&self) -> &'static str {
-        self.broker
     }
 }

@@ -7,62 +7,79 @@ use backshift_core::{
     store::{Holder, Start},
 };
 use rusqlite::Connection;
+use uuid::Uuid;
 
-use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow};
-use crate::{Database, Durability, Sql, Value, sqlite};
+use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow, lite};
+use crate::{Database, Durability, Sql};
 
-/// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds. One statement, attempts rows included.
-pub(crate) const CLAIM: &str = "WITH picked AS MATERIALIZED (SELECT p AS id FROM backshift_pick($1, $2::int) p \
-     WHERE NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
-     started AS (UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, \
-     worker = $3, lease_until = clock_timestamp() + $4 * interval '1 microsecond', started_at = clock_timestamp(), \
-     updated_at = clock_timestamp(), cancel_requested = false \
-     FROM picked WHERE j.id = picked.id AND j.status = 'available' RETURNING j.*), \
-     noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at) \
-     SELECT id, token, attempts, worker, started_at FROM started) \
-     SELECT id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-     unique_policy, idempotency_key, user_id, created_at, token, lease_until, crashes FROM started";
-
-/// The same for one job that must run alone.
-pub(crate) const CLAIM_ALONE: &str = "WITH picked AS MATERIALIZED (SELECT p AS id FROM backshift_pick_alone($1) p \
-     WHERE $2 > 0 AND NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
-     started AS (UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, \
-     worker = $3, lease_until = clock_timestamp() + $4 * interval '1 microsecond', started_at = clock_timestamp(), \
-     updated_at = clock_timestamp(), cancel_requested = false \
-     FROM picked WHERE j.id = picked.id AND j.status = 'available' RETURNING j.*), \
-     noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at) \
-     SELECT id, token, attempts, worker, started_at FROM started) \
-     SELECT id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-     unique_policy, idempotency_key, user_id, created_at, token, lease_until, crashes FROM started";
-
-macro_rules! claim_lite {
-    ($index:literal, $crashes:literal) => {
+macro_rules! claim {
+    ($picked:literal, $settled:literal) => {
         concat!(
-            "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
-             worker = $3, lease_until = $5 + $4, started_at = $5, updated_at = $5, cancel_requested = 0 \
-             WHERE rowid IN (SELECT j.rowid FROM background_jobs j INDEXED BY ", $index,
-            " WHERE j.status = 'available' AND j.broker = 'embedded' AND j.", $crashes, " AND j.queue = $1 \
-             AND (j.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r \
-             WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = j.unique_key)) \
-             ORDER BY j.priority DESC, j.run_at, j.id LIMIT $2) \
-             RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-             unique_policy, idempotency_key, user_id, created_at, token, lease_until, crashes"
+            "WITH picked AS MATERIALIZED (",
+            $picked,
+            " AND NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
+             t AS MATERIALIZED (SELECT clock_timestamp() AS now), \
+             started AS (UPDATE background_jobs j SET status = 'running', token = j.token + 1, \
+             attempts = j.failures + 1, worker = $3, lease_until = t.now + $4 * interval '1 microsecond', \
+             started_at = t.now, updated_at = t.now, cancel_requested = false \
+             FROM picked, t WHERE j.id = picked.id AND j.status = 'available' \
+             RETURNING j.id, j.job_type, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority, \
+             j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token, \
+             j.lease_until, j.crashes), \
+             taken AS (INSERT INTO job_hands (id, worker, jobs) \
+             SELECT $5, $3, array_agg(id) FROM started HAVING COUNT(*) > 0), \
+             settled AS (DELETE FROM job_hands WHERE id = ANY(",
+            $settled,
+            "::uuid[])) SELECT id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
+             unique_policy, idempotency_key, user_id, created_at, token, lease_until, crashes FROM started"
         )
     };
 }
 
-pub(crate) const CLAIM_LITE: &str = claim_lite!("background_jobs_claim", "crashes < 3");
-pub(crate) const CLAIM_ALONE_LITE: &str = claim_lite!("background_jobs_claim_alone", "crashes >= 3");
-pub(crate) const PAUSED_LITE: &str = "SELECT 1 FROM job_queues WHERE name = $1 AND paused = 1";
-/// `$1` job, `$2` token, `$3` attempt, `$4` worker, `$5` time.
-pub(crate) const START_LITE: &str =
-    "INSERT INTO job_attempts (job_id, token, attempt, worker, started_at) VALUES ($1, $2, $3, $4, $5)";
+/// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` hands that are settled.
+/// One statement: out of the line, into the row, into the hand.
+pub(crate) const CLAIM: &str = claim!("SELECT p AS id FROM backshift_pick($1, $2::int) p WHERE true", "$6");
+
+/// The same from a place in the queue: `$6` its priority, `$7` its time, `$8` hands that are settled.
+pub(crate) const CLAIM_FROM: &str =
+    claim!("SELECT p AS id FROM backshift_pick_from($1, $2::int, $6::int, $7) p WHERE true", "$8");
+
+/// The same for one job that must run alone.
+pub(crate) const CLAIM_ALONE: &str =
+    claim!("SELECT p AS id FROM backshift_pick_alone($1) p WHERE $2 > 0", "$6");
+
+/// What a worker that claims again and again tells the database. It is about speed and tidiness only, and PostgreSQL's
+/// matter: SQLite needs none of it.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The id of the row that says which jobs this claim took: the hand.
+    pub hand: Uuid,
+    /// Hands whose jobs are all settled. What nobody deletes, the rescuer does.
+    pub settled: Vec<Uuid>,
+    /// Where the last claim ended; `None` = walk the queue from its beginning, which has to happen now and then.
+    pub from: Option<Place>,
+}
+
+impl Default for Round {
+    fn default() -> Self {
+        Self { hand: Uuid::now_v7(), settled: Vec::new(), from: None }
+    }
+}
+
+/// A place in a queue.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The priority of the jobs there.
+    pub priority: i16,
+    /// Their time.
+    pub run_at: Timestamp,
+}
 
 pub(crate) const STATEMENTS: &[Sql] = &[
-    Sql { pg: CLAIM, sqlite: CLAIM_LITE },
-    Sql { pg: CLAIM_ALONE, sqlite: CLAIM_ALONE_LITE },
-    only_sqlite(PAUSED_LITE),
-    only_sqlite(START_LITE),
+    Sql { pg: CLAIM, sqlite: lite::CLAIM },
+    Sql { pg: CLAIM_FROM, sqlite: lite::CLAIM },
+    Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE },
+    only_sqlite(lite::PAUSED),
 ];
 
 /// Takes up to `limit` due jobs of this queue, the most urgent first; none from a paused queue.
@@ -72,7 +89,19 @@ pub async fn claim_available(
     limit: u32,
     holder: &Holder,
 ) -> Result<Vec<(Envelope, Start)>, StoreError> {
-    claim(db, Sql { pg: CLAIM, sqlite: CLAIM_LITE }, queue, limit, holder).await
+    claim_round(db, queue, limit, holder, &Round::default()).await
+}
+
+/// The same as one round of many.
+pub async fn claim_round(
+    db: &Database,
+    queue: &QueueName,
+    limit: u32,
+    holder: &Holder,
+    round: &Round,
+) -> Result<Vec<(Envelope, Start)>, StoreError> {
+    let pg = if round.from.is_some() { CLAIM_FROM } else { CLAIM };
+    claim(db, Sql { pg, sqlite: lite::CLAIM }, queue, limit, holder, round).await
 }
 
 /// Takes one job that must run alone in its process, if there is one: nothing else may run beside it.
@@ -81,8 +110,8 @@ pub async fn claim_alone(
     queue: &QueueName,
     holder: &Holder,
 ) -> Result<Option<(Envelope, Start)>, StoreError> {
-    let statement = Sql { pg: CLAIM_ALONE, sqlite: CLAIM_ALONE_LITE };
-    Ok(claim(db, statement, queue, 1, holder).await?.pop())
+    let statement = Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE };
+    Ok(claim(db, statement, queue, 1, holder, &Round::default()).await?.pop())
 }
 
 async fn claim(
@@ -91,46 +120,29 @@ async fn claim(
     queue: &QueueName,
     limit: u32,
     holder: &Holder,
+    round: &Round,
 ) -> Result<Vec<(Envelope, Start)>, StoreError> {
     if limit == 0 {
         return Ok(Vec::new());
     }
-    let values = vec![
-        queue.into(),
-        i64::from(limit.min(10_000)).into(),
-        (&holder.worker).into(),
-        lease_us(holder).into(),
-    ];
+    let limit = limit.min(10_000);
     let mut rows: Vec<ClaimedRow> = match db {
         Database::Pg(_) => {
-            let query = db.sql(statement).relaxed();
-            values.into_iter().fold(query, |query, value: Value| query.bind(value)).all().await?
+            let query = db.sql(statement).bind(queue).bind(limit).bind(&holder.worker).bind(lease_us(holder));
+            let query = query.bind(round.hand);
+            let query = match round.from {
+                Some(place) => query.bind(place.priority).bind(place.run_at),
+                None => query,
+            };
+            query.column(round.settled.clone()).relaxed().all().await?
         }
-        Database::Sqlite(lite) => {
-            let work = move |connection: &Connection| start_on(connection, statement.sqlite, &values);
-            lite.write(Durability::Relaxed, work).await?
+        Database::Sqlite(file) => {
+            let (queue, worker) = (queue.clone(), holder.worker.clone());
+            let take = lite::Take { queue, limit, worker, lease_us: lease_us(holder) };
+            let work = move |connection: &Connection| lite::claim_on(connection, statement.sqlite, &take);
+            file.write(Durability::Relaxed, work).await?
         }
     };
     rows.sort_unstable_by_key(ClaimedRow::place);
     Ok(rows.into_iter().map(|row| (row.envelope, row.start)).collect())
-}
-
-/// On the writer thread.
-fn start_on(connection: &Connection, text: &str, values: &[Value]) -> Result<Vec<ClaimedRow>, StoreError> {
-    let queue = values.first().cloned().unwrap_or(Value::Text(None));
-    if !sqlite::query::<i64>(connection, PAUSED_LITE, std::slice::from_ref(&queue))?.is_empty() {
-        return Ok(Vec::new());
-    }
-    let now = Timestamp::now();
-    let mut values = values.to_vec();
-    let worker = values.get(2).cloned().unwrap_or(Value::Text(None));
-    values.push(now.into());
-    let rows: Vec<ClaimedRow> = sqlite::query(connection, text, &values)?;
-    for row in &rows {
-        let lease = row.start.lease;
-        let start =
-            [lease.job.into(), lease.token.into(), row.start.attempt.into(), worker.clone(), now.into()];
-        sqlite::run(connection, START_LITE, &start)?;
-    }
-    Ok(rows)
 }

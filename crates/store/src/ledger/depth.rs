@@ -4,20 +4,21 @@
 
 use backshift_core::{QueueName, StoreError};
 
-use super::both::both;
 use crate::{Database, Sql};
 
 /// Counting stops here; a queue is then at least this deep.
 pub const COUNTED_AT_MOST: u32 = 100_000;
 
-pub(crate) const DEPTH: Sql = both!(
-    "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' AND broker = " own
-    " AND crashes < 3 AND queue = $1 LIMIT $2) some_jobs"
-);
-pub(crate) const DEPTH_ALONE: Sql = both!(
-    "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' AND broker = " own
-    " AND crashes >= 3 AND queue = $1 LIMIT $2) some_jobs"
-);
+pub(crate) const DEPTH: Sql = Sql {
+    pg: "SELECT COUNT(*) FROM (SELECT 1 FROM job_line WHERE ready AND NOT alone AND queue = $1 LIMIT $2) some_jobs",
+    sqlite: "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' \
+             AND broker = 'embedded' AND crashes < 3 AND queue = $1 LIMIT $2) some_jobs",
+};
+pub(crate) const DEPTH_ALONE: Sql = Sql {
+    pg: "SELECT COUNT(*) FROM (SELECT 1 FROM job_line WHERE ready AND alone AND queue = $1 LIMIT $2) some_jobs",
+    sqlite: "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' \
+             AND broker = 'embedded' AND crashes >= 3 AND queue = $1 LIMIT $2) some_jobs",
+};
 
 pub(crate) const STATEMENTS: &[Sql] = &[DEPTH, DEPTH_ALONE];
 

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use backshift_core::{EffectState, JobFilter, JobRecord, Page, State, StoreError, Timestamp};
 
 use super::job_row::{JOB_COLUMNS, JobRow};
-use crate::{Database, Executor};
+use crate::{Database, Dialect, Executor};
 
 /// The longest page.
 const LONGEST_PAGE: u32 = 500;
@@ -22,7 +22,7 @@ pub(crate) async fn list(
     filter: &JobFilter,
     page: &Page,
 ) -> Result<Vec<JobRecord>, StoreError> {
-    let text = text(filter.state, filter.effect);
+    let text = text(db.dialect(), filter.state, filter.effect);
     let mut query =
         db.text(text).and("job_type =", filter.kind.as_ref()).and("queue =", filter.queue.as_ref());
     if let Some(after) = page.after {
@@ -38,13 +38,26 @@ pub(crate) async fn list(
 }
 
 /// The statement up to its optional filters.
-pub(crate) fn text(state: Option<State>, effect: Option<EffectState>) -> String {
+pub(crate) fn text(dialect: Dialect, state: Option<State>, effect: Option<EffectState>) -> String {
     let mut text = format!("SELECT {JOB_COLUMNS} FROM background_jobs WHERE true");
     if let Some(state) = state {
         let _ = write!(text, " AND status = '{}'", state.as_str());
+        text.push_str(found_by(dialect, state));
     }
     if let Some(effect) = effect {
         let _ = write!(text, " AND effect = '{}'", effect.as_str());
     }
     text
+}
+
+/// What lets PostgreSQL find the few jobs of such a state among many that are completed.
+fn found_by(dialect: Dialect, state: State) -> &'static str {
+    match (dialect, state) {
+        (Dialect::Postgres, State::Dead | State::Cancelled) => " AND kept",
+        (Dialect::Postgres, State::Running) => {
+            " AND id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+             UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL)"
+        }
+        _ => "",
+    }
 }

@@ -24,7 +24,7 @@ pub(crate) mod takeover;
 pub(crate) mod unique;
 pub(crate) mod upkeep;
 
-pub use claim::{claim_alone, claim_available};
+pub use claim::{Place, Round, claim_alone, claim_available, claim_round};
 pub use depth::{COUNTED_AT_MOST, depth};
 pub use enqueue::{declare, enqueue};
 pub use entry::{MAX_FOREIGN_PAYLOAD, MAX_STORED_PAYLOAD};

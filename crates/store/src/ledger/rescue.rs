@@ -6,17 +6,27 @@
 use backshift_core::{JobId, State, StoreError, Token, WorkerName, store::Rescued};
 use rusqlite::Connection;
 
-use super::both::{only_sqlite, same};
+use super::both::only_sqlite;
 use crate::{Column, Database, Durability, Sql, liveness, sqlite};
 
 /// Workers that hold something and whose sign of life can be asked for.
-pub(crate) const HOLDERS: &str = "SELECT DISTINCT w.name FROM job_workers w \
-     JOIN background_jobs j ON j.worker = w.name AND j.status = 'running' WHERE w.signed";
+pub(crate) const HOLDERS: Sql = Sql {
+    pg: "SELECT DISTINCT w.name FROM job_workers w JOIN job_hands h ON h.worker = w.name WHERE w.signed",
+    sqlite: "SELECT DISTINCT w.name FROM job_workers w \
+             JOIN background_jobs j ON j.worker = w.name AND j.status = 'running' WHERE w.signed",
+};
 
-/// `$1`: dead workers. The crash counters decide between running again, running alone, and dead.
-pub(crate) const RESCUE: &str = "WITH lost AS MATERIALIZED (SELECT id FROM background_jobs \
-     WHERE status = 'running' AND broker = 'postgres' \
-     AND (lease_until < (SELECT clock_timestamp()) OR worker = ANY($1::text[])) LIMIT 1000 FOR UPDATE SKIP LOCKED), \
+/// `$1`: dead workers. The crash counters decide between running again, running alone, and dead. A hand of which
+/// nothing runs any more goes as well.
+pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
+     (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[])) AS lost \
+     FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
+     WHERE j.status = 'running' AND j.broker = 'postgres'), \
+     lost AS MATERIALIZED (SELECT id FROM background_jobs WHERE id IN (SELECT id FROM held WHERE held.lost LIMIT 1000) \
+     AND status = 'running' AND (lease_until < clock_timestamp() OR worker = ANY($1::text[])) \
+     FOR UPDATE SKIP LOCKED), \
+     emptied AS (DELETE FROM job_hands WHERE id IN (SELECT h.id FROM job_hands h \
+     WHERE h.id NOT IN (SELECT hand FROM held) FOR UPDATE SKIP LOCKED)), \
      back AS (UPDATE background_jobs j SET \
      status = CASE WHEN j.superseded OR j.cancel_requested THEN 'cancelled' \
      WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN 'dead' ELSE 'available' END, \
@@ -28,9 +38,12 @@ pub(crate) const RESCUE: &str = "WITH lost AS MATERIALIZED (SELECT id FROM backg
      lonely_crashes = j.lonely_crashes + CASE WHEN j.crashes >= 3 THEN 1 ELSE 0 END, \
      error_message = CASE WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
      || 'worker ' || COALESCE(j.worker, '?') || ' ended without a result', \
-     updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id RETURNING j.id, j.token, j.status), \
-     noted AS (UPDATE job_attempts a SET ended_at = clock_timestamp(), outcome = 'crash', \
-     error = 'the lease ended without a result' FROM back WHERE a.job_id = back.id AND a.token = back.token) \
+     updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id \
+     RETURNING j.id, j.token, j.status, j.attempts, j.worker, j.started_at), \
+     noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \
+     SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), clock_timestamp(), \
+     'crash', 'the lease ended without a result' FROM back ON CONFLICT (job_id, token) DO UPDATE SET \
+     ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error) \
      SELECT status FROM back";
 
 pub(crate) const LOST_LITE: &str = "SELECT id, token FROM background_jobs WHERE status = 'running' \
@@ -49,12 +62,8 @@ pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
      || 'worker ' || COALESCE(worker, '?') || ' ended without a result', \
      updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status";
 
-pub(crate) const STATEMENTS: &[Sql] = &[
-    same(HOLDERS),
-    Sql { pg: RESCUE, sqlite: RETURN_LITE },
-    only_sqlite(LOST_LITE),
-    only_sqlite(ORPHANS_LITE),
-];
+pub(crate) const STATEMENTS: &[Sql] =
+    &[HOLDERS, Sql { pg: RESCUE, sqlite: RETURN_LITE }, only_sqlite(LOST_LITE), only_sqlite(ORPHANS_LITE)];
 
 /// Returns what nobody works on any more.
 pub(crate) async fn rescue(db: &Database) -> Result<Rescued, StoreError> {

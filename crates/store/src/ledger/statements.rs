@@ -39,8 +39,8 @@ pub fn statements(dialect: Dialect) -> Vec<String> {
     let job = format!("SELECT {} FROM background_jobs WHERE id = $1", job_row::JOB_COLUMNS);
     let mut texts: Vec<String> = fixed.chain([job, list::CURSOR.to_owned()]).collect();
     for state in State::ALL {
-        texts.push(list::text(Some(state), None));
-        texts.push(list::text(Some(state), Some(EffectState::Ambiguous)));
+        texts.push(list::text(dialect, Some(state), None));
+        texts.push(list::text(dialect, Some(state), Some(EffectState::Ambiguous)));
     }
     texts
 }

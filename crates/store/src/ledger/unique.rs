@@ -5,17 +5,16 @@
 
 use backshift_core::{JobId, State, StoreError, UniquePolicy};
 
-use super::{
-    both::{both, same},
-    entry::Entry,
-};
+use super::{both::same, entry::Entry};
 use crate::{Sql, Tx};
 
-pub(crate) const HOLDER: Sql = both!(
-    "SELECT id, status, broker = " own " OR published_at IS NULL FROM background_jobs \
-     WHERE unique_key = $1 AND unique_key IS NOT NULL AND " seated " \
-     AND status IN ('scheduled', 'available', 'running', 'retrying')" lock
-);
+pub(crate) const HOLDER: Sql = Sql {
+    pg: "SELECT id, status, broker = 'postgres' OR published_at IS NULL FROM background_jobs \
+         WHERE seat = $1 FOR UPDATE",
+    sqlite: "SELECT id, status, broker = 'embedded' OR published_at IS NULL FROM background_jobs \
+             WHERE unique_key = $1 AND unique_key IS NOT NULL AND superseded = 0 \
+             AND status IN ('scheduled', 'available', 'running', 'retrying')",
+};
 
 /// The order of the values is `Entry::replacement`.
 pub(crate) const REPLACE: &str = "UPDATE background_jobs SET payload = $2, payload_hash = $3, payload_size = $4, \

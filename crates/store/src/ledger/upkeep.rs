@@ -30,10 +30,11 @@ pub(crate) const PROMOTE: Sql = Sql {
              ORDER BY run_at LIMIT $1)",
 };
 
-pub(crate) const NEXT_DUE: Sql = both!(
-    "SELECT run_at FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = " own
-    " ORDER BY run_at LIMIT 1"
-);
+pub(crate) const NEXT_DUE: Sql = Sql {
+    pg: "SELECT run_at FROM job_line WHERE NOT ready ORDER BY run_at LIMIT 1",
+    sqlite: "SELECT run_at FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' \
+             ORDER BY run_at LIMIT 1",
+};
 
 /// `$1` age in microseconds, `$2` at most, `$3` begin of the walk. Walks the list's index from its old end.
 pub(crate) const OLD: Sql = both!(

@@ -11,6 +11,7 @@ mod crashes;
 mod deliveries;
 mod durability;
 mod finishing;
+mod line;
 mod liveness;
 mod migrations;
 mod place;

@@ -1,0 +1,94 @@
+//! PostgreSQL's line of waiting jobs and its hands: kept by the database itself, whoever writes the ledger.
+
+use std::time::Duration;
+
+use backshift_core::{
+    Envelope, JobId, Timestamp,
+    store::{Jobs, Maintenance},
+};
+use backshift_store::{
+    Uuid,
+    ledger::{self, Place, Round},
+};
+
+use crate::world::{World, completed, failed, holder, job, queue};
+
+/// Ids in the line, and whether they may run now.
+async fn line(world: &World) -> Vec<(JobId, bool)> {
+    world.db().sql("SELECT id, ready FROM job_line ORDER BY priority DESC, run_at, id").all().await.unwrap()
+}
+
+async fn hands(world: &World) -> Vec<Uuid> {
+    world.db().sql("SELECT id FROM job_hands").all().await.unwrap()
+}
+
+async fn claim(world: &World, limit: u32, round: &Round) -> Vec<Envelope> {
+    let claimed = ledger::claim_round(world.db(), &queue("ready"), limit, &holder("w"), round).await.unwrap();
+    claimed.into_iter().map(|(envelope, _)| envelope).collect()
+}
+
+#[tokio::test]
+async fn the_line_holds_what_waits_and_nothing_else() {
+    let Some(world) = World::postgres().await else { return };
+    let now = world.enqueue(job("ready")).await.id();
+    let later = Envelope { run_at: Some(Timestamp::now() + Duration::from_secs(3600)), ..job("ready") };
+    let later = world.enqueue(later).await.id();
+    assert_eq!(line(&world).await, [(now, true), (later, false)]);
+    world.store.cancel(later).await.unwrap();
+    assert_eq!(line(&world).await, [(now, true)]);
+    let (envelope, start) = world.claim("w").await.unwrap();
+    assert!(line(&world).await.is_empty());
+    world.finish(start.lease, failed(&envelope, Duration::from_secs(60))).await;
+    assert_eq!(line(&world).await, [(now, false)]);
+    world.set_time(now, "run_at", -1).await;
+    assert_eq!(world.store.promote(10).await.unwrap().0, 1);
+    assert_eq!(line(&world).await, [(now, true)]);
+    let (_, start) = world.claim("w").await.unwrap();
+    world.end_lease(now).await;
+    world.store.rescue().await.unwrap();
+    assert_eq!(line(&world).await, [(now, true)]);
+    world.finish(start.lease, completed()).await;
+    assert_eq!(line(&world).await, [(now, true)], "a late result changes nothing");
+    world.claim("w").await.unwrap();
+    assert_eq!(ledger::depth(world.db(), &queue("ready")).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_hand_goes_with_a_later_claim_or_with_the_rescuer() {
+    let Some(world) = World::postgres().await else { return };
+    let (first, second) = (Round::default(), Round::default());
+    for _ in 0..2 {
+        world.enqueue(job("ready")).await;
+    }
+    assert_eq!(claim(&world, 1, &first).await.len(), 1);
+    assert_eq!(claim(&world, 1, &second).await.len(), 1);
+    assert_eq!(hands(&world).await.len(), 2);
+    let told = Round { settled: vec![first.hand], ..Round::default() };
+    assert!(claim(&world, 1, &told).await.is_empty(), "nothing waits");
+    assert_eq!(hands(&world).await, [second.hand]);
+    world.store.rescue().await.unwrap();
+    assert_eq!(hands(&world).await, [second.hand], "its job runs");
+    world.db().sql("UPDATE background_jobs SET status = 'completed'").run().await.unwrap();
+    world.store.rescue().await.unwrap();
+    assert!(hands(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_that_goes_on_sees_what_is_more_urgent_and_a_whole_walk_sees_everything() {
+    let Some(world) = World::postgres().await else { return };
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.enqueue(job("ready")).await.id());
+    }
+    let first = claim(&world, 1, &Round::default()).await;
+    assert_eq!(first[0].id, ids[0]);
+    let early = world.enqueue(job("ready")).await.id();
+    world.set_time(early, "run_at", -3600).await;
+    let urgent = world.enqueue(Envelope { priority: 5, ..job("ready") }).await.id();
+    let place = Place { priority: 0, run_at: first[0].created_at };
+    let on = Round { from: Some(place), ..Round::default() };
+    let taken: Vec<JobId> = claim(&world, 2, &on).await.iter().map(|job| job.id).collect();
+    assert_eq!(taken, [urgent, ids[1]]);
+    let whole: Vec<JobId> = claim(&world, 9, &Round::default()).await.iter().map(|job| job.id).collect();
+    assert_eq!(whole, [early, ids[2]]);
+}
