@@ -2,6 +2,7 @@
 //! Depends on next to nothing, so that it is built in seconds on a bare machine.
 
 mod bench;
+mod fuzz;
 mod services;
 mod survival;
 mod test;
@@ -20,6 +21,7 @@ cargo xtask services status | env          which run | the BACKSHIFT_TEST_* vari
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
 cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers
 cargo xtask bench report                   docs/benchmarks.md from benches/results
+cargo xtask fuzz TARGET [--minutes N]      one fuzzer of fuzz/, ten minutes unless told otherwise
 cargo xtask survive [--broker NAME] [--jobs N] [--kills N] [--server-kills N] [--seed N]
                                            workers and servers killed under load, then everything counted
 cargo xtask survive recovery [--broker NAME] [--trials N]   how soon a killed worker's jobs run again";
@@ -43,6 +45,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "test" => test::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
         "bench" => bench::run(&root, rest),
+        "fuzz" => fuzz::run(&root, rest),
         "survive" => survival::run(&root, rest),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -18,9 +18,9 @@ const SAID: usize = 160;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Asked {
-    state: String,
-    find: String,
-    after: String,
+    pub(super) state: String,
+    pub(super) find: String,
+    pub(super) after: String,
 }
 
 /// `GET /jobs`.
@@ -39,7 +39,7 @@ pub(super) async fn list(Extract(pages): Extract<Pages>, Query(asked): Query<Ask
 }
 
 /// Reads `kind:`, `queue:` and `effect:` words; what is none of them is named as the problem.
-fn filter(asked: &Asked) -> (JobFilter, Option<String>) {
+pub(super) fn filter(asked: &Asked) -> (JobFilter, Option<String>) {
     let mut filter = JobFilter { state: State::parse(&asked.state), ..JobFilter::default() };
     let mut problem = None;
     for word in asked.find.split_whitespace() {
@@ -81,7 +81,8 @@ fn values(asked: &Asked, filter: &JobFilter, problem: Option<String>, jobs: &[Jo
     }
 }
 
-fn sentence(filter: &JobFilter, found: usize) -> String {
+/// The headline of the list.
+pub(super) fn sentence(filter: &JobFilter, found: usize) -> String {
     let dead = JobFilter { state: Some(State::Dead), ..JobFilter::default() };
     let mut text = match (filter.state, found) {
         (None, 0) if *filter == JobFilter::default() => return "No jobs yet.".to_owned(),
@@ -105,7 +106,8 @@ fn sentence(filter: &JobFilter, found: usize) -> String {
     text + "."
 }
 
-fn command(filter: &JobFilter) -> String {
+/// The same list on the command line.
+pub(super) fn command(filter: &JobFilter) -> String {
     let mut text = String::from("backshift jobs list");
     let flags = [
         ("state", filter.state.map(State::as_str)),

@@ -1,0 +1,43 @@
+//! What the pages make of a query and of a payload, without a store: for the fuzz targets.
+//!
+//! Only behind the feature `fuzzing`. Nothing here decides anything; it hands through to the private pieces.
+
+use axum::{extract::Query, http::Uri};
+use backshift_core::JobFilter;
+
+use super::{jobs, link, mask};
+
+/// A query of the list of jobs as it was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What is listed.
+    pub filter: JobFilter,
+    /// What the page says about words that are no filter.
+    pub problem: Option<String>,
+    /// The headline.
+    pub sentence: String,
+    /// The same list on the command line.
+    pub command: String,
+    /// The way back to the same list, as it stands in an attribute.
+    pub link: String,
+}
+
+/// Reads `GET /jobs?…`; `None` = the query string is refused.
+pub fn jobs(query: &str) -> Option<Asked> {
+    let uri: Uri = format!("/jobs?{query}").parse().ok()?;
+    let Query(asked) = Query::<jobs::Asked>::try_from_uri(&uri).ok()?;
+    let (filter, problem) = jobs::filter(&asked);
+    let (sentence, command) = (jobs::sentence(&filter, 1), jobs::command(&filter));
+    let link = link::jobs(&[("state", &asked.state), ("find", &asked.find), ("after", &asked.after)]);
+    Some(Asked { filter, problem, sentence, command, link: link.to_string() })
+}
+
+/// A payload as a page shows it to everybody.
+pub fn payload(bytes: &[u8]) -> String {
+    mask::payload(bytes, mask::Shown::Masked)
+}
+
+/// Words of the other side as a page shows them.
+pub fn said(text: &str, most: usize) -> String {
+    mask::said(text, most)
+}

@@ -1,0 +1,4 @@
+//! Fuzzes `backshift_fuzz_targets::email_data`, where the promises stand.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| backshift_fuzz_targets::email_data(bytes));

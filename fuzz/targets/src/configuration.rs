@@ -1,0 +1,89 @@
+//! A file and an environment: either a configuration in which every value keeps its form, or problems that name the key
+//! and never a secret.
+//!
+//! The command line is a program and not a library, so its module is included by path. Input: the TOML file, a line
+//! `---`, then lines of `NAME=value`.
+
+#[allow(dead_code, unused_imports, reason = "the program uses what the target does not")]
+#[path = "../../../crates/cli/src/config/mod.rs"]
+mod config;
+
+use std::{ffi::OsString, time::Duration};
+
+use config::{Config, Form, SETTINGS, Setting};
+
+use crate::log_line::SECRET;
+
+/// Longest duration that every clock of ours can still add to now.
+const CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// One file and one environment.
+pub fn configuration(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (file, variables) = text.split_once("\n---\n").unwrap_or((&text, ""));
+    let variables = variables.lines().filter_map(|line| line.split_once('='));
+    let environment = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    match Config::read(Some(("fuzz.toml", file)), environment, &[]) {
+        Err(problems) => {
+            assert!(!problems.0.is_empty(), "refused without a reason");
+            for problem in &problems.0 {
+                assert!(!problem.is_empty() && problem.len() < 4096 + 2 * bytes.len());
+                hides_secrets(problem, &text);
+            }
+        }
+        Ok(config) => {
+            SETTINGS.iter().for_each(|setting| has_its_form(&config, setting));
+            is_written_and_read_again(&config);
+        }
+    }
+}
+
+/// Neither the password of a URL nor the value of a secret's key. Other values may be repeated: they help to find the
+/// mistake. Only inputs that hold the secret once are judged.
+fn hides_secrets(told: &str, input: &str) {
+    let mut marked = input.lines().filter(|line| line.contains(SECRET));
+    let (Some(line), None) = (marked.next(), marked.next()) else { return };
+    let Some((name, value)) = line.split_once('=') else { return };
+    let secrets = ["password", "jwt_secret", "SMTP_PASS", "SMTP_PASSWORD", "JWT_SECRET"];
+    let once = value.matches(SECRET).count() == 1 && !name.contains(SECRET);
+    if once && (secrets.contains(&name.trim()) || value.contains(&format!(":{SECRET}@"))) {
+        assert!(!told.contains(SECRET), "a secret is repeated: {told}");
+    }
+}
+
+fn has_its_form(config: &Config, setting: &Setting) {
+    let (key, text, shown) = (setting.key, config.text(setting.key), config.shown(setting));
+    match setting.form {
+        Form::Duration => assert!(config.duration(key) <= CENTURY, "{key}: {text}"),
+        Form::Number(least, most) => assert!((least..=most).contains(&config.number(key)), "{key}: {text}"),
+        Form::Word(words) => assert!(words.contains(&text), "{key}: {text}"),
+        Form::Secret => assert!(text.is_empty() || shown == "(set, not shown)", "{key} is shown"),
+        Form::Url => {
+            for place in [format!(":{SECRET}@"), format!("?password={SECRET}")] {
+                assert!(!shown.contains(&place), "{key} shows its password: {shown}");
+            }
+        }
+        Form::Text | Form::Switch | Form::Size => {}
+    }
+}
+
+/// As a file that sets every key.
+fn is_written_and_read_again(config: &Config) {
+    let mut file = toml::Table::new();
+    for setting in SETTINGS {
+        let value = toml::Value::from(config.text(setting.key));
+        match setting.key.split_once('.') {
+            None => drop(file.insert(setting.key.into(), value)),
+            Some((section, name)) => {
+                let table = file.entry(section).or_insert_with(|| toml::Table::new().into());
+                table.as_table_mut().expect("sections are tables").insert(name.into(), value);
+            }
+        }
+    }
+    let file = toml::to_string(&file).expect("texts can be written");
+    let again =
+        Config::read(Some(("fuzz.toml", &file)), std::iter::empty(), &[]).expect("it was read before");
+    for setting in SETTINGS {
+        assert_eq!(config.text(setting.key), again.text(setting.key), "{}", setting.key);
+    }
+}
