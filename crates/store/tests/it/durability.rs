@@ -165,3 +165,37 @@ async fn a_closed_handle_refuses_and_the_file_can_be_opened_again() {
     assert!(none.is_empty());
     assert_eq!(again.dialect(), backshift_store::Dialect::Sqlite);
 }
+
+#[tokio::test]
+async fn a_strict_database_relaxes_no_commit() {
+    let place = place::sqlite();
+    place.db.close().await;
+    for (durability, normal_or_full) in [(Durability::Relaxed, 1), (Durability::Strict, 2)] {
+        let db = Database::open(&place.url, &Options { durability, ..Options::default() }).unwrap();
+        db.sql(TABLE).run().await.unwrap();
+        let level = |connection: &rusqlite::Connection| {
+            let level = connection.pragma_query_value(None, "synchronous", |row| row.get::<_, i64>(0));
+            level.map_err(backshift_store::sqlite::fault)
+        };
+        assert_eq!(db.as_sqlite().unwrap().write(Durability::Relaxed, level).await.unwrap(), normal_or_full);
+        let tx = db.begin_with(Durability::Relaxed).await.unwrap();
+        let backshift_store::Tx::Sqlite(inner) = &tx else { panic!("a transaction of a file") };
+        assert_eq!(inner.with(level).await.unwrap(), normal_or_full);
+        tx.rollback().await.unwrap();
+        db.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_strict_server_relaxes_no_commit() {
+    let Some(place) = place::postgres().await else { return };
+    for (durability, on_or_off) in [(Durability::Relaxed, "off"), (Durability::Strict, "on")] {
+        let db = Database::open(&place.url, &Options { durability, ..Options::default() }).unwrap();
+        let ask = "SELECT current_setting('synchronous_commit')";
+        assert_eq!(db.sql(ask).relaxed().one::<String>().await.unwrap(), on_or_off);
+        let tx = db.begin_with(Durability::Relaxed).await.unwrap();
+        assert_eq!(tx.sql(ask).one::<String>().await.unwrap(), on_or_off);
+        tx.rollback().await.unwrap();
+        db.close().await;
+    }
+}
