@@ -4,7 +4,7 @@
 //! unsettled is redelivered, and the old receipts answer *closed*.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +33,12 @@ pub(super) struct Message {
     pub(super) anonymous: bool,
 }
 
+impl Message {
+    pub(super) fn id(&self) -> Option<JobId> {
+        self.job.as_ref().ok().map(|job| job.id)
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Line {
     pub(super) ready: VecDeque<Message>,
@@ -44,6 +50,8 @@ pub(super) struct Line {
 #[derive(Default)]
 pub(super) struct Lines {
     pub(super) by_queue: BTreeMap<QueueName, Line>,
+    /// Jobs that were ever handed out a second time.
+    pub(super) again: BTreeSet<JobId>,
     tags: u64,
 }
 
@@ -137,11 +145,20 @@ impl MemoryBroker {
 
     /// Loses every connection: what is unsettled is redelivered, old receipts answer *closed*.
     pub fn cut(&self) {
-        for line in self.inner.lines().by_queue.values_mut() {
+        let mut lines = self.inner.lines();
+        let Lines { by_queue, again, .. } = &mut *lines;
+        for line in by_queue.values_mut() {
             let lost: Vec<_> = std::mem::take(&mut line.unsettled).into_values().collect();
+            again.extend(lost.iter().filter_map(Message::id));
             line.ready.extend(lost.into_iter().map(|message| Message { redelivered: true, ..message }));
         }
+        drop(lines);
         self.inner.arrived.notify_waiters();
+    }
+
+    /// Whether a delivery of the job was ever lost, so that the next one says *redelivered*.
+    pub fn was_redelivered(&self, id: JobId) -> bool {
+        self.inner.lines().again.contains(&id)
     }
 
     /// Puts a second copy of the `nth` message that waits, is delayed or is handed out into the queue, as brokers
@@ -154,7 +171,7 @@ impl MemoryBroker {
             let message = all().nth(nth % all().count().max(1))?.clone();
             Message { redelivered: false, ..message }
         };
-        let id = message.job.as_ref().ok().map(|job| job.id);
+        let id = message.id();
         self.inner.put(message, queue, None);
         id
     }

@@ -70,7 +70,8 @@ impl Jobs for MemoryStore {
                     return Ok(row.state);
                 }
                 row.state = State::Available;
-                (row.attempt, row.crashes, row.cancel_requested) = (1, 0, false);
+                (row.attempt, row.crashes) = (1, 0);
+                (row.cancel_requested, row.superseded) = (false, false);
                 (row.run_at, row.finished_at, row.reason) = (now, None, None);
                 (row.published, row.held_until) = (false, None);
                 Ok(row.state)

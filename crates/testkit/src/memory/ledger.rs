@@ -1,6 +1,6 @@
 //! Starts and results in the memory store.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
@@ -28,6 +28,10 @@ fn claim(table: &mut Table, holder: &Holder, request: ClaimRequest, now: Timesta
         Some(id) => id,
         None => request.envelope.id,
     };
+    let waits = table.rows.get(&id).filter(|row| !row.state.is_final() && row.state != State::Running);
+    if let Some(until) = waits.and_then(|row| table.waits_for(row, now)) {
+        return Claimed::Held(Duration::try_from(until.duration_since(now)).unwrap_or_default());
+    }
     let Some(row) = table.rows.get_mut(&id) else {
         let mut row = Row::new(request.envelope, request.broker, now);
         let start = row.start(holder, now);
@@ -41,8 +45,8 @@ fn claim(table: &mut Table, holder: &Holder, request: ClaimRequest, now: Timesta
         state if state.is_final() => return Claimed::Over(state),
         State::Running if request.redelivered || row.lease_is_over(now) => {
             row.crash(now);
-            if row.state == State::Dead {
-                return Claimed::Over(State::Dead);
+            if row.state.is_final() {
+                return Claimed::Over(row.state);
             }
         }
         State::Running => {
@@ -91,7 +95,19 @@ impl Ledger for MemoryStore {
     async fn claim(&self, holder: &Holder, batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError> {
         self.call("store.claim", |store| {
             let (now, mut table) = (store.now(), store.table());
-            Ok(batch.into_iter().map(|request| claim(&mut table, holder, request, now)).collect())
+            // A job that is in the batch twice runs once, whatever its second delivery says.
+            let mut begun = BTreeSet::new();
+            let mut one = |request: ClaimRequest| {
+                if begun.contains(&request.envelope.id) {
+                    return Claimed::Held(holder.lease);
+                }
+                let answer = claim(&mut table, holder, request, now);
+                if let Claimed::Run(start) = &answer {
+                    begun.insert(start.lease.job);
+                }
+                answer
+            };
+            Ok(batch.into_iter().map(&mut one).collect())
         })
         .await
     }

@@ -131,7 +131,10 @@ impl LedgerConsumer {
                     State::Scheduled | State::Retrying => row.run_at <= now,
                     _ => false,
                 };
-                let mine = |row: &&Row| row.broker == NAME && row.envelope.queue == self.queue && due(row);
+                let mine = |row: &&Row| {
+                    let here = row.broker == NAME && row.envelope.queue == self.queue && due(row);
+                    here && table.waits_for(row, now).is_none()
+                };
                 let key = |row: &Row| (-row.envelope.priority, row.run_at, row.envelope.id);
                 let mut ids: Vec<_> = table.rows.values().filter(mine).map(key).collect();
                 ids.sort_unstable();

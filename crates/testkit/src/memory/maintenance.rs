@@ -8,7 +8,10 @@ use backshift_core::{
     store::{Maintenance, Rescued},
 };
 
-use super::{MemoryStore, ledger_broker, row::later};
+use super::{
+    MemoryStore, ledger_broker,
+    row::{Row, later},
+};
 
 /// Rows are kept at least this long after their end (contracts/probe.md).
 const KEEP_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
@@ -43,7 +46,9 @@ impl Maintenance for MemoryStore {
             .call("store.rescue", |store| {
                 let (now, mut table) = (store.now(), store.table());
                 let mut rescued = Rescued::default();
-                for row in table.rows.values_mut().filter(|row| row.lease_is_over(now)) {
+                // A foreign broker delivers its own jobs again.
+                let own = |row: &&mut Row| row.broker == ledger_broker::NAME && row.lease_is_over(now);
+                for row in table.rows.values_mut().filter(own) {
                     row.crash(now);
                     match row.state {
                         State::Dead => rescued.dead += 1,

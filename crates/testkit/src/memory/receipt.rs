@@ -68,7 +68,9 @@ impl Drop for MemoryReceipt {
         let mut lines = self.inner.lines();
         let line = lines.line(&self.queue);
         if let Some(message) = line.unsettled.remove(&self.tag) {
+            let id = message.id();
             line.ready.push_back(Message { redelivered: true, ..message });
+            lines.again.extend(id);
             drop(lines);
             self.inner.arrived.notify_waiters();
         }

@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub(super) progress: Option<(u8, String)>,
     pub(super) effect: EffectState,
     pub(super) cancel_requested: bool,
+    /// A later job took over its unique key: it may end, and does not run again.
+    pub(super) superseded: bool,
     /// A foreign broker has it; else the relay takes it after `held_until`.
     pub(super) published: bool,
     pub(super) held_until: Option<Timestamp>,
@@ -60,6 +62,7 @@ impl Row {
             progress: None,
             effect: EffectState::None,
             cancel_requested: false,
+            superseded: false,
             published: true,
             held_until: None,
             absorbed: false,
@@ -97,6 +100,17 @@ impl Row {
         self.state == State::Running && self.token == lease.token
     }
 
+    /// Somebody cancelled it or took its key: it is not to run again.
+    fn is_unwanted(&self) -> bool {
+        self.superseded || self.cancel_requested
+    }
+
+    /// Holds its unique key against newcomers.
+    pub(super) fn is_seated(&self, key: &str) -> bool {
+        let held = self.envelope.unique.as_ref().is_some_and(|unique| unique.key == key);
+        held && !self.superseded && !self.state.is_final()
+    }
+
     pub(super) fn lease_is_over(&self, now: Timestamp) -> bool {
         self.state == State::Running && self.lease_until.is_none_or(|until| until <= now)
     }
@@ -107,7 +121,9 @@ impl Row {
         self.end_attempt("crash", None, now);
         self.lease_until = None;
         self.worker = None;
-        if self.crashes >= CRASHES_BEFORE_ALONE + LONELY_CRASHES_BEFORE_DEAD {
+        if self.is_unwanted() {
+            self.finish(State::Cancelled, now);
+        } else if self.crashes >= CRASHES_BEFORE_ALONE + LONELY_CRASHES_BEFORE_DEAD {
             self.reason = Some(Reason::CrashLoop);
             self.finish(State::Dead, now);
         } else {
@@ -149,11 +165,12 @@ impl Row {
                 if retry.counted {
                     self.attempt = retry.next.attempt;
                 }
-                self.state = match (retry.delay.is_zero(), retry.counted) {
-                    (true, _) => State::Available,
-                    (false, true) => State::Retrying,
-                    (false, false) => State::Scheduled,
-                };
+                match (retry.delay.is_zero(), retry.counted) {
+                    _ if self.is_unwanted() => self.finish(State::Cancelled, now),
+                    (true, _) => self.state = State::Available,
+                    (false, true) => self.state = State::Retrying,
+                    (false, false) => self.state = State::Scheduled,
+                }
             }
             Settlement::DeadLetter(letter) => {
                 self.error = Some(letter.error.message.clone());

@@ -73,11 +73,17 @@ impl MemoryStore {
         Ok(())
     }
 
-    /// As [`Self::commit_with_effect`], over a line that can break as any other call's: `store.commit`.
-    pub async fn commit_over_the_wire(&self, context: &JobContext, key: &str) -> Result<(), StoreError> {
+    /// As [`Self::commit_with_effect`], over a line that can break as any other call's: `store.commit`. `committed`
+    /// is called when it happened, whether or not the answer arrives.
+    pub async fn commit_over_the_wire(
+        &self,
+        context: &JobContext,
+        key: &str,
+        committed: impl FnOnce() + Send,
+    ) -> Result<(), StoreError> {
         context.finished_in_transaction();
         let lease = context.lease().ok_or(StoreError::Stale)?;
-        self.call("store.commit", |store| store.commit(&lease, key)).await
+        self.call("store.commit", |store| store.commit(&lease, key).map(|()| committed())).await
     }
 
     /// As [`Self::commit_with_effect`] for whoever has the lease but no context any more.
@@ -103,6 +109,21 @@ impl MemoryStore {
     /// How many jobs stand in this state.
     pub fn count(&self, state: State) -> usize {
         self.table().rows.values().filter(|row| row.state == state).count()
+    }
+
+    /// How many jobs are not over.
+    pub fn unfinished(&self) -> usize {
+        self.table().rows.values().filter(|row| !row.state.is_final()).count()
+    }
+
+    /// The state of one job, whatever the faults say.
+    pub fn state_of(&self, id: JobId) -> Option<State> {
+        self.table().rows.get(&id).map(|row| row.state)
+    }
+
+    /// The last tick of a schedule, whatever the faults say.
+    pub fn last_tick_of(&self, name: &str) -> Option<Timestamp> {
+        self.table().schedules.get(name).copied()
     }
 
     /// Every row, in the order of ids, whatever the faults say.

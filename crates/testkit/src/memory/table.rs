@@ -46,6 +46,14 @@ impl Table {
         Accepted::New(id)
     }
 
+    /// Until when a job has to wait for the one whose unique key it took over.
+    pub(super) fn waits_for(&self, row: &Row, now: Timestamp) -> Option<Timestamp> {
+        let key = &row.envelope.unique.as_ref()?.key;
+        let before = self.rows.values().filter(|other| other.superseded && other.state == State::Running);
+        let same = |other: &&Row| other.envelope.unique.as_ref().is_some_and(|unique| unique.key == *key);
+        before.filter(same).filter_map(|other| other.lease_until).filter(|until| *until > now).max()
+    }
+
     fn known(&self, envelope: &Envelope) -> Option<Accepted> {
         let by_key = |row: &&Row| {
             envelope.idempotency_key.is_some() && row.envelope.idempotency_key == envelope.idempotency_key
@@ -57,9 +65,7 @@ impl Table {
 
     fn resolve_unique(&mut self, envelope: &Envelope, now: Timestamp) -> Option<Accepted> {
         let unique = envelope.unique.as_ref()?;
-        let holds = |row: &&mut Row| {
-            !row.state.is_final() && row.envelope.unique.as_ref().is_some_and(|held| held.key == unique.key)
-        };
+        let holds = |row: &&mut Row| row.is_seated(&unique.key);
         let mut holders: Vec<&mut Row> = self.rows.values_mut().filter(holds).collect();
         let running = holders.iter().position(|row| row.state == State::Running);
         match unique.policy {
@@ -76,8 +82,11 @@ impl Table {
                 Some(Accepted::Unique(row.envelope.id))
             }
             UniquePolicy::KeepLast => {
-                for row in holders.into_iter().filter(|row| row.state != State::Running) {
-                    row.finish(State::Cancelled, now);
+                for row in holders {
+                    match row.state {
+                        State::Running => row.superseded = true,
+                        _ => row.finish(State::Cancelled, now),
+                    }
                 }
                 None
             }
