@@ -4,6 +4,7 @@
 mod bench;
 mod fuzz;
 mod services;
+mod simulate;
 mod survival;
 mod test;
 mod tidy;
@@ -18,6 +19,8 @@ cargo xtask test [--quick]                 everything: servers, format, tidy, cl
 cargo xtask services up [--fast] [NAME…]   start test servers (all of them, or these)
 cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
+cargo xtask simulate [--seeds 10000] [--from N] [--threads N] [--trace | --planted]
+                                           simulated worlds; one with its history; the planted bugs
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
 cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers
 cargo xtask bench report                   docs/benchmarks.md from benches/results
@@ -43,6 +46,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     match args.first().map_or("help", String::as_str) {
         "services" => services::run(&root, rest),
         "test" => test::run(&root, rest),
+        "simulate" => simulate::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "fuzz" => fuzz::run(&root, rest),

@@ -11,5 +11,7 @@ pub mod payloads;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod survival;
 pub mod wait;

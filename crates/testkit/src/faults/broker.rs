@@ -195,9 +195,9 @@ impl Namespace for FaultySpace {
     }
 }
 
-struct FaultyBroker {
-    honest: Arc<dyn Broker>,
-    fault: BrokerFault,
+pub(super) struct FaultyBroker {
+    pub(super) honest: Arc<dyn Broker>,
+    pub(super) fault: BrokerFault,
 }
 
 impl FaultyBroker {

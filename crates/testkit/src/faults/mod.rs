@@ -11,3 +11,23 @@ mod store_fault;
 
 pub use broker::{BrokerFault, FaultyBrokers};
 pub use store_fault::{FaultyStores, StoreFault};
+
+#[cfg(feature = "simulation")]
+use std::sync::Arc;
+
+#[cfg(feature = "simulation")]
+use backshift_core::{Broker, Store};
+#[cfg(feature = "simulation")]
+pub(crate) use store::Keys;
+
+/// This broker with one planted fault.
+#[cfg(feature = "simulation")]
+pub(crate) fn lying_broker(honest: Arc<dyn Broker>, fault: BrokerFault) -> Arc<dyn Broker> {
+    Arc::new(broker::FaultyBroker { honest, fault })
+}
+
+/// This store with one planted fault; handles that share `keys` are handles on one store.
+#[cfg(feature = "simulation")]
+pub(crate) fn lying_store(honest: Arc<dyn Store>, fault: StoreFault, keys: &Keys) -> Arc<dyn Store> {
+    Arc::new(store::FaultyStore::new(honest, fault, Arc::clone(keys)))
+}

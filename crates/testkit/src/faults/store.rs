@@ -1,6 +1,10 @@
 //! What a store with a planted fault does; everything that is not mentioned is the honest store's answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use backshift_core::{
@@ -17,11 +21,27 @@ use backshift_core::{
 use super::store_fault::StoreFault;
 
 pub(super) struct FaultyStore {
-    pub(super) honest: Arc<dyn Store>,
-    pub(super) fault: StoreFault,
+    honest: Arc<dyn Store>,
+    fault: StoreFault,
+    /// The first job of each unique key.
+    keys: Keys,
 }
 
+/// Who was the first of each unique key.
+pub(crate) type Keys = Arc<Mutex<BTreeMap<String, JobId>>>;
+
 impl FaultyStore {
+    pub(super) fn new(honest: Arc<dyn Store>, fault: StoreFault, keys: Keys) -> Self {
+        Self { honest, fault, keys }
+    }
+
+    /// Who took the key of a job first, if it was another one.
+    fn first_of_key(&self, envelope: &Envelope) -> Option<JobId> {
+        let key = envelope.unique.as_ref()?.key.clone();
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(*keys.entry(key).or_insert(envelope.id)).filter(|first| *first != envelope.id)
+    }
+
     fn has(&self, fault: StoreFault) -> bool {
         self.fault == fault
     }
@@ -276,6 +296,16 @@ impl Outbox for FaultyStore {
                 StoreFault::ForgetsIdempotency => envelope.idempotency_key = None,
                 _ => {}
             }
+        }
+        if self.has(StoreFault::KeepsUniqueKeys) {
+            let mut answers = Vec::with_capacity(batch.len());
+            for envelope in batch {
+                match self.first_of_key(&envelope) {
+                    Some(first) => answers.push(Accepted::Unique(first)),
+                    None => answers.extend(self.honest.accept(broker, vec![envelope]).await?),
+                }
+            }
+            return Ok(answers);
         }
         self.honest.accept(broker, batch).await
     }

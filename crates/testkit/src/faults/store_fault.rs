@@ -53,11 +53,13 @@ pub enum StoreFault {
     SaysItBeats,
     /// Opens a circuit after a failed probe for as long as before.
     OpensNoLonger,
+    /// Holds a unique key for a job that has ended.
+    KeepsUniqueKeys,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -80,6 +82,7 @@ impl StoreFault {
         Self::NeverCounts,
         Self::SaysItBeats,
         Self::OpensNoLonger,
+        Self::KeepsUniqueKeys,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -106,6 +109,7 @@ impl StoreFault {
             Self::NeverCounts => "S22",
             Self::SaysItBeats => "S30",
             Self::OpensNoLonger => "S66",
+            Self::KeepsUniqueKeys => "S84",
         }
     }
 }
@@ -127,7 +131,7 @@ impl<H: StoreHarness> StoreHarness for FaultyStores<H> {
 
     async fn store(&self) -> Result<OpenStore, String> {
         let OpenStore { store, guard } = self.honest.store().await?;
-        Ok(OpenStore { store: Arc::new(FaultyStore { honest: store, fault: self.fault }), guard })
+        Ok(OpenStore { store: Arc::new(FaultyStore::new(store, self.fault, Arc::default())), guard })
     }
 
     fn lease(&self) -> std::time::Duration {
