@@ -27,7 +27,9 @@ pub(super) struct Account {
     flagged: Vec<String>,
     /// Arrived more often than it may: not flagged, with several Message-IDs, or more than twice.
     doubled: Vec<String>,
-    /// Jobs that have not ended as completed.
+    /// Jobs that wait for a person, because nobody knows whether two sendings arrived.
+    held: usize,
+    /// Jobs that have neither completed nor wait for a person.
     unfinished: Vec<String>,
     /// Jobs whose attempts were counted although nothing of theirs failed.
     burnt: Vec<String>,
@@ -71,8 +73,10 @@ impl Account {
             }
         }
         for (id, row) in rows {
-            if row.status != "completed" {
-                account.unfinished.push(format!("{id} {row:?}"));
+            match (row.status.as_str(), row.effect.as_str()) {
+                ("completed", _) => {}
+                ("dead", "ambiguous") => account.held += 1,
+                _ => account.unfinished.push(format!("{id} {row:?}")),
             }
             if row.failures > 0 {
                 account.burnt.push(format!("{id} {row:?}"));
@@ -86,7 +90,7 @@ impl Account {
         let bad = [&self.lost, &self.doubled, &self.unfinished, &self.burnt];
         bad.iter().all(|list| list.is_empty())
             && self.unpublished == 0
-            && self.left == 0
+            && (self.left == 0 || self.held > 0)
             && self.exits.iter().all(|code| *code == Some(0))
     }
 }
@@ -99,15 +103,25 @@ impl fmt::Display for Account {
         writeln!(f, "mails: {} accepted, two workers, {:.1} s", self.accepted, self.seconds)?;
         writeln!(f, "  {workers} × worker killed, {killed} × broker killed, {restarted} × broker restarted")?;
         writeln!(f, "  published again under the same id {} times", self.repeated)?;
-        writeln!(f, "  without an id and without a confirm: {} (arrived: {})", self.unknown.0, self.unknown.1)?;
+        writeln!(
+            f,
+            "  without an id and without a confirm: {} (arrived: {})",
+            self.unknown.0, self.unknown.1
+        )?;
         writeln!(f, "  mails at the mail server {}, jobs in the ledger {}", self.arrived, self.jobs)?;
-        writeln!(f, "  jobs flagged ambiguous {}, of them arrived twice {}", self.ambiguous, self.flagged.len())?;
+        writeln!(
+            f,
+            "  jobs flagged ambiguous {}, of them arrived twice {}",
+            self.ambiguous,
+            self.flagged.len()
+        )?;
+        writeln!(f, "  of them held for a person {}", self.held)?;
         writeln!(f, "  left in the broker's queues {}, never published {}", self.left, self.unpublished)?;
         writeln!(f, "  exit codes of the workers {:?}", self.exits)?;
         for (what, list) in [
             ("lost", &self.lost),
             ("more often than they may", &self.doubled),
-            ("jobs that are not completed", &self.unfinished),
+            ("jobs that neither completed nor are held", &self.unfinished),
             ("jobs whose attempts were burnt", &self.burnt),
         ] {
             writeln!(f, "  {what}: {} {:?}", list.len(), &list[..list.len().min(5)])?;

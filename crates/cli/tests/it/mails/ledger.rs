@@ -24,7 +24,8 @@ impl Row {
 
 /// Every mail job by its id.
 pub(super) async fn rows(database: &TestDatabase) -> HashMap<String, Row> {
-    const SELECT: &str = "SELECT id::text, status, failures, effect FROM background_jobs WHERE job_type = 'email.send'";
+    const SELECT: &str =
+        "SELECT id::text, status, failures, effect FROM background_jobs WHERE job_type = 'email.send'";
     let (client, connection) = tokio_postgres::connect(&database.url(), NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     let rows = client.query(SELECT, &[]).await.unwrap();

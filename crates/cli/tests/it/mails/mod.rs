@@ -5,6 +5,7 @@
 //! the mails carry a message-id, the other half are as system C's producer writes them: the delivery is the identity.
 
 mod account;
+mod dead_server;
 mod fleet;
 mod ledger;
 mod plan;

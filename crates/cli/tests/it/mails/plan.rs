@@ -25,10 +25,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Worker, broker, and for every further 1,000 mails one more fault, every third of them the broker's.
+    /// Worker, broker, and for every further 2,500 mails one more fault, every second one the broker's.
     pub(super) fn of(mails: usize) -> Self {
         let turns = [Fault::KillWorker, Fault::KillBroker, Fault::KillWorker, Fault::RestartBroker];
-        let number = 2 + mails.saturating_sub(1) / 1_000;
+        let number = 2 + mails.saturating_sub(1) / 2_500;
         let at = |n: usize| mails * (2 * n + 1) / (2 * number + 1);
         let faults = (0..number).map(|n| (at(n), turns[n % turns.len()])).collect();
         Self { mails, faults, pace: Duration::from_millis(if mails > 1_000 { 10 } else { 40 }) }

@@ -122,7 +122,8 @@ async fn connect(url: &str) -> Option<(Connection, Channel)> {
 
 /// Whether the broker has it, in a queue.
 async fn publish(channel: &Channel, to: &str, id: Option<Uuid>) -> bool {
-    let body = json!({"Recipient": to, "Subject": "survival", "Body": format!("<p>hello {to}</p>")}).to_string();
+    let body =
+        json!({"Recipient": to, "Subject": "survival", "Body": format!("<p>hello {to}</p>")}).to_string();
     let properties =
         BasicProperties::default().with_content_type("application/json".into()).with_delivery_mode(2);
     let properties = match id {

@@ -243,8 +243,10 @@ impl Talk {
 
     async fn hello(&mut self) -> Result<(), Over> {
         let offered = self.state.lock().unwrap().starttls.map_or("", |_| "250-STARTTLS\r\n");
-        self.say(&format!("250-scenario\r\n{offered}250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 30000000"))
-            .await
+        self.say(&format!(
+            "250-scenario\r\n{offered}250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 30000000"
+        ))
+        .await
     }
 
     async fn rcpt(&mut self, line: &str) -> Result<(), Over> {
