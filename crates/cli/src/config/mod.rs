@@ -174,6 +174,7 @@ impl Config {
 
 /// A URL whose password is replaced by `***`, wherever it stands.
 pub(crate) fn without_password(text: &str) -> String {
+    let is_secret = |name: &str| name.to_ascii_lowercase().contains("pass");
     let misplaced = |part: Option<&str>| part.is_some_and(|part| part.contains('@'));
     match url::Url::parse(text) {
         // `amqp:user:password@host`, a slash or two short: nothing says where a password begins.
@@ -181,7 +182,6 @@ pub(crate) fn without_password(text: &str) -> String {
             "(an @ in an odd place, not shown)".to_owned()
         }
         Ok(mut url) => {
-            let is_secret = |name: &str| name.to_ascii_lowercase().contains("pass");
             let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
             let in_query = pairs.iter().any(|(name, _)| is_secret(name));
             if url.password().is_none() && !in_query {
@@ -196,7 +196,7 @@ pub(crate) fn without_password(text: &str) -> String {
             }
             url.into()
         }
-        Err(_) if text.contains('@') => "(not a URL, not shown)".to_owned(),
+        Err(_) if text.contains('@') || is_secret(text) => "(not a URL, not shown)".to_owned(),
         Err(_) => text.to_owned(),
     }
 }
@@ -230,6 +230,7 @@ mod tests {
             ("amqp:u:p@h", "(an @ in an odd place, not shown)"),
             ("postgres:/u:p@h/d", "(an @ in an odd place, not shown)"),
             ("u:p@h", "(not a URL, not shown)"),
+            ("postgrés://h/d?password=p", "(not a URL, not shown)"),
             ("sqlite:jobs.db", "sqlite:jobs.db"),
             ("amqps://h/v", "amqps://h/v"),
         ] {
