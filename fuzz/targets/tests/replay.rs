@@ -2,6 +2,8 @@
 //!
 //! A target without a corpus fails: a fuzzer that starts from nothing sees nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
 use std::{fs, panic, path::Path};
 
 use backshift_fuzz_targets::{TARGETS, Target};
