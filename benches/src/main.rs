@@ -14,6 +14,7 @@ mod ours;
 mod peers;
 mod raw;
 mod rows;
+mod site;
 
 /// Which benches to run, and how long.
 #[derive(Parser)]

@@ -16,6 +16,16 @@ impl Server {
         Self { pid: socket_of(port).and_then(|socket| owner_of(&socket)) }
     }
 
+    /// The process of this id.
+    pub(crate) fn process(pid: u32) -> Self {
+        Self { pid: Some(pid) }
+    }
+
+    /// No server: everything happens in this process.
+    pub(crate) fn none() -> Self {
+        Self { pid: None }
+    }
+
     /// Seconds of processor time that the tree has used so far.
     pub(crate) fn seconds(self) -> Option<f64> {
         let pid = self.pid?;

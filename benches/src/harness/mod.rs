@@ -5,6 +5,7 @@ mod cpu;
 mod outcome;
 mod report;
 mod rounds;
+mod seen;
 mod stopwatch;
 
 pub(crate) use arm::{Arm, Bench, Goal, Row, Unit};
@@ -12,4 +13,5 @@ pub(crate) use cpu::Server;
 pub(crate) use outcome::{Outcome, print, write};
 pub(crate) use report::report;
 pub(crate) use rounds::{Plan, run};
+pub(crate) use seen::Seen;
 pub(crate) use stopwatch::{Sample, Stopwatch};

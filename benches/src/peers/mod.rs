@@ -3,6 +3,10 @@
 //! They are built apart from the workspace (`benches/peers`, `benches/river`), so that their dependencies are not
 //! ours; `cargo xtask bench` builds them and says where they are.
 
+pub(crate) mod postgres;
+mod process;
+pub(crate) mod sqlite;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
