@@ -85,6 +85,17 @@ CREATE TRIGGER background_jobs_moves_in_line AFTER UPDATE ON background_jobs FOR
     WHEN (NEW.status NOT IN ('running', 'completed') AND NEW.broker = 'postgres')
     EXECUTE FUNCTION backshift_moves_in_line();
 
+-- Waiting jobs are deleted by hand only; nothing else would ever clear their queue's entries away.
+CREATE OR REPLACE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM job_line l USING gone WHERE l.id = gone.id
+        AND gone.status IN ('scheduled', 'available', 'retrying');
+    RETURN NULL;
+END $$;
+DROP TRIGGER IF EXISTS background_jobs_leaves_line ON background_jobs;
+CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION backshift_leaves_line();
+
 -- Which jobs a claim takes, out of the line. A function only for its settings: on a table without fresh statistics the
 -- planner would sort the whole queue for every claim instead of walking the index.
 CREATE OR REPLACE FUNCTION backshift_pick(line text, many integer) RETURNS SETOF uuid

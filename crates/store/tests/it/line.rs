@@ -54,6 +54,14 @@ async fn the_line_holds_what_waits_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_waiting_job_that_is_deleted_by_hand_leaves_the_line() {
+    let Some(world) = World::postgres().await else { return };
+    world.enqueue(job("ready")).await;
+    world.db().sql("DELETE FROM background_jobs").run().await.unwrap();
+    assert!(line(&world).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_hand_goes_with_a_later_claim_or_with_the_rescuer() {
     let Some(world) = World::postgres().await else { return };
     let (first, second) = (Round::default(), Round::default());
