@@ -48,6 +48,10 @@ impl Slots {
         if let Some(interval) = when.trim().strip_prefix("@every") {
             return interval_of(interval.trim()).map(Self::Every).map_err(|p| InvalidSchedule::new(when, p));
         }
+        // The parser takes a list without a member for a field that nothing matches, and then looks for minutes.
+        if when.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
+            return Err(InvalidSchedule::new(when, "a list has an empty place; write 0,30 and not 0,,30"));
+        }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
         let cron = parser.parse(when.trim()).map_err(|error| {
             InvalidSchedule::new(
@@ -210,6 +214,9 @@ mod tests {
             "* * *",
             "61 * * * *",
             "0 0 30 2 *",
+            ", 2 * * *",
+            "0,,5 * * * *",
+            "\u{b},\u{b}* * * 7 *",
             "0 0 31 4,6 *",
             "@every",
             "@every 10ms",
