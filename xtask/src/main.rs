@@ -6,6 +6,7 @@ mod fuzz;
 mod services;
 mod simulate;
 mod survival;
+mod survival_mails;
 mod test;
 mod tidy;
 mod workspace;
@@ -27,7 +28,8 @@ cargo xtask bench report                   docs/benchmarks.md from benches/resul
 cargo xtask fuzz TARGET [--minutes N]      one fuzzer of fuzz/, ten minutes unless told otherwise
 cargo xtask survive [--broker NAME] [--jobs N] [--kills N] [--server-kills N] [--seed N]
                                            workers and servers killed under load, then everything counted
-cargo xtask survive recovery [--broker NAME] [--trials N]   how soon a killed worker's jobs run again";
+cargo xtask survive recovery [--broker NAME] [--trials N]   how soon a killed worker's jobs run again
+cargo xtask survive mails [--mails N] [--backlog N]         system C: workers and broker killed, mail server dead";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

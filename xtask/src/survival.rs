@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::workspace::cargo;
+use crate::{survival_mails, workspace::cargo};
 
 /// As optimised as a release, without the minutes of link-time optimisation.
 const PROFILE: &str = "bench";
 
 /// Runs the fault runner with these arguments.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
-    let build = ["build", "--profile", PROFILE, "--package", "backshift-cli", "--package", "backshift-testkit"];
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "mails") {
+        return survival_mails::run(root, rest, &target(root)?);
+    }
+    let build =
+        ["build", "--profile", PROFILE, "--package", "backshift-cli", "--package", "backshift-testkit"];
     let status = cargo(root).args(build).args(["--bin", "backshift", "--bin", "survive"]).status();
     let status = status.context("cargo could not be started")?;
     if !status.success() {
@@ -34,7 +38,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 /// Where cargo puts what it builds.
 fn target(root: &Path) -> Result<PathBuf> {
     let output = cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")?;
+    let metadata: Value =
+        serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")?;
     let directory = metadata["target_directory"].as_str().context("cargo names no target directory")?;
     Ok(PathBuf::from(directory))
 }
