@@ -14,7 +14,7 @@ use backshift_store::{Database, SqlStore, ledger, notify::Bell};
 
 use super::{
     broker_error,
-    consumer::{Claims, LedgerConsumer},
+    consumer::{Claims, LedgerConsumer, most_of},
     publisher::Publisher,
     settler::Settler,
     walked::Walked,
@@ -88,6 +88,7 @@ impl Broker for LedgerBroker {
             holder: Arc::new(Holder { worker: options.worker, lease: options.lease }),
             lonely_out: Arc::new(AtomicBool::new(false)),
             rounds: AtomicU32::new(0),
+            most: most_of(options.slots),
             settled: Arc::default(),
             place: Walked::default(),
         };

@@ -33,6 +33,8 @@ use super::{
 
 /// The most rows of one claim.
 const BATCH: usize = 500;
+/// Smaller pools take all their free slots at once: their jobs take longer than a claim.
+const LARGE: usize = 64;
 /// Rounds of claiming between two looks for lonely jobs while work is plenty.
 const ROUNDS: u32 = 16;
 /// The longest sleep without a wake-up: retries and jobs of other processes are found by this poll.
@@ -67,8 +69,17 @@ pub(super) struct Claims {
     pub(super) holder: Arc<Holder>,
     pub(super) lonely_out: Arc<AtomicBool>,
     pub(super) rounds: AtomicU32,
+    /// The most rows of one claim; see [`most_of`].
+    pub(super) most: usize,
     pub(super) settled: Arc<SettledHands>,
     pub(super) place: Walked,
+}
+
+/// The most rows of one claim. In a large pool half of the slots, so that one half runs while the next is claimed: all
+/// at once, handlers and database would wait for each other in turn.
+pub(super) fn most_of(slots: usize) -> usize {
+    let half = if slots < LARGE { slots } else { slots.div_ceil(2) };
+    half.clamp(1, BATCH)
 }
 
 type Claimed = Result<Vec<Delivery>, BrokerError>;
@@ -97,7 +108,7 @@ impl Claims {
         {
             return Ok(vec![delivery]);
         }
-        let limit = free.clamp(1, BATCH) as u32;
+        let limit = free.clamp(1, self.most) as u32;
         let (mut round, mut claimed) = self.claim_round(limit, self.place.next()).await?;
         if claimed.is_empty() && round.from.is_some() {
             (round, claimed) = self.claim_round(limit, None).await?;

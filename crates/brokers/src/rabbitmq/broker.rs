@@ -97,6 +97,11 @@ impl RabbitMqBroker {
         let binding = self.shared.bindings.iter().find(|b| b.exchange.as_deref() == Some(exchange));
         self.shared.publish_bound(message, binding).await
     }
+
+    /// Deletes a queue of our own with every message in it. A missing one is no error.
+    pub async fn remove_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.shared.topology.remove(queue.as_str()).await
+    }
 }
 
 impl Shared {

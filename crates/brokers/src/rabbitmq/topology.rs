@@ -12,7 +12,7 @@ use std::{
 use backshift_core::{BrokerError, QueueName, broker::Binding};
 use lapin::{
     ExchangeKind, Queue,
-    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions},
     types::{AMQPValue, FieldTable},
 };
 
@@ -106,6 +106,16 @@ impl Topology {
     pub(super) async fn depth(&self, queue: &str) -> Result<u64, BrokerError> {
         let passive = QueueDeclareOptions { passive: true, ..durable() };
         Ok(u64::from(self.queue(queue, passive, FieldTable::default()).await?.message_count()))
+    }
+
+    /// Deletes a queue with what is in it; a missing one is no error.
+    pub(super) async fn remove(&self, queue: &str) -> Result<(), BrokerError> {
+        let wire = self.link.open().await?;
+        let channel = wire.channel().await?;
+        let removed = channel.queue_delete(queue.into(), QueueDeleteOptions::default());
+        wire.ask(&format!("deleting {queue}"), removed).await?;
+        self.forget(queue);
+        Ok(())
     }
 
     /// A round trip to the server.
