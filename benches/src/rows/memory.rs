@@ -170,8 +170,11 @@ impl MemoryArm {
         migrate::up(&database, migrate::Extras { probe: true }).await?;
         let store = SqlStore::new(database.clone());
         let place = Place::find("RABBITMQ_URL")?;
+        // The mails' queue is a foreign one: declared as its peers do, without arguments.
+        let queue_type =
+            if self.moment == Moment::DeadSink { QueueType::Classic } else { QueueType::Quorum };
         let (broker, broker_url): (Arc<dyn Broker>, String) = match self.source {
-            Source::RabbitMq => (ours::rabbitmq::broker(&place.url, QueueType::Quorum)?, place.url.clone()),
+            Source::RabbitMq => (ours::rabbitmq::broker(&place.url, queue_type)?, place.url.clone()),
             Source::Postgres => (Arc::new(postgres::broker(store)?), store_url.clone()),
             Source::Embedded => (Arc::new(embedded::broker(store)?), format!("embedded:{}", file.display())),
         };

@@ -35,7 +35,7 @@ const fn row(id: &'static str, what: &'static str, ours: &'static str) -> Row {
 async fn arms() -> Result<Vec<Box<dyn Arm>>> {
     Ok(vec![
         Box::new(Ledger::new("ledger, classic", QueueType::Classic).await?),
-        Box::new(ours::postgres::Drain::new("postgres").await?),
+        Box::new(ours::postgres::Drain::new("postgres", ours::postgres::Sort::Plain).await?),
         Box::new(Ledger::new("ledger, quorum", QueueType::Quorum).await?),
     ])
 }
