@@ -266,9 +266,12 @@ pub(crate) enum ConfigCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
-    /// Jobs, up to a million.
+    /// Jobs of one round, up to a million.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) jobs: u64,
+    /// Rounds, each enqueued and drained; the median is printed with the spread.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub(crate) rounds: u64,
     /// Slots of the worker.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub(crate) slots: u64,

@@ -1,8 +1,12 @@
 //! `jobs`, `queues`, `suppressions`: what programs read and what operators do, without a worker.
 
+use backshift_testkit::{
+    process::{Running, Signal},
+    wait,
+};
 use serde_json::{Value, json};
 
-use crate::scene::{Embedded, Worker, backshift};
+use crate::scene::{Embedded, PATIENCE, Worker, backshift};
 
 /// A store whose jobs may be probes and come back soon.
 fn here() -> Embedded {
@@ -167,7 +171,25 @@ async fn help_version_and_completions_need_nothing() {
 #[tokio::test]
 async fn the_bench_measures_and_leaves_nothing_in_the_way() {
     let here = here();
-    let measured = here.run(&["bench", "--jobs", "300", "--json"]).await.done().json();
-    assert!(measured.is_object() || measured.is_array(), "{measured}");
-    assert!(here.list(&["--state", "available"]).await.is_empty());
+    let measured = here.run(&["bench", "--jobs", "300", "--rounds", "2", "--json"]).await.done().json();
+    assert_eq!(measured["rounds"].as_array().map(Vec::len), Some(2), "{measured}");
+    for rate in ["enqueue_per_second", "drain_per_second"] {
+        assert!(measured[rate].as_f64().is_some_and(|rate| rate > 0.0), "{measured}");
+    }
+    assert!(measured["single_enqueue_ms"]["p99"].as_f64() >= measured["single_enqueue_ms"]["p50"].as_f64());
+    assert!(here.list(&[]).await.is_empty(), "the bench removes its rows");
+}
+
+#[tokio::test]
+async fn a_bench_that_is_stopped_removes_what_it_had_enqueued() {
+    let here = here();
+    here.run(&["enqueue", "k", "--payload", "{}"]).await.done();
+    let bench = ["bench", "--jobs", "1000000", "--rounds", "20"];
+    let mut bench = Running::start(&bench, &here.settings.pairs());
+    let begun = wait::until(PATIENCE, || async { here.list(&["--limit", "500"]).await.len() == 500 }).await;
+    assert!(begun, "{}", bench.output());
+    bench.signal(Signal::INT);
+    assert_eq!(bench.ended(PATIENCE).await.and_then(|status| status.code()), Some(1), "{}", bench.output());
+    let left = here.list(&[]).await;
+    assert_eq!(left.len(), 1, "only the job that was there before: {left:?}");
 }
