@@ -47,7 +47,8 @@ pub(crate) const KNOWN: &str = "SELECT id, payload_hash FROM background_jobs \
 pub(crate) const DECLARE: &str = "INSERT INTO job_queues (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
 pub(crate) const DECLARED: &str = "SELECT name FROM job_queues WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED), only_sqlite(lite::INSERT)];
+pub(crate) const STATEMENTS: &[Sql] =
+    &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED), only_sqlite(lite::INSERT)];
 
 /// How often a unique key may change hands while one enqueue looks at it.
 const TRIES: u32 = 5;
