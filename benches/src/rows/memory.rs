@@ -171,8 +171,7 @@ impl MemoryArm {
         let store = SqlStore::new(database.clone());
         let place = Place::find("RABBITMQ_URL")?;
         // The mails' queue is a foreign one: declared as its peers do, without arguments.
-        let queue_type =
-            if self.moment == Moment::DeadSink { QueueType::Classic } else { QueueType::Quorum };
+        let queue_type = if self.moment == Moment::DeadSink { QueueType::Classic } else { QueueType::Quorum };
         let (broker, broker_url): (Arc<dyn Broker>, String) = match self.source {
             Source::RabbitMq => (ours::rabbitmq::broker(&place.url, queue_type)?, place.url.clone()),
             Source::Postgres => (Arc::new(postgres::broker(store)?), store_url.clone()),
