@@ -140,6 +140,7 @@ impl JobContext {
     /// Sleeps unless the attempt is told to stop first; says whether it slept to the end.
     pub async fn sleep(&self, time: Duration) -> bool {
         tokio::select! {
+            biased;
             () = self.inner.cancel.cancelled() => false,
             () = tokio::time::sleep(time) => true,
         }

@@ -71,7 +71,7 @@ impl Consumer for MemoryConsumer {
                 return Ok(deliveries);
             }
             match next_due {
-                Some(at) => tokio::select! { () = arrived => {}, () = sleep_until(at) => {} },
+                Some(at) => tokio::select! { biased; () = arrived => {}, () = sleep_until(at) => {} },
                 None => arrived.await,
             }
         }

@@ -172,7 +172,7 @@ impl Consumer for LedgerConsumer {
             if !deliveries.is_empty() {
                 return Ok(deliveries);
             }
-            tokio::select! { () = arrived => {}, () = sleep(Duration::from_millis(250)) => {} }
+            tokio::select! { biased; () = arrived => {}, () = sleep(Duration::from_millis(250)) => {} }
         }
     }
 
