@@ -1,6 +1,7 @@
 //! Deliveries whose job has a row: decided in one place, under the row's lock, for both databases.
 //!
-//! A row that runs is taken over when its lease is over or the broker says *redelivered*; that counts a crash.
+//! A row that runs is taken over when its lease is over or the broker says *redelivered*; that counts a crash. A row
+//! that took over the unique key of a running job waits for it.
 
 use std::collections::HashSet;
 
@@ -19,10 +20,15 @@ use crate::{Column, Database, Durability, FromRow, Row, Sql, Tx};
 
 pub(crate) const SEE: Sql = Sql {
     pg: "SELECT id, status, token, payload_hash, lease_until, crashes, lonely_crashes, \
-         superseded OR cancel_requested AS unwanted, clock_timestamp() AS now FROM background_jobs \
-         WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",
+         superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
+         CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
+         WHERE r.leaving = background_jobs.unique_key) END AS waits_until \
+         FROM background_jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",
     sqlite: "SELECT id, status, token, payload_hash, lease_until, crashes, lonely_crashes, \
-             superseded OR cancel_requested AS unwanted, clock_timestamp() AS now FROM background_jobs WHERE id = $1",
+             superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
+             CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
+             WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = background_jobs.unique_key) END \
+             AS waits_until FROM background_jobs WHERE id = $1",
 };
 
 /// `$1` worker, `$2` lease, `$3` jobs, `$4` whether a crash is counted.
@@ -77,6 +83,8 @@ struct Seen {
     lonely: u32,
     unwanted: bool,
     now: Timestamp,
+    /// The job whose unique key this one took over runs until then at the latest.
+    waits_until: Option<Timestamp>,
 }
 
 impl FromRow for Seen {
@@ -91,6 +99,7 @@ impl FromRow for Seen {
             lonely: row.get("lonely_crashes")?,
             unwanted: row.get("unwanted")?,
             now: row.get("now")?,
+            waits_until: row.get("waits_until")?,
         })
     }
 }
@@ -152,7 +161,10 @@ fn decide(row: &Seen, one: &Asked) -> Decision {
         return Decision::Answer(Claimed::Over(row.state));
     }
     if row.state != State::Running {
-        return Decision::Take;
+        return match row.waits_until.filter(|until| *until > row.now) {
+            Some(until) => Decision::Answer(Claimed::Held(between(row.now, until))),
+            None => Decision::Take,
+        };
     }
     let until = row.until.unwrap_or(row.now);
     if until > row.now && !one.request.redelivered {

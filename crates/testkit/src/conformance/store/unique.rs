@@ -1,6 +1,6 @@
 //! Chapter *unique*: at most one unfinished job per key, whatever happens at once.
 
-use backshift_core::{Accepted, Envelope, State, UniqueKey, UniquePolicy};
+use backshift_core::{Accepted, Envelope, State, UniqueKey, UniquePolicy, store::Claimed};
 
 use super::scene::{BROKER, Scene, applied, completed};
 use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
@@ -57,7 +57,11 @@ async fn s82_keep_last_cancels_the_waiting_job(scene: Scene) -> Verdict {
     ensure!(answer == Accepted::New(jobs[3].id), "the last one wins, not {answer:?}");
     let states = [scene.row(jobs[1].id).await?.state, scene.row(jobs[2].id).await?.state];
     ensure!(states == [State::Running, State::Cancelled], "the running and the waiting one are {states:?}");
+    let early = scene.claim(&scene.holder, &jobs[3]).await?;
+    ensure!(matches!(early, Claimed::Held(_)), "beside the running job the next one is answered {early:?}");
     applied(scene.finish(start.lease, completed()).await?)?;
+    let next = scene.claim(&scene.holder, &jobs[3]).await?;
+    ensure!(matches!(next, Claimed::Run(_)), "after the running job the next one is answered {next:?}");
     Ok(Outcome::Pass)
 }
 
