@@ -1,9 +1,10 @@
 //! What is known about a mail's effect, and whether it may be sent now.
 //!
 //! A mail whose end nobody knows may be sent once more; that second sending is an effect of its own, so that it
-//! never becomes a third. A mail that is held goes on when a person retries it, and only then.
+//! never becomes a third. A mail that is held goes on when a person retries it, and only then: an attempt that wanted to
+//! hold it and died before the job was dead has asked nobody.
 
-use backshift_core::{EffectState, JobContext, JobError, Lease, Reason, Store};
+use backshift_core::{EffectState, JobContext, JobError, Lease, Reason, State, Store};
 
 use super::AmbiguousPolicy;
 
@@ -11,7 +12,8 @@ use super::AmbiguousPolicy;
 const FIRST: &str = "smtp";
 /// The effect of the one resend after an ambiguous first sending.
 const RESEND: &str = "smtp.resend";
-/// Done while a person has to decide about the mail; that it runs again is their decision.
+/// Done while a person has to decide about the mail; its receipt is the token of the attempt that asked them. That it
+/// runs again after that attempt ended as dead is their decision.
 const HELD: &str = "smtp.held";
 
 /// The right to send now.
@@ -104,16 +106,25 @@ impl Sending<'_> {
 
 impl Ledger<'_> {
     async fn hold(self, why: &str) -> Result<JobError, JobError> {
-        self.conclude(HELD, EffectState::Done, None).await?;
+        let asked_by = self.lease.token.0.to_string();
+        self.conclude(HELD, EffectState::Done, Some(&asked_by)).await?;
         self.conclude(FIRST, EffectState::Ambiguous, None).await?;
         Ok(held(why))
     }
 
     /// Whether the mail was held and a person has let it go; the next hold needs a decision of its own.
     async fn let_go(self) -> Result<bool, JobError> {
-        let held = self.store.intend(&self.lease, HELD).await?.before == EffectState::Done;
+        let held = self.store.intend(&self.lease, HELD).await?;
+        let asked = held.before == EffectState::Done && self.ended_as_dead(held.receipt.as_deref()).await?;
         self.conclude(HELD, EffectState::None, None).await?;
-        Ok(held)
+        Ok(asked)
+    }
+
+    /// Whether the attempt with this token has settled its job as dead.
+    async fn ended_as_dead(self, token: Option<&str>) -> Result<bool, JobError> {
+        let attempts = self.store.attempts(self.lease.job).await?;
+        let asking = attempts.iter().find(|attempt| Some(attempt.token.0.to_string().as_str()) == token);
+        Ok(asking.is_some_and(|attempt| attempt.outcome.as_deref() == Some(State::Dead.as_str())))
     }
 
     async fn conclude(self, key: &str, state: EffectState, receipt: Option<&str>) -> Result<(), JobError> {

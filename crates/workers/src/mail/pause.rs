@@ -287,7 +287,8 @@ mod tests {
         pause.hold = 50 * MS;
         let (mailer, cancel) = (MemoryMailer::default(), CancellationToken::new());
         let kind = Kind::new("email.send").unwrap();
-        let envelope = Envelope::new(kind, QueueName::new("mail").unwrap(), "", backshift_core::Timestamp::UNIX_EPOCH);
+        let envelope =
+            Envelope::new(kind, QueueName::new("mail").unwrap(), "", backshift_core::Timestamp::UNIX_EPOCH);
         let context = JobContext::new(envelope, WorkerName::new("w").unwrap(), cancel.clone());
         pause.begin("535 no");
         let begun = Instant::now();

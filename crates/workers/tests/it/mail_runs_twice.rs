@@ -71,3 +71,28 @@ async fn a_held_mail_goes_on_when_a_person_retries_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_hold_that_its_worker_did_not_live_to_settle_is_nobody_s_decision() {
+    for class in ["transactional", "transactional-critical"] {
+        for mut stage in Stage::everywhere().await {
+            let id = stage.enqueue(BODY, &[(MAIL_CLASS, class)]).await;
+            stage.die_while_sending().await;
+            if class == "transactional-critical" {
+                stage.mailer.tell(cut_after_the_dot());
+                stage.run_and_die().await.unwrap_err();
+            }
+            let before = stage.mailer.messages().len();
+            for _ in 0..3 {
+                let error = stage.run_and_die().await.unwrap_err();
+                assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Ambiguous));
+            }
+            stage.run().await.unwrap_err();
+            assert_eq!(stage.mailer.messages().len(), before, "nobody has let it go");
+            assert_eq!(stage.row(id).await.state, State::Dead);
+            stage.store.retry(id).await.unwrap();
+            stage.run().await.unwrap();
+            assert_eq!(stage.mailer.messages().len(), before + 1, "a person has");
+        }
+    }
+}

@@ -64,13 +64,26 @@ impl Stage {
     /// Runs the next job and settles it; retries come back at once.
     pub(crate) async fn run(&mut self) -> JobResult {
         let (envelope, start) = self.claim().await;
-        let context = JobContext::new(envelope.clone(), worker(), CancellationToken::new());
-        let context = context.with_ledger(start.lease, start.starts, Arc::new(self.store.clone()));
-        let result = self.registry.handle(context.clone()).unwrap().await;
+        let (context, result) = self.handle(&envelope, &start).await;
         let settlement = settlement(&context, envelope, &result);
         let finish = Finish { lease: start.lease, settlement };
         assert_eq!(self.store.finish(vec![finish]).await.unwrap(), [Settled::Applied]);
         result
+    }
+
+    /// Runs the next job and lets the worker die before it is settled.
+    pub(crate) async fn run_and_die(&mut self) -> JobResult {
+        let (envelope, start) = self.claim().await;
+        let (_, result) = self.handle(&envelope, &start).await;
+        self.rescue().await;
+        result
+    }
+
+    async fn handle(&self, envelope: &Envelope, start: &Start) -> (JobContext, JobResult) {
+        let context = JobContext::new(envelope.clone(), worker(), CancellationToken::new());
+        let context = context.with_ledger(start.lease, start.starts, Arc::new(self.store.clone()));
+        let result = self.registry.handle(context.clone()).unwrap().await;
+        (context, result)
     }
 
     async fn claim(&self) -> (Envelope, Start) {
@@ -99,6 +112,11 @@ impl Stage {
         if receipt.is_some() {
             self.store.conclude(&lease, "smtp", EffectState::Done, receipt).await.unwrap();
         }
+        self.rescue().await;
+    }
+
+    /// The lease of what runs is over, and somebody notices.
+    async fn rescue(&self) {
         let over = "UPDATE background_jobs SET lease_until = created_at WHERE status = 'running'";
         assert_eq!(self.fresh.db.sql(over).run().await.unwrap(), 1);
         assert_eq!(self.store.rescue().await.unwrap().returned, 1);
