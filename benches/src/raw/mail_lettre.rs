@@ -12,11 +12,7 @@ use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor,
     address::Envelope,
     message::MultiPart,
-    transport::smtp::{
-        PoolConfig,
-        client::AsyncSmtpConnection,
-        extension::ClientId,
-    },
+    transport::smtp::{PoolConfig, client::AsyncSmtpConnection, extension::ClientId},
 };
 use tokio::{net::TcpStream, sync::Mutex};
 
@@ -77,7 +73,9 @@ impl Arm for LettreWithoutStall {
     }
 
     fn settings(&self) -> String {
-        format!("{CONNECTIONS} AsyncSmtpConnections over sockets with TCP_NODELAY, kept for all mails, the same bytes")
+        format!(
+            "{CONNECTIONS} AsyncSmtpConnections over sockets with TCP_NODELAY, kept for all mails, the same bytes"
+        )
     }
 
     async fn measure(&mut self, scale: f64) -> Result<Sample> {
