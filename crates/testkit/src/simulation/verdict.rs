@@ -11,6 +11,7 @@ use super::{
     book::{Deed, Expected, Start, short},
     plan::Source,
     rules::Rule,
+    script::Failing,
     world::{EVERY, SCHEDULE, World},
 };
 
@@ -79,8 +80,10 @@ fn judge_starts(world: &World, row: &JobRecord, job: Option<&Expected>) {
         let starts = pages.starts.get(&row.id).cloned().unwrap_or_default();
         (starts, pages.calm.map(|(_, at)| at), pages.doubled.contains(&row.id))
     };
-    // A second message that says *redelivered* takes the job from a holder that lives (S3); the fence holds.
-    let contested = doubled && world.broker.was_redelivered(row.id);
+    // A second message that says *redelivered* takes the job from a holder that lives (S3); the fence holds. In the
+    // calm only the dropped receipt of a rollback makes one.
+    let rolls_back = job.is_some_and(|job| job.script.fails > 0 && job.script.how == Failing::Rollback);
+    let contested = doubled && rolls_back && world.broker.was_redelivered(row.id);
     let mut last = 0;
     for attempt in &attempts {
         if attempt.token.0 <= last {
