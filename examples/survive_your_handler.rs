@@ -54,7 +54,11 @@ async fn work(site: &Site, name: &str) -> Result<(), Box<dyn Error>> {
     let here = open(site).await?;
     let mut told = signal(SignalKind::terminate())?;
     let worker = here.worker(Registry::default().with(Crediter(here.database().clone())));
-    worker.pool(&site.queue, 8)?.name(name)?.run(async move { drop(told.recv().await) }).await?;
+    worker
+        .pool(&site.queue, 8)?
+        .name(name)?
+        .run(async move { told.recv().await.unwrap_or_default() })
+        .await?;
     Ok(())
 }
 

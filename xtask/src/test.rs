@@ -72,6 +72,8 @@ fn tests(root: &Path, counts: &mut Counts) -> Result<()> {
     let mut command = cargo(root);
     command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
     command.envs(services::environment(root)?).env("BACKSHIFT_REQUIRE", "all");
+    // Tests of real servers and processes mostly wait: more of them at a time than there are cores.
+    command.env("RUST_TEST_THREADS", "4");
     let mut child = command.spawn().context("cargo could not be started")?;
     let output = child.stdout.take().context("cargo has no output")?;
     for line in BufReader::new(output).split(b'\n') {

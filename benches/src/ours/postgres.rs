@@ -155,7 +155,7 @@ fn registry(seen: &Arc<Seen>, sort: Sort) -> Result<Registry> {
         if sort == Sort::Extras {
             context.progress(100, "done");
         }
-        let tenth = envelope.id.0.as_bytes()[15] % 10 == 0;
+        let tenth = envelope.id.0.as_bytes()[15].is_multiple_of(10);
         let result = match sort == Sort::Failing && context.attempt() == 1 && tenth {
             true => Err(JobError::retry("every tenth fails once")),
             false => seen.mark(&envelope.payload).map_err(|error| JobError::permanent(error.to_string())),

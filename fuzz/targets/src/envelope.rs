@@ -111,7 +111,7 @@ fn parsed(payload: &[u8]) -> Option<AMQPContentHeader> {
     frame.extend(payload);
     frame.push(206);
     match parse_frame(frame.as_slice()) {
-        Ok((rest, AMQPFrame::Header(_, header))) if rest.is_empty() => Some(header),
+        Ok(([], AMQPFrame::Header(_, header))) => Some(header),
         _ => None,
     }
 }

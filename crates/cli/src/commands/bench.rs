@@ -254,7 +254,7 @@ fn rates(rounds: &[Round], of: impl Fn(&Round) -> f64) -> Vec<f64> {
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match (sorted.get(middle), sorted.get(middle.wrapping_sub(1))) {
-        (Some(upper), Some(lower)) if sorted.len() % 2 == 0 => f64::midpoint(*upper, *lower),
+        (Some(upper), Some(lower)) if sorted.len().is_multiple_of(2) => f64::midpoint(*upper, *lower),
         (Some(middle), _) => *middle,
         (None, _) => 0.0,
     }

@@ -29,7 +29,11 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
     }
     let options = Options {
         connections: config.number("database.connections") as usize,
-        durability: if config.text("durability") == "strict" { Durability::Strict } else { Durability::Relaxed },
+        durability: if config.text("durability") == "strict" {
+            Durability::Strict
+        } else {
+            Durability::Relaxed
+        },
         ..Options::default()
     };
     Database::open(url, &options)

@@ -81,7 +81,8 @@ async fn missing_tls_pauses_and_nothing_goes_in_clear() {
 async fn whatever_the_transport_is_refused_for_it_waits_and_burns_no_attempt() {
     let Some(system) = SystemC::new().await else { return };
     let worker = system.worker().await;
-    let refusals: [(&str, fn(&Smtp, Option<&'static str>), &str); 4] = [
+    type Refuse = fn(&Smtp, Option<&'static str>);
+    let refusals: [(&str, Refuse, &str); 4] = [
         ("530 5.7.0 Authentication required", Smtp::refuse_sender, "needs-auth@example.com"),
         ("534 5.7.9 Mechanism too weak", Smtp::refuse_auth, "weak@example.com"),
         ("454 4.7.0 Temporary authentication failure", Smtp::refuse_auth, "later@example.com"),

@@ -167,7 +167,11 @@ async fn a_worker_is_known_before_it_takes_its_first_job() {
     });
     let live = Live::start(world.ledger("w").registry(long(LEASE, &notes)).pool(queue(), 1));
     sleep(Duration::from_secs(3)).await;
-    assert_eq!(world.row(id).await.state, State::Available, "taken by somebody whose death nobody would notice");
+    assert_eq!(
+        world.row(id).await.state,
+        State::Available,
+        "taken by somebody whose death nobody would notice"
+    );
     world.until_state(id, State::Running).await;
     live.stop().await;
 }

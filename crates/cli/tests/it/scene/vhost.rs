@@ -153,7 +153,8 @@ impl Vhost {
     /// Closes every connection of the virtual host but this one, as an operator can; how many there were. The server
     /// lists a new connection only after some seconds.
     pub(crate) fn close_connections(&self) -> usize {
-        let text = ask(&self.management, "GET", &format!("/api/vhosts/{}/connections", self.name), "").unwrap();
+        let text =
+            ask(&self.management, "GET", &format!("/api/vhosts/{}/connections", self.name), "").unwrap();
         let list: Value = serde_json::from_str(&text).unwrap();
         let ours = |c: &&Value| !c["client_properties"]["connection_name"].is_null();
         let names = list.as_array().unwrap().iter().filter(ours).filter_map(|c| c["name"].as_str());
