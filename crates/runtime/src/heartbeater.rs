@@ -57,6 +57,10 @@ async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>]) {
     };
     let all = pools.iter().flat_map(|pool| pool.running.all());
     let attempts: Vec<_> = all.filter(leased).collect();
+    if attempts.is_empty() {
+        // Nothing waits for an answer any more: an idle worker is not to stay unready because of the last one.
+        engine.health.clear("store heartbeats");
+    }
     for batch in attempts.chunks(BATCH) {
         let beats = batch
             .iter()
