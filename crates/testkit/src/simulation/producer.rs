@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use backshift_core::{Accepted, Client, Clock, Envelope, JobId, QueueName, UniqueKey, UniquePolicy};
+use backshift_core::{Accepted, Client, Clock, Envelope, JobId, QueueName, State, UniqueKey, UniquePolicy};
 use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -185,14 +185,16 @@ impl Producer {
         }
     }
 
-    /// How many unfinished jobs hold the key now: one, and beside a running one its successor.
+    /// How many unfinished jobs hold the key now: one; with keep-last one that waits, beside those that run and
+    /// were superseded.
     fn count_rivals(&self, key: &str, keep_last: bool) {
         let rows = self.world.store.records();
         let holds = |row: &&backshift_core::JobRecord| {
-            !row.state.is_final() && row.unique_key.as_deref() == Some(key)
+            let open = !row.state.is_final() && !(keep_last && row.state == State::Running);
+            open && row.unique_key.as_deref() == Some(key)
         };
         let holders = rows.iter().filter(holds).count();
-        if holders > 1 + usize::from(keep_last) {
+        if holders > 1 {
             self.world.book.broken(Rule::Unique, format!("{holders} unfinished jobs hold {key}"));
         }
     }
