@@ -96,26 +96,34 @@ DROP TRIGGER IF EXISTS background_jobs_leaves_line ON background_jobs;
 CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_leaves_line();
 
--- Which jobs a claim takes, out of the line. A function only for its settings: on a table without fresh statistics the
--- planner would sort the whole queue for every claim instead of walking the index.
-CREATE OR REPLACE FUNCTION backshift_pick(line text, many integer) RETURNS SETOF uuid
+-- The claim: jobs out of the line, and started. Line and job in ONE statement, so that both are seen by one snapshot: a
+-- claim whose parts look at different moments takes a job out of the line that it cannot see yet, and loses it.
+-- A function for its settings: on a table without fresh statistics the planner would sort the whole queue for every claim
+-- instead of walking the index.
+CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint) RETURNS SETOF background_jobs
 LANGUAGE sql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
-    DELETE FROM job_line WHERE ctid = ANY (ARRAY(
-        SELECT l.ctid FROM job_line l
+    WITH places AS MATERIALIZED (
+        SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND NOT l.alone AND l.queue = line
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many FOR UPDATE OF l SKIP LOCKED)) RETURNING id
+        LIMIT many FOR UPDATE OF l SKIP LOCKED),
+    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM places)) RETURNING id),
+    t AS MATERIALIZED (SELECT clock_timestamp() AS now)
+    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
+        lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
+        cancel_requested = false
+    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
 $$;
 
 -- The same for a worker that works off a long queue: from where its last claim ended, and whatever is more urgent.
 -- What others took stays in the index while any old snapshot may see it; a walk from the beginning would meet it all.
-CREATE OR REPLACE FUNCTION backshift_pick_from(line text, many integer, level integer, since timestamptz)
-RETURNS SETOF uuid
+CREATE OR REPLACE FUNCTION backshift_start_from(line text, many integer, who text, lease bigint, level integer,
+    since timestamptz) RETURNS SETOF background_jobs
 LANGUAGE sql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off
@@ -133,24 +141,34 @@ AS $$
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l SKIP LOCKED)
-    DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM urgent UNION ALL SELECT place FROM rest))
-    RETURNING id
+        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l SKIP LOCKED),
+    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM urgent UNION ALL SELECT place FROM rest)) RETURNING id),
+    t AS MATERIALIZED (SELECT clock_timestamp() AS now)
+    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
+        lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
+        cancel_requested = false
+    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
 $$;
 
 -- The same for one job that must run alone in its process because it ended its worker too often.
-CREATE OR REPLACE FUNCTION backshift_pick_alone(line text) RETURNS SETOF uuid
+CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigint) RETURNS SETOF background_jobs
 LANGUAGE sql VOLATILE ROWS 1
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
-    DELETE FROM job_line WHERE ctid = ANY (ARRAY(
-        SELECT l.ctid FROM job_line l
+    WITH places AS MATERIALIZED (
+        SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND l.alone AND l.queue = line
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT 1 FOR UPDATE OF l SKIP LOCKED)) RETURNING id
+        LIMIT 1 FOR UPDATE OF l SKIP LOCKED),
+    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM places)) RETURNING id),
+    t AS MATERIALIZED (SELECT clock_timestamp() AS now)
+    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
+        lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
+        cancel_requested = false
+    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
 $$;
 
 -- Which waiting jobs are due now.

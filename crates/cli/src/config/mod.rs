@@ -229,7 +229,7 @@ mod tests {
             ("postgres://u@h/d?password=p&sslmode=require", "postgres://u@h/d?password=***&sslmode=require"),
             ("amqp:u:p@h", "(an @ in an odd place, not shown)"),
             ("postgres:/u:p@h/d", "(an @ in an odd place, not shown)"),
-            ("u:p@h", "(not a URL, not shown)"),
+            ("u:p@h", "(an @ in an odd place, not shown)"),
             ("postgrés://h/d?password=p", "(not a URL, not shown)"),
             ("sqlite:jobs.db", "sqlite:jobs.db"),
             ("amqps://h/v", "amqps://h/v"),

@@ -13,20 +13,12 @@ use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow, lite};
 use crate::{Database, Durability, Sql};
 
 macro_rules! claim {
-    ($picked:literal, $settled:literal) => {
+    ($started:literal, $settled:literal) => {
         concat!(
-            "WITH picked AS MATERIALIZED (",
-            $picked,
-            " AND NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
-             t AS MATERIALIZED (SELECT clock_timestamp() AS now), \
-             started AS (UPDATE background_jobs j SET status = 'running', token = j.token + 1, \
-             attempts = j.failures + 1, worker = $3, lease_until = t.now + $4 * interval '1 microsecond', \
-             started_at = t.now, updated_at = t.now, cancel_requested = false \
-             FROM picked, t WHERE j.id = picked.id AND j.status = 'available' \
-             RETURNING j.id, j.job_type, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority, \
-             j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token, \
-             j.lease_until, j.crashes), \
-             taken AS (INSERT INTO job_hands (id, worker, jobs) \
+            "WITH started AS MATERIALIZED (SELECT * FROM ",
+            $started,
+            " WHERE NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
+             hand AS (INSERT INTO job_hands (id, worker, jobs) \
              SELECT $5, $3, array_agg(id) FROM started HAVING COUNT(*) > 0), \
              settled AS (DELETE FROM job_hands WHERE id = ANY(",
             $settled,
@@ -37,16 +29,15 @@ macro_rules! claim {
 }
 
 /// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` hands that are settled.
-/// One statement: out of the line, into the row, into the hand.
-pub(crate) const CLAIM: &str = claim!("SELECT p AS id FROM backshift_pick($1, $2::int) p WHERE true", "$6");
+pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint)", "$6");
 
 /// The same from a place in the queue: `$6` its priority, `$7` its time, `$8` hands that are settled.
 pub(crate) const CLAIM_FROM: &str =
-    claim!("SELECT p AS id FROM backshift_pick_from($1, $2::int, $6::int, $7) p WHERE true", "$8");
+    claim!("backshift_start_from($1, $2::int, $3, $4::bigint, $6::int, $7)", "$8");
 
-/// The same for one job that must run alone.
+/// The same for one job that must run alone; `$2` is one.
 pub(crate) const CLAIM_ALONE: &str =
-    claim!("SELECT p AS id FROM backshift_pick_alone($1) p WHERE $2 > 0", "$6");
+    claim!("backshift_start_alone($1, $3, $4::bigint + 0 * $2::bigint)", "$6");
 
 /// What a worker that claims again and again tells the database. It is about speed and tidiness only, and PostgreSQL's
 /// matter: SQLite needs none of it.

@@ -1,6 +1,12 @@
 //! PostgreSQL's line of waiting jobs and its hands: kept by the database itself, whoever writes the ledger.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use backshift_core::{
     Envelope, JobId, Timestamp,
@@ -99,4 +105,37 @@ async fn a_claim_that_goes_on_sees_what_is_more_urgent_and_a_whole_walk_sees_eve
     assert_eq!(taken, [urgent, ids[1]]);
     let whole: Vec<JobId> = claim(&world, 9, &Round::default()).await.iter().map(|job| job.id).collect();
     assert_eq!(whole, [early, ids[2]]);
+}
+
+/// A claim that saw line and job at different moments would take a job out of the line that it cannot start yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn claims_beside_commits_lose_no_job() {
+    let Some(world) = World::postgres().await else { return };
+    let world = Arc::new(world);
+    let mut producers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let world = Arc::clone(&world);
+        producers.spawn(async move {
+            for _ in 0..250 {
+                world.enqueue(job("ready")).await;
+            }
+        });
+    }
+    let mut claimers = tokio::task::JoinSet::new();
+    let going = Arc::new(AtomicBool::new(true));
+    for _ in 0..3 {
+        let (world, going) = (Arc::clone(&world), Arc::clone(&going));
+        claimers.spawn(async move {
+            let mut started = 0;
+            while going.load(Ordering::Relaxed) {
+                started += claim(&world, 50, &Round::default()).await.len();
+            }
+            started
+        });
+    }
+    producers.join_all().await;
+    going.store(false, Ordering::Relaxed);
+    let started: usize = claimers.join_all().await.into_iter().sum();
+    let rest = claim(&world, 1000, &Round::default()).await.len();
+    assert_eq!(started + rest, 1000, "what was accepted can be claimed");
 }
