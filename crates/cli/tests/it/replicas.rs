@@ -107,7 +107,9 @@ async fn equal_mails_without_an_id_stay_apart_when_a_worker_is_killed() {
     for _ in 0..12 {
         system.vhost.publish_bare(&body).await;
     }
-    let midway = wait::until(PATIENCE, || async { system.smtp.mails().len() >= 4 });
+    // Three are done and three under way. Killed between two groups, a mail that the worker had and did not begin would
+    // be taken for one of the equal ones that are done: without ids nobody can tell (docs/guides/system-c.md).
+    let midway = wait::until(PATIENCE, || async { system.smtp.count("MAIL") >= 6 });
     assert!(midway.await, "{}", doomed.output());
     doomed.process.kill().await;
     let survivor = system.worker().await;

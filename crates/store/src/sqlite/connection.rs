@@ -22,6 +22,7 @@ const OPENING: Duration = Duration::from_secs(5);
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = open(path, flags)?;
+    refuse_read_only(path, &connection)?;
     let end = Instant::now() + OPENING;
     loop {
         match prepare_writer(&connection) {
@@ -30,6 +31,15 @@ pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
             Err(e) => return Err(named(path, fault(e))),
         }
     }
+}
+
+/// SQLite opens what it may not write for reading, without a word, and stays so after the file may be written again.
+fn refuse_read_only(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(|e| named(path, fault(e)))? {
+        let text = "the database file cannot be written; check the rights of the file, its directory and its file system";
+        return Err(named(path, StoreError::Unusable(text.into())));
+    }
+    Ok(())
 }
 
 fn prepare_writer(connection: &Connection) -> rusqlite::Result<()> {
