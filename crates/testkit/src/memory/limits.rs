@@ -39,8 +39,8 @@ impl Limits for MemoryStore {
         self.call("store.occupy", |store| {
             let (now, mut table) = (store.now(), store.table());
             let held = table.rows.get(&lease.job).and_then(|row| row.lease_until).unwrap_or(lease.until);
-            let running: Vec<_> = table.rows.values().filter(|row| row.lease_until.is_some()).collect();
-            let alive: Vec<_> = running.into_iter().map(|row| row.envelope.id).collect();
+            let running = table.rows.values().filter(|row| row.lease_until.is_some_and(|until| until > now));
+            let alive: Vec<_> = running.map(|row| row.envelope.id).collect();
             let places = table.places.entry(key.to_owned()).or_default();
             places.retain(|id, until| *until > now || alive.contains(id));
             let free = places.contains_key(&lease.job) || places.len() < slots as usize;
