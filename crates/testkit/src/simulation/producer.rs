@@ -190,7 +190,7 @@ impl Producer {
     fn count_rivals(&self, key: &str, keep_last: bool) {
         let rows = self.world.store.records();
         let holds = |row: &&backshift_core::JobRecord| {
-            let open = !row.state.is_final() && !(keep_last && row.state == State::Running);
+            let open = !(row.state.is_final() || keep_last && row.state == State::Running);
             open && row.unique_key.as_deref() == Some(key)
         };
         let holders = rows.iter().filter(holds).count();
