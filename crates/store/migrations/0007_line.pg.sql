@@ -100,29 +100,10 @@ CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFER
 -- claim whose parts look at different moments takes a job out of the line that it cannot see yet, and loses it.
 -- A function for its settings: on a table without fresh statistics the planner would sort the whole queue for every claim
 -- instead of walking the index.
-CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint) RETURNS SETOF background_jobs
-LANGUAGE sql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off
-AS $$
-    WITH places AS MATERIALIZED (
-        SELECT l.ctid AS place FROM job_line l
-        WHERE l.ready AND NOT l.alone AND l.queue = line
-          AND (l.unique_key IS NULL
-               OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
-        ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many FOR UPDATE OF l SKIP LOCKED),
-    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM places)) RETURNING id),
-    t AS MATERIALIZED (SELECT clock_timestamp() AS now)
-    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
-        lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
-        cancel_requested = false
-    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
-$$;
-
--- The same for a worker that works off a long queue: from where its last claim ended, and whatever is more urgent.
--- What others took stays in the index while any old snapshot may see it; a walk from the beginning would meet it all.
-CREATE OR REPLACE FUNCTION backshift_start_from(line text, many integer, who text, lease bigint, level integer,
+-- A worker that works off a long queue says where its last claim ended (level, since): it goes on from there and takes
+-- whatever is more urgent. What others took stays in the index while any old snapshot may see it; a walk from the
+-- beginning (no place) meets it all.
+CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint, level integer,
     since timestamptz) RETURNS SETOF background_jobs
 LANGUAGE sql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
@@ -130,19 +111,21 @@ SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
     WITH urgent AS MATERIALIZED (
         SELECT l.ctid AS place FROM job_line l
-        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority > level::smallint
+        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
         LIMIT many FOR UPDATE OF l SKIP LOCKED),
     rest AS MATERIALIZED (
         SELECT l.ctid AS place FROM job_line l
-        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority = level::smallint AND l.run_at >= since
+        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
+          AND l.run_at >= COALESCE(since, '-infinity')
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
         LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l SKIP LOCKED),
-    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM urgent UNION ALL SELECT place FROM rest)) RETURNING id),
+    taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(
+        SELECT place FROM urgent UNION ALL SELECT place FROM rest)) RETURNING id),
     t AS MATERIALIZED (SELECT clock_timestamp() AS now)
     UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
         lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,

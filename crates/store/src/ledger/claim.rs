@@ -28,14 +28,11 @@ macro_rules! claim {
     };
 }
 
-/// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` hands that are settled.
-pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint)", "$6");
+/// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` and `$7` priority and time
+/// of the place to go on from, `$8` hands that are settled.
+pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint, $6::int, $7)", "$8");
 
-/// The same from a place in the queue: `$6` its priority, `$7` its time, `$8` hands that are settled.
-pub(crate) const CLAIM_FROM: &str =
-    claim!("backshift_start_from($1, $2::int, $3, $4::bigint, $6::int, $7)", "$8");
-
-/// The same for one job that must run alone; `$2` is one.
+/// The same for one job that must run alone; `$2` is one, and `$6` the hands.
 pub(crate) const CLAIM_ALONE: &str =
     claim!("backshift_start_alone($1, $3, $4::bigint + 0 * $2::bigint)", "$6");
 
@@ -66,12 +63,10 @@ pub struct Place {
     pub run_at: Timestamp,
 }
 
-pub(crate) const STATEMENTS: &[Sql] = &[
-    Sql { pg: CLAIM, sqlite: lite::CLAIM },
-    Sql { pg: CLAIM_FROM, sqlite: lite::CLAIM },
-    Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE },
-    only_sqlite(lite::PAUSED),
-];
+const SHARED: Sql = Sql { pg: CLAIM, sqlite: lite::CLAIM };
+const ALONE: Sql = Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE };
+
+pub(crate) const STATEMENTS: &[Sql] = &[SHARED, ALONE, only_sqlite(lite::PAUSED)];
 
 /// Takes up to `limit` due jobs of this queue, the most urgent first; none from a paused queue.
 pub async fn claim_available(
@@ -91,8 +86,7 @@ pub async fn claim_round(
     holder: &Holder,
     round: &Round,
 ) -> Result<Vec<(Envelope, Start)>, StoreError> {
-    let pg = if round.from.is_some() { CLAIM_FROM } else { CLAIM };
-    claim(db, Sql { pg, sqlite: lite::CLAIM }, queue, limit, holder, round).await
+    claim(db, SHARED, queue, limit, holder, round).await
 }
 
 /// Takes one job that must run alone in its process, if there is one: nothing else may run beside it.
@@ -101,8 +95,7 @@ pub async fn claim_alone(
     queue: &QueueName,
     holder: &Holder,
 ) -> Result<Option<(Envelope, Start)>, StoreError> {
-    let statement = Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE };
-    Ok(claim(db, statement, queue, 1, holder, &Round::default()).await?.pop())
+    Ok(claim(db, ALONE, queue, 1, holder, &Round::default()).await?.pop())
 }
 
 async fn claim(
@@ -121,9 +114,11 @@ async fn claim(
         Database::Pg(_) => {
             let query = db.sql(statement).bind(queue).bind(limit).bind(&holder.worker).bind(lease_us(holder));
             let query = query.bind(round.hand);
-            let query = match round.from {
-                Some(place) => query.bind(place.priority).bind(place.run_at),
-                None => query,
+            let query = match statement == ALONE {
+                true => query,
+                false => query
+                    .bind(round.from.map(|place| i64::from(place.priority)))
+                    .bind(round.from.map(|place| place.run_at)),
             };
             query.column(round.settled.clone()).relaxed().all().await?
         }
