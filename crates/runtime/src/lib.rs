@@ -21,10 +21,8 @@ pub mod middleware;
 mod options;
 pub mod outcome;
 mod pauses;
-#[cfg(feature = "planted")]
+#[doc(hidden)]
 pub mod planted;
-#[cfg(not(feature = "planted"))]
-mod planted;
 mod pool;
 mod pruner;
 mod readiness;

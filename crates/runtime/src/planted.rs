@@ -100,7 +100,6 @@ mod switch {
     use super::Bug;
 
     /// Plants one bug into every worker that this thread runs, or takes it out again; says whether this build can.
-    #[allow(dead_code, reason = "called with the feature only")]
     pub fn plant(_bug: Option<Bug>) -> bool {
         false
     }
