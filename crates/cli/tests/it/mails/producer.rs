@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use backshift_testkit::wait;
 use futures::future::join_all;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind,
@@ -77,7 +78,7 @@ async fn publish_all(url: String, mails: usize, smtp: Arc<Smtp>, published: Arc<
             next += 1;
         }
         if open.is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            wait::until(CONFIRM, || async { next < smtp.number() + ahead }).await;
             continue;
         }
         let Some((_, channel)) = &line else {
