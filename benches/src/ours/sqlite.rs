@@ -11,8 +11,9 @@ use backshift_core::{
     Client, EnqueueOptions, Envelope, JobContext, JobError, JobOptions, Kind, QueueName, Registry, Store,
     WorkerName,
 };
-use backshift_runtime::{Shutdown, Worker, middleware};
+use backshift_runtime::{Drained, RunError, Shutdown, Worker, middleware};
 use backshift_store::SqlStore;
+use tokio::task::JoinHandle;
 
 use crate::{
     harness::{Arm, Sample, Seen, Server, Stopwatch},
@@ -43,19 +44,38 @@ impl Arm for Drain {
         let jobs = (self.jobs as f64 * scale) as usize;
         let file = JobFile::filled(jobs).await?;
         let backshift = Backshift::open(&file)?;
-        let seen = Arc::new(Seen::new(jobs));
-        let worker = backshift.worker(&seen, self.slots)?;
+        let (seen, worker) = backshift.ready(jobs, self.slots)?;
         let watch = Stopwatch::start(Server::none());
-        let shutdown = Shutdown::new();
-        let running = tokio::spawn(worker.run(shutdown.clone()));
-        seen.complete().await;
-        finished(&file).await?;
-        let sample = watch.stop(jobs as u64);
-        shutdown.quiet();
-        running.await??;
-        seen.check()?;
+        let at_work = AtWork::start(seen, worker);
+        let sample = at_work.done(&file, watch).await?;
         backshift.close().await;
         file.check(jobs)?;
+        Ok(sample)
+    }
+}
+
+/// A worker that runs, and the jobs that it has to tick off.
+struct AtWork {
+    seen: Arc<Seen>,
+    shutdown: Shutdown,
+    running: JoinHandle<Result<Drained, RunError>>,
+}
+
+impl AtWork {
+    fn start(seen: Arc<Seen>, worker: Worker) -> Self {
+        let shutdown = Shutdown::new();
+        let running = tokio::spawn(worker.run(shutdown.clone()));
+        Self { seen, shutdown, running }
+    }
+
+    /// Stops the watch when the file shows all of them as done, then the worker.
+    async fn done(self, file: &JobFile, watch: Stopwatch) -> Result<Sample> {
+        self.seen.complete().await;
+        finished(file).await?;
+        let sample = watch.stop(self.seen.jobs() as u64);
+        self.shutdown.quiet();
+        self.running.await??;
+        self.seen.check()?;
         Ok(sample)
     }
 }
@@ -155,19 +175,12 @@ impl Arm for LifeCycle {
         let jobs = (self.jobs as f64 * scale) as usize;
         let file = JobFile::make().await?;
         let backshift = Backshift::open(&file)?;
-        let seen = Arc::new(Seen::new(jobs));
-        let worker = backshift.worker(&seen, self.slots)?;
+        let (seen, worker) = backshift.ready(jobs, self.slots)?;
         let payloads: Vec<Vec<u8>> = (0..jobs).map(Seen::payload).collect();
-        let shutdown = Shutdown::new();
-        let running = tokio::spawn(worker.run(shutdown.clone()));
+        let at_work = AtWork::start(seen, worker);
         let watch = Stopwatch::start(Server::none());
         call(backshift.client.clone(), payloads, self.batch).await?;
-        seen.complete().await;
-        finished(&file).await?;
-        let sample = watch.stop(jobs as u64);
-        shutdown.quiet();
-        running.await??;
-        seen.check()?;
+        let sample = at_work.done(&file, watch).await?;
         backshift.close().await;
         file.check(jobs)?;
         Ok(sample)
@@ -187,6 +200,13 @@ impl Backshift {
         let broker: Arc<dyn backshift_core::Broker> = Arc::new(embedded::broker(store.clone())?);
         let client = Client::new(Arc::clone(&broker), Some(Arc::new(store.clone()) as Arc<dyn Store>));
         Ok(Self { store, broker, client })
+    }
+
+    /// A worker for so many jobs, and where it ticks them off.
+    fn ready(&self, jobs: usize, slots: usize) -> Result<(Arc<Seen>, Worker)> {
+        let seen = Arc::new(Seen::new(jobs));
+        let worker = self.worker(&seen, slots)?;
+        Ok((seen, worker))
     }
 
     /// A worker whose handler ticks jobs off.
