@@ -219,7 +219,7 @@ async fn settle(
 
 /// The broker's queues; its statistics lag behind, so that what seems to be left is asked for again.
 async fn queues(broker: &super::PrivateServer) -> io::Result<Vec<(String, u64)>> {
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + Duration::from_secs(30);
     loop {
         let answer = broker.queues().await;
         let empty = answer.as_ref().is_ok_and(|queues| queues.values().all(|count| *count == 0));

@@ -103,6 +103,18 @@ impl RabbitMq {
         std::fs::read_to_string(self.place.directory.join("pid")).ok()?.trim().parse().ok()
     }
 
+    /// Whether every quorum queue is in the directory from which a killed node finds them again.
+    ///
+    /// RabbitMQ 3.10 writes a new queue there only after about a second; one that is killed before comes back with a
+    /// queue that has no leader and answers nobody, for good.
+    pub(super) fn is_written(&self) -> bool {
+        let queues = self.place.directory.join("mnesia").join(&self.node).join("quorum").join(&self.node);
+        let written = std::fs::read(queues.join("names.dets")).unwrap_or_default();
+        let entries = std::fs::read_dir(queues).into_iter().flatten().flatten();
+        let mut made = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name());
+        made.all(|name| written.windows(name.len()).any(|part| part == name.as_encoded_bytes()))
+    }
+
     /// Whether the listener for clients is open: the node opens it last.
     pub(super) async fn answers(&self) -> bool {
         TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() && self.ask("/api/overview").await.is_ok()
@@ -118,7 +130,7 @@ impl RabbitMq {
             let messages = queue["messages"].as_u64();
             messages
                 .map(|messages| (name, messages))
-                .ok_or_else(|| io::Error::other("a queue was not counted yet"))
+                .ok_or_else(|| io::Error::other(format!("queue {:?} is not counted yet", queue["name"])))
         });
         counted.collect()
     }

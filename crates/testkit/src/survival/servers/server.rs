@@ -11,6 +11,8 @@ use super::{family, place::Place, postgres::Postgres, rabbitmq::RabbitMq};
 use crate::wait;
 
 /// How long a server may take to answer, on a machine that also builds.
+/// How long a RabbitMQ may take to write new queues down.
+const WRITTEN: Duration = Duration::from_secs(10);
 const READY: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(30);
 
@@ -79,7 +81,12 @@ impl PrivateServer {
     }
 
     /// SIGKILL to all its processes; returns when none is left.
+    ///
+    /// A RabbitMQ that has just made a quorum queue gets the moment in which it writes it down: see docs/spec/faults.md.
     pub async fn kill(&mut self) {
+        if let (Kind::RabbitMq(server), Some(_)) = (&self.kind, &self.process) {
+            wait::until(WRITTEN, || async { server.is_written() }).await;
+        }
         if let Some(process) = self.process.take() {
             process.kill().await;
         }
