@@ -84,7 +84,7 @@ async fn run() -> Result<()> {
 }
 
 async fn fill(pool: &sqlx::PgPool, jobs: usize) -> Result<()> {
-    let utils = WorkerUtils::new(pool.clone().into(), "graphile_worker");
+    let utils = WorkerUtils::new(pool.clone(), "graphile_worker");
     utils.migrate().await?;
     let all: Vec<usize> = (0..jobs).collect();
     for some in all.chunks(10_000) {
