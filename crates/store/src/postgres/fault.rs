@@ -11,7 +11,8 @@ use tokio_postgres::Error;
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) error: StoreError,
-    /// A serialization failure or a deadlock: nothing happened, the same statement may succeed now.
+    /// A serialization failure, a deadlock or a kept plan that no longer fits: nothing happened, the same statement may
+    /// succeed now.
     pub(crate) conflict: bool,
 }
 
@@ -31,14 +32,21 @@ impl From<StoreError> for Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let conflict = error.code().is_some_and(|code| matches!(code.code(), "40001" | "40P01"));
-        Self { error: store_error(&error), conflict }
+        Self { error: store_error(&error), conflict: conflict || lost_plan(&error) }
     }
+}
+
+/// The server no longer has the prepared statement, or its plan's result has changed since (a migration): a new
+/// connection prepares it anew.
+fn lost_plan(error: &Error) -> bool {
+    let Some(server) = error.as_db_error() else { return false };
+    server.code().code() == "26000" || server.routine() == Some("RevalidateCachedQuery")
 }
 
 /// The connection ends with this error, even if it does not look closed yet.
 pub(super) fn ends_connection(error: &Error) -> bool {
     match error.code() {
-        Some(code) => code.code().starts_with("57P0") || code.code().starts_with("08"),
+        Some(code) => code.code().starts_with("57P0") || code.code().starts_with("08") || lost_plan(error),
         None => error.is_closed() || matches!(client_error(error), StoreError::Unavailable(_)),
     }
 }

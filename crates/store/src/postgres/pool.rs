@@ -1,13 +1,14 @@
 //! A bounded pool whose calls always end: each has a deadline, and a connection that missed one is closed.
 //!
 //! Whether a transaction pooler stands between is found out before the first statement, because session settings
-//! would leak to its other clients.
+//! would leak to its other clients, and prepared statements would be looked for in the wrong session. On a direct
+//! connection the server parses and plans a statement of the code once; texts put together at run time are not kept.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use backshift_core::StoreError;
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
 use futures::{TryStreamExt, future::join3, pin_mut};
 use tokio::{sync::OnceCell, time::Instant};
@@ -136,10 +137,15 @@ impl Pg {
     async fn attempt(&self, statement: &Statement) -> Result<(Vec<Row>, u64), Fault> {
         let end = Instant::now() + self.0.deadline;
         let client = self.acquire(end).await?;
-        let outcome = match statement.durability.at_least(self.0.durability) {
-            Durability::Strict => tokio::time::timeout_at(end, send(&client, statement)).await,
-            Durability::Relaxed => tokio::time::timeout_at(end, send_relaxed(&client, statement)).await,
+        let direct = self.access().await?.direct;
+        let answer = async {
+            let prepared = if direct { prepare(&client, statement).await? } else { None };
+            match statement.durability.at_least(self.0.durability) {
+                Durability::Strict => send(&client, statement, prepared.as_ref()).await,
+                Durability::Relaxed => send_relaxed(&client, statement, prepared.as_ref()).await,
+            }
         };
+        let outcome = tokio::time::timeout_at(end, answer).await;
         match outcome {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -219,15 +225,37 @@ fn pause(tries: u32) -> Duration {
     Duration::from_millis(base + noise)
 }
 
+type Prepared = tokio_postgres::Statement;
+
+/// The statement as this connection's server knows it; `None` for a text that was put together.
+async fn prepare(
+    client: &ClientWrapper,
+    statement: &Statement,
+) -> Result<Option<Prepared>, tokio_postgres::Error> {
+    let Cow::Borrowed(text) = statement.text else { return Ok(None) };
+    let types: Vec<Type> = parameters(statement).map(|(_, kind)| kind).collect();
+    client.prepare_typed_cached(text, &types).await.map(Some)
+}
+
+fn parameters(statement: &Statement) -> impl Iterator<Item = (&(dyn ToSql + Sync), Type)> {
+    let values = statement.values.iter().map(|v| (v as &(dyn ToSql + Sync), v.pg_type()));
+    let columns = statement.columns.iter().map(|c| (c as &(dyn ToSql + Sync), c.pg_type()));
+    values.chain(columns)
+}
+
 /// One statement, one round trip.
 pub(super) async fn send(
     client: &Client,
     statement: &Statement,
+    prepared: Option<&Prepared>,
 ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-    let values = statement.values.iter().map(|v| (v as &(dyn ToSql + Sync), v.pg_type()));
-    let columns = statement.columns.iter().map(|c| (c as &(dyn ToSql + Sync), c.pg_type()));
-    let parameters: Vec<(&(dyn ToSql + Sync), Type)> = values.chain(columns).collect();
-    let stream = client.query_typed_raw(&statement.text, parameters).await?;
+    let stream = match prepared {
+        Some(prepared) => {
+            let values: Vec<_> = parameters(statement).map(|(value, _)| value).collect();
+            client.query_raw(prepared, values).await?
+        }
+        None => client.query_typed_raw(&statement.text, parameters(statement)).await?,
+    };
     pin_mut!(stream);
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await? {
@@ -237,14 +265,21 @@ pub(super) async fn send(
 }
 
 /// The same without waiting for the disk: three messages, still one round trip, and safe on a pooler. When the
-/// statement fails, the transaction is rolled back by its COMMIT.
+/// statement fails, the transaction is rolled back by its COMMIT. A plan is kept whatever the values are: these
+/// statements go by ids and indexes, and planning one takes longer than running it.
 async fn send_relaxed(
     client: &Client,
     statement: &Statement,
+    prepared: Option<&Prepared>,
 ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-    let begin = client.batch_execute("BEGIN; SET LOCAL synchronous_commit = off");
+    let begin = client.batch_execute(match prepared {
+        Some(_) => {
+            "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_generic_plan"
+        }
+        None => "BEGIN; SET LOCAL synchronous_commit = off",
+    });
     let (begun, answer, committed) =
-        join3(begin, send(client, statement), client.batch_execute("COMMIT")).await;
+        join3(begin, send(client, statement, prepared), client.batch_execute("COMMIT")).await;
     begun?;
     let answer = answer?;
     committed?;

@@ -49,7 +49,7 @@ impl PgTx {
 
     pub(crate) async fn execute(&self, statement: &Statement) -> Result<(Vec<Row>, u64), StoreError> {
         let client = self.client()?;
-        let outcome = tokio::time::timeout(self.deadline, send(client, statement)).await;
+        let outcome = tokio::time::timeout(self.deadline, send(client, statement, None)).await;
         self.noted(outcome)
     }
 

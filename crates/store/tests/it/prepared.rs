@@ -28,3 +28,26 @@ async fn on_postgresql() {
     }
     driver.abort();
 }
+
+/// The text must be one of the code: only those are kept prepared.
+const LOST: &str = "SELECT word FROM lost_plans";
+
+async fn word(world: &World) -> String {
+    world.db().sql(LOST).one::<String>().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_kept_plan_that_no_longer_fits_is_made_anew() {
+    let Some(world) = World::postgres().await else { return };
+    let run = async |text: &'static str| world.db().sql(text).run().await.unwrap();
+    run("CREATE TABLE lost_plans AS SELECT 'first'::text AS word").await;
+    assert_eq!(word(&world).await, "first");
+    // The plan's result changes, as by a migration under a running worker.
+    run("ALTER TABLE lost_plans ALTER word TYPE varchar(20)").await;
+    assert_eq!(word(&world).await, "first");
+    // The session forgets every plan, as behind a pooler that resets sessions.
+    for _ in 0..8 {
+        run("DEALLOCATE ALL").await;
+    }
+    assert_eq!(word(&world).await, "first");
+}
