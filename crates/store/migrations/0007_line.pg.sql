@@ -99,17 +99,19 @@ CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFER
 -- The claim: jobs out of the line, and started. Line and job in ONE statement, so that both are seen by one snapshot: a
 -- claim whose parts look at different moments takes a job out of the line that it cannot see yet, and loses it.
 -- A function for its settings: on a table without fresh statistics the planner would sort the whole queue for every claim
--- instead of walking the index.
+-- instead of walking the index. In plpgsql, because that keeps its plan for the session: planning takes longer than
+-- taking one job.
 -- A worker that works off a long queue says where its last claim ended (level, since): it goes on from there and takes
 -- whatever is more urgent. What others took stays in the index while any old snapshot may see it; a walk from the
 -- beginning (no place) meets it all.
 CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint, level integer,
     since timestamptz) RETURNS SETOF background_jobs
-LANGUAGE sql VOLATILE ROWS 64
+LANGUAGE plpgsql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
-    WITH urgent AS MATERIALIZED (
+BEGIN
+    RETURN QUERY WITH urgent AS MATERIALIZED (
         SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
           AND (l.unique_key IS NULL
@@ -130,16 +132,17 @@ AS $$
     UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
         lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
         cancel_requested = false
-    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
-$$;
+    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*;
+END $$;
 
 -- The same for one job that must run alone in its process because it ended its worker too often.
 CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigint) RETURNS SETOF background_jobs
-LANGUAGE sql VOLATILE ROWS 1
+LANGUAGE plpgsql VOLATILE ROWS 1
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
-    WITH places AS MATERIALIZED (
+BEGIN
+    RETURN QUERY WITH places AS MATERIALIZED (
         SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND l.alone AND l.queue = line
           AND (l.unique_key IS NULL
@@ -151,8 +154,8 @@ AS $$
     UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
         lease_until = t.now + lease * interval '1 microsecond', started_at = t.now, updated_at = t.now,
         cancel_requested = false
-    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*
-$$;
+    FROM taken, t WHERE j.id = taken.id AND j.status = 'available' RETURNING j.*;
+END $$;
 
 -- Which waiting jobs are due now.
 CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
