@@ -21,7 +21,7 @@ use crate::{Database, postgres::Pg, sqlite::Sqlite};
 /// The PostgreSQL channel; the payload is the queue's name, then optionally a space and who rang.
 pub const CHANNEL: &str = "backshift";
 /// One ring a queue in this time at most.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(2);
 /// How often a SQLite file is asked whether another process wrote.
 const LOOK: Duration = Duration::from_millis(100);
 /// The longest pause between attempts to listen again.
@@ -84,7 +84,7 @@ impl Bell {
         }))
     }
 
-    /// Tells everybody that a queue has something. Returns at once; rings within 10 ms become one. Needs a runtime.
+    /// Tells everybody that a queue has something. Returns at once; rings within 2 ms become one. Needs a runtime.
     pub fn ring(&self, queue: &QueueName) {
         self.0.wake(queue.as_str());
         // Other processes on a SQLite file see the change of the file itself.
@@ -129,7 +129,7 @@ impl Inner {
     }
 }
 
-/// Sends the first ring at once and those of the next 10 ms together. A ring that cannot be sent is dropped: others
+/// Sends the first ring at once and those of the next 2 ms together. A ring that cannot be sent is dropped: others
 /// poll.
 async fn ring_out(inner: Weak<Inner>, rung: Arc<Notify>) {
     loop {
