@@ -15,7 +15,8 @@ use crate::workspace::{run, which};
 /// The server; superuser `postgres` without a password, loopback only.
 pub(crate) struct Postgres;
 
-const SETTINGS: &str = "unix_socket_directories = ''\nmax_connections = 300\njit = off\ntimezone = 'UTC'\n";
+const SETTINGS: &str = "unix_socket_directories = ''\nmax_connections = 300\njit = off\ntimezone = 'UTC'\n\
+                        shared_buffers = 512MB\nmax_wal_size = 4GB\n";
 const FAST: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";
 
 impl Service for Postgres {
