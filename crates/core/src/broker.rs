@@ -107,13 +107,22 @@ pub trait Receipt: Send {
 
     /// Keeps the delivery for longer. Brokers that hold deliveries by connection do nothing.
     async fn extend(&mut self, by: Duration) -> Result<(), BrokerError>;
+
+    /// Whether all that settling does is write the ledger's row. An engine with that ledger writes the rows of many
+    /// receipts at once instead, and tells each of them by [`Receipt::written`].
+    fn only_writes_ledger(&self) -> bool {
+        false
+    }
+
+    /// The ledger has answered: the row is written, or was somebody else's by now.
+    fn written(self: Box<Self>) {}
 }
 
 /// Settles a receipt as said.
 pub async fn settle(receipt: Box<dyn Receipt>, settlement: Settlement) -> Result<Settled, BrokerError> {
     match settlement {
         Settlement::Ack(ack) => receipt.ack(ack).await,
-        Settlement::Retry(retry) => receipt.retry(retry).await,
+        Settlement::Retry(retry) => receipt.retry(*retry).await,
         Settlement::DeadLetter(letter) => receipt.dead_letter(letter).await,
     }
 }

@@ -12,16 +12,14 @@ use crate::{Envelope, ErrorReport, Reason};
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// What becomes of a delivery.
+///
+/// Nearly all are acks, and each is moved through several queues: the retry with its whole envelope stands apart.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "moved twice and never stored; a box would cost every retry an allocation"
-)]
 pub enum Settlement {
     /// It is over.
     Ack(Ack),
     /// It runs again later.
-    Retry(Retry),
+    Retry(Box<Retry>),
     /// It is kept for a person.
     DeadLetter(DeadLetter),
 }

@@ -147,7 +147,8 @@ async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: 
         Some(Word::Said(Claimed::Held(wait))) => {
             let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
             let next = Envelope { run_at: None, ..taken.envelope.clone() };
-            Settlement::Retry(Retry { next, delay: pool.engine.around(wait), counted: false, error: None })
+            let delay = pool.engine.around(wait);
+            Settlement::Retry(Box::new(Retry { next, delay, counted: false, error: None }))
         }
         Some(Word::Said(Claimed::Conflict)) => {
             dead(Reason::IdConflict, "another job with this id carries another payload", attempt)

@@ -108,7 +108,7 @@ pub fn decide(
 pub fn release(envelope: &Envelope, attempt: u32, delay: Duration, word: &str) -> Settlement {
     let next = Envelope { attempt, run_at: None, ..envelope.clone() };
     let error = Some(ErrorReport::new(ErrorClass::Released, word));
-    Settlement::Retry(Retry { next, delay, counted: false, error })
+    Settlement::Retry(Box::new(Retry { next, delay, counted: false, error }))
 }
 
 fn counted(settlement: Settlement) -> Settlement {
@@ -167,7 +167,7 @@ fn failed(
     };
     let delay = budget.retry(delay, backoff::ceiling(facts.backoff, attempt), facts.backoff.cap);
     let next = Envelope { attempt: attempt.saturating_add(1), run_at: None, ..facts.envelope.clone() };
-    Settlement::Retry(Retry { next, delay, counted: true, error: Some(error) })
+    Settlement::Retry(Box::new(Retry { next, delay, counted: true, error: Some(error) }))
 }
 
 #[cfg(test)]
@@ -199,7 +199,7 @@ mod tests {
 
     fn retry(settlement: Option<Settlement>) -> Retry {
         match settlement {
-            Some(Settlement::Retry(retry)) => retry,
+            Some(Settlement::Retry(retry)) => *retry,
             other => panic!("no retry but {other:?}"),
         }
     }

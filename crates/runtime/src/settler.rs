@@ -1,4 +1,5 @@
-//! Settles in the background: the ledger in batches, then the receipts side by side.
+//! Settles in the background: the ledger in batches, then the receipts side by side. A receipt that would only write the
+//! ledger has nothing left to do then.
 //!
 //! A batch is whatever piled up during the previous round trip, so an idle queue settles at once and a busy one
 //! in bulk. A result is given up only when the store says that it is stale; a lost receipt means redelivery.
@@ -125,7 +126,7 @@ impl Settler {
                     applied.into_iter().for_each(|one| receipts.push(self.receipt(one)));
                 }
                 _ = outbox.recv_many(&mut arrived, BATCH) => for one in arrived.drain(..) {
-                    match one.ledger_first && self.store.is_some() && !has(Bug::AcksBeforeTheLedger) {
+                    match self.store.is_some() && begins_in_ledger(&one) {
                         true => waiting.push(one),
                         false => receipts.push(self.receipt(one)),
                     }
@@ -137,19 +138,24 @@ impl Settler {
     /// Writes one batch into the ledger; what was applied goes on to its receipt.
     async fn flush(&self, batch: Vec<Settling>) -> Vec<Settling> {
         let Some(store) = &self.store else { return batch };
+        let only = batch.iter().flat_map(|one| &one.receipt).filter(|receipt| receipt.only_writes_ledger());
+        only.for_each(|_| Failpoint::BeforeAck.pass());
         let finishes: Vec<Finish> = batch.iter().filter_map(Settling::finish).collect();
         let answers = self.finish(store, finishes).await;
         Failpoint::AfterLedger.pass();
         let mut applied = Vec::with_capacity(batch.len());
-        for (one, answer) in batch.into_iter().zip(answers) {
-            match answer {
-                Some(Settled::Applied) => applied.push(one),
-                Some(Settled::Stale) if has(Bug::TrustsStaleResults) => applied.push(one),
-                Some(Settled::Stale) => {
-                    self.count_stale(one.id);
-                    self.done(one);
-                }
-                None => self.done(one),
+        for (mut one, answer) in batch.into_iter().zip(answers) {
+            let trusted = answer == Some(Settled::Applied) || has(Bug::TrustsStaleResults);
+            if answer == Some(Settled::Stale) && !trusted {
+                self.count_stale(one.id);
+            }
+            if answer.is_some() {
+                let written = one.receipt.take_if(|receipt| receipt.only_writes_ledger());
+                written.into_iter().for_each(|receipt| receipt.written());
+            }
+            match trusted && answer.is_some() && one.receipt.is_some() {
+                true => applied.push(one),
+                false => self.done(one),
             }
         }
         applied
@@ -253,6 +259,12 @@ impl Settler {
         let job = id.map(|id| id.to_string());
         tracing::warn!(job, "a result came too late and was refused: the lease is over");
     }
+}
+
+/// Whether the ledger is written before the receipt is settled, or instead.
+fn begins_in_ledger(one: &Settling) -> bool {
+    let instead = one.lease.is_some() && one.receipt.as_ref().is_some_and(|it| it.only_writes_ledger());
+    instead || (one.ledger_first && !has(Bug::AcksBeforeTheLedger))
 }
 
 async fn in_flight(flush: &mut Option<BoxFuture<'_, Vec<Settling>>>) -> Vec<Settling> {

@@ -11,10 +11,6 @@ use crate::attempt::{Attempt, Places};
 
 /// What becomes of an attempt.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "moved once and never kept in bulk; a box would cost every job"
-)]
 pub(crate) enum Parting {
     /// This.
     Settle(Settlement),

@@ -1,4 +1,6 @@
 //! The right to settle a claimed row. Settling the receipt settles the ledger: there is no second place.
+//!
+//! An engine with this ledger writes the row itself, with many others; the receipt then only leaves its hand.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,10 +28,14 @@ pub(super) struct LedgerReceipt {
 impl LedgerReceipt {
     async fn settle(self, settlement: Settlement) -> Result<Settled, BrokerError> {
         let settled = self.claims.settler.settle(Finish { lease: self.lease, settlement }).await?;
+        self.leave_hand();
+        Ok(settled)
+    }
+
+    fn leave_hand(&self) {
         if let Some(hand) = &self.hand {
             hand.settle_one();
         }
-        Ok(settled)
     }
 }
 
@@ -40,7 +46,7 @@ impl Receipt for LedgerReceipt {
     }
 
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
-        self.settle(Settlement::Retry(retry)).await
+        self.settle(Settlement::Retry(Box::new(retry))).await
     }
 
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
@@ -52,5 +58,13 @@ impl Receipt for LedgerReceipt {
         let beats = vec![Beat { lease: self.lease, progress: None }];
         let result = self.claims.store.beat(&holder, beats).await;
         result.map(drop).map_err(|error| broker_error(self.claims.broker, error))
+    }
+
+    fn only_writes_ledger(&self) -> bool {
+        true
+    }
+
+    fn written(self: Box<Self>) {
+        self.leave_hand();
     }
 }

@@ -40,7 +40,7 @@ impl Outcome {
             Settlement::Ack(Ack::Cancelled) => {
                 Self { strict: true, ..Self::plain(lease, "cancelled", "cancelled") }
             }
-            Settlement::Retry(retry) => Self::again(lease, retry),
+            Settlement::Retry(retry) => Self::again(lease, *retry),
             Settlement::DeadLetter(letter) => Self::dead(lease, letter),
         }
     }

@@ -153,11 +153,11 @@ pub fn failed(job: &Envelope, delay: Duration) -> Settlement {
     let mut next = job.clone();
     next.attempt += 1;
     let error = Some(ErrorReport::new(ErrorClass::Error, "it broke"));
-    Settlement::Retry(Retry { next, delay, counted: true, error })
+    Settlement::Retry(Box::new(Retry { next, delay, counted: true, error }))
 }
 
 pub fn snoozed(job: &Envelope, delay: Duration) -> Settlement {
-    Settlement::Retry(Retry { next: job.clone(), delay, counted: false, error: None })
+    Settlement::Retry(Box::new(Retry { next: job.clone(), delay, counted: false, error: None }))
 }
 
 pub fn dead(reason: Reason) -> Settlement {

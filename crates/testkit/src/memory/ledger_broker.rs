@@ -209,7 +209,7 @@ impl Receipt for LedgerReceipt {
     }
 
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
-        self.settle("broker.retry", Settlement::Retry(retry)).await
+        self.settle("broker.retry", Settlement::Retry(Box::new(retry))).await
     }
 
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {

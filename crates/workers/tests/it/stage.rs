@@ -147,7 +147,7 @@ fn settlement(context: &JobContext, envelope: Envelope, result: &JobResult) -> S
         Verdict::DeadLetter(reason) => {
             Settlement::DeadLetter(DeadLetter { reason: *reason, error: report, attempt })
         }
-        _ => Settlement::Retry(Retry { next, delay: Duration::ZERO, counted, error: Some(report) }),
+        _ => Settlement::Retry(Box::new(Retry { next, delay: Duration::ZERO, counted, error: Some(report) })),
     }
 }
 

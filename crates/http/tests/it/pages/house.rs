@@ -106,7 +106,7 @@ impl House {
         let (mut next, start) = self.claim(queue).await;
         next.attempt += 1;
         let error = Some(ErrorReport::new(ErrorClass::Error, error));
-        self.finish(start, Settlement::Retry(Retry { next, delay, counted: true, error })).await;
+        self.finish(start, Settlement::Retry(Box::new(Retry { next, delay, counted: true, error }))).await;
     }
 
     /// Works one job of the queue with the handlers of the product.

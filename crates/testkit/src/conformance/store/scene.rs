@@ -143,7 +143,7 @@ pub(super) fn retry(envelope: &Envelope, attempt: u32, counted: bool) -> Settlem
     let next = Envelope { attempt: attempt + u32::from(counted), ..envelope.clone() };
     let class = if counted { ErrorClass::Error } else { ErrorClass::Released };
     let error = Some(ErrorReport::new(class, "connection refused"));
-    Settlement::Retry(Retry { next, delay: Duration::ZERO, counted, error })
+    Settlement::Retry(Box::new(Retry { next, delay: Duration::ZERO, counted, error }))
 }
 
 /// Now, at a microsecond: the finest time that every store keeps.
