@@ -1,7 +1,9 @@
 //! Reservations of one key that are asked for at the same moment become one statement.
 //!
 //! There is no timer: while one statement travels, the next one's callers gather. When not all of them fit, they are
-//! asked for one by one, and the first refusal is everybody's.
+//! asked for one by one, and the first refusal is everybody's. While less than half of the allowance is used, a crowd takes
+//! up to a hundredth of it ahead for those who come right after; what nobody uses in time is lost, so that the limit is
+//! never exceeded.
 
 use std::{
     collections::HashMap,
@@ -10,7 +12,7 @@ use std::{
 };
 
 use backshift_core::{StoreError, Timestamp, store::Rate};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     Database,
@@ -30,15 +32,40 @@ struct Allowance {
     per: i64,
 }
 
+impl Allowance {
+    /// How many it is at once.
+    fn most(&self) -> usize {
+        usize::try_from(self.per / self.share).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+/// So many callers at once are a crowd.
+const CROWD: usize = 16;
+/// How long what a crowd took ahead may be used.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// What a crowd took ahead.
+#[derive(Debug)]
+struct Ahead {
+    left: usize,
+    until: Instant,
+}
+
 /// Who waits for which allowance. An entry exists while a task works for it.
 #[derive(Debug, Default)]
-pub(crate) struct Allowances(Mutex<HashMap<Allowance, Vec<Caller>>>);
+pub(crate) struct Allowances {
+    waiting: Mutex<HashMap<Allowance, Vec<Caller>>>,
+    ahead: Mutex<HashMap<Allowance, Ahead>>,
+}
 
 impl Allowances {
     /// Takes one from the key's allowance.
     pub(crate) async fn reserve(self: &Arc<Self>, db: &Database, key: &str, rate: Rate) -> Answer {
         let per = micros(rate.per);
         let allowance = Allowance { key: key.to_owned(), share: (per / i64::from(rate.count)).max(1), per };
+        if self.taken_ahead(&allowance) {
+            return Ok(None);
+        }
         let (caller, answer) = oneshot::channel();
         let first = {
             let mut waiting = self.waiting();
@@ -57,7 +84,7 @@ impl Allowances {
 
     async fn work(self: Arc<Self>, db: Database, allowance: Allowance) {
         while let Some(callers) = self.next(&allowance) {
-            let answers = ask(&db, &allowance, callers.len()).await;
+            let answers = self.answers(&db, &allowance, callers.len()).await;
             for (caller, answer) in callers.into_iter().zip(answers) {
                 // A caller that went away keeps what it was granted: the limit is never exceeded.
                 let _ = caller.send(answer);
@@ -73,14 +100,43 @@ impl Allowances {
             waiting.remove(allowance);
             return None;
         }
-        let most = usize::try_from(allowance.per / allowance.share).unwrap_or(usize::MAX).max(1);
-        let rest = callers.split_off(callers.len().min(most));
+        let rest = callers.split_off(callers.len().min(allowance.most()));
         Some(std::mem::replace(callers, rest))
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Allowance, Vec<Caller>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One answer each. A crowd that gets more than it needs leaves the rest to the next callers.
+    async fn answers(&self, db: &Database, allowance: &Allowance, callers: usize) -> Vec<Answer> {
+        let more = if callers < CROWD { 0 } else { callers.min(allowance.most() / 100) };
+        let half = Allowance { per: allowance.per / 2, ..allowance.clone() };
+        if more > 0 && matches!(take(db, &half, callers + more).await, Ok(true)) {
+            let until = Instant::now() + FRESH;
+            let mut ahead = lock(&self.ahead);
+            ahead.retain(|_, old| old.until > Instant::now());
+            ahead.insert(allowance.clone(), Ahead { left: more, until });
+            return (0..callers).map(|_| Ok(None)).collect();
+        }
+        ask(db, allowance, callers).await
     }
+
+    /// Uses one that was taken ahead, if there is one.
+    fn taken_ahead(&self, allowance: &Allowance) -> bool {
+        let mut all = lock(&self.ahead);
+        let Some(ahead) = all.get_mut(allowance) else { return false };
+        let there = ahead.left > 0 && Instant::now() < ahead.until;
+        ahead.left = ahead.left.saturating_sub(1);
+        if !there {
+            all.remove(allowance);
+        }
+        there
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Allowance, Vec<Caller>>> {
+        lock(&self.waiting)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One answer each.

@@ -57,6 +57,16 @@ on_both_databases! {
         assert!(matches!(world.store.reserve("k", none).await, Err(StoreError::Rejected(_))));
     }
 
+    async fn a_crowd_takes_ahead_and_never_more_than_the_allowance(world) {
+        let rate = Rate { count: 2000, per: Duration::from_secs(24 * 3600) };
+        let mut granted = 0;
+        for _ in 0..30 {
+            let crowd = (0..100).map(|_| async { world.store.reserve("crowd", rate).await.unwrap() });
+            granted += join_all(crowd).await.iter().filter(|wait| wait.is_none()).count();
+        }
+        assert!((1800..=2000).contains(&granted), "{granted} of 2000 were granted");
+    }
+
     async fn places_are_taken_given_back_and_freed_by_a_lost_lease(world) {
         world.enqueue_all((0..6).map(|_| job("ready")).collect()).await;
         let leases: Vec<_> = world.claim_many("w", 6).await.into_iter().map(|(_, start)| start.lease).collect();
