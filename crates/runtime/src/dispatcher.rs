@@ -108,7 +108,7 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
     let request = |one: &Taken| ClaimRequest {
         envelope: one.envelope.clone(),
         broker: pool.broker.name(),
-        redelivered: one.redelivered || has(Bug::ClaimsHeldJobs),
+        redelivered: is_left(pool, one) || has(Bug::ClaimsHeldJobs),
         anonymous: one.anonymous,
     };
     let requests: Vec<_> = unclaimed.map(request).collect();
@@ -122,6 +122,12 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
         None => (one, Some(words.next().unwrap_or(Word::Unasked))),
     };
     taken.into_iter().map(pair).collect()
+}
+
+/// Whether the broker hands it out again because its worker is gone. A message also comes again when only its channel
+/// is gone: then this process may still run it, and nobody crashed.
+fn is_left(pool: &Pool, one: &Taken) -> bool {
+    one.redelivered && !pool.running.holds(one.envelope.id)
 }
 
 /// Takes over what the ledger said about a delivery that may run; the third is whether the ledger is told first.

@@ -2,7 +2,7 @@
 //!
 //! PostgreSQL is at the same time the broker of one place and the ledger of another.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backshift_testkit::{
     servers::{TestDatabase, require},
@@ -28,8 +28,6 @@ impl Work {
         place.migrate().await;
         let load = Load::accepted(&place, QUEUE, JOBS, "sleep", 250).await;
         let worker = place.worker(&format!("{QUEUE}:4")).await;
-        // RabbitMQ 3.10 writes down a new quorum queue only after half a second: killed before that, it cannot serve
-        // the queue again.
         load.wait_effects(&place, 20, &worker).await;
         Self { place, load, worker }
     }
@@ -106,6 +104,32 @@ async fn a_rabbitmq_that_dies_or_freezes_burns_no_attempt() {
     for one in work {
         one.ends_well().await;
     }
+}
+
+/// The server closes a channel by itself when a delivery stays unacknowledged for too long: a long job is handed out
+/// again while it still runs.
+#[tokio::test]
+async fn a_channel_that_the_server_closes_burns_no_attempt() {
+    let Some(database) = TestDatabase::create().await else {
+        return;
+    };
+    if require("RABBITMQ_URL").is_none() {
+        return;
+    }
+    let server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
+    server.ack_timeout(Duration::from_secs(1)).await.unwrap();
+    let place = Place::at(&server.url(), database);
+    place.migrate().await;
+    let long = Load::accepted(&place, QUEUE, 2, "sleep", 6000).await;
+    let worker = place.worker(&format!("{QUEUE}:4")).await;
+    let closed = wait::until(PATIENCE, || async { worker.output().contains("delivery acknowledgement") });
+    assert!(closed.await, "the server closes no channel\n{}", worker.output());
+    let short = Load::accepted(&place, QUEUE, 20, "ok", 0).await;
+    short.settles(&place, &worker).await;
+    long.settles(&place, &worker).await;
+    assert_eq!(long.starts(&place).await, 2, "a job that still ran was started again\n{}", worker.output());
+    assert_eq!(worker.drained().await, Some(0));
+    nothing_left(&place, QUEUE).await;
 }
 
 /// Out of memory, the server takes no more messages; what was taken is worked all the same.

@@ -62,9 +62,21 @@ impl RabbitMq {
 
     /// Raises or ends the memory alarm: publishers are blocked, consumers are not.
     pub(super) async fn memory_alarm(&self, on: bool) -> io::Result<()> {
-        let mut command = self.script("rabbitmqctl")?;
         // The share of the machine's memory at which the alarm begins.
-        command.args(["set_vm_memory_high_watermark", if on { "0.000001" } else { "0.4" }]);
+        self.control(&["set_vm_memory_high_watermark", if on { "0.000001" } else { "0.4" }]).await
+    }
+
+    /// From now on new channels are closed when a delivery is not acknowledged for so long.
+    pub(super) async fn ack_timeout(&self, after: Duration) -> io::Result<()> {
+        let (limit, look) = (after.as_millis(), after.as_millis() / 2);
+        let set = |name: &str, value: u128| format!("application:set_env(rabbit, {name}, {value})");
+        let both = format!("{}, {}.", set("consumer_timeout", limit), set("channel_tick_interval", look));
+        self.control(&["eval", &both]).await
+    }
+
+    async fn control(&self, arguments: &[&str]) -> io::Result<()> {
+        let mut command = self.script("rabbitmqctl")?;
+        command.args(arguments);
         command.current_dir(&self.place.directory).kill_on_drop(true);
         self.place.account.apply(&mut command);
         let done = command.output().await?;

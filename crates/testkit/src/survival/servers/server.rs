@@ -142,6 +142,18 @@ impl PrivateServer {
         }
     }
 
+    /// Makes a RabbitMQ close every channel, of those that are opened from now on, on which a delivery is not
+    /// acknowledged for so long. Its own default is half an hour.
+    ///
+    /// # Errors
+    /// It refuses, or is no RabbitMQ.
+    pub async fn ack_timeout(&self, after: Duration) -> io::Result<()> {
+        match &self.kind {
+            Kind::Postgres(_) => Err(io::Error::other("only a RabbitMQ waits for acknowledgements")),
+            Kind::RabbitMq(server) => server.ack_timeout(after).await,
+        }
+    }
+
     /// Whether it takes work.
     pub async fn answers(&self) -> bool {
         match &self.kind {
