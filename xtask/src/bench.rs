@@ -40,6 +40,9 @@ fn all(root: &Path, options: &[String]) -> Result<()> {
 
 fn measure(root: &Path, args: &[String]) -> Result<()> {
     peers(root)?;
+    if args.iter().any(|name| name.starts_with("memory")) {
+        worker(root)?;
+    }
     let mut session = Session::new(root);
     session.start(&services::Options::default())?;
     let mut command = benches(root, args);
@@ -69,6 +72,16 @@ fn benches(root: &Path, args: &[String]) -> Command {
     let mut command = cargo(root);
     command.args(["run", "--quiet", "--profile", "bench", "--package", "backshift-benches", "--"]).args(args);
     command
+}
+
+/// The binary whose memory is measured.
+fn worker(root: &Path) -> Result<()> {
+    let mut build = cargo(root);
+    build.args(["build", "--profile", "bench", "--package", "backshift-cli"]);
+    if !build.status().context("cargo could not be started")?.success() {
+        bail!("the worker could not be built");
+    }
+    Ok(())
 }
 
 /// Builds the peers that this machine can build; an arm whose peer is missing has no result, and says so.

@@ -106,7 +106,7 @@ fn program() -> Result<PathBuf> {
     let beside = || Some(std::env::current_exe().ok()?.with_file_name("backshift"));
     let program = std::env::var_os("BACKSHIFT_BINARY").map(PathBuf::from).or_else(beside);
     let program = program.filter(|program| program.is_file());
-    program.context("no backshift binary: build it with `cargo build --release -p backshift-cli`")
+    program.context("no backshift binary: build it with `cargo build --profile bench -p backshift-cli`")
 }
 
 fn group(limit: u64) -> Result<PathBuf> {

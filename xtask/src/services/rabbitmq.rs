@@ -133,7 +133,7 @@ fn node_name(record: &Record) -> String {
 fn configuration(record: &Record) -> Result<String> {
     Ok(format!(
         "listeners.tcp.1 = 127.0.0.1:{}\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {}\n\
-         loopback_users = none\ndisk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1536MB\n\
+         loopback_users = none\ndisk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 4GB\n\
          collect_statistics_interval = 1000\n",
         record.port("main")?,
         record.port("management")?,

@@ -17,7 +17,7 @@ use crate::wait;
 /// How long one trial may take.
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long the jobs of a trial run: longer than they need to come back.
-const SLEEP: Duration = Duration::from_secs(6);
+const SLEEP: Duration = Duration::from_secs(3);
 
 /// Times of many trials, in seconds.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -114,8 +114,20 @@ impl Recovery {
                 times.add(again.duration_since(killed).unwrap_or_default());
             }
             self.fleet.replace(None).await?;
+            self.rest().await?;
         }
         Ok(times)
+    }
+
+    /// Waits for the end of the trial's jobs: one whose worker is killed three times runs alone from then on, and the
+    /// next trials would measure how long its neighbours have to wait for it.
+    async fn rest(&self) -> io::Result<()> {
+        match wait::until(LIMIT, || async { self.evidence.count_open().await.is_ok_and(|open| open == 0) })
+            .await
+        {
+            true => Ok(()),
+            false => Err(io::Error::other(format!("the jobs of a trial do not end within {LIMIT:?}"))),
+        }
     }
 
     /// Kills one of the servers (0 is the broker's) so many times, leaves it dead for these times in turn, and
