@@ -98,6 +98,7 @@ CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFER
 
 -- The claim: jobs out of the line, and started. Line and job in ONE statement, so that both are seen by one snapshot: a
 -- claim whose parts look at different moments takes a job out of the line that it cannot see yet, and loses it.
+-- Both are locked before: a job whose row somebody else holds is passed over, else it would hold up all behind it.
 -- A function for its settings: on a table without fresh statistics the planner would sort the whole queue for every claim
 -- instead of walking the index. In plpgsql, because that keeps its plan for the session: planning takes longer than
 -- taking one job.
@@ -112,20 +113,20 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force
 AS $$
 BEGIN
     RETURN QUERY WITH urgent AS MATERIALIZED (
-        SELECT l.ctid AS place FROM job_line l
+        SELECT l.ctid AS place FROM job_line l JOIN background_jobs held ON held.id = l.id
         WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many FOR UPDATE OF l SKIP LOCKED),
+        LIMIT many FOR UPDATE OF l, held SKIP LOCKED),
     rest AS MATERIALIZED (
-        SELECT l.ctid AS place FROM job_line l
+        SELECT l.ctid AS place FROM job_line l JOIN background_jobs held ON held.id = l.id
         WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
           AND l.run_at >= COALESCE(since, '-infinity')
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l SKIP LOCKED),
+        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l, held SKIP LOCKED),
     taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(
         SELECT place FROM urgent UNION ALL SELECT place FROM rest)) RETURNING id),
     t AS MATERIALIZED (SELECT clock_timestamp() AS now)
@@ -143,12 +144,12 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force
 AS $$
 BEGIN
     RETURN QUERY WITH places AS MATERIALIZED (
-        SELECT l.ctid AS place FROM job_line l
+        SELECT l.ctid AS place FROM job_line l JOIN background_jobs held ON held.id = l.id
         WHERE l.ready AND l.alone AND l.queue = line
           AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT 1 FOR UPDATE OF l SKIP LOCKED),
+        LIMIT 1 FOR UPDATE OF l, held SKIP LOCKED),
     taken AS (DELETE FROM job_line WHERE ctid = ANY (ARRAY(SELECT place FROM places)) RETURNING id),
     t AS MATERIALIZED (SELECT clock_timestamp() AS now)
     UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,

@@ -10,7 +10,7 @@ use backshift_store::ledger;
 
 use crate::{
     on_both_databases,
-    world::{holder, job, queue},
+    world::{World, holder, job, queue},
 };
 
 on_both_databases! {
@@ -113,4 +113,16 @@ async fn a_claim_walks_the_index_on_a_table_without_statistics() {
         .map(|line| line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).sum())
         .unwrap();
     assert!(touched < 200, "{touched} pages for 8 jobs\n{plan}");
+}
+
+#[tokio::test]
+async fn a_waiting_job_whose_row_somebody_holds_is_passed_over() {
+    let Some(world) = World::postgres().await else { return };
+    world.enqueue_all((0..3).map(|_| job("ready")).collect()).await;
+    let other = world.db().begin().await.unwrap();
+    let first = "SELECT id FROM background_jobs ORDER BY run_at LIMIT 1 FOR UPDATE";
+    other.sql(first).all::<backshift_core::JobId>().await.unwrap();
+    assert_eq!(world.claim_many("w", 3).await.len(), 2, "those behind it are claimed");
+    other.rollback().await.unwrap();
+    assert_eq!(world.claim_many("w", 3).await.len(), 1);
 }
