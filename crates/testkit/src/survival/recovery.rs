@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Evidence, Fleet, PrivateServer, Probes, Producer, Stage, WorkerProgram, evidence::PROBE_EFFECTS,
+    Evidence, Fleet, Ground, PrivateServer, Probes, Producer, Stage, WorkerProgram, evidence::PROBE_EFFECTS,
 };
 use crate::wait;
 
@@ -18,6 +18,10 @@ use crate::wait;
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long the jobs of a trial run: longer than they need to come back.
 const SLEEP: Duration = Duration::from_secs(3);
+
+/// After a restart of PostgreSQL nobody is called dead for 15 s; what happens then is no killed worker's case.
+const YOUNG: u64 = 16;
+const UPTIME: &str = "SELECT extract(epoch FROM now() - pg_postmaster_start_time())::bigint";
 
 /// Times of many trials, in seconds.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -93,6 +97,9 @@ impl Recovery {
     /// # Errors
     /// A trial takes more than a minute.
     pub async fn killed_worker(&mut self, trials: usize, jobs: usize) -> io::Result<Times> {
+        if self.stage.ground() == Ground::Postgres {
+            self.until("the server stays young", UPTIME.to_owned(), YOUNG).await?;
+        }
         let mut times = Times::of(format!("{}: killed worker's jobs run again", self.stage.ground()));
         while times.seconds.len() < trials {
             self.trials += 1;
