@@ -106,9 +106,12 @@ impl Allowances {
 
     /// One answer each. A crowd that gets more than it needs leaves the rest to the next callers.
     async fn answers(&self, db: &Database, allowance: &Allowance, callers: usize) -> Vec<Answer> {
-        let more = if callers < CROWD { 0 } else { callers.min(allowance.most() / 100) };
+        let more = callers.min(allowance.most() / 100);
+        if callers < CROWD || more == 0 {
+            return ask(db, allowance, callers).await;
+        }
         let half = Allowance { per: allowance.per / 2, ..allowance.clone() };
-        if more > 0 && matches!(take(db, &half, callers + more).await, Ok(true)) {
+        if matches!(take(db, &half, callers + more).await, Ok(true)) {
             let until = Instant::now() + FRESH;
             let mut ahead = lock(&self.ahead);
             ahead.retain(|_, old| old.until > Instant::now());
