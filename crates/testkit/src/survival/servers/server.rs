@@ -11,9 +11,9 @@ use super::{family, place::Place, postgres::Postgres, rabbitmq::RabbitMq};
 use crate::wait;
 
 /// How long a server may take to answer, on a machine that also builds.
+const READY: Duration = Duration::from_secs(60);
 /// How long a RabbitMQ may take to write new queues down.
 const WRITTEN: Duration = Duration::from_secs(10);
-const READY: Duration = Duration::from_secs(60);
 const STOPPED: Duration = Duration::from_secs(30);
 
 /// Which server.
