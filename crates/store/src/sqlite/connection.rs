@@ -9,7 +9,7 @@ use std::{
 };
 
 use backshift_core::{StoreError, Timestamp};
-use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags};
 
 use super::fault::{fault, is_busy};
 
@@ -67,6 +67,8 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "foreign_keys", "ON")?;
         connection.pragma_update(None, "cache_size", -16_000)?;
         connection.set_prepared_statement_cache_capacity(256);
+        // Else a statement whose plan looked at a bound value (a LIMIT is enough) is planned again at every call.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         for name in ["now", "clock_timestamp"] {
             connection.create_scalar_function(name, 0, FunctionFlags::SQLITE_UTF8, |_| {
                 Ok(Timestamp::now().as_microsecond())
