@@ -72,7 +72,7 @@ impl Arm for Drain {
         if self.sort == Sort::Extras {
             self.site
                 .admin
-                .batch_execute("UPDATE background_jobs SET unique_key = id::text, unique_policy = 'reject'")
+                .batch_execute("UPDATE background_jobs SET unique_key = id::text, seat = id::text, unique_policy = 'reject'")
                 .await?;
             self.site.admin.batch_execute("VACUUM FULL ANALYZE background_jobs, job_line").await?;
         }

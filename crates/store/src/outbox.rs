@@ -54,7 +54,7 @@ pub(crate) const TAKE: Sql = Sql {
 /// The broker keeps the message from here on: a sensitive or large payload is not kept twice.
 pub(crate) const MARK: Sql = Sql {
     pg: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \
-         publish_hold_until = NULL, updated_at = clock_timestamp(), \
+         publish_hold_until = NULL, unpublished = NULL, updated_at = clock_timestamp(), \
          payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
          WHERE id = ANY($1::uuid[]) AND broker <> 'postgres'",
     sqlite: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \

@@ -4,7 +4,11 @@
 
 use crate::Sql;
 
-/// Builds a [`Sql`] from literals and the words `own`, `seated`, `lock`, `skip`, `us`, `int`, `greatest`, `least`.
+/// Builds a [`Sql`] from literals and the words `own`, `lock`, `skip`, `us`, `int`, `greatest`, `least`.
+///
+/// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (migration 7) and end with a comma: of a job
+/// that is dead or cancelled, of one that is cancelled unless it runs, of a running one that gives up its seat, and of
+/// one that waits from the beginning.
 macro_rules! both {
     ($($part:tt)+) => {
         $crate::Sql {
@@ -21,11 +25,31 @@ macro_rules! part {
     (sqlite own) => {
         "'embedded'"
     };
-    (pg seated) => {
-        "NOT superseded"
+    (pg ended) => {
+        "seat = NULL, leaving = NULL, kept = true, abroad = NULL, unpublished = NULL, "
     };
-    (sqlite seated) => {
-        "superseded = 0"
+    (sqlite ended) => {
+        ""
+    };
+    (pg stopped) => {
+        "seat = CASE WHEN status = 'running' THEN seat END, kept = CASE WHEN status <> 'running' THEN true END, \
+         abroad = CASE WHEN status = 'running' THEN abroad END, unpublished = NULL, "
+    };
+    (sqlite stopped) => {
+        ""
+    };
+    (pg leaving) => {
+        "seat = NULL, leaving = unique_key, "
+    };
+    (sqlite leaving) => {
+        ""
+    };
+    (pg again) => {
+        "seat = unique_key, leaving = NULL, kept = NULL, abroad = CASE WHEN broker <> 'postgres' THEN queue END, \
+         unpublished = CASE WHEN broker <> 'postgres' THEN broker END, "
+    };
+    (sqlite again) => {
+        ""
     };
     (pg lock) => {
         " FOR UPDATE"

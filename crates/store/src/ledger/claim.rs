@@ -13,28 +13,24 @@ use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow, lite};
 use crate::{Database, Durability, Sql};
 
 macro_rules! claim {
-    ($started:literal, $settled:literal) => {
+    ($start:literal, $settled:literal) => {
         concat!(
-            "WITH started AS MATERIALIZED (SELECT * FROM ",
-            $started,
-            " WHERE NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)), \
-             hand AS (INSERT INTO job_hands (id, worker, jobs) \
-             SELECT $5, $3, array_agg(id) FROM started HAVING COUNT(*) > 0), \
-             settled AS (DELETE FROM job_hands WHERE id = ANY(",
+            "WITH settled AS (DELETE FROM job_hands WHERE id = ANY(",
             $settled,
-            "::uuid[])) SELECT id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
-             unique_policy, idempotency_key, user_id, created_at, token, lease_until, crashes FROM started"
+            "::uuid[])) SELECT * FROM ",
+            $start,
+            " WHERE NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)"
         )
     };
 }
 
 /// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` and `$7` priority and time
 /// of the place to go on from, `$8` hands that are settled.
-pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint, $6::int, $7)", "$8");
+pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint, $5, $6::int, $7)", "$8");
 
 /// The same for one job that must run alone; `$2` is one, and `$6` the hands.
 pub(crate) const CLAIM_ALONE: &str =
-    claim!("backshift_start_alone($1, $3, $4::bigint + 0 * $2::bigint)", "$6");
+    claim!("backshift_start_alone($1, $3, $4::bigint + 0 * $2::bigint, $5)", "$6");
 
 /// What a worker that claims again and again tells the database. It is about speed and tidiness only, and PostgreSQL's
 /// matter: SQLite needs none of it.

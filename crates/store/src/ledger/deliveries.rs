@@ -23,10 +23,10 @@ pub(crate) const FIRST: Sql = Sql {
     pg: "WITH t AS MATERIALIZED (SELECT clock_timestamp() AS now), \
          started AS (INSERT INTO background_jobs (id, user_id, job_type, status, attempts, created_at, updated_at, \
          queue, broker, payload, payload_hash, payload_size, headers, sensitive, priority, max_attempts, failures, \
-         token, worker, lease_until, run_at, published_at, anonymous, started_at) \
+         token, worker, lease_until, run_at, published_at, anonymous, started_at, abroad) \
          SELECT r.id, r.user_id, r.job_type, 'running', r.failures + 1, t.now, t.now, r.queue, r.broker, r.payload, \
          r.hash, r.size, r.headers, r.sensitive, r.priority, r.max_attempts, r.failures, 1, $1, \
-         t.now + $2 * interval '1 microsecond', t.now, t.now, r.anonymous, t.now \
+         t.now + $2 * interval '1 microsecond', t.now, t.now, r.anonymous, t.now, r.queue \
          FROM t, unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[], $9::bytea[], \
          $10::bigint[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[], $15::bigint[], $16::boolean[]) \
          AS r(id, user_id, job_type, queue, broker, payload, hash, size, headers, sensitive, priority, \

@@ -18,12 +18,13 @@ use crate::{Database, Durability, Sql};
 pub(crate) const ENQUEUE: Sql = Sql {
     pg: "INSERT INTO background_jobs (id, user_id, job_type, status, created_at, updated_at, queue, broker, \
          payload, payload_hash, payload_size, headers, sensitive, priority, max_attempts, failures, run_at, \
-         unique_key, unique_policy, idempotency_key) \
+         unique_key, unique_policy, idempotency_key, seat, abroad, unpublished) \
          SELECT r.id, r.user_id, r.job_type, CASE WHEN r.run_at > t.now THEN 'scheduled' ELSE 'available' END, \
          t.now + r.n * interval '1 microsecond', t.now, r.queue, $1, r.payload, r.hash, r.size, r.headers, \
          r.sensitive, r.priority, r.max_attempts, r.failures, \
          CASE WHEN r.run_at > t.now THEN r.run_at ELSE t.now + r.n * interval '1 microsecond' END, \
-         r.unique_key, r.unique_policy, r.idempotency_key \
+         r.unique_key, r.unique_policy, r.idempotency_key, r.unique_key, \
+         CASE WHEN $1 <> 'postgres' THEN r.queue END, CASE WHEN $1 <> 'postgres' THEN $1 END \
          FROM (SELECT clock_timestamp() AS now) t, unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], \
          $6::bytea[], $7::bytea[], $8::bigint[], $9::text[], $10::boolean[], $11::bigint[], $12::bigint[], \
          $13::bigint[], $14::timestamptz[], $15::text[], $16::text[], $17::text[], $18::bigint[]) \

@@ -19,7 +19,8 @@ use crate::{Database, Durability, Sql, sqlite};
 pub(crate) const COMPLETE: Sql = Sql {
     pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
-         note = f.note, payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END \
+         note = f.note, payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END, \
+         seat = NULL, leaving = NULL, abroad = NULL \
          FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]), (SELECT $4::text[])) \
          AS f(id, token, output, note) \
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id",
@@ -41,6 +42,9 @@ pub(crate) const END: Sql = Sql {
          THEN NULL ELSE j.payload END, \
          error_message = COALESCE(f.error, j.error_message), \
          error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
+         seat = CASE WHEN f.status = 'again' AND NOT j.cancel_requested THEN j.seat END, leaving = NULL, \
+         abroad = CASE WHEN f.status = 'again' AND NOT (j.superseded OR j.cancel_requested) THEN j.abroad END, \
+         kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN true END, \
          updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
          RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \

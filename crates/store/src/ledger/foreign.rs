@@ -10,13 +10,14 @@ use crate::Sql;
 pub const ENQUEUE_JSON: Sql = Sql {
     pg: "INSERT INTO background_jobs (id, user_id, job_type, status, created_at, updated_at, queue, broker, \
          payload, payload_hash, payload_size, headers, sensitive, priority, max_attempts, failures, run_at, \
-         unique_key, unique_policy, idempotency_key, publish_hold_until) \
+         unique_key, unique_policy, idempotency_key, publish_hold_until, seat, abroad, unpublished) \
          SELECT r.id, r.user_id, r.kind, CASE WHEN r.due > r.now THEN 'scheduled' ELSE 'available' END, \
          r.now + r.n * interval '1 microsecond', r.now, r.queue, r.broker, decode(r.payload, 'hex'), \
          decode(r.payload_hash, 'hex'), r.payload_size, NULLIF(r.headers::text, '{}'), r.sensitive, r.priority, \
          r.max_attempts, GREATEST(r.attempt - 1, 0), \
          CASE WHEN r.due > r.now THEN r.due ELSE r.now + r.n * interval '1 microsecond' END, \
-         r.unique_key, r.unique_policy, r.idempotency_key, r.now \
+         r.unique_key, r.unique_policy, r.idempotency_key, r.now, r.unique_key, \
+         CASE WHEN r.broker <> 'postgres' THEN r.queue END, CASE WHEN r.broker <> 'postgres' THEN r.broker END \
          FROM (SELECT j.*, t.now, row_number() OVER () AS n, \
          timestamptz 'epoch' + j.run_at * interval '1 microsecond' AS due \
          FROM (SELECT clock_timestamp() AS now) t, json_to_recordset($1::text::json) AS j(id uuid, kind text, \
@@ -43,7 +44,8 @@ pub const FINISH_JSON: Sql = Sql {
     pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, \
          output = decode(f.output, 'hex'), note = f.note, \
-         payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END \
+         payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END, \
+         seat = NULL, leaving = NULL, abroad = NULL \
          FROM json_to_recordset($1::text::json) AS f(id uuid, token bigint, output text, note text) \
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running'",
     sqlite: "UPDATE background_jobs SET status = 'completed', \

@@ -4,7 +4,7 @@
 
 use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
 
-use super::both::same;
+use super::both::{both, same};
 use super::job_row::{JOB_COLUMNS, JobRow, state};
 use crate::{Database, Executor, FromRow, Row, Sql};
 
@@ -19,25 +19,29 @@ pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.starte
      AND NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = j.id AND a.token = j.token) \
      ORDER BY token LIMIT $2";
 
-pub(crate) const CANCEL: &str = "UPDATE background_jobs SET \
+pub(crate) const CANCEL: Sql = both!(
+    "UPDATE background_jobs SET " stopped "\
      status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \
      cancel_requested = (status = 'running'), \
      finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END, \
      payload = CASE WHEN sensitive AND status <> 'running' THEN NULL ELSE payload END, \
      updated_at = clock_timestamp() \
-     WHERE id = $1 AND status IN ('scheduled', 'available', 'running', 'retrying') RETURNING status";
+     WHERE id = $1 AND status IN ('scheduled', 'available', 'running', 'retrying') RETURNING status"
+);
 
 /// Fresh attempts, and for a job of a foreign broker a fresh message by the relay.
-pub(crate) const RETRY: &str = "UPDATE background_jobs SET status = 'available', failures = 0, crashes = 0, \
+pub(crate) const RETRY: Sql = both!(
+    "UPDATE background_jobs SET status = 'available', " again "failures = 0, crashes = 0, \
      lonely_crashes = 0, reason = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
      run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), \
      updated_at = clock_timestamp() \
      WHERE id = $1 AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
-     AND payload IS NOT NULL AND length(payload) = payload_size RETURNING status";
+     AND payload IS NOT NULL AND length(payload) = payload_size RETURNING status"
+);
 
 pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), same(CANCEL), same(RETRY), same(STATE)];
+pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE)];
 
 /// One job, or `None`.
 pub(crate) async fn find(db: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {

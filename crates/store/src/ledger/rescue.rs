@@ -38,6 +38,9 @@ pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand,
      lonely_crashes = j.lonely_crashes + CASE WHEN j.crashes >= 3 THEN 1 ELSE 0 END, \
      error_message = CASE WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
      || 'worker ' || COALESCE(j.worker, '?') || ' ended without a result', \
+     seat = CASE WHEN NOT (j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19)) THEN j.seat END, \
+     leaving = NULL, \
+     kept = CASE WHEN j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19) THEN true END, \
      updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id \
      RETURNING j.id, j.token, j.status, j.attempts, j.worker, j.started_at), \
      noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \

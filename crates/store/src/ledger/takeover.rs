@@ -10,7 +10,7 @@ use backshift_core::{
     store::{CRASHES_BEFORE_ALONE, Claimed, Holder, LONELY_CRASHES_BEFORE_DEAD, Start},
 };
 
-use super::both::same;
+use super::both::{both, same};
 use super::{
     deliveries::Asked,
     entry::{between, lease_us},
@@ -37,7 +37,8 @@ pub(crate) const TAKE: Sql = Sql {
          crashes = j.crashes + f.crashed, \
          lonely_crashes = j.lonely_crashes + CASE WHEN j.crashes >= 3 THEN f.crashed ELSE 0 END, worker = $1, \
          lease_until = clock_timestamp() + $2 * interval '1 microsecond', started_at = clock_timestamp(), \
-         updated_at = clock_timestamp(), published_at = COALESCE(j.published_at, clock_timestamp()) \
+         updated_at = clock_timestamp(), published_at = COALESCE(j.published_at, clock_timestamp()), \
+         unpublished = NULL \
          FROM unnest($3::uuid[], $4::bigint[]) AS f(id, crashed) WHERE j.id = f.id \
          RETURNING j.id, j.token, j.lease_until, j.attempts, j.crashes, j.max_attempts",
     sqlite: "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
@@ -64,14 +65,16 @@ pub(crate) const CRASHED: &str = "INSERT INTO job_attempts (job_id, token, attem
      ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error";
 
 /// `$2` is `dead` or `cancelled`.
-pub(crate) const CLOSE: &str = "UPDATE background_jobs SET status = $2, crashes = crashes + 1, \
+pub(crate) const CLOSE: Sql = both!(
+    "UPDATE background_jobs SET status = $2, " ended "crashes = crashes + 1, \
      lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
      reason = CASE WHEN $2 = 'dead' THEN 'crash-loop' END, \
      error_message = CASE WHEN $2 = 'dead' THEN 'crash-loop: ' ELSE '' END || 'the lease ended without a result', \
      finished_at = clock_timestamp(), \
-     updated_at = clock_timestamp(), payload = CASE WHEN sensitive THEN NULL ELSE payload END WHERE id = $1";
+     updated_at = clock_timestamp(), payload = CASE WHEN sensitive THEN NULL ELSE payload END WHERE id = $1"
+);
 
-pub(crate) const STATEMENTS: &[Sql] = &[SEE, TAKE, NOTE, same(CRASHED), same(CLOSE)];
+pub(crate) const STATEMENTS: &[Sql] = &[SEE, TAKE, NOTE, same(CRASHED), CLOSE];
 
 struct Seen {
     id: JobId,

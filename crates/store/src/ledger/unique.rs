@@ -5,7 +5,10 @@
 
 use backshift_core::{JobId, State, StoreError, UniquePolicy};
 
-use super::{both::same, entry::Entry};
+use super::{
+    both::{both, same},
+    entry::Entry,
+};
 use crate::{Sql, Tx};
 
 pub(crate) const HOLDER: Sql = Sql {
@@ -23,15 +26,19 @@ pub(crate) const REPLACE: &str = "UPDATE background_jobs SET payload = $2, paylo
      run_at = COALESCE($9, clock_timestamp()), user_id = $10, updated_at = clock_timestamp() \
      WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')";
 
-pub(crate) const DISPLACE: &str = "UPDATE background_jobs SET status = 'cancelled', \
+pub(crate) const DISPLACE: Sql = both!(
+    "UPDATE background_jobs SET status = 'cancelled', " ended "\
      note = 'superseded by a later job with its unique key', finished_at = clock_timestamp(), \
      updated_at = clock_timestamp(), payload = CASE WHEN sensitive THEN NULL ELSE payload END \
-     WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')";
+     WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')"
+);
 
-pub(crate) const SUPERSEDE: &str = "UPDATE background_jobs SET superseded = true, updated_at = clock_timestamp() \
-     WHERE id = $1 AND status = 'running'";
+pub(crate) const SUPERSEDE: Sql = both!(
+    "UPDATE background_jobs SET superseded = true, " leaving "updated_at = clock_timestamp() \
+     WHERE id = $1 AND status = 'running'"
+);
 
-pub(crate) const STATEMENTS: &[Sql] = &[HOLDER, same(REPLACE), same(DISPLACE), same(SUPERSEDE)];
+pub(crate) const STATEMENTS: &[Sql] = &[HOLDER, same(REPLACE), DISPLACE, SUPERSEDE];
 
 /// Makes room for a job; `Some` = the job that holds the key stays and nothing is to be inserted.
 pub(crate) async fn make_room(tx: &Tx, entry: &Entry) -> Result<Option<JobId>, StoreError> {

@@ -100,11 +100,11 @@ async fn a_claim_walks_the_index_on_a_table_without_statistics() {
     world.db().sql(fill).run().await.unwrap();
     // The first call warms the session's catalogue up.
     let tx = world.db().begin().await.unwrap();
-    tx.sql("SELECT id FROM backshift_start('ready', 8, 'w', 30000000, NULL, NULL)")
+    tx.sql("SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL)")
         .all::<()>()
         .await
         .unwrap();
-    let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT id FROM backshift_start('ready', 8, 'w', 30000000, NULL, NULL)";
+    let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL)";
     let plan = tx.sql(text).all::<String>().await.unwrap().join("\n");
     let touched: u64 = plan
         .split("Buffers: shared")

@@ -9,11 +9,11 @@ use std::{
 };
 
 use backshift_core::{
-    Envelope, JobId, Timestamp,
+    Accepted, Envelope, JobFilter, JobId, Page, State, Timestamp, UniqueKey, UniquePolicy,
     store::{Jobs, Maintenance},
 };
 use backshift_store::{
-    Uuid,
+    Executor, Uuid,
     ledger::{self, Place, Round},
 };
 
@@ -65,6 +65,26 @@ async fn a_waiting_job_that_is_deleted_by_hand_leaves_the_line() {
     world.enqueue(job("ready")).await;
     world.db().sql("DELETE FROM background_jobs").run().await.unwrap();
     assert!(line(&world).await.is_empty());
+}
+
+/// Statements of ours keep the marks in step with the status (`marks.sql`); people who write a status do not.
+#[tokio::test]
+async fn a_status_that_was_written_by_hand_gives_the_seat_up_and_takes_it_again() {
+    let Some(world) = World::postgres().await else { return };
+    world.db().sql("ALTER TABLE background_jobs DROP CONSTRAINT marks_agree").run().await.unwrap();
+    let unique = UniqueKey { key: "k".into(), policy: UniquePolicy::Reject };
+    let keyed = || Envelope { unique: Some(unique.clone()), ..job("ready") };
+    let first = world.enqueue(keyed()).await.id();
+    let write = |status: &str| format!("UPDATE background_jobs SET status = '{status}' WHERE id = $1");
+    world.db().text(write("cancelled")).bind(first).run().await.unwrap();
+    let second = world.enqueue(keyed()).await;
+    assert!(matches!(second, Accepted::New(_)), "the seat was free: {second:?}");
+    let filter = JobFilter { state: Some(State::Cancelled), ..JobFilter::default() };
+    assert_eq!(world.store.list(&filter, &Page::default()).await.unwrap().len(), 1);
+    world.db().text(write("available")).bind(first).run().await.expect_err("the second one has the seat");
+    world.db().text(write("completed")).bind(second.id()).run().await.unwrap();
+    world.db().text(write("available")).bind(first).run().await.unwrap();
+    assert_eq!(world.enqueue(keyed()).await, Accepted::Unique(first));
 }
 
 #[tokio::test]

@@ -65,6 +65,9 @@ impl World {
 
     async fn at(place: Place, broker: &'static str) -> Self {
         migrate::up(&place.db, migrate::Extras { probe: true }).await.unwrap();
+        if broker == "postgres" {
+            place.db.sql(include_str!("../marks.sql")).run().await.unwrap();
+        }
         Self { store: SqlStore::new(place.db.clone()), broker, place }
     }
 
@@ -105,7 +108,11 @@ impl World {
     }
 
     pub async fn finish(&self, lease: Lease, settlement: Settlement) -> Settled {
-        ledger::finish(self.db(), vec![Finish { lease, settlement }]).await.unwrap().pop().unwrap()
+        ledger::finish(self.db(), vec![Finish { lease, settlement }])
+            .await
+            .unwrap()
+            .pop()
+            .unwrap()
     }
 
     pub async fn state(&self, id: JobId) -> State {

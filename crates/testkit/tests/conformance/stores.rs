@@ -31,6 +31,8 @@ impl PostgresStores {
         let template = Arc::new(TestDatabase::create_on(&server).await);
         let db = Database::open(&template.url(), &few()).expect("the address is one of PostgreSQL");
         migrate::up(&db, migrate::Extras::default()).await.expect("an empty database can be migrated");
+        let marks = include_str!("../../../store/tests/marks.sql");
+        db.sql(marks).run().await.expect("a constraint on an empty table");
         db.close().await;
         Self { name, server, door, template }
     }
