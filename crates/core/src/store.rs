@@ -126,6 +126,9 @@ pub struct Finish {
     pub lease: Lease,
     /// The result.
     pub settlement: Settlement,
+    /// Whether it must be on disk before it is answered, because a message is acknowledged then. If not, a crash of
+    /// the database's machine may take it back, and the job runs again.
+    pub durable: bool,
 }
 
 /// A sign of life for one running job.

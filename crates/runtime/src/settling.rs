@@ -52,6 +52,57 @@ impl Settling {
     /// The ledger's part of it.
     pub(crate) fn finish(&self) -> Option<Finish> {
         let lease = self.lease?;
-        Some(Finish { lease, settlement: self.settlement.clone() })
+        // A job that waits in the ledger itself comes back from there; a message that is acknowledged does not.
+        let durable = !self.receipt.as_ref().is_some_and(|receipt| receipt.only_writes_ledger());
+        Some(Finish { lease, settlement: self.settlement.clone(), durable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use backshift_core::{
+        Ack, BrokerError, DeadLetter, Retry, Settled, Timestamp, Token, settle::Completion,
+    };
+
+    use super::*;
+
+    /// `true` = settling it is writing the ledger.
+    struct Paper(bool);
+
+    #[async_trait::async_trait]
+    impl Receipt for Paper {
+        async fn ack(self: Box<Self>, _: Ack) -> Result<Settled, BrokerError> {
+            Ok(Settled::Applied)
+        }
+
+        async fn retry(self: Box<Self>, _: Retry) -> Result<Settled, BrokerError> {
+            Ok(Settled::Applied)
+        }
+
+        async fn dead_letter(self: Box<Self>, _: DeadLetter) -> Result<Settled, BrokerError> {
+            Ok(Settled::Applied)
+        }
+
+        async fn extend(&mut self, _: Duration) -> Result<(), BrokerError> {
+            Ok(())
+        }
+
+        fn only_writes_ledger(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_result_is_on_disk_before_its_message_is_acknowledged_and_no_other_waits_for_the_disk() {
+        let job = JobId::generate();
+        let lease = Lease { job, token: Token(1), until: Timestamp::UNIX_EPOCH };
+        for (only_ledger, durable) in [(false, true), (true, false)] {
+            let settlement = Settlement::Ack(Ack::Completed(Completion::default()));
+            let settling = Settling::unstarted(Some(job), settlement, Box::new(Paper(only_ledger)));
+            let finish = Settling { lease: Some(lease), ..settling }.finish();
+            assert_eq!(finish.map(|finish| finish.durable), Some(durable));
+        }
     }
 }

@@ -15,7 +15,7 @@ use backshift_core::{
 };
 
 use crate::{
-    Database, Durability,
+    Database,
     allowances::Allowances,
     ledger::{beat, deliveries, finish, jobs, list, rescue, upkeep},
     queues::Tally,
@@ -59,7 +59,7 @@ impl Ledger for SqlStore {
     }
 
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
-        finish::finish_with(&self.db, batch, Durability::Strict).await
+        finish::finish(&self.db, batch).await
     }
 
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {

@@ -27,7 +27,8 @@ pub(super) struct LedgerReceipt {
 
 impl LedgerReceipt {
     async fn settle(self, settlement: Settlement) -> Result<Settled, BrokerError> {
-        let settled = self.claims.settler.settle(Finish { lease: self.lease, settlement }).await?;
+        let settled =
+            self.claims.settler.settle(Finish { lease: self.lease, settlement, durable: false }).await?;
         self.leave_hand();
         Ok(settled)
     }

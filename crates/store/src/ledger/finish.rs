@@ -85,18 +85,9 @@ pub(crate) const LOOK: Sql = Sql {
 
 pub(crate) const STATEMENTS: &[Sql] = &[COMPLETE, END, only_sqlite(END_ATTEMPT), LOOK];
 
-/// Writes many results; one answer each, in order. Completions that are not `strict` and retries are answered
-/// before they are on disk: after a crash of the database's machine they run again.
+/// Writes many results; one answer each, in order. Completions and retries of which nobody asked that they be
+/// durable are answered before they are on disk: after a crash of the database's machine they run again.
 pub async fn finish(db: &Database, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
-    finish_with(db, batch, Durability::Relaxed).await
-}
-
-/// The same, at least as sure as asked.
-pub(crate) async fn finish_with(
-    db: &Database,
-    batch: Vec<Finish>,
-    at_least: Durability,
-) -> Result<Vec<Settled>, StoreError> {
     let mut answers = vec![Settled::Stale; batch.len()];
     let (mut completions, mut ends, mut said) = (Vec::new(), Vec::new(), Vec::new());
     for (place, finish) in batch.into_iter().enumerate() {
@@ -105,13 +96,13 @@ pub(crate) async fn finish_with(
             Settlement::Ack(Ack::Completed(_)) => &mut completions,
             _ => &mut ends,
         };
-        into.push((place, Outcome::new(finish.lease, finish.settlement)));
+        into.push((place, Outcome::new(finish)));
     }
     let running = confirm(db, said, &mut answers).await?;
     let uncommitted: Vec<usize> = running.iter().map(|(place, _)| *place).collect();
     ends.extend(running.into_iter().map(|(place, outcome)| (place, Outcome::uncommitted(outcome.lease))));
-    write(db, COMPLETE, completions, at_least, &mut answers).await?;
-    write(db, END, ends, at_least, &mut answers).await?;
+    write(db, COMPLETE, completions, &mut answers).await?;
+    write(db, END, ends, &mut answers).await?;
     // The completion did not take place: a foreign broker must not be told that it did, but deliver again.
     uncommitted.into_iter().for_each(|place| set(&mut answers, place, Settled::Stale));
     Ok(answers)
@@ -140,7 +131,6 @@ async fn write(
     db: &Database,
     statement: Sql,
     mut batch: Vec<(usize, Outcome)>,
-    at_least: Durability,
     answers: &mut [Settled],
 ) -> Result<(), StoreError> {
     if batch.is_empty() {
@@ -148,7 +138,7 @@ async fn write(
     }
     batch.sort_by_key(|(_, outcome)| outcome.lease.job);
     let (places, outcomes): (Vec<usize>, Vec<Outcome>) = batch.into_iter().unzip();
-    let strict = at_least == Durability::Strict || outcomes.iter().any(|outcome| outcome.strict);
+    let strict = outcomes.iter().any(|outcome| outcome.strict);
     let durability = if strict { Durability::Strict } else { Durability::Relaxed };
     let written = match db {
         Database::Pg(_) => {

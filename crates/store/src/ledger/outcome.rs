@@ -5,7 +5,7 @@
 
 use backshift_core::{
     Ack, Bytes, Completion, DeadLetter, ErrorClass, ErrorReport, Lease, Retry, Settlement,
-    settle::MAX_OUTPUT_BYTES,
+    settle::MAX_OUTPUT_BYTES, store::Finish,
 };
 
 use super::entry::micros;
@@ -34,15 +34,17 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn new(lease: Lease, settlement: Settlement) -> Self {
-        match settlement {
+    pub(crate) fn new(finish: Finish) -> Self {
+        let lease = finish.lease;
+        let outcome = match finish.settlement {
             Settlement::Ack(Ack::Completed(completion)) => Self::completed(lease, completion),
             Settlement::Ack(Ack::Cancelled) => {
                 Self { strict: true, ..Self::plain(lease, "cancelled", "cancelled") }
             }
             Settlement::Retry(retry) => Self::again(lease, *retry),
             Settlement::DeadLetter(letter) => Self::dead(lease, letter),
-        }
+        };
+        Self { strict: outcome.strict || finish.durable, ..outcome }
     }
 
     /// A counted failure: the handler's transaction did not commit.
@@ -146,4 +148,27 @@ pub(crate) fn end_columns(batch: &[Outcome]) -> Vec<Column> {
         texts(|o| o.reason.map(str::to_owned)),
     ]);
     columns
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_core::{JobId, Timestamp, Token};
+
+    use super::*;
+
+    #[test]
+    fn a_result_waits_for_the_disk_when_its_kind_or_its_caller_says_so() {
+        let lease = Lease { job: JobId::generate(), token: Token(1), until: Timestamp::UNIX_EPOCH };
+        let completed =
+            |strict| Settlement::Ack(Ack::Completed(Completion { strict, ..Completion::default() }));
+        let cancelled = || Settlement::Ack(Ack::Cancelled);
+        for (settlement, durable, strict) in [
+            (completed(false), false, false),
+            (completed(false), true, true),
+            (completed(true), false, true),
+            (cancelled(), false, true),
+        ] {
+            assert_eq!(Outcome::new(Finish { lease, settlement, durable }).strict, strict);
+        }
+    }
 }

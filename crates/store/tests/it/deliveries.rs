@@ -38,7 +38,7 @@ fn started(claimed: Claimed) -> Start {
 }
 
 async fn finish(world: &World, start: &Start) -> Settled {
-    let finish = Finish { lease: start.lease, settlement: completed() };
+    let finish = Finish { lease: start.lease, settlement: completed(), durable: true };
     world.store.finish(vec![finish]).await.unwrap()[0]
 }
 
@@ -105,7 +105,7 @@ on_both_databases! {
     async fn a_failed_delivery_runs_again_with_the_next_attempt(world) {
         let envelope = job("mail");
         let start = started(ask(world, "w", delivery(&envelope)).await);
-        let again = Finish { lease: start.lease, settlement: failed(&envelope, Duration::from_secs(60)) };
+        let again = Finish { lease: start.lease, settlement: failed(&envelope, Duration::from_secs(60)), durable: true };
         assert_eq!(world.store.finish(vec![again]).await.unwrap(), [Settled::Applied]);
         assert_eq!(world.state(envelope.id).await, State::Retrying);
         let start = started(ask(world, "w", delivery(&envelope)).await);

@@ -67,6 +67,7 @@ on_both_databases! {
         let claimed = world.claim_many("w", 5).await;
         let mut batch: Vec<Finish> = claimed.iter().enumerate().map(|(n, (envelope, start))| Finish {
             lease: start.lease,
+            durable: false,
             settlement: match n {
                 0 | 4 => completed(),
                 1 => failed(envelope, Duration::ZERO),

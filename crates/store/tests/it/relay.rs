@@ -86,7 +86,7 @@ on_both_databases! {
         let Claimed::Run(start) = world.store.claim(&holder("w"), vec![request]).await.unwrap().remove(0) else {
             panic!("it runs")
         };
-        let settled = world.store.finish(vec![Finish { lease: start.lease, settlement: dead(Reason::Permanent) }]).await;
+        let settled = world.store.finish(vec![Finish { lease: start.lease, settlement: dead(Reason::Permanent), durable: true }]).await;
         assert_eq!(settled.unwrap(), [Settled::Applied]);
         assert!(taken(world).await.is_empty());
         assert_eq!(world.store.retry(envelope.id).await.unwrap(), State::Available);

@@ -108,7 +108,7 @@ impl World {
     }
 
     pub async fn finish(&self, lease: Lease, settlement: Settlement) -> Settled {
-        ledger::finish(self.db(), vec![Finish { lease, settlement }])
+        ledger::finish(self.db(), vec![Finish { lease, settlement, durable: true }])
             .await
             .unwrap()
             .pop()

@@ -194,7 +194,7 @@ impl LedgerReceipt {
             .call(call, |store| {
                 let now = store.now();
                 let mut table = store.table();
-                Ok(ledger::finish(&mut table, &Finish { lease, settlement }, now))
+                Ok(ledger::finish(&mut table, &Finish { lease, settlement, durable: true }, now))
             })
             .await;
         self.store.arrived().notify_waiters();

@@ -66,7 +66,7 @@ impl Stage {
         let (envelope, start) = self.claim().await;
         let (context, result) = self.handle(&envelope, &start).await;
         let settlement = settlement(&context, envelope, &result);
-        let finish = Finish { lease: start.lease, settlement };
+        let finish = Finish { lease: start.lease, settlement, durable: true };
         assert_eq!(self.store.finish(vec![finish]).await.unwrap(), [Settled::Applied]);
         result
     }

@@ -83,7 +83,7 @@ impl House {
     }
 
     pub(super) async fn finish(&self, start: Start, settlement: Settlement) {
-        self.store.finish(vec![Finish { lease: start.lease, settlement }]).await.unwrap();
+        self.store.finish(vec![Finish { lease: start.lease, settlement, durable: true }]).await.unwrap();
     }
 
     pub(super) async fn complete(&self, queue: &str, note: Option<&str>) {

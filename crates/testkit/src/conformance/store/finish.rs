@@ -162,7 +162,7 @@ async fn s28_results_are_answered_one_each_in_order(scene: Scene) -> Verdict {
             lease.token = Token(lease.token.0 - 1);
         }
         ids.push(envelope.id);
-        batch.push(Finish { lease, settlement: completed() });
+        batch.push(Finish { lease, settlement: completed(), durable: true });
     }
     let answers = scene.store.finish(batch).await?;
     ensure!(answers.len() == 30, "{} answers to 30 results", answers.len());

@@ -79,7 +79,7 @@ impl Scene {
 
     /// Writes one result.
     pub(super) async fn finish(&self, lease: Lease, settlement: Settlement) -> Result<Settled, Failure> {
-        let mut answers = self.store.finish(vec![Finish { lease, settlement }]).await?;
+        let mut answers = self.store.finish(vec![Finish { lease, settlement, durable: true }]).await?;
         match (answers.pop(), answers.len()) {
             (Some(answer), 0) => Ok(answer),
             (last, more) => Err(Failure::new(format!("one result, {more} answers more than {last:?}"))),
