@@ -48,38 +48,6 @@ CREATE INDEX IF NOT EXISTS background_jobs_abroad ON background_jobs (abroad) WH
 CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (unpublished, run_at)
     WHERE unpublished IS NOT NULL;
 
--- For who writes the status by hand: what they leave behind is put right.
-CREATE OR REPLACE FUNCTION backshift_marks() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    UPDATE background_jobs SET
-        seat = CASE WHEN NOT superseded AND status IN ('scheduled', 'available', 'running', 'retrying')
-            THEN unique_key END,
-        leaving = CASE WHEN superseded AND status = 'running' THEN unique_key END,
-        kept = CASE WHEN status IN ('dead', 'cancelled') THEN true END,
-        abroad = CASE WHEN broker <> 'postgres' AND status IN ('scheduled', 'available', 'running', 'retrying')
-            THEN queue END,
-        unpublished = CASE WHEN broker <> 'postgres' AND published_at IS NULL
-            AND status IN ('scheduled', 'available', 'retrying') THEN broker END
-        WHERE id = NEW.id;
-    RETURN NULL;
-END $$;
--- The first line is false for nearly every job, and all that most of them pay.
-DROP TRIGGER IF EXISTS background_jobs_marks ON background_jobs;
-CREATE TRIGGER background_jobs_marks AFTER INSERT OR UPDATE ON background_jobs FOR EACH ROW
-    WHEN ((NEW.kept OR NEW.unique_key IS NOT NULL OR NEW.broker <> 'postgres' OR NEW.status IN ('dead', 'cancelled'))
-        AND (NEW.seat IS DISTINCT FROM CASE WHEN NOT NEW.superseded
-                AND NEW.status IN ('scheduled', 'available', 'running', 'retrying') THEN NEW.unique_key END
-            OR NEW.leaving IS DISTINCT FROM CASE WHEN NEW.superseded AND NEW.status = 'running'
-                THEN NEW.unique_key END
-            OR NEW.kept IS DISTINCT FROM CASE WHEN NEW.status IN ('dead', 'cancelled') THEN true END
-            OR NEW.abroad IS DISTINCT FROM CASE WHEN NEW.broker <> 'postgres'
-                AND NEW.status IN ('scheduled', 'available', 'running', 'retrying') THEN NEW.queue END
-            OR NEW.unpublished IS DISTINCT FROM CASE WHEN NEW.broker <> 'postgres' AND NEW.published_at IS NULL
-                AND NEW.status IN ('scheduled', 'available', 'retrying') THEN NEW.broker END))
-    EXECUTE FUNCTION backshift_marks();
-UPDATE background_jobs SET status = status WHERE unique_key IS NOT NULL OR broker <> 'postgres'
-    OR status IN ('dead', 'cancelled');
-
 -- Room for the next version of every row of a page.
 ALTER TABLE background_jobs SET (fillfactor = 45);
 
@@ -101,21 +69,42 @@ DROP TRIGGER IF EXISTS background_jobs_joins_line ON background_jobs;
 CREATE TRIGGER background_jobs_joins_line AFTER INSERT ON background_jobs REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_joins_line();
 
--- A claim (waiting to running) takes its rows out itself and never comes here.
+-- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here. The
+-- condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
+-- hand leaves marks behind; they are put right.
 CREATE OR REPLACE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+<<marks>>
+DECLARE
+    waits boolean := NEW.status IN ('scheduled', 'available', 'retrying');
+    unfinished boolean := waits OR NEW.status = 'running';
+    seat text := CASE WHEN unfinished AND NOT NEW.superseded THEN NEW.unique_key END;
+    leaving text := CASE WHEN NEW.status = 'running' AND NEW.superseded THEN NEW.unique_key END;
+    kept boolean := CASE WHEN NEW.status IN ('dead', 'cancelled') THEN true END;
+    abroad text := CASE WHEN unfinished AND NEW.broker <> 'postgres' THEN NEW.queue END;
+    unpublished text := CASE WHEN waits AND NEW.broker <> 'postgres' AND NEW.published_at IS NULL THEN NEW.broker END;
 BEGIN
-    DELETE FROM job_line WHERE id = NEW.id;
-    IF NEW.status IN ('scheduled', 'available', 'retrying') THEN
-        INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key)
-            VALUES (NEW.id, NEW.queue, NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.unique_key);
+    IF (NEW.seat, NEW.leaving, NEW.kept, NEW.abroad, NEW.unpublished)
+        IS DISTINCT FROM (marks.seat, marks.leaving, marks.kept, marks.abroad, marks.unpublished)
+    THEN
+        UPDATE background_jobs j SET seat = marks.seat, leaving = marks.leaving, kept = marks.kept,
+            abroad = marks.abroad, unpublished = marks.unpublished WHERE j.id = NEW.id;
+        RETURN NULL;
+    END IF;
+    IF NEW.broker = 'postgres' THEN
+        DELETE FROM job_line WHERE id = NEW.id;
+        IF waits THEN
+            INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key) VALUES (NEW.id, NEW.queue,
+                NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.unique_key);
+        END IF;
     END IF;
     RETURN NULL;
 END $$;
 DROP TRIGGER IF EXISTS background_jobs_moves_in_line ON background_jobs;
 CREATE TRIGGER background_jobs_moves_in_line AFTER UPDATE ON background_jobs FOR EACH ROW
-    WHEN (NEW.status NOT IN ('running', 'completed') AND NEW.broker = 'postgres')
+    WHEN (NEW.status NOT IN ('running', 'completed')
+        OR (NEW.status = 'completed' AND (NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
     EXECUTE FUNCTION backshift_moves_in_line();
-
 -- Waiting jobs are deleted by hand only; nothing else would ever clear their queue's entries away.
 CREATE OR REPLACE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
