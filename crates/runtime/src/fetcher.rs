@@ -13,7 +13,7 @@ use crate::{dispatcher, pool::Pool};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A server that is back is worked again within seconds, and one that is away sees a try every two.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How long a consumer may take to stop taking.
+/// How long a consumer may take to stop taking, or to give back what it took.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a consumer was let go.
@@ -22,6 +22,13 @@ enum Over {
     Paused,
     Rebuild,
     Broken(BrokerError),
+}
+
+/// Why a call for work was dropped.
+enum Dropped {
+    /// A job of another pool has to run alone.
+    Closing,
+    Rebuild,
 }
 
 /// Fetches until `quiet`.
@@ -107,12 +114,21 @@ async fn take(
             biased;
             () = quiet.cancelled() => return Over::Quiet,
             _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
-            () = pool.rebuild.notified() => return Over::Rebuild,
-            () = pool.engine.gate.closing() => {
+            () = pool.rebuild.notified() => Err(Dropped::Rebuild),
+            () = pool.engine.gate.closing() => Err(Dropped::Closing),
+            batch = consumer.next(slots.num_permits()) => Ok(batch),
+        };
+        let batch = match batch {
+            Ok(batch) => batch,
+            Err(dropped) => {
                 pool.vitals.waits_not();
-                continue;
+                // The job that has to run alone may take hours, or end the process: nothing of ours may wait for it.
+                put_back(pool, consumer).await;
+                match dropped {
+                    Dropped::Closing => continue,
+                    Dropped::Rebuild => return Over::Rebuild,
+                }
             }
-            batch = consumer.next(slots.num_permits()) => batch,
         };
         match batch {
             Err(error) => return Over::Broken(error),
@@ -123,5 +139,11 @@ async fn take(
                 dispatcher::dispatch(pool, batch, slots, pass, quiet).await;
             }
         }
+    }
+}
+
+async fn put_back(pool: &Pool, consumer: &mut Box<dyn Consumer>) {
+    if timeout(QUIET_WITHIN, consumer.put_back()).await.is_err() {
+        tracing::warn!(queue = %pool.queue, "what the broker had ready could not be put back in time; it returns when its lease ends");
     }
 }

@@ -71,7 +71,7 @@ CREATE TRIGGER background_jobs_joins_line AFTER INSERT ON background_jobs REFERE
 
 -- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here. The
 -- condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
--- hand leaves marks behind; they are put right.
+-- hand leaves marks and a place in the line behind; they are put right.
 CREATE OR REPLACE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 <<marks>>
@@ -103,7 +103,7 @@ END $$;
 DROP TRIGGER IF EXISTS background_jobs_moves_in_line ON background_jobs;
 CREATE TRIGGER background_jobs_moves_in_line AFTER UPDATE ON background_jobs FOR EACH ROW
     WHEN (NEW.status NOT IN ('running', 'completed')
-        OR (NEW.status = 'completed' AND (NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
+        OR (NEW.status = 'completed' AND (OLD.status <> 'running' OR NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
     EXECUTE FUNCTION backshift_moves_in_line();
 -- Waiting jobs are deleted by hand only; nothing else would ever clear their queue's entries away.
 CREATE OR REPLACE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -21,6 +21,7 @@ use backshift_store::{
     ledger::{self, Place, Round},
     notify::{Bell, Ear},
 };
+use futures::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::{
@@ -90,18 +91,26 @@ impl LedgerConsumer {
         Self { ear: bell.listen(&claims.queue), claims: Arc::new(claims), pending: None, quiet: false }
     }
 
-    /// The claim that is under way, or a new one.
+    /// The claim that is under way, or a new one. While its jobs begin, the next one is under way if both fit into the
+    /// free slots: jobs that take longer than a claim leave no room for that.
     async fn claimed(&mut self, free: usize) -> Claimed {
-        let claims = Arc::clone(&self.claims);
-        let pending =
-            self.pending.get_or_insert_with(|| tokio::spawn(async move { claims.claim(free).await }));
-        let result = pending.await;
+        let claims = &self.claims;
+        let result = self.pending.get_or_insert_with(|| claims.begin(free)).await;
         self.pending = None;
-        result.unwrap_or(Err(BrokerError::Closed))
+        let claimed = result.unwrap_or(Err(BrokerError::Closed))?;
+        if claimed.len() == self.claims.most && free >= 2 * self.claims.most {
+            self.pending = Some(self.claims.begin(free - claimed.len()));
+        }
+        Ok(claimed)
     }
 }
 
 impl Claims {
+    fn begin(self: &Arc<Self>, free: usize) -> JoinHandle<Claimed> {
+        let claims = Arc::clone(self);
+        tokio::spawn(async move { claims.claim(free).await })
+    }
+
     async fn claim(self: &Arc<Self>, free: usize) -> Claimed {
         if self.rounds.fetch_add(1, Ordering::Relaxed) % ROUNDS == ROUNDS - 1
             && let Some(delivery) = self.claim_alone().await?
@@ -175,17 +184,24 @@ impl Consumer for LedgerConsumer {
         }
     }
 
-    /// Rows that an abandoned call claimed go back uncounted.
     async fn quiet(&mut self) {
         self.quiet = true;
+        self.put_back().await;
+    }
+
+    /// Rows that an abandoned call claimed.
+    async fn put_back(&mut self) {
         let Some(pending) = self.pending.take() else { return };
-        for delivery in pending.await.into_iter().flatten().flatten() {
-            if let Ok(next) = delivery.job {
-                let retry = Retry { next, delay: Duration::ZERO, counted: false, error: None };
-                if let Err(error) = delivery.receipt.retry(retry).await {
-                    tracing::warn!(%error, "a claimed job could not be put back; it returns when its lease ends");
-                }
-            }
-        }
+        let claimed = pending.await.into_iter().flatten().flatten();
+        // Side by side, so that they share statements.
+        join_all(claimed.map(back)).await;
+    }
+}
+
+async fn back(delivery: Delivery) {
+    let Ok(next) = delivery.job else { return };
+    let retry = Retry { next, delay: Duration::ZERO, counted: false, error: None };
+    if let Err(error) = delivery.receipt.retry(retry).await {
+        tracing::warn!(%error, "a claimed job could not be put back; it returns when its lease ends");
     }
 }

@@ -67,6 +67,14 @@ async fn a_waiting_job_that_is_deleted_by_hand_leaves_the_line() {
     assert!(line(&world).await.is_empty());
 }
 
+#[tokio::test]
+async fn a_waiting_job_that_is_completed_by_hand_leaves_the_line() {
+    let Some(world) = World::postgres().await else { return };
+    world.enqueue(job("ready")).await;
+    world.db().sql("UPDATE background_jobs SET status = 'completed'").run().await.unwrap();
+    assert!(line(&world).await.is_empty());
+}
+
 /// Statements of ours keep the marks in step with the status (`marks.sql`); people who write a status do not.
 #[tokio::test]
 async fn a_status_that_was_written_by_hand_gives_the_seat_up_and_takes_it_again() {

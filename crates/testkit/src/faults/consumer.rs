@@ -103,6 +103,10 @@ impl Consumer for FaultyConsumer {
         Ok(out)
     }
 
+    async fn put_back(&mut self) {
+        self.honest.put_back().await;
+    }
+
     async fn quiet(&mut self) {
         self.honest.quiet().await;
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use backshift_core::Capability;
+
 use super::scene::{Scene, ack, job, nothing, take, take_many};
 use crate::{
     conformance::case::{Failure, Outcome, Verdict, cases, ensure},
@@ -18,6 +20,7 @@ cases! { Scene:
     b72_close_ends_at_once_and_twice,
     b73_closed_broker_answers_errors,
     b74_settled_before_close_stays_settled,
+    b75_what_a_dropped_call_took_is_put_back_uncounted,
 }
 
 async fn b70_quiet_consumer_takes_nothing_more(scene: Scene) -> Verdict {
@@ -90,5 +93,32 @@ async fn b74_settled_before_close_stays_settled(scene: Scene) -> Verdict {
     broker.close().await?;
     drop(consumer);
     nothing(&mut scene.consumer(1).await?, scene.lease * 3).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn b75_what_a_dropped_call_took_is_put_back_uncounted(scene: Scene) -> Verdict {
+    let mut consumer = scene.consumer(4).await?;
+    scene.publish_many(4).await?;
+    // Polled once: what it began goes on without it. A call that is over at once leaves nothing behind.
+    if let Ok(batch) = timeout(Duration::ZERO, consumer.next(4)).await {
+        futures::future::try_join_all(batch?.into_iter().map(ack)).await?;
+        return Ok(Outcome::Pass);
+    }
+    consumer.put_back().await;
+    // A broker without leases keeps them for this consumer.
+    let other = match scene.claims(Capability::Lease) {
+        true => Some(scene.consumer_of(&scene.connect().await?, 4).await?),
+        false => None,
+    };
+    let mut taker = other.unwrap_or(consumer);
+    for delivery in take_many(&mut taker, 4).await? {
+        let (attempt, crashes) =
+            (job(&delivery)?.attempt, delivery.start.as_ref().map_or(0, |start| start.crashes));
+        ensure!(
+            (attempt, crashes) == (1, 0),
+            "put back, and it counts attempt {attempt} and {crashes} crashes"
+        );
+        ack(delivery).await?;
+    }
     Ok(Outcome::Pass)
 }
