@@ -120,14 +120,15 @@ async fn take(
         };
         let batch = match batch {
             Ok(batch) => batch,
-            Err(dropped) => {
+            Err(Dropped::Rebuild) => {
+                put_back(pool, consumer).await;
+                return Over::Rebuild;
+            }
+            Err(Dropped::Closing) => {
                 pool.vitals.waits_not();
                 // The job that has to run alone may take hours, or end the process: nothing of ours may wait for it.
                 put_back(pool, consumer).await;
-                match dropped {
-                    Dropped::Closing => continue,
-                    Dropped::Rebuild => return Over::Rebuild,
-                }
+                continue;
             }
         };
         match batch {

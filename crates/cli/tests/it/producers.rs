@@ -93,10 +93,10 @@ async fn two_equal_mails_are_two_mails() {
 async fn mails_of_before_the_first_worker_are_kept_when_an_api_was_there() {
     let Some(system) = SystemC::new().await else { return };
     let api = system.api().await;
-    let declared = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
-        system.vhost.depth("smtp_send_email").await.is_some()
+    let bound = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        system.vhost.is_bound("smtp_send_email")
     });
-    assert!(declared.await, "the API declares the queue\n{}", api.process.output());
+    assert!(bound.await, "the API declares the queue and binds it\n{}", api.process.output());
     system.vhost.publish_mail("early@example.com", "early").await;
     let _worker = system.worker().await;
     system.smtp.wait_for("early@example.com", 1).await;

@@ -184,6 +184,15 @@ impl Vhost {
         serde_json::from_str(&text).ok()
     }
 
+    /// Whether system C's exchange feeds this queue.
+    pub(crate) fn is_bound(&self, queue: &str) -> bool {
+        let path = format!("/api/queues/{}/{queue}/bindings", self.name);
+        let bindings: Option<Value> =
+            ask(&self.management, "GET", &path, "").ok().and_then(|text| serde_json::from_str(&text).ok());
+        let bindings = bindings.as_ref().and_then(Value::as_array);
+        bindings.is_some_and(|all| all.iter().any(|binding| binding["source"] == EXCHANGE))
+    }
+
     /// Waits until the queue holds nothing, ready or unacknowledged. What the server says about unacknowledged ones
     /// may be five seconds old: who must know ends the workers and looks at [`Self::depth`].
     pub(crate) async fn wait_settled(&self, queue: &str) {
