@@ -64,8 +64,8 @@ pub trait Consumer: Send {
     /// that this consumer is over; the caller makes a new one.
     async fn next(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError>;
 
-    /// Gives back, uncounted, what was taken for a call of `next` that was dropped, because the next call may be a long
-    /// time off. Brokers whose undelivered messages are under no lease do nothing.
+    /// Gives back, uncounted, what was taken and not handed out, because the next call of `next` may be a long time off.
+    /// Brokers whose undelivered messages are under no lease do nothing.
     async fn put_back(&mut self) {}
 
     /// Stops taking; deliveries already handed out stay settleable, prefetched ones go back uncounted.

@@ -4,11 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{BrokerError, Consumer};
-use tokio::time::{sleep, timeout};
+use backshift_core::{BrokerError, Consumer, Delivery};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{dispatcher, pool::Pool};
+use crate::{dispatcher, lonely::Pass, pool::Pool};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A server that is back is worked again within seconds, and one that is away sees a try every two.
@@ -24,11 +27,11 @@ enum Over {
     Broken(BrokerError),
 }
 
-/// Why a call for work was dropped.
-enum Dropped {
-    /// A job of another pool has to run alone.
-    Closing,
+/// What came of asking for work.
+enum Asked {
+    Batch(Result<Vec<Delivery>, BrokerError>, OwnedSemaphorePermit),
     Rebuild,
+    NoSlots,
 }
 
 /// Fetches until `quiet`.
@@ -102,44 +105,64 @@ async fn take(
 ) -> Over {
     let mut paused = pool.engine.paused.clone();
     loop {
-        let (slots, pass) = tokio::select! {
+        // Kept from round to round: the consumer may have claimed jobs ahead of the next call.
+        let pass = tokio::select! {
             biased;
             () = quiet.cancelled() => return Over::Quiet,
             _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
-            ready = async { (pool.take_slots().await, pool.engine.gate.enter().await) } => ready,
+            pass = pool.engine.gate.enter() => pass,
         };
-        let Some(slots) = slots else { return Over::Quiet };
-        pool.vitals.waits();
-        let batch = tokio::select! {
+        if let Some(over) = take_beside(pool, consumer, &pass, quiet, pause).await {
+            return over;
+        }
+        pool.vitals.waits_not();
+        // The job that has to run alone may take hours, or end the process: nothing of ours may wait for it.
+        put_back(pool, consumer).await;
+    }
+}
+
+/// Takes jobs until one of another pool has to run alone (`None`) or the consumer is let go.
+async fn take_beside(
+    pool: &Arc<Pool>,
+    consumer: &mut Box<dyn Consumer>,
+    pass: &Pass,
+    quiet: &CancellationToken,
+    pause: &mut Duration,
+) -> Option<Over> {
+    let mut paused = pool.engine.paused.clone();
+    loop {
+        let asked = tokio::select! {
             biased;
-            () = quiet.cancelled() => return Over::Quiet,
-            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
-            () = pool.rebuild.notified() => Err(Dropped::Rebuild),
-            () = pool.engine.gate.closing() => Err(Dropped::Closing),
-            batch = consumer.next(slots.num_permits()) => Ok(batch),
+            () = quiet.cancelled() => return Some(Over::Quiet),
+            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Some(Over::Paused),
+            () = pool.engine.gate.closing() => return None,
+            asked = ask(pool, consumer) => asked,
         };
-        let batch = match batch {
-            Ok(batch) => batch,
-            Err(Dropped::Rebuild) => {
+        match asked {
+            Asked::NoSlots => return Some(Over::Quiet),
+            Asked::Rebuild => {
                 put_back(pool, consumer).await;
-                return Over::Rebuild;
+                return Some(Over::Rebuild);
             }
-            Err(Dropped::Closing) => {
-                pool.vitals.waits_not();
-                // The job that has to run alone may take hours, or end the process: nothing of ours may wait for it.
-                put_back(pool, consumer).await;
-                continue;
-            }
-        };
-        match batch {
-            Err(error) => return Over::Broken(error),
-            Ok(batch) if batch.is_empty() => tokio::task::yield_now().await,
-            Ok(batch) => {
+            Asked::Batch(Err(error), _) => return Some(Over::Broken(error)),
+            Asked::Batch(Ok(batch), _) if batch.is_empty() => tokio::task::yield_now().await,
+            Asked::Batch(Ok(batch), slots) => {
                 pool.vitals.got(batch.len());
                 *pause = FIRST_PAUSE;
-                dispatcher::dispatch(pool, batch, slots, pass, quiet).await;
+                dispatcher::dispatch(pool, batch, slots, pass.clone(), quiet).await;
             }
         }
+    }
+}
+
+/// Waits for a slot, then for work.
+async fn ask(pool: &Pool, consumer: &mut Box<dyn Consumer>) -> Asked {
+    let Some(slots) = pool.take_slots().await else { return Asked::NoSlots };
+    pool.vitals.waits();
+    tokio::select! {
+        biased;
+        () = pool.rebuild.notified() => Asked::Rebuild,
+        batch = consumer.next(slots.num_permits()) => Asked::Batch(batch, slots),
     }
 }
 

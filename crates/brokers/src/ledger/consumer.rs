@@ -189,7 +189,7 @@ impl Consumer for LedgerConsumer {
         self.put_back().await;
     }
 
-    /// Rows that an abandoned call claimed.
+    /// Rows that were claimed for a call that was dropped, or ahead of the next one.
     async fn put_back(&mut self) {
         let Some(pending) = self.pending.take() else { return };
         let claimed = pending.await.into_iter().flatten().flatten();
