@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod faults;
 pub mod memory;
 pub mod payloads;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod servers;

@@ -1,5 +1,7 @@
 //! Settings: every mistake is named with its remedy, and nothing starts on a guess.
 
+use backshift_testkit::ports::free_port;
+
 use crate::scene::{Ended, Settings, SystemC, backshift};
 
 async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
@@ -165,7 +167,7 @@ async fn the_doctor_finds_what_is_broken() {
         "{ended:?}"
     );
     system.smtp.refuse_auth(None);
-    let nobody = format!("amqp://guest:guest@127.0.0.1:{}/", crate::scene::free_port());
+    let nobody = format!("amqp://guest:guest@127.0.0.1:{}/", free_port().unwrap());
     system.set(&[("RABBITMQ_URL", &nobody)]);
     assert_eq!(system.run(&["doctor"]).await.code, 69);
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use backshift_testkit::{process::Running, wait};
+use backshift_testkit::{ports::free_port, process::Running, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::scene::{Answer, PATIENCE, Settings, backshift, free_port, request};
+use crate::scene::{Answer, PATIENCE, Settings, backshift, request};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
@@ -18,7 +18,7 @@ struct Dev {
 
 impl Dev {
     async fn start(directory: &TempDir) -> Self {
-        let port = free_port();
+        let port = free_port().unwrap();
         let settings = settings(directory).with(&[("BACKSHIFT_DEV_PORT", &port.to_string())]);
         let process = Running::start(&["dev"], &settings.pairs());
         let url = format!("http://127.0.0.1:{port}");

@@ -1,8 +1,9 @@
 //! `backshift enqueue`: what is printed is durable, what is not accepted is named, and an id is accepted once.
 
+use backshift_testkit::ports::free_port;
 use serde_json::{Value, json};
 
-use crate::scene::{Embedded, backshift, backshift_fed, free_port};
+use crate::scene::{Embedded, backshift, backshift_fed};
 
 const ID: &str = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
 
@@ -147,7 +148,7 @@ async fn wrong_use_is_2_and_an_absent_server_69() {
         assert_eq!((refused.code, refused.list().len()), (2, 0), "{lines}: {refused:?}");
     }
     assert!(here.list(&["--limit", "500"]).await.is_empty());
-    let nobody = free_port();
+    let nobody = free_port().unwrap();
     let postgres = format!("postgres://postgres@127.0.0.1:{nobody}/x");
     let amqp = format!("amqp://guest:guest@127.0.0.1:{nobody}/x");
     let enqueue = |arguments: &'static [&'static str], url: String| {

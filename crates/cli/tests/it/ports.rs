@@ -2,7 +2,9 @@
 
 use std::net::TcpListener;
 
-use crate::scene::{PATIENCE, Settings, Worker, backshift, free_port};
+use backshift_testkit::ports::free_port;
+
+use crate::scene::{PATIENCE, Settings, Worker, backshift};
 
 fn settings(directory: &tempfile::TempDir) -> Settings {
     Settings::of(&[
@@ -14,7 +16,7 @@ fn settings(directory: &tempfile::TempDir) -> Settings {
 #[tokio::test]
 async fn a_chosen_port_that_is_taken_is_78() {
     let directory = tempfile::tempdir().unwrap();
-    let port = free_port();
+    let port = free_port().unwrap();
     let _holder = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let address = format!("127.0.0.1:{port}");
     for (command, name, value) in [

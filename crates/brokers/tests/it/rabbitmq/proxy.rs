@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::site::Site;
+use backshift_testkit::ports::free_port;
 
 pub(super) struct Proxy {
     port: u16,
@@ -116,15 +117,9 @@ impl Drop for Proxy {
     }
 }
 
-/// Test servers stay below the ephemeral range.
+/// Listens on a port of its own.
 pub(super) async fn listen() -> TcpListener {
-    let begin = 20_000 + u16::try_from(std::process::id() % 9_000).unwrap();
-    for port in (begin..32_000).chain(20_000..begin) {
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
-            return listener;
-        }
-    }
-    panic!("no port between 20000 and 32000 is free");
+    TcpListener::bind(("127.0.0.1", free_port().unwrap())).await.unwrap()
 }
 
 async fn bytes(mut client: tokio::net::tcp::OwnedReadHalf, mut server: tokio::net::tcp::OwnedWriteHalf) {

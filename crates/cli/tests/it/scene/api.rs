@@ -1,9 +1,9 @@
 //! A `backshift api` process and what a client of system C says to it.
 
-use backshift_testkit::{process::Running, wait};
+use backshift_testkit::{ports::free_port, process::Running, wait};
 use serde_json::{Value, json};
 
-use super::{Answer, PATIENCE, Settings, free_port, request};
+use super::{Answer, PATIENCE, Settings, request};
 
 /// An API; it is killed with its value.
 pub(crate) struct Api {
@@ -14,7 +14,7 @@ pub(crate) struct Api {
 impl Api {
     /// Starts it and waits until it is ready.
     pub(crate) async fn ready(settings: &Settings) -> Self {
-        let port = free_port();
+        let port = free_port().unwrap();
         let settings = settings.with(&[("APP_PORT", &port.to_string())]);
         let api = Self { process: Running::start(&["api"], &settings.pairs()), port };
         let ready = wait::until(PATIENCE, || async {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use backshift_testkit::ports::free_port;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -22,7 +23,7 @@ impl Proxy {
     pub(crate) async fn start(server: &str, on: bool) -> Self {
         let server = Url::parse(server).unwrap();
         let target = format!("{}:{}", server.host_str().unwrap(), server.port().unwrap());
-        let port = super::free_port();
+        let port = free_port().unwrap();
         let (on, mut switched) = watch::channel(on);
         let open: Arc<Mutex<Vec<AbortHandle>>> = Arc::default();
         let theirs = Arc::clone(&open);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_testkit::wait;
+use backshift_testkit::{ports::free_port, wait};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::{
@@ -101,7 +101,7 @@ pub(crate) struct Smtp {
 impl Smtp {
     /// A friendly server on a port of its own.
     pub(crate) async fn start() -> Self {
-        let port = super::free_port();
+        let port = free_port().unwrap();
         let state: Arc<Mutex<State>> = Arc::default();
         let talks: Arc<Mutex<Vec<AbortHandle>>> = Arc::default();
         let accepting = tokio::spawn(serve(bind(port).await, Arc::clone(&state), Arc::clone(&talks)));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use backshift_testkit::{process::Running, wait};
+use backshift_testkit::{ports::free_port, process::Running, wait};
 use serde_json::Value;
 
-use super::{Answer, PATIENCE, Settings, free_port, request};
+use super::{Answer, PATIENCE, Settings, request};
 
 /// A worker; it is killed with its value.
 pub(crate) struct Worker {
@@ -35,7 +35,7 @@ impl Worker {
 
     /// Starts it.
     pub(crate) fn start(arguments: &[&str], settings: &Settings) -> Self {
-        let port = free_port();
+        let port = free_port().unwrap();
         let settings = settings.with(&[("BACKSHIFT_WORKER_HTTP_ADDR", &format!("127.0.0.1:{port}"))]);
         Self { process: Running::start(arguments, &settings.pairs()), port }
     }

@@ -1,10 +1,9 @@
-//! Where a private server lives: a directory of its own that its account owns, and ports below the ephemeral range.
+//! Where a private server lives: a directory of its own that its account owns.
 //!
 //! PostgreSQL refuses root: as root, each server runs under the account that its package made.
 
 use std::{
     fs, io,
-    net::TcpListener,
     os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
@@ -82,18 +81,6 @@ impl Drop for Place {
             eprintln!("{} stays behind: {error}", self.directory.display());
         }
     }
-}
-
-/// A port that nobody listens on. Not from the ephemeral range: a client could sit there when the server comes back.
-pub(super) fn free_port() -> io::Result<u16> {
-    for _ in 0..500 {
-        let [.., low, high] = *Uuid::now_v7().as_bytes();
-        let port = 20_000 + u16::from_le_bytes([low, high]) % 12_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(io::Error::other("no port between 20000 and 32000 is free"))
 }
 
 /// The first directory that holds the program.

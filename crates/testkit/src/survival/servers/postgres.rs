@@ -4,7 +4,8 @@ use std::{io, path::PathBuf};
 
 use tokio::process::Command;
 
-use super::place::{Place, find, free_port};
+use super::place::{Place, find};
+use crate::ports::free_port;
 
 pub(super) struct Postgres {
     pub(super) place: Place,

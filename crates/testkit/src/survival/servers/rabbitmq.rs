@@ -13,7 +13,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::place::{Place, find, free_port};
+use super::place::{Place, find};
+use crate::ports::free_port;
 
 pub(super) struct RabbitMq {
     pub(super) place: Place,
