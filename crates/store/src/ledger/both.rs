@@ -1,10 +1,10 @@
 //! `both!`: one statement for both databases, put together from literals and a few words that differ.
 //!
-//! `own` is the SQL broker of that database, as the partial indexes spell it: a parameter would not match them.
+//! The words are no names of Rust: one that is not listed here does not compile.
 
 use crate::Sql;
 
-/// Builds a [`Sql`] from literals and the words `own`, `lock`, `skip`, `us`, `int`, `greatest`, `least`.
+/// Builds a [`Sql`] from literals and the words `lock`, `us`, `greatest`, `least`.
 ///
 /// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (migration 7) and end with a comma: of a job
 /// that is dead or cancelled, of one that is cancelled unless it runs, of a running one that gives up its seat, and of
@@ -19,12 +19,6 @@ macro_rules! both {
 }
 
 macro_rules! part {
-    (pg own) => {
-        "'postgres'"
-    };
-    (sqlite own) => {
-        "'embedded'"
-    };
     (pg ended) => {
         "seat = NULL, leaving = NULL, kept = true, abroad = NULL, unpublished = NULL, "
     };
@@ -57,22 +51,10 @@ macro_rules! part {
     (sqlite lock) => {
         ""
     };
-    (pg skip) => {
-        " FOR UPDATE SKIP LOCKED"
-    };
-    (sqlite skip) => {
-        ""
-    };
     (pg us) => {
         " * interval '1 microsecond'"
     };
     (sqlite us) => {
-        ""
-    };
-    (pg int) => {
-        "::int"
-    };
-    (sqlite int) => {
         ""
     };
     (pg greatest) => {
