@@ -150,19 +150,16 @@ impl Shared {
         if let Some(binding) = binding {
             self.topology.ensure(&binding.queue, Some(binding)).await?;
         }
-        let first = self.publisher.publish(message.clone()).await;
-        match (&first, binding) {
-            (Err(BrokerError::Rejected { .. }), Some(binding)) => {
-                self.topology.forget(&message.routing_key);
+        let (again, routing_key) = (binding.map(|_| message.clone()), message.routing_key.clone());
+        let first = self.publisher.publish(message).await;
+        if matches!(first, Err(BrokerError::Rejected { .. })) {
+            self.topology.forget(&routing_key);
+            if let (Some(binding), Some(message)) = (binding, again) {
                 self.topology.declare(&binding.queue, Some(binding)).await?;
-                self.publisher.publish(message).await
+                return self.publisher.publish(message).await;
             }
-            (Err(BrokerError::Rejected { .. }), None) => {
-                self.topology.forget(&message.routing_key);
-                first
-            }
-            _ => first,
         }
+        first
     }
 }
 

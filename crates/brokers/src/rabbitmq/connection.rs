@@ -46,6 +46,7 @@ struct State {
 pub(super) struct Wire {
     connection: Connection,
     blocked: Arc<StdMutex<Option<String>>>,
+    forsaken: AtomicBool,
     request_timeout: Duration,
 }
 
@@ -82,19 +83,12 @@ impl Link {
         }
     }
 
-    /// Lets go of a connection that does not answer, so that the next caller gets a fresh one.
-    pub(super) async fn discard(&self, wire: &Arc<Wire>) {
-        let mut state = self.state.lock().await;
-        if state.wire.as_ref().is_some_and(|current| Arc::ptr_eq(current, wire)) {
-            state.wire = None;
-        }
-    }
-
     /// Ends the connection and forbids another one.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let wire = self.state.lock().await.wire.take();
-        if let Some(wire) = wire.filter(|wire| wire.is_open()) {
+        // While the server blocks, lapin writes nothing: the goodbye would wait for the whole time-out.
+        if let Some(wire) = wire.filter(|wire| wire.is_open() && wire.blocked().is_none()) {
             let goodbye = wire.connection.close(200, "closed".into());
             if !matches!(timeout(wire.request_timeout, goodbye).await, Ok(Ok(()))) {
                 tracing::debug!(purpose = self.purpose, "the server did not answer the goodbye");
@@ -127,13 +121,18 @@ impl Link {
             .map_err(|error| refused_or_away(&doing, &error))?;
         let blocked = watch_blocking(&connection, self.purpose);
         tracing::debug!(%address, purpose = self.purpose, "connected to RabbitMQ");
-        Ok(Wire { connection, blocked, request_timeout: limit })
+        Ok(Wire { connection, blocked, forsaken: AtomicBool::new(false), request_timeout: limit })
     }
 }
 
 impl Wire {
     pub(super) fn is_open(&self) -> bool {
-        self.connection.status().connected()
+        self.connection.status().connected() && !self.forsaken.load(Ordering::Acquire)
+    }
+
+    /// Lets go of a connection that does not answer: whoever needs one next gets a fresh one.
+    pub(super) fn forsake(&self) {
+        self.forsaken.store(true, Ordering::Release);
     }
 
     /// Why the server takes no publishes at present, if it said so.

@@ -108,8 +108,9 @@ fn kind_of(
     origin: &Origin,
 ) -> Result<Kind, String> {
     let written = own.get(KIND).or_else(|| properties.kind().as_ref().map(|kind| kind.as_str().into()));
+    let is_ours = own.get(CREATED_AT).or_else(|| own.get(ATTEMPT)).is_some();
     match binding {
-        Some(binding) if own.get(ATTEMPT).is_none() => binding.decoder.decode(&origin.body, &origin.headers),
+        Some(binding) if !is_ours => binding.decoder.decode(&origin.body, &origin.headers),
         _ => match written {
             Some(kind) => Kind::new(&kind).map_err(|error| format!("the property type: {error}")),
             None => Err("the message names no kind: set the property `type`, such as email.send".into()),

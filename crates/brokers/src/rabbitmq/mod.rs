@@ -8,7 +8,7 @@
 //! | kind | property `type`; on a bound queue the decoder, unless the message is one of ours |
 //! | payload | body, byte for byte |
 //! | headers | header table: text, numbers and booleans; the server's own and nested values stay on the wire |
-//! | enqueue | persistent, mandatory, confirmed; many in flight over a few confirm channels |
+//! | enqueue | persistent, mandatory, confirmed; many in flight over a confirm channel |
 //! | delay, retry | `<queue>.retry.<1s … 6h>`: time to live, then back through the default exchange; chained, never early |
 //! | dead letter | `<queue>.dlq`: body and properties kept, `backshift-reason`, `-error`, `-attempt`, `-first-seen`, `-source` |
 //! | ack | `multiple` up to the contiguous watermark, stragglers singly |
@@ -36,8 +36,10 @@ mod properties;
 mod publisher;
 mod receipt;
 mod scrub;
+mod sender;
 mod stream;
 mod topology;
+mod verdict;
 mod watermark;
 
 pub use broker::{ExchangeMessage, RabbitMqBroker};

@@ -54,6 +54,10 @@ pub(super) fn of_first(envelope: &Envelope, now: Timestamp) -> Result<BasicPrope
     let mut table = FieldTable::default();
     put_headers(&mut table, &envelope.headers)?;
     put_fields(&mut table, envelope);
+    // The server reads the headers of every message: one that says nothing is felt there.
+    if envelope.attempt != 1 {
+        put_number(&mut table, ATTEMPT, envelope.attempt);
+    }
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
         .with_message_id(envelope.id.to_string().into())
@@ -74,6 +78,7 @@ pub(super) fn of_retry(
     let mut table = carried_table(&origin.properties, &OF_ONE_RUN);
     put_headers(&mut table, &changed(&origin.headers, &next.headers))?;
     put_fields(&mut table, next);
+    put_number(&mut table, ATTEMPT, next.attempt);
     put(&mut table, FIRST_SEEN, origin.first_seen.to_string());
     if let Some(at) = origin.expires_at {
         put(&mut table, EXPIRES_AT, at.to_string());
@@ -153,7 +158,6 @@ fn finish(
 }
 
 fn put_fields(table: &mut FieldTable, envelope: &Envelope) {
-    put_number(table, ATTEMPT, envelope.attempt);
     put(table, CREATED_AT, envelope.created_at.to_string());
     if let Some(max) = envelope.max_attempts {
         put_number(table, MAX_ATTEMPTS, max);

@@ -104,10 +104,12 @@ pub(super) async fn a_blocked_connection_says_why(site: Site) {
     publish(&broker, &queue, &["before"]).await;
     proxy.block("low on memory").await;
     let broker_ref = &broker;
-    let told = wait::until(PATIENCE, || async move {
-        matches!(broker_ref.ping().await, Err(BrokerError::Unavailable { problem, .. }) if problem.contains("low on memory"))
-    });
-    assert!(told.await, "the probe tells");
+    let told = || {
+        wait::until(PATIENCE, || async move {
+            matches!(broker_ref.ping().await, Err(BrokerError::Unavailable { problem, .. }) if problem.contains("low on memory"))
+        })
+    };
+    assert!(told().await, "the probe tells");
     let answer = broker.publish(vec![envelope(&queue, "no")]).await.remove(0);
     let Err(BrokerError::Unavailable { problem, .. }) = answer else { panic!("{answer:?}") };
     assert!(problem.contains("low on memory"), "{problem}");
@@ -117,6 +119,11 @@ pub(super) async fn a_blocked_connection_says_why(site: Site) {
         broker_ref.publish(vec![envelope(queue_ref, "after")]).await.remove(0).is_ok()
     });
     assert!(passes.await, "publishing goes on on the same connection");
+    proxy.block("low on memory").await;
+    assert!(told().await, "the probe tells again");
+    let (answers, closed) = tokio::join!(broker.publish(vec![envelope(&queue, "no")]), broker.close());
+    assert!(matches!(answers[0], Err(BrokerError::Unavailable { .. })), "{answers:?}");
+    closed.unwrap();
 }
 
 pub(super) async fn a_server_that_is_away_is_unavailable(site: Site) {

@@ -29,7 +29,8 @@ macro_rules! on_both {
 
 on_both! {
     publishing: an_envelope_comes_back_as_it_went, a_missing_queue_is_refused_and_the_others_go_through,
-        thousands_from_many_callers_are_all_confirmed, what_the_server_cannot_do_is_refused,
+        thousands_from_many_callers_are_all_confirmed,
+        callers_side_by_side_learn_the_fate_of_their_own_messages, what_the_server_cannot_do_is_refused,
         a_queue_with_other_arguments_is_named_and_hurts_nobody, closing_flushes_and_forbids,
         wrong_credentials_are_refused_without_showing_them;
     consuming: acks_out_of_order_leave_exactly_the_unacked, what_was_prefetched_goes_back_when_it_gets_quiet,

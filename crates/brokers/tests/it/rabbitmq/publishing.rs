@@ -86,6 +86,36 @@ pub(super) async fn thousands_from_many_callers_are_all_confirmed(site: Site) {
     assert_eq!(seen, sent);
 }
 
+/// The server gives back what it cannot place while other confirms are on their way: nobody gets another one's answer.
+pub(super) async fn callers_side_by_side_learn_the_fate_of_their_own_messages(site: Site) {
+    for queue_type in [QueueType::Classic, QueueType::Quorum] {
+        let broker = site.broker_with(Options { queue_type, ..Options::default() }, vec![]);
+        let queue = servers::unique_queue("fates");
+        broker.declare(&queue).await.unwrap();
+        let callers = (0..48_usize).map(|caller| {
+            let (broker, queue) = (broker.clone(), queue.clone());
+            let missing = servers::unique_queue("missing");
+            tokio::spawn(async move {
+                for i in 0..100 {
+                    let nowhere = (i + caller) % 9 == 0;
+                    let sent = envelope(if nowhere { &missing } else { &queue }, "{}");
+                    match broker.publish(vec![sent]).await.remove(0) {
+                        Ok(_) => assert!(!nowhere, "{caller}.{i} is nowhere"),
+                        Err(BrokerError::Rejected { problem, .. }) => {
+                            assert!(nowhere && problem.contains(missing.as_str()), "{caller}.{i}: {problem}");
+                        }
+                        Err(error) => panic!("{caller}.{i}: {error}"),
+                    }
+                }
+                (0..100).filter(|i| (i + caller) % 9 != 0).count() as u64
+            })
+        });
+        let kept: u64 = futures::future::join_all(callers).await.into_iter().map(Result::unwrap).sum();
+        assert!(wait::until(PATIENCE, || async { broker.depth(&queue).await.unwrap() == kept }).await);
+        broker.remove_queue(&queue).await.unwrap();
+    }
+}
+
 pub(super) async fn what_the_server_cannot_do_is_refused(site: Site) {
     let (broker, queue) = site.with_queue().await;
     assert!(broker.capabilities().has(Capability::Delay));
