@@ -11,10 +11,10 @@ use lapin::{
         BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
         QueueDeclareOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 
-use crate::harness::Seen;
+use crate::{harness::Seen, ours::worker::KIND};
 
 /// Deliveries in flight, for every arm.
 pub(crate) const PREFETCH: u16 = 300;
@@ -86,10 +86,17 @@ impl Raw {
     }
 
     async fn publish_one(&self, queue: &str, number: usize) -> Result<()> {
+        // The message that ours writes: who it is, for which handler, and when it was made.
+        let now = jiff::Timestamp::now();
+        let mut headers = FieldTable::default();
+        headers.insert("created-at".into(), AMQPValue::LongString(now.to_string().into()));
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type("application/json".into())
-            .with_message_id(uuid::Uuid::now_v7().to_string().into());
+            .with_message_id(uuid::Uuid::now_v7().to_string().into())
+            .with_type(KIND.into())
+            .with_timestamp(now.as_second().unsigned_abs())
+            .with_headers(headers);
         let options = BasicPublishOptions { mandatory: true, immediate: false };
         let payload = Seen::payload(number);
         let sent = self.channel.basic_publish("".into(), queue.into(), options, &payload, properties).await?;

@@ -236,7 +236,7 @@ impl Arm for EnqueueArm {
             Some(1) => "lapin, each confirm awaited".to_owned(),
             Some(many) => format!("lapin, {many} confirms in flight"),
         };
-        format!("{}, {how}, persistent, mandatory, 150 B", self.place.version)
+        format!("{}, {how}, persistent, mandatory, 150 B, one header", self.place.version)
     }
 
     async fn measure(&mut self, scale: f64) -> Result<Sample> {
