@@ -8,13 +8,23 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
-use backshift_core::{
-    Accepted, Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Delivery, Envelope, JobOptions,
-    Kind, QueueName, State,
+use backshift_core::{Consumer, JobId, JobOptions, Kind, QueueName, State};
+use backshift_runtime::WorkerBuilder;
+
+use crate::{
+    stand_in::{Deaf, StandIn},
+    world::{Live, Notes, World, handler, publish, queue, until},
 };
 
-use crate::world::{Live, Notes, World, handler, publish, queue, until};
+/// Kills three workers while each runs the job.
+async fn kill_three_workers(world: &World, id: JobId, build: impl Fn(&str) -> WorkerBuilder) {
+    for start in 1..=3 {
+        let live = Live::start(build(&format!("w{start}")));
+        until("a start", async || world.row(id).await.token.0 == start).await;
+        live.kill().await;
+        world.store.expire_lease(id);
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_suspect_runs_alone_over_all_pools_of_the_process() {
@@ -53,12 +63,7 @@ async fn a_suspect_runs_alone_over_all_pools_of_the_process() {
         builder.pool(queue(), 4).pool(other_queue.clone(), 4)
     };
     let id = publish(&world.store.broker(), world.envelope("suspect")).await;
-    for start in 1..=3 {
-        let live = Live::start(build(&format!("w{start}")));
-        until("a start", async || world.row(id).await.token.0 == start).await;
-        live.kill().await;
-        world.store.expire_lease(id);
-    }
+    kill_three_workers(&world, id, &build).await;
     for place in 0..40 {
         let mut envelope = world.envelope("neighbour");
         if place % 2 == 0 {
@@ -74,68 +79,11 @@ async fn a_suspect_runs_alone_over_all_pools_of_the_process() {
     live.stop().await;
 }
 
-/// The ledger's broker, whose consumer of `other` has something ready for a call that nobody makes.
-struct Ready {
-    honest: Arc<dyn Broker>,
-    put_back: Arc<AtomicUsize>,
-}
-
-struct ReadyConsumer(Arc<AtomicUsize>);
-
-#[async_trait]
-impl Consumer for ReadyConsumer {
-    async fn next(&mut self, _: usize) -> Result<Vec<Delivery>, BrokerError> {
-        std::future::pending().await
-    }
-
-    async fn put_back(&mut self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    async fn quiet(&mut self) {}
-}
-
-#[async_trait]
-impl Broker for Ready {
-    fn name(&self) -> &'static str {
-        self.honest.name()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.honest.capabilities()
-    }
-    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.honest.declare(queue).await
-    }
-    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
-        self.honest.publish(batch).await
-    }
-    async fn consume(
-        &self,
-        name: &QueueName,
-        options: ConsumeOptions,
-    ) -> Result<Box<dyn Consumer>, BrokerError> {
-        match *name == queue() {
-            true => self.honest.consume(name, options).await,
-            false => Ok(Box::new(ReadyConsumer(Arc::clone(&self.put_back)))),
-        }
-    }
-    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
-        self.honest.depth(queue).await
-    }
-    async fn ping(&self) -> Result<(), BrokerError> {
-        self.honest.ping().await
-    }
-    async fn close(&self) -> Result<(), BrokerError> {
-        self.honest.close().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_other_pools_have_ready_is_put_back_before_a_suspect_runs() {
     let world = World::new();
-    let put_back = Arc::new(AtomicUsize::new(0));
-    let (seen, notes) = (Arc::clone(&put_back), Notes::default());
-    let written = notes.clone();
+    let (deaf, notes) = (Deaf::default(), Notes::default());
+    let (seen, written) = (Arc::clone(&deaf.0), notes.clone());
     let suspect = move |context: backshift_core::JobContext| {
         let (seen, written) = (Arc::clone(&seen), written.clone());
         async move {
@@ -147,18 +95,15 @@ async fn what_other_pools_have_ready_is_put_back_before_a_suspect_runs() {
         }
     };
     let registry = handler("suspect", JobOptions::default(), suspect);
-    let broker = Arc::new(Ready { honest: Arc::new(world.store.broker()), put_back });
+    let consumer =
+        move |name: &QueueName| (*name != queue()).then(|| Box::new(deaf.clone()) as Box<dyn Consumer>);
+    let broker = Arc::new(StandIn { honest: Arc::new(world.store.broker()), consumer });
     let build = |name: &str| {
         let builder = world.bare(name).broker(broker.clone()).store(Arc::new(world.store.clone()));
         builder.registry(registry.clone()).pool(queue(), 4).pool(QueueName::new("other").unwrap(), 4)
     };
     let id = publish(&world.store.broker(), world.envelope("suspect")).await;
-    for start in 1..=3 {
-        let live = Live::start(build(&format!("w{start}")));
-        until("a start", async || world.row(id).await.token.0 == start).await;
-        live.kill().await;
-        world.store.expire_lease(id);
-    }
+    kill_three_workers(&world, id, &build).await;
     let live = Live::start(build("last"));
     world.until_state(id, State::Completed).await;
     assert_eq!(notes.all(), ["put back 1"]);

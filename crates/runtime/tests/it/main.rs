@@ -14,5 +14,6 @@ mod parking;
 mod readiness;
 mod settling;
 mod simulation;
+mod stand_in;
 mod stopping;
 mod world;

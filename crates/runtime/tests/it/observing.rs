@@ -8,18 +8,18 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use backshift_core::{
-    Accepted, Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Envelope, JobError, JobOptions,
-    QueueName, State,
+    JobError, JobOptions, QueueName, State,
     store::{Ledger, Maintenance},
 };
 use backshift_runtime::{Guarantee, middleware::Metrics};
-use backshift_testkit::memory::MemoryBroker;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::sleep;
 
-use crate::world::{LEASE, Live, World, handler, limits, publish, queue, until};
+use crate::{
+    stand_in::StandIn,
+    world::{LEASE, Live, World, handler, limits, publish, queue, until},
+};
 
 #[test]
 fn metrics_carry_the_seeds_names() {
@@ -97,48 +97,17 @@ async fn without_a_store_handle_a_sql_lease_is_kept_through_the_receipt() {
     live.stop().await;
 }
 
-/// Panics at the first two attempts to consume.
-struct Clumsy(MemoryBroker, AtomicUsize);
-
-#[async_trait]
-impl Broker for Clumsy {
-    fn name(&self) -> &'static str {
-        "clumsy"
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
-    async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.0.declare(queue).await
-    }
-    async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
-        self.0.publish(batch).await
-    }
-    async fn consume(
-        &self,
-        queue: &QueueName,
-        options: ConsumeOptions,
-    ) -> Result<Box<dyn Consumer>, BrokerError> {
-        assert!(self.1.fetch_add(1, Ordering::Relaxed) >= 2, "a bug in an adapter");
-        self.0.consume(queue, options).await
-    }
-    async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
-        self.0.depth(queue).await
-    }
-    async fn ping(&self) -> Result<(), BrokerError> {
-        self.0.ping().await
-    }
-    async fn close(&self) -> Result<(), BrokerError> {
-        self.0.close().await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_part_that_crashed_is_started_anew() {
     let world = World::new();
     let registry = handler("a", JobOptions::default(), |_| async { Ok(()) });
-    let clumsy = Clumsy(world.broker.clone(), AtomicUsize::new(0));
-    let builder = world.bare("w").broker(Arc::new(clumsy)).store(Arc::new(world.store.clone()));
+    let asked = AtomicUsize::new(0);
+    let clumsy = move |_: &QueueName| {
+        assert!(asked.fetch_add(1, Ordering::Relaxed) >= 2, "a bug in an adapter");
+        None
+    };
+    let broker = StandIn { honest: Arc::new(world.broker.clone()), consumer: clumsy };
+    let builder = world.bare("w").broker(Arc::new(broker)).store(Arc::new(world.store.clone()));
     let live = Live::start(builder.registry(registry).pool(queue(), 1));
     let id = world.publish("a").await;
     world.until_state(id, State::Completed).await;

@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use backshift_core::{
-    Accepted, Broker, BrokerError, Capabilities, ConsumeOptions, Consumer, Delivery, Envelope, JobOptions,
-    QueueName, State,
+    Consumer, JobOptions, QueueName, State,
     store::{Jobs, Queues},
 };
 use backshift_runtime::RunError;
 use tokio::time::{Instant, sleep};
 
-use crate::world::{Live, World, handler, publish, queue, until};
+use crate::{
+    stand_in::{Deaf, StandIn},
+    world::{Live, World, handler, publish, queue, until},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_paused_queue_is_left_alone_and_the_worker_stays_ready() {
@@ -37,52 +38,13 @@ async fn a_paused_queue_is_left_alone_and_the_worker_stays_ready() {
     }
 }
 
-/// Has jobs, and hands out none.
-struct Deaf;
-
-struct DeafConsumer;
-
-#[async_trait]
-impl Consumer for DeafConsumer {
-    async fn next(&mut self, _free: usize) -> Result<Vec<Delivery>, BrokerError> {
-        std::future::pending().await
-    }
-
-    async fn quiet(&mut self) {}
-}
-
-#[async_trait]
-impl Broker for Deaf {
-    fn name(&self) -> &'static str {
-        "deaf"
-    }
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::default()
-    }
-    async fn declare(&self, _: &QueueName) -> Result<(), BrokerError> {
-        Ok(())
-    }
-    async fn publish(&self, _: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
-        Vec::new()
-    }
-    async fn consume(&self, _: &QueueName, _: ConsumeOptions) -> Result<Box<dyn Consumer>, BrokerError> {
-        Ok(Box::new(DeafConsumer))
-    }
-    async fn depth(&self, _: &QueueName) -> Result<u64, BrokerError> {
-        Ok(5)
-    }
-    async fn ping(&self) -> Result<(), BrokerError> {
-        Ok(())
-    }
-    async fn close(&self) -> Result<(), BrokerError> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_stuck_queue_is_not_ready_and_ends_the_worker_after_a_new_consumer_did_not_help() {
     let world = World::new();
-    let live = Live::start(world.bare("w").broker(Arc::new(Deaf)).pool(queue(), 1));
+    world.publish("a").await;
+    let deaf = |_: &QueueName| Some(Box::new(Deaf::default()) as Box<dyn Consumer>);
+    let broker = StandIn { honest: Arc::new(world.broker.clone()), consumer: deaf };
+    let live = Live::start(world.bare("w").broker(Arc::new(broker)).pool(queue(), 1));
     let began = Instant::now();
     until("readiness", async || live.readiness.is_ready()).await;
     until("the fault to show", async || live.readiness.report().pools[0].stuck).await;
