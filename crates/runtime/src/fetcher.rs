@@ -103,13 +103,11 @@ async fn take(
     quiet: &CancellationToken,
     pause: &mut Duration,
 ) -> Over {
-    let mut paused = pool.engine.paused.clone();
     loop {
         // Kept from round to round: the consumer may have claimed jobs ahead of the next call.
         let pass = tokio::select! {
             biased;
-            () = quiet.cancelled() => return Over::Quiet,
-            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Over::Paused,
+            over = stopped(pool, quiet) => return over,
             pass = pool.engine.gate.enter() => pass,
         };
         if let Some(over) = take_beside(pool, consumer, &pass, quiet, pause).await {
@@ -129,12 +127,10 @@ async fn take_beside(
     quiet: &CancellationToken,
     pause: &mut Duration,
 ) -> Option<Over> {
-    let mut paused = pool.engine.paused.clone();
     loop {
         let asked = tokio::select! {
             biased;
-            () = quiet.cancelled() => return Some(Over::Quiet),
-            _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => return Some(Over::Paused),
+            over = stopped(pool, quiet) => return Some(over),
             () = pool.engine.gate.closing() => return None,
             asked = ask(pool, consumer) => asked,
         };
@@ -152,6 +148,16 @@ async fn take_beside(
                 dispatcher::dispatch(pool, batch, slots, pass.clone(), quiet).await;
             }
         }
+    }
+}
+
+/// Waits until no job of this pool may begin any more, or none for a while.
+async fn stopped(pool: &Pool, quiet: &CancellationToken) -> Over {
+    let mut paused = pool.engine.paused.clone();
+    tokio::select! {
+        biased;
+        () = quiet.cancelled() => Over::Quiet,
+        _ = paused.wait_for(|paused| paused.contains(&pool.queue)) => Over::Paused,
     }
 }
 
