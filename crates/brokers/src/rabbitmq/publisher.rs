@@ -2,7 +2,10 @@
 //!
 //! A caller that goes away does not take its message back: what was handed over is sent.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use backshift_core::{BrokerError, Bytes};
 use lapin::BasicProperties;
@@ -26,7 +29,7 @@ pub(super) struct Message {
 
 /// Publishes over one connection. Cheap to share.
 pub(super) struct Publisher {
-    config: Arc<Config>,
+    confirm_timeout: Duration,
     link: Arc<Link>,
     door: OnceLock<mpsc::Sender<Item>>,
 }
@@ -46,8 +49,9 @@ pub(super) struct Outgoing {
 
 impl Publisher {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        let link = Arc::new(Link::new(config.clone(), "publishing"));
-        Self { config, link, door: OnceLock::new() }
+        let confirm_timeout = config.options.confirm_timeout;
+        let link = Arc::new(Link::new(config, "publishing"));
+        Self { confirm_timeout, link, door: OnceLock::new() }
     }
 
     /// Publishes one message and waits for its confirm.
@@ -78,7 +82,7 @@ impl Publisher {
     fn door(&self) -> &mpsc::Sender<Item> {
         self.door.get_or_init(|| {
             let (door, items) = mpsc::channel(IN_FLIGHT);
-            tokio::spawn(Sender::new(self.config.clone(), self.link.clone(), items).run());
+            tokio::spawn(Sender::new(self.link.clone(), items, self.confirm_timeout).run());
             door
         })
     }

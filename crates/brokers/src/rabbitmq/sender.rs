@@ -4,7 +4,7 @@
 //! answered before every confirm that has come is looked at, and when one of them carries a return, before all that was
 //! sent is confirmed: then each return is certain to be there with its message.
 
-use std::{mem, sync::Arc};
+use std::{mem, sync::Arc, time::Duration};
 
 use backshift_core::BrokerError;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -12,7 +12,6 @@ use lapin::options::ConfirmSelectOptions;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    config::Config,
     connection::Link,
     error::{again, unavailable},
     publisher::{Item, Outgoing},
@@ -28,7 +27,8 @@ type Opening = BoxFuture<'static, Result<Lane, BrokerError>>;
 
 /// State of the task.
 pub(super) struct Sender {
-    config: Arc<Config>,
+    /// For how long a confirm is waited for.
+    limit: Duration,
     link: Arc<Link>,
     items: mpsc::Receiver<Item>,
     lane: Option<Arc<Lane>>,
@@ -44,9 +44,9 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(config: Arc<Config>, link: Arc<Link>, items: mpsc::Receiver<Item>) -> Self {
+    pub(super) fn new(link: Arc<Link>, items: mpsc::Receiver<Item>, limit: Duration) -> Self {
         Self {
-            config,
+            limit,
             link,
             items,
             lane: None,
@@ -62,7 +62,7 @@ impl Sender {
     /// Works until the publisher is gone and everything is answered.
     pub(super) async fn run(mut self) {
         let mut out = FuturesUnordered::new();
-        let limit = self.config.options.confirm_timeout;
+        let limit = self.limit;
         loop {
             if let Some(lane) = self.ready() {
                 let waiting = mem::take(&mut self.waiting);

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use backshift_brokers::rabbitmq::{Config, Options, RabbitMqBroker};
+use backshift_testkit::ports::free_port;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -13,7 +14,6 @@ use tokio::{
 };
 
 use super::site::Site;
-use backshift_testkit::ports::free_port;
 
 pub(super) struct Proxy {
     port: u16,
