@@ -59,20 +59,21 @@ async fn the_line_holds_what_waits_and_nothing_else() {
     assert_eq!(ledger::depth(world.db(), &queue("ready")).await.unwrap(), 0);
 }
 
-#[tokio::test]
-async fn a_waiting_job_that_is_deleted_by_hand_leaves_the_line() {
+async fn leaves_the_line(by_hand: &'static str) {
     let Some(world) = World::postgres().await else { return };
     world.enqueue(job("ready")).await;
-    world.db().sql("DELETE FROM background_jobs").run().await.unwrap();
+    world.db().sql(by_hand).run().await.unwrap();
     assert!(line(&world).await.is_empty());
 }
 
 #[tokio::test]
+async fn a_waiting_job_that_is_deleted_by_hand_leaves_the_line() {
+    leaves_the_line("DELETE FROM background_jobs").await;
+}
+
+#[tokio::test]
 async fn a_waiting_job_that_is_completed_by_hand_leaves_the_line() {
-    let Some(world) = World::postgres().await else { return };
-    world.enqueue(job("ready")).await;
-    world.db().sql("UPDATE background_jobs SET status = 'completed'").run().await.unwrap();
-    assert!(line(&world).await.is_empty());
+    leaves_the_line("UPDATE background_jobs SET status = 'completed'").await;
 }
 
 /// Statements of ours keep the marks in step with the status (`marks.sql`); people who write a status do not.
