@@ -89,7 +89,7 @@ impl Raw {
         // The message that ours writes: who it is, for which handler, and when it was made.
         let now = jiff::Timestamp::now();
         let mut headers = FieldTable::default();
-        headers.insert("created-at".into(), AMQPValue::LongString(now.to_string().into()));
+        headers.insert("backshift-created-at".into(), AMQPValue::LongString(now.to_string().into()));
         let properties = BasicProperties::default()
             .with_delivery_mode(2)
             .with_content_type("application/json".into())
