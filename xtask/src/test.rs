@@ -30,7 +30,6 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let mut counts = Counts::default();
     let mut steps = vec![
         step("services", || servers.start(&services::Options::default())),
-        step("browser", services::browser),
         step("format", || status(cargo(root).args(["fmt", "--all", "--", "--check"]))),
         step("tidy", || tidy::run(root, &[])),
     ];

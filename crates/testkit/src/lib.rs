@@ -10,6 +10,7 @@ pub mod memory;
 pub mod payloads;
 pub mod ports;
 pub mod process;
+pub mod programs;
 pub mod proxy;
 pub mod servers;
 #[cfg(feature = "simulation")]

@@ -13,7 +13,7 @@ use super::place::Place;
 use super::ports::Ports;
 use super::record::{Engine, Record};
 use super::start::{Service, bring_up, stop};
-use super::{docker, packages};
+use super::{docker, packages, programs};
 use crate::workspace::print_lines;
 
 /// What `up` was asked for.
@@ -59,7 +59,9 @@ pub(crate) fn up(root: &Path, options: &Options) -> Result<Vec<String>> {
         }
     }
     let started = Instant::now();
-    start_all(&place, &wanted, options.fast)?;
+    let in_containers = !wanted.is_empty() && docker::is_there();
+    install(&wanted, in_containers, options.names.is_empty())?;
+    start_all(&place, &wanted, options.fast, in_containers)?;
     write_env(&place)?;
     let names: Vec<String> = wanted.iter().map(|service| service.name().to_owned()).collect();
     if !names.is_empty() {
@@ -125,19 +127,34 @@ fn clear(place: &Place, record: &Record) -> Result<()> {
     record.forget(place)
 }
 
+/// All at once: one look at the package lists, and without root one text that names everything. Who asks for single
+/// servers gets those; who asks for all gets what the tests start beside them, too.
+fn install(wanted: &[&dyn Service], in_containers: bool, everything: bool) -> Result<()> {
+    let mut missing = BTreeSet::new();
+    if !in_containers {
+        missing.extend(wanted.iter().flat_map(|service| service.missing_packages()));
+    }
+    if everything {
+        missing.extend(programs::missing_packages());
+    }
+    packages::install(&missing)?;
+    let still = if everything { programs::missing() } else { Vec::new() };
+    if still.is_empty() {
+        return Ok(());
+    }
+    bail!("not found although their packages are installed: {}", still.join(", "))
+}
+
 /// Independent servers start at the same time, those that need another one after it.
-fn start_all(place: &Place, wanted: &[&'static dyn Service], fast: bool) -> Result<()> {
+fn start_all(place: &Place, wanted: &[&'static dyn Service], fast: bool, in_containers: bool) -> Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
     let taken = records(place).into_iter().flat_map(|record| record.ports.into_values());
     let ports = Ports::except(taken);
-    if docker::is_there() {
+    if in_containers {
         return docker::bring_up(place, wanted, &ports, fast);
     }
-    packages::install(
-        &wanted.iter().flat_map(|service| service.missing_packages()).collect::<BTreeSet<_>>(),
-    )?;
     let (first, second): (Vec<_>, Vec<_>) = wanted.iter().partition(|service| service.after().is_none());
     for group in [first, second] {
         start_together(place, &group, &ports, fast)?;

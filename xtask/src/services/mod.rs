@@ -13,6 +13,7 @@ mod place;
 mod ports;
 mod postgres;
 mod process;
+mod programs;
 mod rabbitmq;
 mod record;
 mod redis;
@@ -23,5 +24,5 @@ mod unpack;
 mod wire;
 
 pub(crate) use command::{Options, environment, run};
-pub(crate) use packages::browser;
+pub(crate) use programs::PROGRAMS;
 pub(crate) use session::Session;

@@ -80,7 +80,7 @@ fn identity(record: &Record) -> String {
 }
 
 /// The newest installed version's directory of programs.
-fn binaries() -> Option<PathBuf> {
+pub(super) fn binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| {

@@ -56,7 +56,7 @@ impl RabbitMq {
 }
 
 /// The real scripts: those in `/usr/sbin` insist on the system's own node.
-const DISTRIBUTION_SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
+pub(super) const DISTRIBUTION_SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 impl Service for RabbitMq {
     fn name(&self) -> &'static str {

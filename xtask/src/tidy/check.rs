@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{arrows, boundary, budgets, links, lockfile, names, rules, tree};
+use super::{arrows, boundary, budgets, links, lockfile, names, programs, rules, tree};
+use crate::services::PROGRAMS;
 use crate::workspace;
 
 /// Checks the checkout at `root`.
@@ -16,11 +17,16 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let pages = tree::markdown_files(root)?;
     let metadata =
         workspace::run(workspace::cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let known: Vec<&str> = PROGRAMS.iter().map(|program| program.name).collect();
     let mut found = arrows::check(&metadata)?;
     for source in &sources {
         found.extend(budgets::check(source));
         found.extend(boundary::check(source));
         found.extend(names::check(source));
+        found.extend(programs::check(source, &known));
+    }
+    for (path, text) in tree::python_files(root)? {
+        found.extend(programs::check_python(&path, &text, &known));
     }
     found.extend(lockfile::check(&std::fs::read_to_string(root.join("Cargo.lock"))?));
     found.extend(rules::check(&pages, &sources));

@@ -6,6 +6,8 @@
 pub(crate) struct Literal {
     /// 1-based.
     pub(crate) line: usize,
+    /// Where its first quote stands in the masked code.
+    pub(crate) at: usize,
     /// Between the quotes, escapes not resolved.
     pub(crate) value: String,
 }
@@ -146,7 +148,7 @@ impl Lexer {
 
     /// A string whose end is a quote and `hashes` hash signs.
     fn string(&mut self, hashes: usize, escapes: bool) {
-        let (line, start) = (self.line, self.at + 1);
+        let (line, start, at) = (self.line, self.at + 1, self.code.len());
         self.keep();
         while self.at < self.chars.len() {
             if escapes && self.peek(0) == '\\' {
@@ -156,7 +158,7 @@ impl Lexer {
             }
             if self.peek(0) == '"' && (1..=hashes).all(|ahead| self.peek(ahead) == '#') {
                 let value = self.chars[start..self.at].iter().collect();
-                self.literals.push(Literal { line, value });
+                self.literals.push(Literal { line, at, value });
                 self.keep();
                 return (0..hashes).for_each(|_| self.keep());
             }
@@ -205,7 +207,7 @@ mod tests {
             lex("let a = \"x { \\\" y\"; // {\n/* { /* { */ */ let b = '{'; let c: &'a str;\n");
         assert_eq!(code.lines().count(), 2);
         assert!(!code.contains('{') && code.contains("let b") && code.contains("&'a str"));
-        assert_eq!(literals, [Literal { line: 1, value: "x { \\\" y".to_owned() }]);
+        assert_eq!(literals, [Literal { line: 1, at: 8, value: "x { \\\" y".to_owned() }]);
     }
 
     #[test]

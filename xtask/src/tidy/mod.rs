@@ -9,6 +9,7 @@ mod lexer;
 mod links;
 mod lockfile;
 mod names;
+mod programs;
 mod rules;
 mod tree;
 

@@ -45,6 +45,11 @@ pub(crate) fn markdown_files(root: &Path) -> Result<Vec<Page>> {
     Ok(files(root, "md")?.into_iter().map(|(path, text)| Page { path, text }).collect())
 }
 
+/// Path and text of every `.py` file.
+pub(crate) fn python_files(root: &Path) -> Result<Vec<(String, String)>> {
+    files(root, "py")
+}
+
 fn files(root: &Path, extension: &str) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     walk(root, root, extension, &mut found)?;

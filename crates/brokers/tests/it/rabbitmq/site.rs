@@ -8,7 +8,7 @@ use backshift_core::{
     Timestamp, WorkerName,
     broker::{Binding, Decoder},
 };
-use backshift_testkit::{servers, wait};
+use backshift_testkit::{programs, servers, wait};
 use lapin::{
     Channel, Connection, ConnectionProperties,
     message::BasicGetMessage,
@@ -107,33 +107,16 @@ impl Site {
         name
     }
 
-    /// Runs the peer written in Python; `None` = there is no Python with pika here and it is not required.
+    /// Runs the peer written in Python; `None` = skip the test.
     pub(super) async fn peer(&self, arguments: &[&str], body: &[u8]) -> Option<()> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/rabbitmq/peer.py");
-        let Some(python) = python().await else {
-            let must = std::env::var("BACKSHIFT_REQUIRE").is_ok_and(|value| value == "all");
-            assert!(!must, "no python3 with pika: install python3-pika");
-            eprintln!("skipped: no python3 with pika");
-            return None;
-        };
-        let mut command = tokio::process::Command::new(python);
+        let mut command = programs::python("pika").await?;
         command.arg(script).arg(&self.url).args(arguments).stdin(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(body).await.unwrap();
         assert!(child.wait().await.unwrap().success(), "the peer failed");
         Some(())
     }
-}
-
-async fn python() -> Option<&'static str> {
-    for python in ["/usr/bin/python3", "python3"] {
-        let mut command = tokio::process::Command::new(python);
-        let asked = command.args(["-c", "import pika"]).stderr(Stdio::null()).status().await;
-        if asked.is_ok_and(|status| status.success()) {
-            return Some(python);
-        }
-    }
-    None
 }
 
 pub(super) fn envelope(queue: &QueueName, payload: &str) -> Envelope {

@@ -2,19 +2,14 @@
 
 use std::process::Stdio;
 
-use tokio::{io::AsyncWriteExt as _, process::Command};
+use backshift_testkit::programs;
+use tokio::io::AsyncWriteExt as _;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/producers/publish.py");
 
-/// Publishes with pika; `None` = there is no Python with pika here and it is not required.
+/// Publishes with pika; `None` = skip the test.
 pub(crate) async fn publish_py(url: &str, arguments: &[&str], body: &[u8]) -> Option<()> {
-    let Some(python) = python().await else {
-        let must = std::env::var("BACKSHIFT_REQUIRE").is_ok_and(|value| value == "all");
-        assert!(!must, "no python3 with pika: install python3-pika");
-        eprintln!("skipped: no python3 with pika");
-        return None;
-    };
-    let mut command = Command::new(python);
+    let mut command = programs::python("pika").await?;
     command.arg(SCRIPT).arg(url).args(arguments).stdin(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
@@ -23,15 +18,4 @@ pub(crate) async fn publish_py(url: &str, arguments: &[&str], body: &[u8]) -> Op
     drop(stdin);
     assert!(child.wait().await.unwrap().success(), "publish.py {arguments:?} failed");
     Some(())
-}
-
-async fn python() -> Option<&'static str> {
-    for python in ["/usr/bin/python3", "python3"] {
-        let mut command = Command::new(python);
-        let asked = command.args(["-c", "import pika"]).stderr(Stdio::null()).status().await;
-        if asked.is_ok_and(|status| status.success()) {
-            return Some(python);
-        }
-    }
-    None
 }

@@ -2,29 +2,15 @@
 //!
 //! Skipped with its reason where no browser is installed, unless `BACKSHIFT_REQUIRE=all` is set.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use backshift_http::server::{self, Limits};
-use tokio::{net::TcpListener, process::Command, sync::oneshot};
+use backshift_testkit::programs;
+use tokio::{net::TcpListener, sync::oneshot};
 
 use super::house::{HOSTILE, House};
 
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The browser; `None` = skip the test.
-fn browser() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let names = ["chromium", "chromium-browser", "google-chrome"];
-    let found =
-        std::env::split_paths(&path).flat_map(|dir| names.map(|name| dir.join(name))).find(|p| p.is_file());
-    if found.is_none() {
-        let reason = "no Chromium is installed: `apt-get install chromium`";
-        let must = std::env::var("BACKSHIFT_REQUIRE").is_ok_and(|value| value == "all");
-        assert!(!must, "{reason} (BACKSHIFT_REQUIRE=all forbids skipping)");
-        eprintln!("skipped: {reason}");
-    }
-    found
-}
 
 /// What the browser made of a page.
 struct Seen {
@@ -32,9 +18,9 @@ struct Seen {
     console: String,
 }
 
-async fn look(browser: &PathBuf, url: &str) -> Seen {
+async fn look(url: &str) -> Seen {
     let profile = tempfile::tempdir().unwrap();
-    let mut command = Command::new(browser);
+    let mut command = programs::command("chromium").unwrap();
     command
         .args([
             "--headless",
@@ -58,7 +44,9 @@ async fn look(browser: &PathBuf, url: &str) -> Seen {
 
 #[tokio::test]
 async fn pages_show_hostile_text_and_break_no_policy() {
-    let Some(browser) = browser() else { return };
+    if programs::require("chromium").is_none() {
+        return;
+    }
     let house = House::open().await;
     let payload = serde_json::json!({"key": HOSTILE, "Recipient": "anna@example.com"}).to_string();
     let id = house.enqueue("email.send", "mail", &payload).await;
@@ -84,13 +72,13 @@ async fn pages_show_hostile_text_and_break_no_policy() {
         ("/signup".into(), "A code will be mailed to you."),
         ("/code?email=%3Cscript%3Ealert(1)%3C/script%3E".into(), "Enter the code"),
     ] {
-        let seen = look(&browser, &format!("{base}{path}")).await;
+        let seen = look(&format!("{base}{path}")).await;
         assert!(seen.dom.contains(wanted), "{path} lacks {wanted}: {}", seen.dom);
         assert!(!seen.dom.contains("<img") && !seen.dom.contains("<script>"), "{path}: {}", seen.dom);
         assert!(!seen.dom.contains("anna@") || !path.starts_with("/jobs"), "{path}: {}", seen.dom);
         assert_eq!(seen.console, "", "{path}: the browser complained");
     }
-    let letter = look(&browser, &format!("{base}/mailbox/{mail}/html")).await;
+    let letter = look(&format!("{base}/mailbox/{mail}/html")).await;
     assert!(letter.dom.contains("verify"), "the mail itself: {}", letter.dom);
     let _ = stop.send(());
     serving.await.unwrap().unwrap();

@@ -66,8 +66,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_family_is_found_and_killed_whole() {
-        let script = "sleep 60 & setsid sleep 60 & wait";
-        let mut root = tokio::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let mut shell = tokio::process::Command::new("sh");
+        let mut root = shell.args(["-c", "sleep 60 & setsid sleep 60 & wait"]).spawn().unwrap();
         let pid = root.id().unwrap();
         assert!(wait::until(wait::PATIENCE, || async { family(pid).len() == 3 }).await, "{:?}", family(pid));
         let pids = kill(pid);

@@ -82,13 +82,3 @@ impl Drop for Place {
         }
     }
 }
-
-/// The first directory that holds the program.
-pub(super) fn find(program: &str, directories: impl IntoIterator<Item = PathBuf>) -> io::Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = directories.into_iter().chain(std::env::split_paths(&path).collect::<Vec<_>>());
-    let mut found = all.map(|directory| directory.join(program)).filter(|file| file.is_file());
-    let missing =
-        || io::Error::other(format!("{program} is not installed; `cargo xtask services up` installs it"));
-    found.next().ok_or_else(missing)
-}

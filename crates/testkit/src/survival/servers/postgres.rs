@@ -1,11 +1,11 @@
 //! A private PostgreSQL with durable settings: what it confirmed survives its kill.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use tokio::process::Command;
 
-use super::place::{Place, find};
-use crate::ports::free_port;
+use super::place::Place;
+use crate::{ports::free_port, programs};
 
 pub(super) struct Postgres {
     pub(super) place: Place,
@@ -20,7 +20,7 @@ impl Postgres {
     pub(super) async fn prepare() -> io::Result<Self> {
         let (place, port) = (Place::new("postgres", "postgres")?, free_port()?);
         let data = place.directory.join("data");
-        let mut initdb = Command::new(program("initdb")?);
+        let mut initdb = programs::command("initdb")?;
         initdb.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]);
         initdb.arg("--no-sync").current_dir(&place.directory).kill_on_drop(true);
         place.account.apply(&mut initdb);
@@ -35,7 +35,7 @@ impl Postgres {
     }
 
     pub(super) fn command(&self) -> io::Result<Command> {
-        let mut command = Command::new(program("postgres")?);
+        let mut command = programs::command("postgres")?;
         command.env_clear().env("PATH", "/usr/bin:/bin");
         command.arg("-D").arg(self.place.directory.join("data"));
         Ok(command)
@@ -56,13 +56,4 @@ impl Postgres {
         connection.abort();
         answers
     }
-}
-
-fn program(name: &str) -> io::Result<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut versions: Vec<(u32, PathBuf)> = versions
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .collect();
-    versions.sort();
-    find(name, versions.into_iter().rev().map(|(_, bin)| bin))
 }

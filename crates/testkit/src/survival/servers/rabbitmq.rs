@@ -2,7 +2,7 @@
 //!
 //! The management plug-in is on: it lists every queue, also those that nobody thought of.
 
-use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -13,8 +13,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::place::{Place, find};
-use crate::ports::free_port;
+use super::place::Place;
+use crate::{ports::free_port, programs};
 
 pub(super) struct RabbitMq {
     pub(super) place: Place,
@@ -51,14 +51,14 @@ impl RabbitMq {
 
     /// Its name server, which outlives the node's death.
     pub(super) fn name_server(&self) -> io::Result<Command> {
-        let mut command = Command::new(find("epmd", erlang())?);
+        let mut command = programs::command("epmd")?;
         command.env_clear();
         command.args(["-port", &self.epmd.to_string(), "-address", "127.0.0.1"]);
         Ok(command)
     }
 
     pub(super) fn command(&self) -> io::Result<Command> {
-        self.script("rabbitmq-server")
+        Ok(self.script(programs::command("rabbitmq-server")?))
     }
 
     /// Raises or ends the memory alarm: publishers are blocked, consumers are not.
@@ -76,7 +76,7 @@ impl RabbitMq {
     }
 
     async fn control(&self, arguments: &[&str]) -> io::Result<()> {
-        let mut command = self.script("rabbitmqctl")?;
+        let mut command = self.script(programs::command("rabbitmqctl")?);
         command.args(arguments);
         command.current_dir(&self.place.directory).kill_on_drop(true);
         self.place.account.apply(&mut command);
@@ -88,8 +88,7 @@ impl RabbitMq {
     }
 
     /// One of its programs, told where everything is.
-    fn script(&self, name: &str) -> io::Result<Command> {
-        let mut command = Command::new(find(name, [PathBuf::from(SCRIPTS)])?);
+    fn script(&self, mut command: Command) -> Command {
         command.env_clear();
         let inside = |name: &str| self.place.directory.join(name);
         command.env("PATH", format!("{SCRIPTS}:/usr/bin:/bin")).env("HOME", inside("home"));
@@ -104,7 +103,7 @@ impl RabbitMq {
         // Schedulers that sleep instead of spinning: the machine is shared.
         let quiet = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none";
         command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", quiet);
-        Ok(command)
+        command
     }
 
     pub(super) fn url(&self) -> String {
@@ -166,10 +165,4 @@ impl RabbitMq {
             _ => Err(io::Error::other(format!("{path}: {}", head.lines().next().unwrap_or_default()))),
         }
     }
-}
-
-fn erlang() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir("/usr/lib/erlang").into_iter().flatten().flatten();
-    let runtimes = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("erts-"));
-    runtimes.map(|entry| entry.path().join("bin")).collect()
 }
