@@ -12,6 +12,9 @@ const MAX_LOCAL: usize = 64;
 /// Longest domain in its ASCII form (RFC 1035 §2.3.4).
 const MAX_DOMAIN: usize = 253;
 
+/// Longest text that is looked at: a domain in another script is shorter after its conversion.
+const MAX_TEXT: usize = 1_024;
+
 /// A checked address: ASCII dot-atom local part, ASCII (punycode) domain in lower case.
 ///
 /// Two addresses are equal when their canonical spellings are: the case of the local part is kept for
@@ -61,6 +64,10 @@ impl EmailAddress {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             return Err(AddressError::Empty);
+        }
+        // Before anything that costs more than a look at each byte.
+        if text.len() > MAX_TEXT {
+            return Err(AddressError::TooLong);
         }
         if text.chars().any(char::is_control) {
             return Err(AddressError::ControlCharacter);

@@ -61,8 +61,13 @@ pub struct MemorySuppressions(Mutex<Vec<Suppression>>);
 
 #[async_trait]
 impl Suppressions for MemorySuppressions {
-    async fn find(&self, address: &EmailAddress, now: Timestamp) -> Result<Option<Suppression>, StoreError> {
-        Ok(lock(&self.0).iter().find(|s| s.address == *address && s.until > now).cloned())
+    async fn find_all(
+        &self,
+        addresses: &[EmailAddress],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let list = lock(&self.0);
+        Ok(list.iter().filter(|s| addresses.contains(&s.address) && s.until > now).cloned().collect())
     }
 
     async fn add(&self, suppression: Suppression) -> Result<(), StoreError> {

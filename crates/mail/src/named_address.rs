@@ -9,6 +9,9 @@ use crate::address::{AddressError, EmailAddress};
 /// Longest display name in characters; longer ones are refused, not cut.
 const MAX_NAME: usize = 200;
 
+/// Longest text that is read: a name of that length in any script with every letter escaped, and an address.
+const MAX_TEXT: usize = 4_096;
+
 /// `Name <address>` or a bare address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedAddress {
@@ -38,6 +41,9 @@ impl NamedAddress {
 
     /// Reads `a@x.io`, `Name <a@x.io>` or `"Name, Title" <a@x.io>`; spaces around are dropped.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
+        if text.len() > MAX_TEXT {
+            return Err(AddressError::TooLong);
+        }
         if text.chars().any(char::is_control) {
             return Err(AddressError::ControlCharacter);
         }

@@ -101,8 +101,17 @@ impl Suppression {
 /// The suppression list. Addresses are compared by [`EmailAddress::canonical`].
 #[async_trait]
 pub trait Suppressions: Send + Sync + 'static {
+    /// The suppressions of these addresses that hold at `now`, in any order: one question however many they are.
+    async fn find_all(
+        &self,
+        addresses: &[EmailAddress],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError>;
+
     /// The suppression of this address that holds at `now`.
-    async fn find(&self, address: &EmailAddress, now: Timestamp) -> Result<Option<Suppression>, StoreError>;
+    async fn find(&self, address: &EmailAddress, now: Timestamp) -> Result<Option<Suppression>, StoreError> {
+        Ok(self.find_all(std::slice::from_ref(address), now).await?.pop())
+    }
 
     /// Adds or renews.
     async fn add(&self, suppression: Suppression) -> Result<(), StoreError>;

@@ -7,7 +7,10 @@ use backshift_mail::{Composer, EmailData, Malformed, Message, decode};
 use mail_parser::PartType;
 use serde_json::{Map, Value};
 
-use crate::log_line::{self, SECRET};
+use crate::{
+    cost,
+    log_line::{self, SECRET},
+};
 
 /// Headers that a composed mail may begin its lines with, besides those of the payload.
 const OURS: [&str; 11] = [
@@ -26,7 +29,7 @@ const OURS: [&str; 11] = [
 
 /// One message as it came from the broker.
 pub fn email_data(bytes: &[u8]) {
-    let read = decode(bytes);
+    let read = cost::within("decode", bytes.len(), 40, || decode(bytes));
     let typed = serde_json::from_slice::<EmailData>(bytes);
     assert_eq!(read.as_ref().ok(), typed.as_ref().ok(), "the two ways of reading differ");
     match read {
@@ -100,7 +103,9 @@ fn composes(email: &EmailData) {
     let sender = "no-reply@shop.example".parse::<backshift_mail::EmailAddress>().expect("it is an address");
     let composer = Composer::new(sender.into());
     let job = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
-    match composer.compose(email, job, jiff::Timestamp::UNIX_EPOCH) {
+    let given = email.encode().len();
+    let compose = || composer.compose(email, job, jiff::Timestamp::UNIX_EPOCH);
+    match cost::within("compose", given, 40, compose) {
         Err(problem) => log_line::assert_is_one(&problem.to_string()),
         Ok(message) => {
             let again =

@@ -6,12 +6,13 @@
 
 use std::{fs, panic, path::Path};
 
-use backshift_fuzz_targets::{TARGETS, Target};
+use backshift_fuzz_targets::{TARGETS, Target, cost};
 
 /// Room for a corpus that a reader still can look through.
 const MOST_FILES: usize = 60;
 
 fn replay(name: &str, target: Target) {
+    let _alone = cost::alone();
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus").join(name);
     let entries = fs::read_dir(&corpus).unwrap_or_else(|error| panic!("{}: {error}", corpus.display()));
     let mut seen = 0;

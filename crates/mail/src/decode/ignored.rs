@@ -88,12 +88,18 @@ impl Visitor<'_> for Text {
     }
 }
 
+/// Keys of one object, more than any program writes into a mail: each is kept until its object ends.
+const MOST_KEYS: usize = 1_000;
+
 /// The keys that one object has shown so far.
 #[derive(Default)]
 pub(super) struct Keys(HashSet<String>);
 
 impl Keys {
     pub(super) fn add<E: Error>(&mut self, key: &str) -> Result<(), E> {
+        if self.0.len() == MOST_KEYS {
+            return Err(E::custom(format_args!("an object has more than {MOST_KEYS} keys")));
+        }
         if self.0.insert(key.to_owned()) {
             Ok(())
         } else {
@@ -103,6 +109,6 @@ impl Keys {
     }
 }
 
-fn no_nul<E: Error>(text: &str) -> Result<(), E> {
+pub(super) fn no_nul<E: Error>(text: &str) -> Result<(), E> {
     if text.contains('\0') { Err(E::custom("a string contains NUL")) } else { Ok(()) }
 }

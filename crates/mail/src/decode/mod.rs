@@ -4,7 +4,9 @@
 //! visitor of our own (`fields`, `ignored`) that streams, sees every key and every string, and stores nothing unknown.
 
 mod fields;
+mod file;
 mod ignored;
+mod list;
 
 use serde::de::DeserializeSeed as _;
 
@@ -43,6 +45,14 @@ pub enum Malformed {
     /// CR or LF where a header is made of the value.
     #[error("{0} contains CR or LF")]
     LineBreak(&'static str),
+    /// More entries than a mail may have: reading stops there.
+    #[error("{field} has more than {limit} entries")]
+    TooMany {
+        /// The field's name on the wire.
+        field: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// Attachment data that is not standard base64.
     #[error("Attachments[{0}].Data is not padded standard base64")]
     Base64(usize),
@@ -51,7 +61,8 @@ pub enum Malformed {
 /// Decodes one message of `smtp_send_email` (or an `email.send` payload of the same shape).
 ///
 /// Tolerated: missing or null Subject, Body, ReplyTo, CcAddresses, Attachments; unknown fields; U+0085 and
-/// U+2028 in subjects. Refused: contracts/system-c.md, "Malformed"; the error says which.
+/// U+2028 in subjects. Refused: contracts/system-c.md, "Malformed", and more entries in a list than [`crate::Limits`]
+/// has by default; the error says which. Takes time and memory in proportion to the bytes.
 pub fn decode(bytes: &[u8]) -> Result<EmailData, Malformed> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(Malformed::ByteOrderMark);

@@ -247,3 +247,24 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn refuses_longer_lists_than_a_mail_may_have() {
+    let copies = |count: usize| {
+        format!(r#"{{"Recipient":"a@x.io","CcAddresses":[{}]}}"#, vec!["\"b@x.io\""; count].join(","))
+    };
+    assert_eq!(decode(copies(50).as_bytes()).unwrap().cc_addresses.len(), 50);
+    refused_as_json(&copies(51), "CcAddresses has more than 50 entries");
+    // Whatever follows: reading stops there.
+    refused_as_json(&copies(51).replace("]}", ",{[no json"), "CcAddresses has more than 50 entries");
+    let files =
+        |count: usize| format!(r#"{{"Recipient":"a@x.io","Attachments":[{}]}}"#, vec!["{}"; count].join(","));
+    assert_eq!(decode(files(10).as_bytes()).unwrap().attachments.len(), 10);
+    refused_as_json(&files(11), "Attachments has more than 10 entries");
+    let headers = |count: usize| {
+        let entries: Vec<_> = (0..count).map(|n| format!(r#""X-{n}":"v""#)).collect();
+        format!(r#"{{"Recipient":"a@x.io","Headers":{{{}}}}}"#, entries.join(","))
+    };
+    assert_eq!(decode(headers(20).as_bytes()).unwrap().headers.len(), 20);
+    refused_as_json(&headers(21), "Headers has more than 20 entries");
+}

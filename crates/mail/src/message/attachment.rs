@@ -2,6 +2,7 @@
 //!
 //! Names are cleaned (paths, control and direction characters, length), not refused: only CR, LF and NUL are.
 
+use email_encoding::body::base64;
 use lettre::message::header::{ContentDisposition, ContentTransferEncoding, ContentType};
 use lettre::message::{Body, SinglePart};
 
@@ -11,8 +12,10 @@ use crate::email::Attachment;
 const MAX_NAME: usize = 180;
 
 pub(super) fn attachment_part(file: &Attachment) -> SinglePart {
-    let body =
-        Body::new_with_encoding(file.data.clone(), ContentTransferEncoding::Base64).unwrap_or_else(Body::new);
+    let mut text = String::with_capacity(base64::encoded_len(file.data.len()));
+    // Writing into a String cannot fail. The bytes are not copied before: a file is large.
+    let _ = base64::encode(&file.data, &mut text);
+    let body = Body::dangerous_pre_encoded(text.into_bytes(), ContentTransferEncoding::Base64);
     SinglePart::builder()
         .header(content_type(&file.content_type))
         .header(ContentDisposition::attachment(&safe_name(&file.filename)))

@@ -6,7 +6,7 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{MultiPart, SinglePart};
 
 use super::attachment::attachment_part;
-use super::headers::{address_list, check_custom, encoded, header_value};
+use super::headers::{address_list, check_custom, encoded, header_value, shown};
 use super::{Envelope, Message, canonical_line_ends, html_to_text};
 use crate::email::EmailData;
 use crate::named_address::NamedAddress;
@@ -22,11 +22,19 @@ pub struct Limits {
     pub copies: usize,
     /// Custom headers. Default 20.
     pub headers: usize,
+    /// Bytes of the subject and of each custom header, before they are encoded. Default 8 KiB.
+    pub header_bytes: usize,
+}
+
+impl Limits {
+    /// The defaults; [`crate::decode()`] refuses lists that are longer than these.
+    pub const DEFAULT: Self =
+        Self { message_bytes: 25 << 20, attachments: 10, copies: 50, headers: 20, header_bytes: 8 << 10 };
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { message_bytes: 25 << 20, attachments: 10, copies: 50, headers: 20 }
+        Self::DEFAULT
     }
 }
 
@@ -50,6 +58,16 @@ pub enum ComposeError {
         /// How many there are.
         have: usize,
         /// How many may be.
+        limit: usize,
+    },
+    /// A subject or a custom header that no server would take.
+    #[error("{what} has {have} bytes, the limit is {limit}")]
+    HeaderTooLong {
+        /// The subject or the name of the header.
+        what: String,
+        /// Bytes of it.
+        have: usize,
+        /// Bytes allowed.
         limit: usize,
     },
     /// Bigger than the limit.
@@ -104,8 +122,8 @@ impl Composer {
         format!("<{left}@{}>", self.from.address.domain())
     }
 
-    /// Builds the message of one job. `now` becomes Date. Work is proportional to the size: run mails of
-    /// megabytes on a blocking thread.
+    /// Builds the message of one job. `now` becomes Date. Work and memory grow with the bytes of the mail and with
+    /// nothing that stands in them; from some KiB on it belongs on a blocking thread.
     pub fn compose(
         &self,
         email: &EmailData,
@@ -136,6 +154,13 @@ impl Composer {
         let have = files + email.body.len() + email.text.as_ref().map_or(0, String::len);
         if have > self.limits.message_bytes {
             return Err(ComposeError::TooLarge { have, limit: self.limits.message_bytes });
+        }
+        let custom = email.headers.iter().map(|(name, value)| (name.as_str(), value.len()));
+        for (name, have) in std::iter::once(("Subject", email.subject.len())).chain(custom) {
+            if have > self.limits.header_bytes {
+                let what = format!("the header {:?}", shown(name));
+                return Err(ComposeError::HeaderTooLong { what, have, limit: self.limits.header_bytes });
+            }
         }
         if email.subject.contains(['\r', '\n', '\0']) {
             return Err(ComposeError::HeaderInjection("Subject".into()));
@@ -225,9 +250,9 @@ impl Draft {
 
 /// The same mail gets the same boundaries on every attempt, and no body can hold its own hash.
 fn content_id(message_id: &str, email: &EmailData) -> String {
-    let text = email.text.as_deref().unwrap_or_default();
-    let whole = [message_id, &email.body, text].join("\0");
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, whole.as_bytes()).simple().to_string()
+    let parts = [message_id, &email.body, email.text.as_deref().unwrap_or_default()];
+    let start = uuid::Uuid::NAMESPACE_OID;
+    parts.iter().fold(start, |seed, part| uuid::Uuid::new_v5(&seed, part.as_bytes())).simple().to_string()
 }
 
 fn alternative(email: &EmailData, seed: &str) -> MultiPart {

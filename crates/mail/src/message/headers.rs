@@ -137,6 +137,6 @@ fn encode_words(text: &str, column: usize, out: &mut String) {
     let _ = email_encoding::headers::rfc2047::encode(text, &mut writer);
 }
 
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     crate::masking::mask_text(name).chars().take(60).collect()
 }

@@ -11,7 +11,7 @@ mod html_to_text;
 pub use compose::{ComposeError, Composer, Limits};
 pub use html_to_text::html_to_text;
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use crate::address::EmailAddress;
 
@@ -32,7 +32,7 @@ pub struct Message {
     envelope: Envelope,
     message_id: String,
     subject: String,
-    bytes: Arc<[u8]>,
+    bytes: Bytes,
 }
 
 impl Message {

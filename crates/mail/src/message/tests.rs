@@ -177,7 +177,7 @@ fn custom_headers_are_allow_listed() {
 
 #[test]
 fn guards_size_and_counts() {
-    let small = Limits { message_bytes: 10_000, attachments: 1, copies: 1, headers: 1 };
+    let small = Limits { message_bytes: 10_000, attachments: 1, copies: 1, headers: 1, header_bytes: 100 };
     let refused = |mail: &EmailData| {
         composer().with_limits(small).compose(mail, "j", jiff::Timestamp::UNIX_EPOCH).unwrap_err()
     };
@@ -196,6 +196,12 @@ fn guards_size_and_counts() {
     copies.cc_addresses =
         vec![NamedAddress::parse("c@x.io").unwrap(), NamedAddress::parse("d@x.io").unwrap()];
     assert!(matches!(refused(&copies), ComposeError::TooMany { what: "copies", .. }));
+    let mut subject = email();
+    subject.subject = "é".repeat(51);
+    assert!(matches!(refused(&subject), ComposeError::HeaderTooLong { have: 102, .. }));
+    let mut header = email();
+    header.headers = vec![("X-A".into(), "v".repeat(101))];
+    assert_eq!(refused(&header).to_string(), "the header \"X-A\" has 101 bytes, the limit is 100");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Running twice: an earlier attempt that is known to have sent makes this one complete at once; one whose end
 //! nobody knows is decided by [`AmbiguousPolicy`]. The Message-ID comes from the job and is always the same.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use backshift_core::{Clock, JobContext, JobError, JobResult, Reason, SystemClock, Timestamp};
 use backshift_mail::{
@@ -17,8 +17,9 @@ use super::{
     verdict,
 };
 
-/// A mail of this many bytes is built on a blocking thread.
-const LARGE: usize = 256 * 1024;
+/// A payload of this many bytes is read, and its mail built, on a blocking thread: the threads of the others must not wait
+/// for it. What a smaller one costs is less than what the way there and back does.
+pub(super) const LARGE: usize = 8 * 1024;
 
 /// Sends the mails of a process. Cheap to clone through its `Arc`.
 pub struct MailWorker {
@@ -137,15 +138,10 @@ impl MailWorker {
         class: MailClass,
     ) -> Result<Option<EmailData>, JobError> {
         let now = self.clock.now();
-        let mut copies = Vec::with_capacity(email.cc_addresses.len());
-        for copy in std::mem::take(&mut email.cc_addresses) {
-            if !self.is_suppressed(&copy.address, class, now).await? {
-                copies.push(copy);
-            }
-        }
-        email.cc_addresses = copies;
+        let suppressed = self.suppressed(&email, class, now).await?;
+        email.cc_addresses.retain(|copy| !suppressed.contains(&copy.address));
         let recipient = &email.recipient.address;
-        if !self.is_suppressed(recipient, class, now).await? {
+        if !suppressed.contains(recipient) {
             return Ok(Some(email));
         }
         let (id, attempt) = (context.id().to_string(), context.attempt());
@@ -154,19 +150,30 @@ impl MailWorker {
         Ok(None)
     }
 
-    async fn is_suppressed(
+    /// Those of a mail's addresses that get none of its class: one question for all of them.
+    async fn suppressed(
         &self,
-        address: &EmailAddress,
+        email: &EmailData,
         class: MailClass,
         now: Timestamp,
-    ) -> Result<bool, JobError> {
-        let found = self.suppressions.find(address, now).await?;
-        let suppressed = found.is_some_and(|suppression| suppression.applies_to(class));
-        if suppressed {
-            metrics::counter!("email_suppressed_total").increment(1);
-            tracing::info!(recipient = address.masked(), "the address is suppressed: no mail is sent to it");
-        }
-        Ok(suppressed)
+    ) -> Result<HashSet<EmailAddress>, JobError> {
+        let copies = email.cc_addresses.iter().map(|copy| &copy.address);
+        let everybody: HashSet<&EmailAddress> =
+            std::iter::once(&email.recipient.address).chain(copies).collect();
+        let everybody: Vec<EmailAddress> = everybody.into_iter().cloned().collect();
+        let found = self.suppressions.find_all(&everybody, now).await?;
+        let found = found.into_iter().filter(|suppression| suppression.applies_to(class));
+        Ok(found
+            .map(|suppression| {
+                let address = suppression.address;
+                metrics::counter!("email_suppressed_total").increment(1);
+                tracing::info!(
+                    recipient = address.masked(),
+                    "the address is suppressed: no mail is sent to it"
+                );
+                address
+            })
+            .collect())
     }
 
     async fn compose(&self, context: &JobContext, email: EmailData) -> Result<Message, JobError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backshift_core::{Envelope, JobContext, JobError, JobResult, Kind, Reason, Registry, Timestamp};
 use backshift_mail::MailClass;
 
-use super::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
+use super::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker, deliver::LARGE};
 
 /// The wire name.
 pub const KIND: &str = "email.send";
@@ -24,13 +24,17 @@ pub fn register(registry: Registry, worker: Arc<MailWorker>) -> Registry {
 }
 
 async fn handle(worker: &MailWorker, context: JobContext) -> JobResult {
-    let letter = letter(worker, context.envelope())?;
+    let letter = letter(worker, context.envelope()).await?;
     worker.deliver(&context, letter).await
 }
 
-fn letter(worker: &MailWorker, envelope: &Envelope) -> Result<Letter, JobError> {
-    let email = backshift_mail::decode(&envelope.payload)
-        .map_err(|malformed| JobError::dead_letter(Reason::Malformed, malformed))?;
+async fn letter(worker: &MailWorker, envelope: &Envelope) -> Result<Letter, JobError> {
+    let payload = envelope.payload.clone();
+    let read = match payload.len() > LARGE {
+        true => tokio::task::spawn_blocking(move || backshift_mail::decode(&payload)).await?,
+        false => backshift_mail::decode(&payload),
+    };
+    let email = read.map_err(|malformed| JobError::dead_letter(Reason::Malformed, malformed))?;
     let said = envelope.headers.get(MAIL_CLASS).and_then(|text| MailClass::parse(text));
     // A sensitive mail carries a code, whoever sent it.
     let class = said.or(envelope.is_sensitive().then_some(MailClass::TransactionalCritical));

@@ -29,10 +29,16 @@ impl DatabaseSuppressions {
 
 #[async_trait]
 impl Suppressions for DatabaseSuppressions {
-    async fn find(&self, address: &EmailAddress, now: Timestamp) -> Result<Option<Suppression>, StoreError> {
-        let query = Executor::sql(&self.db, COLUMNS).and("address_key =", Some(address.canonical()));
-        let query = query.push(" AND (expires_at IS NULL OR expires_at > ").push_bind(now).push(")");
-        Ok(query.optional::<Row>().await?.and_then(suppression))
+    async fn find_all(
+        &self,
+        addresses: &[EmailAddress],
+        now: Timestamp,
+    ) -> Result<Vec<Suppression>, StoreError> {
+        let Some((first, others)) = addresses.split_first() else { return Ok(Vec::new()) };
+        let query = self.db.sql(COLUMNS).push(" AND address_key IN (").push_bind(first.canonical());
+        let query = others.iter().fold(query, |query, other| query.push(", ").push_bind(other.canonical()));
+        let query = query.push(") AND (expires_at IS NULL OR expires_at > ").push_bind(now).push(")");
+        Ok(query.all::<Row>().await?.into_iter().filter_map(suppression).collect())
     }
 
     async fn add(&self, suppression: Suppression) -> Result<(), StoreError> {

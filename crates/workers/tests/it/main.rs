@@ -8,6 +8,7 @@ mod databases;
 mod flow;
 mod limits;
 mod mail_outcomes;
+mod mail_questions;
 mod mail_runs_twice;
 mod mail_tables;
 mod plans;
