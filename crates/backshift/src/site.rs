@@ -9,7 +9,10 @@ use backshift_brokers::{
     embedded, postgres,
     rabbitmq::{Config, Options as RabbitOptions, RabbitMqBroker},
 };
-use backshift_core::{Broker, Client, QueueName, Registry, Store, WorkerName};
+use backshift_core::{
+    Broker, Client, QueueName, Registry, Store, WorkerName,
+    way::{Safety, Way},
+};
 use backshift_runtime::{Drained, Shutdown, Worker, WorkerBuilder};
 use backshift_store::{
     Database, Options, SqlStore, check,
@@ -44,6 +47,7 @@ impl Backshift {
     pub async fn rabbitmq(url: &str, store_url: &str) -> Result<Self, OpenError> {
         let store = checked(store_url).await?;
         let config = Config::from_url(url, RabbitOptions::default())?;
+        warn_of(&[config.way()]);
         Ok(Self { broker: Arc::new(RabbitMqBroker::new(config, Vec::new())), store: Arc::new(store) })
     }
 
@@ -126,6 +130,7 @@ impl Shift {
 
 async fn checked(url: &str) -> Result<SqlStore, OpenError> {
     let database = Database::open(url, &Options::default())?;
+    warn_of(database.ways());
     if matches!(database, Database::Sqlite(_)) {
         migrate::up(&database, Extras::default()).await?;
     }
@@ -134,5 +139,18 @@ async fn checked(url: &str) -> Result<SqlStore, OpenError> {
     match found.is_empty() {
         true => Ok(SqlStore::new(database)),
         false => Err(OpenError::Unsafe(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
+    }
+}
+
+/// A way that somebody between could read is said once, at the start.
+fn warn_of(ways: &[Way]) {
+    for way in ways {
+        if let Safety::Exposed(why) = way.safety() {
+            tracing::warn!(
+                "{} at {} is another machine, and the way there is not safe: {why}",
+                way.service,
+                way.place()
+            );
+        }
     }
 }

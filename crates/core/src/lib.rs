@@ -20,6 +20,7 @@ pub mod record;
 pub mod registry;
 pub mod settle;
 pub mod store;
+pub mod way;
 
 pub use broker::{
     Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, Delivery, Receipt,

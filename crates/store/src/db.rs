@@ -2,9 +2,9 @@
 //!
 //! Opening a PostgreSQL database connects to nothing yet; opening a SQLite database opens (and makes) the file.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use backshift_core::StoreError;
+use backshift_core::{StoreError, way::Way};
 
 use crate::{
     Access, Durability, Executor, Query, Sql,
@@ -64,6 +64,11 @@ pub struct Options {
     pub deadline: Duration,
     /// How sure every commit is at least: with `Strict` claims and results are synced like accepted jobs.
     pub durability: Durability,
+    /// The schema of the tables on PostgreSQL, made by `migrate up`; the role's own search path when not set.
+    pub schema: Option<String>,
+    /// PEM file of the only authorities that may have signed a PostgreSQL server's certificate; the machine's when not
+    /// set. `sslrootcert` in the URL beats it.
+    pub ca_file: Option<PathBuf>,
     /// The longest time that a SQLite transaction may stay open, because it holds the only writer.
     pub transaction_limit: Duration,
 }
@@ -76,6 +81,8 @@ impl Default for Options {
             readers: 4,
             deadline: Duration::from_secs(12),
             durability: Durability::Relaxed,
+            schema: None,
+            ca_file: None,
             transaction_limit: Duration::from_secs(5),
         }
     }
@@ -130,6 +137,14 @@ impl Database {
         match self {
             Self::Pg(pg) => pg.access().await,
             Self::Sqlite(_) => Ok(Access { direct: true }),
+        }
+    }
+
+    /// What is done on the way to each server that may be connected to; none for a file.
+    pub fn ways(&self) -> &[Way] {
+        match self {
+            Self::Pg(pg) => pg.ways(),
+            Self::Sqlite(_) => &[],
         }
     }
 

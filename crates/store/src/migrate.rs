@@ -155,8 +155,9 @@ async fn up_postgres(pg: &crate::postgres::Pg, extras: Extras) -> Result<Vec<Ste
     // Adopting large tables takes its time; the lock keeps other instances waiting.
     tx.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'").await?;
     tx.script("SELECT pg_advisory_xact_lock(7206131746001)").await?;
-    tx.script(BOOK.pg).await?;
     let tx = crate::Tx::Pg(tx);
+    make_schema(pg, &tx).await?;
+    tx.sql(BOOK).run().await?;
     let applied: Vec<Entry> = tx.sql(READ).all().await?;
     let mut steps = Vec::new();
     for migration in missing(&applied, extras, Dialect::Postgres)? {
@@ -172,6 +173,17 @@ async fn up_postgres(pg: &crate::postgres::Pg, extras: Extras) -> Result<Vec<Ste
     }
     tx.commit().await?;
     Ok(steps)
+}
+
+/// Makes the schema of `database.schema`. Asked first: CREATE … IF NOT EXISTS wants a right on the database also where
+/// nothing is to be made.
+async fn make_schema(pg: &crate::postgres::Pg, tx: &crate::Tx) -> Result<(), StoreError> {
+    let Some((name, create)) = pg.own_schema() else { return Ok(()) };
+    let there = tx.sql("SELECT 1 FROM pg_namespace WHERE nspname = $1").bind(name).optional::<i64>().await?;
+    match (there, tx) {
+        (None, crate::Tx::Pg(inner)) => inner.script(&create).await,
+        _ => Ok(()),
+    }
 }
 
 fn up_sqlite(connection: &rusqlite::Connection, extras: Extras) -> Result<Vec<Step>, StoreError> {

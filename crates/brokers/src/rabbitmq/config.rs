@@ -4,14 +4,17 @@
 
 use std::time::Duration;
 
-use backshift_core::BrokerError;
+use backshift_core::{
+    BrokerError,
+    way::{Authority, Check, Encryption, Way, is_this_machine},
+};
 use lapin::{
     tcp::OwnedTLSConfig,
     uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 use super::error::rejected;
 
@@ -71,7 +74,6 @@ impl Default for Options {
 pub struct Config {
     host: String,
     port: u16,
-    loopback: bool,
     tls: bool,
     vhost: String,
     user: String,
@@ -104,7 +106,6 @@ impl Config {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let user = decode(url.username())?;
         Ok(Self {
-            loopback: is_loopback(&host),
             host,
             port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
             tls,
@@ -117,15 +118,23 @@ impl Config {
         })
     }
 
-    /// The warning (or, with `BACKSHIFT_REQUIRE_TLS`, the error) for credentials that cross a network in clear.
-    pub fn plaintext_risk(&self) -> Option<String> {
-        (!self.tls && !self.loopback).then(|| {
-            format!(
-                "RabbitMQ at {} is reached without TLS: the password and all jobs cross the network in clear. \
-                 Use amqps:// (port 5671).",
-                self.address()
-            )
-        })
+    /// What is done on the way to the server: `amqps` verifies signer and host name, `amqp` is clear text.
+    pub fn way(&self) -> Way {
+        let (encryption, check) =
+            if self.tls { (Encryption::Always, Check::Full) } else { (Encryption::Never, Check::Nothing) };
+        let authority = match &self.options.ca_pem {
+            Some(_) => Authority::SystemAnd("rabbitmq.ca_file".into()),
+            None => Authority::System,
+        };
+        Way {
+            service: "RabbitMQ",
+            host: self.host.clone(),
+            port: self.port,
+            local: is_this_machine(&self.host),
+            encryption,
+            check,
+            authority,
+        }
     }
 
     /// Host, port and virtual host, for logs and errors: no credentials.
@@ -185,16 +194,6 @@ fn read_query(url: &Url, options: &mut Options) -> Result<(), BrokerError> {
     Ok(())
 }
 
-fn is_loopback(host: &str) -> bool {
-    // Schemes that are not the web's keep addresses as plain text, so the text is read once more here.
-    match Host::parse(host).or_else(|_| Host::parse(&format!("[{host}]"))) {
-        Ok(Host::Ipv4(ip)) => ip.is_loopback(),
-        Ok(Host::Ipv6(ip)) => ip.is_loopback(),
-        Ok(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Err(_) => false,
-    }
-}
-
 fn decode(text: &str) -> Result<String, BrokerError> {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
     Ok(decoded.map_err(|_| rejected("the URL has %-escapes that are no UTF-8"))?.into_owned())
@@ -230,12 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn plaintext_is_a_risk_only_beyond_loopback() {
-        for safe in ["amqp://localhost", "amqp://127.0.0.1", "amqp://[::1]", "amqps://broker.example"] {
-            assert_eq!(config(safe).plaintext_risk(), None, "{safe}");
+    fn clear_text_is_a_risk_only_beyond_this_machine() {
+        use backshift_core::way::Safety;
+        for (url, safety) in [
+            ("amqp://localhost", Safety::Local),
+            ("amqp://127.0.0.1", Safety::Local),
+            ("amqp://[::1]", Safety::Local),
+            ("amqps://broker.example", Safety::Verified),
+            ("amqp://u:geheim@broker.example", Safety::Exposed("it is not encrypted")),
+            ("amqp://localhost.evil.example", Safety::Exposed("it is not encrypted")),
+        ] {
+            let way = config(url).way();
+            assert_eq!(way.safety(), safety, "{url}");
+            assert!(!format!("{way} {way:?}").contains("geheim"));
         }
-        assert!(config("amqp://u:geheim@broker.example").plaintext_risk().unwrap().contains("amqps"));
-        assert!(!config("amqp://u:geheim@broker.example").plaintext_risk().unwrap().contains("geheim"));
     }
 
     #[test]

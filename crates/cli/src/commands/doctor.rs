@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use backshift_core::Broker;
+use backshift_core::{
+    Broker,
+    way::{Check, Encryption, Safety, Way},
+};
 use backshift_mail::EmailAddress;
 use backshift_store::check;
 use serde_json::{Value, json};
@@ -12,7 +15,7 @@ use crate::{
     config::{Config, without_password},
     exit::Failure,
     output,
-    wiring::{Backend, Keys, Schema, mailer_of, places, prepare},
+    wiring::{Backend, Keys, Place, Schema, mailer_of, named, places, prepare, rabbit_config, smtp_options},
 };
 
 /// The longest time that one server gets.
@@ -23,6 +26,14 @@ struct Finding {
     part: &'static str,
     what: String,
     problem: Option<Failure>,
+    /// The ways to the servers of this part.
+    ways: Vec<Way>,
+}
+
+impl Finding {
+    fn new(part: &'static str, what: impl Into<String>, problem: Option<Failure>) -> Self {
+        Self { part, what: what.into(), problem, ways: Vec::new() }
+    }
 }
 
 /// Looks and reports; the exit code is that of the worst finding.
@@ -44,7 +55,7 @@ fn configuration(config: &Config) -> Finding {
         Some(_) => "every key is known; JWT_SECRET is set",
         None => "every key is known; JWT_SECRET is not set, so `api` will not start",
     };
-    Finding { part: "configuration", what: what.to_owned(), problem: None }
+    Finding::new("configuration", what, None)
 }
 
 async fn store(config: &Config) -> Vec<Finding> {
@@ -53,21 +64,18 @@ async fn store(config: &Config) -> Vec<Finding> {
     let what = without_password(&url);
     let backend = match Backend::build(config, false) {
         Ok(backend) => backend,
-        Err(failure) => return vec![Finding { part, what, problem: Some(failure) }],
+        Err(failure) => return vec![Finding::new(part, what, Some(failure))],
     };
     let Ok(database) = backend.database() else { return Vec::new() };
     let away = || Failure::unreachable("no answer within 10 s");
     let result = tokio::time::timeout(PATIENCE, prepare(config, database, Schema::Configured)).await;
-    let mut findings = vec![Finding { part, what, problem: result.unwrap_or_else(|_| Err(away())).err() }];
+    let problem = result.unwrap_or_else(|_| Err(away())).err();
+    let mut findings = vec![Finding { ways: database.ways().to_vec(), ..Finding::new(part, what, problem) }];
     if let Ok(unsafe_settings) = check::settings(database).await
         && config.switch("allow_unsafe_server")
     {
         let accepted = |finding: &check::Unsafe| format!("{finding}; accepted by allow_unsafe_server");
-        findings.extend(unsafe_settings.iter().map(|f| Finding {
-            part: "store",
-            what: accepted(f),
-            problem: None,
-        }));
+        findings.extend(unsafe_settings.iter().map(|f| Finding::new(part, accepted(f), None)));
     }
     findings
 }
@@ -81,7 +89,16 @@ async fn broker(config: &Config) -> Option<Finding> {
         Ok(Err(error)) => Some(error.into()),
         Err(_) => Some(Failure::unreachable("RabbitMQ gave no answer within 10 s")),
     };
-    Some(Finding { part: "broker", what: "RabbitMQ".to_owned(), problem })
+    Some(Finding { ways: way_to_rabbit(config), ..Finding::new("broker", "RabbitMQ", problem) })
+}
+
+fn way_to_rabbit(config: &Config) -> Vec<Way> {
+    let url = match places(config, false).map(|places| places.broker) {
+        Ok(Place::RabbitMq(url)) => Some(url),
+        _ => config.some("rabbitmq.url").map(str::to_owned),
+    };
+    let way = url.and_then(|url| rabbit_config(config, &url).ok()).map(|rabbit| rabbit.way());
+    way.map(|way| named(way, config, "rabbitmq.ca_file")).into_iter().collect()
 }
 
 async fn mail(config: &Config) -> Finding {
@@ -89,12 +106,9 @@ async fn mail(config: &Config) -> Finding {
     let mailer = match mailer_of(config) {
         Ok(Some(mailer)) => mailer,
         Ok(None) => {
-            let what = "SMTP_HOST is not set; `dev` keeps mails in its mailbox".to_owned();
-            return Finding { part, what, problem: None };
+            return Finding::new(part, "SMTP_HOST is not set; `dev` keeps mails in its mailbox", None);
         }
-        Err(failure) => {
-            return Finding { part, what: config.text("smtp.host").to_owned(), problem: Some(failure) };
-        }
+        Err(failure) => return Finding::new(part, config.text("smtp.host"), Some(failure)),
     };
     let what = format!("{}:{}", config.text("smtp.host"), config.text("smtp.port"));
     let from = config.some("smtp.from").or(config.some("smtp.username")).unwrap_or_default();
@@ -102,7 +116,7 @@ async fn mail(config: &Config) -> Finding {
         Ok(from) => from,
         Err(error) => {
             let problem = Some(Failure::configuration(format!("smtp.from: {error}")));
-            return Finding { part, what, problem };
+            return Finding::new(part, what, problem);
         }
     };
     let problem = match tokio::time::timeout(PATIENCE, mailer.probe(&from)).await {
@@ -111,17 +125,42 @@ async fn mail(config: &Config) -> Finding {
         Err(_) => Some(Failure::unreachable("no answer within 10 s")),
     };
     mailer.close().await;
-    Finding { part, what, problem }
+    let options = smtp_options(config).ok().flatten();
+    let ways = options.iter().map(|options| named(options.way(), config, "smtp.ca_file")).collect();
+    Finding { ways, ..Finding::new(part, what, problem) }
 }
 
 fn print(as_json: bool, findings: &[Finding]) {
     if as_json {
-        let one = |f: &Finding| json!({"part": f.part, "what": f.what, "ok": f.problem.is_none(), "problem": f.problem.as_ref().map(ToString::to_string)});
+        let one = |f: &Finding| json!({"part": f.part, "what": f.what, "ok": f.problem.is_none(), "problem": f.problem.as_ref().map(ToString::to_string), "connections": f.ways.iter().map(connection).collect::<Vec<_>>()});
         output::json(&Value::Array(findings.iter().map(one).collect()));
         return;
     }
     for finding in findings {
         let mark = if finding.problem.is_none() { "ok     " } else { "problem" };
         output::line(format!("{mark}  {:<14} {}", finding.part, finding.what));
+        for way in &finding.ways {
+            let risk = match way.safety() {
+                Safety::Exposed(why) => format!("; not safe: {why}"),
+                Safety::Local | Safety::Verified => String::new(),
+            };
+            output::line(format!("{:24} {} at {way}{risk}", "", way.service));
+        }
     }
+}
+
+/// Where it leads, whether it is encrypted, verified, and by whom.
+fn connection(way: &Way) -> Value {
+    let encrypted = match way.encryption {
+        Encryption::Never => "no",
+        Encryption::IfOffered => "if offered",
+        Encryption::Always => "yes",
+    };
+    let verified = way.encryption != Encryption::Never && way.check == Check::Full;
+    let authority = (way.check != Check::Nothing).then(|| way.authority.to_string());
+    json!({
+        "service": way.service, "host": way.host, "port": way.port, "this_machine": way.local,
+        "encrypted": encrypted, "verified": verified, "authority": authority,
+        "safe": !matches!(way.safety(), Safety::Exposed(_)),
+    })
 }

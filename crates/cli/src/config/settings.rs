@@ -93,7 +93,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         &[],
         "false",
         Switch,
-        "Makes a plaintext URL to another host an error instead of a warning.",
+        "Refuses every server on another machine whose certificate is not verified, instead of a warning.",
     ),
     set(
         "allow_unsafe_server",
@@ -126,9 +126,23 @@ pub(crate) const SETTINGS: &[Setting] = &[
     set(
         "database.sslmode",
         &["POSTGRES_SSLMODE"],
-        "prefer",
-        Word(&["disable", "prefer", "require", "verify-ca", "verify-full"]),
-        "TLS, when there is no URL.",
+        "",
+        Word(&["", "disable", "allow", "prefer", "require", "verify-ca", "verify-full"]),
+        "TLS, when there is no URL; verify-full to another machine and prefer on this one, when not set.",
+    ),
+    set(
+        "database.ca_file",
+        &[],
+        "",
+        Text,
+        "PEM file of the authority that signed PostgreSQL's certificate, instead of the system's; sslrootcert of a URL beats it.",
+    ),
+    set(
+        "database.schema",
+        &[],
+        "",
+        Text,
+        "Schema of the tables on PostgreSQL, made by `migrate up`; the role's own search path when not set.",
     ),
     set("database.connections", &[], "10", Number(2, 500), "Connections of one process at most."),
     set(
@@ -144,6 +158,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "",
         Url,
         "amqp:… or amqps:…; set, the mail queue of system C is worked from there.",
+    ),
+    set(
+        "rabbitmq.ca_file",
+        &[],
+        "",
+        Text,
+        "PEM file of the authority that signed RabbitMQ's certificate, besides the system's.",
     ),
     set("nats.url", &["NATS_URL"], "", Url, "NATS JetStream; read, not yet worked by this version."),
     set(
@@ -212,7 +233,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         &[],
         "",
         Text,
-        "PEM file of the authority that signed the server, besides the system's.",
+        "PEM file of the authority that signed the server, instead of the system's.",
     ),
     set(
         "smtp.command_timeout",

@@ -10,7 +10,7 @@ use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
 use backshift_store::{Database, SqlStore};
 use backshift_workers::mail::MailDecoder;
 
-use super::{Place, Schema, open_database, places, prepare};
+use super::{Place, Schema, named, open_database, pem, places, prepare, protect};
 use crate::{config::Config, exit::Failure, wiring::Patience};
 
 /// System C's exchange (wire-formats.md C.1).
@@ -38,8 +38,8 @@ impl Backend {
         let open = |url: &String| open_database(config, url).map(|db| Arc::new(SqlStore::new(db)));
         let store = places.store.as_ref().map(open).transpose()?;
         let rabbit = match (&places.broker, config.some("rabbitmq.url")) {
-            (Place::RabbitMq(url), _) => Some(rabbit(url)?),
-            (Place::Ledger, Some(url)) => Some(rabbit(url)?),
+            (Place::RabbitMq(url), _) => Some(rabbit(config, url)?),
+            (Place::Ledger, Some(url)) => Some(rabbit(config, url)?),
             (Place::Ledger, None) => None,
         };
         let broker: Arc<dyn Broker> = match (&places.broker, &rabbit, &store) {
@@ -97,10 +97,18 @@ fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
     Ok(Arc::new(broker.map_err(Failure::configuration)?))
 }
 
+/// What the settings say about the RabbitMQ at this URL.
+pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Config, Failure> {
+    let no_text = |_| Failure::configuration("rabbitmq.ca_file: it is no PEM text");
+    let ca_pem = pem(settings, "rabbitmq.ca_file")?.map(String::from_utf8).transpose().map_err(no_text)?;
+    let options = rabbitmq::Options { ca_pem, ..rabbitmq::Options::default() };
+    rabbitmq::Config::from_url(url, options).map_err(Failure::configuration)
+}
+
 /// RabbitMQ with system C's binding; other queues are our own.
-fn rabbit(url: &str) -> Result<RabbitMqBroker, Failure> {
-    let config =
-        rabbitmq::Config::from_url(url, rabbitmq::Options::default()).map_err(Failure::configuration)?;
+fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Failure> {
+    let config = rabbit_config(settings, url)?;
+    protect(settings, &[named(config.way(), settings, "rabbitmq.ca_file")])?;
     let binding = Binding {
         queue: QueueName::new(MAIL_QUEUE).map_err(Failure::configuration)?,
         exchange: Some(EXCHANGE.to_owned()),

@@ -9,6 +9,7 @@ use backshift_mail::{
 use backshift_store::Database;
 use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailOptions, MailWorker};
 
+use super::{named, pem, protect};
 use crate::{config::Config, exit::Failure};
 
 /// From of mails that stay in the mailbox of `dev`.
@@ -16,40 +17,31 @@ const DEV_FROM: &str = "backshift@mail.example";
 
 /// The configured transport; `None` when no SMTP server is set.
 pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Failure> {
+    let Some(options) = smtp_options(config)? else { return Ok(None) };
+    let way = named(options.way(), config, "smtp.ca_file");
+    let transport = SmtpTransport::new(options)
+        .map_err(|error| Failure::configuration(format!("smtp ({}): {error}", way.place())))?;
+    protect(config, &[way])?;
+    Ok(Some(Arc::new(transport)))
+}
+
+/// What the settings say about the SMTP server; `None` when there is none.
+pub(crate) fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failure> {
     let Some(host) = config.some("smtp.host") else { return Ok(None) };
-    let port = config.number("smtp.port") as u16;
-    let mut options = SmtpOptions::new(host, port);
+    let mut options = SmtpOptions::new(host, config.number("smtp.port") as u16);
     if let Some(mode) = config.some("smtp.tls") {
         options.tls = mode
             .parse::<TlsMode>()
             .map_err(|problem| Failure::configuration(format!("smtp.tls: {problem}")))?;
     }
-    if let Some(path) = config.some("smtp.ca_file") {
-        let pem = std::fs::read(path).map_err(|error| {
-            Failure::configuration(format!(
-                "smtp.ca_file ({}): {path}: {error}",
-                config.origin("smtp.ca_file")
-            ))
-        })?;
-        options.ca_pem = Some(pem);
-    }
+    options.ca_pem = pem(config, "smtp.ca_file")?;
     if let Some(username) = config.some("smtp.username") {
         let password = config.secret("smtp.password").unwrap_or_else(|| "".into());
         options.credentials = Some(Credentials { username: username.to_owned(), password });
     }
     options.command_timeout = config.duration("smtp.command_timeout");
     options.max_connections = config.number("mail.concurrency") as usize;
-    if options.sends_password_in_clear() {
-        if config.switch("require_tls") {
-            return Err(Failure::configuration(
-                "smtp.tls is none, the server is not on this machine, and require_tls is set",
-            ));
-        }
-        tracing::warn!(host, "the SMTP password crosses the network unencrypted: set smtp.tls");
-    }
-    let transport = SmtpTransport::new(options)
-        .map_err(|error| Failure::configuration(format!("smtp (host {host}, port {port}): {error}")))?;
-    Ok(Some(Arc::new(transport)))
+    Ok(Some(options))
 }
 
 /// What sends mails through this transport, with suppressions and send log in the database.

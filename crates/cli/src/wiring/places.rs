@@ -49,7 +49,6 @@ pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Fai
         (Place::Ledger, url) if !url.is_empty() => Some(own_store(config, url)?),
         _ => Some(database_url(config)?),
     };
-    check_tls(config, &place, store.as_deref())?;
     Ok(Places { broker: place, store })
 }
 
@@ -82,42 +81,10 @@ pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
     url.set_username(config.text("database.user")).map_err(|()| wrong("user"))?;
     url.set_password(config.some("database.password")).map_err(|()| wrong("password"))?;
     url.set_path(config.text("database.name"));
-    url.query_pairs_mut().append_pair("sslmode", config.text("database.sslmode"));
-    Ok(url.into())
-}
-
-/// A plaintext URL to another host is a warning, or an error when TLS is required (contracts/system-c.md).
-fn check_tls(config: &Config, place: &Place, store: Option<&str>) -> Result<(), Failure> {
-    let amqp = match place {
-        Place::RabbitMq(url) => Some(url.as_str()),
-        Place::Ledger => config.some("rabbitmq.url"),
-    };
-    for url in [amqp, store].into_iter().flatten().filter(|url| is_plaintext_abroad(url)) {
-        let shown = without_password(url);
-        if config.switch("require_tls") {
-            return Err(Failure::configuration(format!(
-                "{shown} is not encrypted and require_tls is set: use amqps:, or sslmode=verify-full for PostgreSQL"
-            )));
-        }
-        tracing::warn!(url = shown, "this connection to another host is not encrypted");
+    if let Some(mode) = config.some("database.sslmode") {
+        url.query_pairs_mut().append_pair("sslmode", mode);
     }
-    Ok(())
-}
-
-fn is_plaintext_abroad(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let encrypted = match url.scheme() {
-        "amqp" => false,
-        "postgres" | "postgresql" => url.query_pairs().any(|(key, value)| {
-            key == "sslmode" && matches!(&*value, "require" | "verify-ca" | "verify-full")
-        }),
-        _ => true,
-    };
-    let local = match url.host_str().map(|host| host.trim_matches(['[', ']'])) {
-        None | Some("" | "localhost") => true,
-        Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-    };
-    !encrypted && !local
+    Ok(url.into())
 }
 
 #[cfg(test)]
@@ -147,15 +114,6 @@ mod tests {
     fn the_parts_of_system_c_make_a_url() {
         let parts = [("database.host", "db.local"), ("database.password", "p@ss/word")];
         let url = database_url(&config(&parts)).unwrap();
-        assert_eq!(url, "postgres://postgres:p%40ss%2Fword@db.local:5432/postgres?sslmode=prefer");
-    }
-
-    #[test]
-    fn plaintext_to_another_host_is_refused_when_tls_is_required() {
-        let flags = [("broker.url", "amqp://u:secret@mq.example/"), ("require_tls", "true")];
-        let text = places(&config(&flags), true).unwrap_err().to_string();
-        assert!(text.contains("amqps:") && !text.contains("secret"), "{text}");
-        assert!(!is_plaintext_abroad("amqp://localhost/") && !is_plaintext_abroad("amqps://mq.example/"));
-        assert!(is_plaintext_abroad("postgres://db.example/x") && !is_plaintext_abroad("sqlite:a.db"));
+        assert_eq!(url, "postgres://postgres:p%40ss%2Fword@db.local:5432/postgres");
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use backshift_store::{Database, Durability, Options, check, migrate};
 
+use super::protect;
 use crate::{
     config::{Config, without_password},
     exit::Failure,
@@ -34,10 +35,14 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
         } else {
             Durability::Relaxed
         },
+        schema: config.some("database.schema").map(str::to_owned),
+        ca_file: config.some("database.ca_file").map(Into::into),
         ..Options::default()
     };
-    Database::open(url, &options)
-        .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))
+    let database = Database::open(url, &options)
+        .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))?;
+    protect(config, database.ways())?;
+    Ok(database)
 }
 
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?

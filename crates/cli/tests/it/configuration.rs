@@ -121,15 +121,6 @@ async fn long_running_commands_end_with_78_on_a_wrong_configuration() {
 }
 
 #[tokio::test]
-async fn plaintext_to_another_host_is_an_error_when_tls_is_required() {
-    // An address that no packet leaves this machine for: the check comes before any connection.
-    let settings = [("BACKSHIFT_REQUIRE_TLS", "true"), ("DATABASE_URL", "postgres://me:hidden@192.0.2.1/x")];
-    let ended = run(&["jobs", "list"], &settings).await;
-    assert_eq!(ended.code, 78, "{ended:?}");
-    assert!(ended.err.contains("sslmode") && !ended.err.contains("hidden"), "{ended:?}");
-}
-
-#[tokio::test]
 async fn a_schema_that_does_not_fit_is_78_with_the_command_to_run() {
     let Some(system) = SystemC::unmigrated().await else { return };
     for command in [&["worker"][..], &["api"], &["jobs", "list"], &["enqueue", "k", "--payload", "{}"]] {

@@ -32,3 +32,4 @@ mod secrets;
 mod signals;
 mod steering;
 mod survival;
+mod ways;

@@ -17,6 +17,6 @@ mod tls;
 mod transaction;
 mod transport;
 
-pub use options::{Credentials, OptionsError, SmtpOptions, TlsMode, is_loopback};
+pub use options::{Credentials, OptionsError, SmtpOptions, TlsMode};
 pub use reply::Reply;
 pub use transport::SmtpTransport;

@@ -2,9 +2,9 @@
 //!
 //! The defaults are the contract's; `SmtpOptions::new` picks the TLS mode from host and port.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
+use backshift_core::way::{Authority, Check, Encryption, Way, is_this_machine};
 use secrecy::SecretString;
 
 /// How the connection is protected. There is no "if offered": that falls back to clear text.
@@ -23,7 +23,7 @@ impl TlsMode {
     pub fn default_for(host: &str, port: u16) -> Self {
         match port {
             465 => Self::Implicit,
-            _ if is_loopback(host) => Self::None,
+            _ if is_this_machine(host) => Self::None,
             _ => Self::StartTls,
         }
     }
@@ -100,9 +100,25 @@ impl SmtpOptions {
         }
     }
 
-    /// Whether the password would cross a network unprotected; worth a warning at start.
-    pub fn sends_password_in_clear(&self) -> bool {
-        self.credentials.is_some() && self.tls == TlsMode::None && !is_loopback(&self.host)
+    /// What is done on the way to the server. Where there is TLS, signer and host name are always verified.
+    pub fn way(&self) -> Way {
+        let (encryption, check) = match self.tls {
+            TlsMode::None => (Encryption::Never, Check::Nothing),
+            TlsMode::StartTls | TlsMode::Implicit => (Encryption::Always, Check::Full),
+        };
+        let authority = match &self.ca_pem {
+            Some(_) => Authority::File("smtp.ca_file".into()),
+            None => Authority::System,
+        };
+        Way {
+            service: "SMTP",
+            host: self.host.clone(),
+            port: self.port,
+            local: is_this_machine(&self.host),
+            encryption,
+            check,
+            authority,
+        }
     }
 }
 
@@ -120,18 +136,18 @@ pub enum OptionsError {
         "no trusted certificates found on this machine; install ca-certificates or set BACKSHIFT_SMTP_CA_FILE"
     )]
     NoRoots,
+    /// AUTH hands the password over as it is, so that it needs TLS, or a server on this machine.
+    #[error(
+        "the password for {0} would cross the network in clear: set BACKSHIFT_SMTP_TLS to starttls or implicit, or take \
+         user name and password away"
+    )]
+    ClearPassword(String),
     /// A number that makes no sense.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
     /// A name for EHLO that could break the command.
     #[error("the EHLO name {0:?} is not a host name")]
     HelloName(String),
-}
-
-/// `localhost`, 127.0.0.0/8 or `::1`.
-pub fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backshift_core::way::Safety;
 
 use super::connection::{Connection, Failed, positive};
 use super::options::{OptionsError, SmtpOptions};
@@ -43,6 +44,10 @@ impl SmtpTransport {
             }
         }
         check_names(&options)?;
+        let way = options.way();
+        if options.credentials.is_some() && matches!(way.safety(), Safety::Exposed(_)) {
+            return Err(OptionsError::ClearPassword(way.place()));
+        }
         let tls = TlsClient::from_options(&options)?.map(Arc::new);
         let pool = Pool::new(options.max_connections, options.idle_timeout, options.max_messages);
         Ok(Self { options: Arc::new(options), tls, pool: Arc::new(pool) })

@@ -43,7 +43,7 @@ impl Drop for SessionLock {
 }
 
 pub(super) async fn take(pg: Pg, worker: &WorkerName) -> Result<SessionLock, StoreError> {
-    let key = key_of(worker);
+    let key = key_of(&pg.home().await?, worker);
     let end = Instant::now() + PREDECESSOR;
     let session = loop {
         match lock(&pg, key).await? {
@@ -88,14 +88,17 @@ pub(super) async fn free(db: &Database, names: &[WorkerName]) -> Result<Vec<Work
         SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted \
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
         AND ((l.classid::bigint << 32) | l.objid::bigint) = w.key)";
-    let by_key: HashMap<i64, &WorkerName> = names.iter().map(|name| (key_of(name), name)).collect();
+    let Some(pg) = db.as_pg() else { return Ok(Vec::new()) };
+    let home = pg.home().await?;
+    let by_key: HashMap<i64, &WorkerName> = names.iter().map(|name| (key_of(&home, name), name)).collect();
     let keys: Vec<i64> = by_key.keys().copied().collect();
     let free: Vec<i64> = db.sql(FREE).column(keys).all().await?;
     Ok(free.iter().filter_map(|key| by_key.get(key)).map(|name| (*name).clone()).collect())
 }
 
-fn key_of(worker: &WorkerName) -> i64 {
-    let digest = Sha256::digest(format!("backshift worker {worker}").as_bytes());
+/// The server tells locks apart by database; the schema tells apart the sites of one database.
+fn key_of(home: &str, worker: &WorkerName) -> i64 {
+    let digest = Sha256::digest(format!("backshift worker {worker} of schema {home}").as_bytes());
     let mut first = [0; 8];
     first.copy_from_slice(&digest[..8]);
     i64::from_be_bytes(first)

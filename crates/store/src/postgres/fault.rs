@@ -7,6 +7,8 @@ use std::{error::Error as _, time::Duration};
 use backshift_core::StoreError;
 use tokio_postgres::Error;
 
+use super::refusal::Refusal;
+
 /// An error, and whether the statement may simply be sent again.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -67,6 +69,10 @@ pub(crate) fn by_code(code: &str, text: String) -> StoreError {
         "28P01" | "28000" => {
             StoreError::Unusable(format!("{text}; check user and password in the database URL"))
         }
+        "3F000" => StoreError::Unusable(format!(
+            "{text}; the schema that the database URL names is not there: make it, or name it as database.schema, and \
+             `backshift migrate up` makes it"
+        )),
         "3D000" => StoreError::Unusable(format!("{text}; check the database's name in the URL")),
         "42501" => StoreError::Unusable(format!("{text}; grant it to the role in the database URL")),
         "25006" => StoreError::Unavailable(format!(
@@ -89,6 +95,9 @@ fn client_error(error: &Error) -> StoreError {
     let mut source = error.source();
     let mut transient = error.is_closed() || text.contains("TLS");
     while let Some(cause) = source {
+        if let Some(refusal) = Refusal::within(cause) {
+            return StoreError::Unusable(refusal.to_string());
+        }
         transient |= cause.is::<std::io::Error>();
         let words = cause.to_string();
         if !text.contains(&words) {

@@ -3,11 +3,17 @@
 //! Nothing here may name a prepared statement or set a session value unless the access is direct.
 
 mod address;
+mod connector;
 mod fault;
+mod parameters;
 mod pool;
+mod refusal;
+mod requests;
+mod schema;
 mod session;
 mod tls;
 mod tx;
+mod ways;
 
 #[cfg(feature = "sqlx")]
 pub(crate) use fault::by_code;

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
-use backshift_core::StoreError;
+use backshift_core::{StoreError, way::Way};
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -16,12 +16,13 @@ use tokio_postgres::{
     Client, Config,
     types::{ToSql, Type},
 };
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     PgTx, Session,
     address::Address,
+    connector::Connector,
     fault::{Fault, ends_connection, store_error},
+    schema::quoted,
     tls,
 };
 use crate::{Durability, Options, Row, query::Statement};
@@ -46,7 +47,13 @@ pub struct Pg(Arc<Inner>);
 struct Inner {
     pool: Pool,
     config: Config,
-    tls: MakeRustlsConnect,
+    tls: Connector,
+    ways: Vec<Way>,
+    /// `SET search_path` to this; `None` = as the role has it.
+    search_path: Option<String>,
+    /// The schema of `database.schema`, which `migrate up` makes.
+    own_schema: Option<String>,
+    home: OnceCell<String>,
     access: Arc<OnceCell<Access>>,
     deadline: Duration,
     durability: Durability,
@@ -63,6 +70,7 @@ impl Pg {
     pub fn open(url: &str, options: &Options) -> Result<Self, StoreError> {
         let address = Address::parse(url, options)?;
         let tls = tls::connector(&address)?;
+        let search_path = address.search_path.as_ref().map(|path| path.sql());
         let access = Arc::new(OnceCell::new());
         let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(address.config.clone(), tls.clone(), how);
@@ -71,11 +79,49 @@ impl Pg {
             .wait_timeout(Some(options.deadline))
             .create_timeout(Some(options.deadline))
             .runtime(Runtime::Tokio1)
-            .post_create(session_limits(Arc::clone(&access)))
+            .post_create(session_values(Arc::clone(&access), search_path.clone()))
             .build()
             .map_err(|e| StoreError::Rejected(format!("the connection pool cannot be built: {e}")))?;
         let (deadline, durability) = (options.deadline, options.durability);
-        Ok(Self(Arc::new(Inner { pool, config: address.config, tls, access, deadline, durability })))
+        Ok(Self(Arc::new(Inner {
+            pool,
+            config: address.config,
+            tls,
+            ways: address.ways,
+            search_path,
+            own_schema: options.schema.clone(),
+            home: OnceCell::new(),
+            access,
+            deadline,
+            durability,
+        })))
+    }
+
+    /// What is done on the way to each host that may be connected to.
+    pub fn ways(&self) -> &[Way] {
+        &self.0.ways
+    }
+
+    /// `database.schema`, and the statement with which `migrate up` makes it.
+    pub(crate) fn own_schema(&self) -> Option<(&str, String)> {
+        let name = self.0.own_schema.as_deref()?;
+        Some((name, format!("CREATE SCHEMA {}", quoted(name))))
+    }
+
+    /// The schema that our tables are found in: two of them in one database are two sites. Asked of the server, because
+    /// a role may have a search path of its own.
+    pub(crate) async fn home(&self) -> Result<String, StoreError> {
+        const HOME: &str = "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n \
+             ON n.oid = c.relnamespace WHERE c.oid = to_regclass('job_workers')), current_schema(), '')::text, \
+             to_regclass('job_workers') IS NOT NULL";
+        if let Some(home) = self.0.home.get() {
+            return Ok(home.clone());
+        }
+        let (schema, there) = crate::Database::Pg(self.clone()).sql(HOME).one::<(String, bool)>().await?;
+        if there {
+            let _ = self.0.home.set(schema.clone());
+        }
+        Ok(schema)
     }
 
     /// Whether the way to the server is direct; asks with two sessions the first time.
@@ -84,8 +130,17 @@ impl Pg {
         inner.access.get_or_try_init(|| self.probe()).await.copied()
     }
 
-    /// A connection of its own, outside the pool.
+    /// A connection of its own, outside the pool. Only on a direct way: a pooler would lose it or share it.
     pub(crate) async fn session(&self) -> Result<Session, StoreError> {
+        let session = self.plain_session().await?;
+        if let Some(path) = &self.0.search_path {
+            session.batch(&format!("SET search_path = {path}"), self.0.deadline).await?;
+        }
+        Ok(session)
+    }
+
+    /// The same with nothing set.
+    async fn plain_session(&self) -> Result<Session, StoreError> {
         Session::open(&self.0.config, self.0.tls.clone(), self.0.deadline).await
     }
 
@@ -113,6 +168,7 @@ impl Pg {
             for (name, value) in LIMITS {
                 opening.push_str(&format!("; SET LOCAL {name} = '{value}'"));
             }
+            opening.push_str(&self.path_of_a_transaction());
         }
         if durability.at_least(self.0.durability) == Durability::Relaxed {
             opening.push_str("; SET LOCAL synchronous_commit = off");
@@ -138,11 +194,13 @@ impl Pg {
         let end = Instant::now() + self.0.deadline;
         let client = self.acquire(end).await?;
         let direct = self.access().await?.direct;
+        let path = if direct { String::new() } else { self.path_of_a_transaction() };
         let answer = async {
             let prepared = if direct { prepare(&client, statement).await? } else { None };
             match statement.durability.at_least(self.0.durability) {
-                Durability::Strict => send(&client, statement, prepared.as_ref()).await,
-                Durability::Relaxed => send_relaxed(&client, statement, prepared.as_ref()).await,
+                Durability::Strict if path.is_empty() => send(&client, statement, prepared.as_ref()).await,
+                Durability::Strict => send_within(&client, &format!("BEGIN{path}"), statement, None).await,
+                Durability::Relaxed => send_relaxed(&client, &path, statement, prepared.as_ref()).await,
             }
         };
         let outcome = tokio::time::timeout_at(end, answer).await;
@@ -172,10 +230,18 @@ impl Pg {
             .unwrap_or_else(|_| Err(Fault::deadline(limit, "waiting for a connection")))
     }
 
+    /// Behind a pooler each transaction is told the schema: sessions are shared with others.
+    fn path_of_a_transaction(&self) -> String {
+        self.0
+            .search_path
+            .as_ref()
+            .map_or_else(String::new, |path| format!("; SET LOCAL search_path = {path}"))
+    }
+
     /// Ten questions to two open sessions: a pooler that shares servers shows the same or a changing backend.
     async fn probe(&self) -> Result<Access, StoreError> {
         const BACKEND: &str = "SELECT pg_backend_pid()";
-        let (one, two) = futures::try_join!(self.session(), self.session())?;
+        let (one, two) = futures::try_join!(self.plain_session(), self.plain_session())?;
         let limit = self.0.deadline;
         let (first, second) = (one.ask(BACKEND, limit).await?, two.ask(BACKEND, limit).await?);
         let mut direct = first.is_some() && first != second;
@@ -192,16 +258,18 @@ impl Pg {
     }
 }
 
-/// On a direct connection the limits are set once, for the session.
-fn session_limits(access: Arc<OnceCell<Access>>) -> Hook {
+/// On a direct connection limits and schema are set once, for the session.
+fn session_values(access: Arc<OnceCell<Access>>, search_path: Option<String>) -> Hook {
     Hook::async_fn(move |client, _| {
         let direct = access.get().is_some_and(|a| a.direct);
+        let search_path = search_path.clone();
         Box::pin(async move {
             if !direct {
                 return Ok(());
             }
-            let text: Vec<String> =
-                LIMITS.iter().map(|(name, value)| format!("SET {name} = '{value}'")).collect();
+            let limits = LIMITS.iter().map(|(name, value)| format!("SET {name} = '{value}'"));
+            let path = search_path.iter().map(|path| format!("SET search_path = {path}"));
+            let text: Vec<String> = limits.chain(path).collect();
             client.batch_execute(&text.join("; ")).await.map_err(HookError::Backend)
         })
     })
@@ -264,20 +332,35 @@ pub(super) async fn send(
     Ok((rows, stream.rows_affected().unwrap_or(0)))
 }
 
-/// The same without waiting for the disk: three messages, still one round trip, and safe on a pooler. When the
-/// statement fails, the transaction is rolled back by its COMMIT. A plan is kept whatever the values are: these
-/// statements go by ids and indexes, and planning one takes longer than running it.
+/// The same without waiting for the disk: three messages, still one round trip, and safe on a pooler. A plan is kept
+/// whatever the values are: these statements go by ids and indexes, and planning one takes longer than running it.
 async fn send_relaxed(
     client: &Client,
+    path: &str,
     statement: &Statement,
     prepared: Option<&Prepared>,
 ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-    let begin = client.batch_execute(match prepared {
+    const RELAXED: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+    match prepared {
         Some(_) => {
-            "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_generic_plan"
+            let opening =
+                "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_generic_plan";
+            send_within(client, opening, statement, prepared).await
         }
-        None => "BEGIN; SET LOCAL synchronous_commit = off",
-    });
+        None if path.is_empty() => send_within(client, RELAXED, statement, None).await,
+        None => send_within(client, &format!("{RELAXED}{path}"), statement, None).await,
+    }
+}
+
+/// One statement in a transaction that begins so, in one round trip. When the statement fails, the transaction is
+/// rolled back by its COMMIT.
+async fn send_within(
+    client: &Client,
+    opening: &str,
+    statement: &Statement,
+    prepared: Option<&Prepared>,
+) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
+    let begin = client.batch_execute(opening);
     let (begun, answer, committed) =
         join3(begin, send(client, statement, prepared), client.batch_execute("COMMIT")).await;
     begun?;

@@ -7,9 +7,11 @@ use std::{future::poll_fn, time::Duration};
 use backshift_core::StoreError;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_postgres::{AsyncMessage, Client, Config};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::fault::{Fault, store_error};
+use super::{
+    connector::Connector,
+    fault::{Fault, store_error},
+};
 
 /// A connection with its driver; dropping it closes the connection at once.
 pub(crate) struct Session {
@@ -20,11 +22,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(
-        config: &Config,
-        tls: MakeRustlsConnect,
-        limit: Duration,
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn open(config: &Config, tls: Connector, limit: Duration) -> Result<Self, StoreError> {
         let (client, mut connection) = tokio::time::timeout(limit, config.connect(tls))
             .await
             .map_err(|_| Fault::deadline(limit, "connecting").error)?

@@ -4,7 +4,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use backshift_core::StoreError;
+use backshift_core::{
+    StoreError,
+    way::{Authority, Safety},
+};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
@@ -16,15 +19,35 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::address::{Address, Verify};
+use super::{
+    address::{Address, Verify},
+    connector::{Connector, Negotiation},
+    refusal::Remedy,
+};
 
-pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
+/// What connects to this address. Only where every way is verified, or ends on this machine, may a server ask for the
+/// password itself.
+pub(super) fn connector(address: &Address) -> Result<Connector, StoreError> {
+    let trusted = address.ways.iter().all(|way| !matches!(way.safety(), Safety::Exposed(_)));
+    let (tls, nobody_trusted) = client(address)?;
+    let authority = address.ways.first().map_or(Authority::System, |way| way.authority.clone());
+    let remedy = Arc::new(Remedy { authority, nobody_trusted });
+    Ok(Connector { tls, negotiation: address.negotiation, trusted, remedy })
+}
+
+/// The client of rustls, and whether it trusts nobody at all.
+fn client(address: &Address) -> Result<(MakeRustlsConnect, bool), StoreError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| StoreError::Rejected(format!("TLS cannot be set up: {e}")))?;
-    let config = match address.verify {
-        Verify::Full => builder.with_root_certificates(roots(address.root_certificate.as_deref())?),
+    let mut nobody = false;
+    let mut config = match address.verify {
+        Verify::Full => {
+            let roots = roots(address.root_certificate.as_deref())?;
+            nobody = roots.is_empty();
+            builder.with_root_certificates(roots)
+        }
         relaxed => {
             let chain = match relaxed {
                 Verify::Authority => Some(chain_check(address, &provider)?),
@@ -34,8 +57,13 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreErr
             let verifier = Arc::new(Partial { chain, algorithms });
             builder.dangerous().with_custom_certificate_verifier(verifier)
         }
-    };
-    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+    }
+    .with_no_client_auth();
+    if address.negotiation == Negotiation::Direct {
+        // PostgreSQL 17 refuses a direct handshake that does not name its protocol.
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+    }
+    Ok((MakeRustlsConnect::new(config), nobody))
 }
 
 fn chain_check(
@@ -56,7 +84,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, StoreError> {
     };
     let unreadable = |e: &dyn std::fmt::Display| {
         StoreError::Rejected(format!(
-            "sslrootcert {} cannot be read: {e}; it must be a PEM file with the authority's certificate",
+            "sslrootcert (database.ca_file) {} cannot be read: {e}; it must be a PEM file with the authority's certificate",
             file.display()
         ))
     };

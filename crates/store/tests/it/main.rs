@@ -19,6 +19,7 @@ mod pooled;
 mod prepared;
 mod processes;
 mod relay;
+mod schemas;
 mod statements;
 mod steering;
 mod tls;

@@ -11,6 +11,13 @@ pub struct Place {
     _directory: Option<tempfile::TempDir>,
 }
 
+impl Place {
+    /// A database that somebody else made and takes away.
+    pub fn of(db: Database, url: String) -> Self {
+        Self { db, url, _directory: None }
+    }
+}
+
 /// A URL of the test servers; `None` = skip, unless everything is required.
 pub fn server(variable: &str) -> Option<String> {
     let found = std::env::var(variable).ok();

@@ -63,7 +63,8 @@ impl World {
         Some(Self::at(place, "postgres").await)
     }
 
-    async fn at(place: Place, broker: &'static str) -> Self {
+    /// With the schema brought up there.
+    pub async fn at(place: Place, broker: &'static str) -> Self {
         migrate::up(&place.db, migrate::Extras { probe: true }).await.unwrap();
         if broker == "postgres" {
             place.db.sql(include_str!("../marks.sql")).run().await.unwrap();

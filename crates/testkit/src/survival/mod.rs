@@ -40,6 +40,6 @@ pub use reconciliation::{Reconciliation, Trouble};
 pub use recovery::{Recovery, Times};
 pub use report::{Happened, Report};
 pub use run::Survival;
-pub use servers::{PrivateServer, ServerKind};
+pub use servers::{Door, PrivateServer, ServerKind};
 pub use stage::{Ground, Site, Stage};
 pub use worker_program::{WorkerProgram, role};

@@ -9,4 +9,5 @@ mod postgres;
 mod rabbitmq;
 mod server;
 
+pub use postgres::Door;
 pub use server::{PrivateServer, ServerKind};

@@ -1,6 +1,6 @@
 //! A private PostgreSQL with durable settings: what it confirmed survives its kill.
 
-use std::io;
+use std::{io, os::unix::fs::PermissionsExt};
 
 use tokio::process::Command;
 
@@ -10,6 +10,16 @@ use crate::{ports::free_port, programs};
 pub(super) struct Postgres {
     pub(super) place: Place,
     pub(super) port: u16,
+    password: Option<String>,
+}
+
+/// How a private PostgreSQL lets its clients in.
+#[derive(Debug, Clone, Default)]
+pub struct Door {
+    /// Certificate and key as PEM; `None` = no TLS.
+    pub certificate: Option<(String, String)>,
+    /// Method of `pg_hba.conf` and the password, such as `scram-sha-256`; `None` = everybody.
+    pub login: Option<(&'static str, String)>,
 }
 
 const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\nmax_connections = 300\njit = off\n\
@@ -17,11 +27,17 @@ const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nunix_socket_directories 
 
 impl Postgres {
     /// Makes the data directory.
-    pub(super) async fn prepare() -> io::Result<Self> {
+    pub(super) async fn prepare(door: Door) -> io::Result<Self> {
         let (place, port) = (Place::new("postgres", "postgres")?, free_port()?);
         let data = place.directory.join("data");
         let mut initdb = programs::command("initdb")?;
-        initdb.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale"]);
+        initdb.arg("-D").arg(&data).args(["-U", "postgres", "-E", "UTF8", "--no-locale", "-A"]);
+        initdb.arg(door.login.as_ref().map_or("trust", |(method, _)| *method));
+        if let Some((_, password)) = &door.login {
+            let file = place.directory.join("password");
+            place.account.write(&file, password)?;
+            initdb.arg("--pwfile").arg(file);
+        }
         initdb.arg("--no-sync").current_dir(&place.directory).kill_on_drop(true);
         place.account.apply(&mut initdb);
         let made = initdb.output().await?;
@@ -30,8 +46,15 @@ impl Postgres {
         }
         let conf = data.join("postgresql.conf");
         let text = std::fs::read_to_string(&conf)?;
-        place.account.write(&conf, &format!("{text}\nport = {port}\n{SETTINGS}"))?;
-        Ok(Self { place, port })
+        let mut own = format!("{text}\nport = {port}\n{SETTINGS}");
+        if let Some((certificate, key)) = &door.certificate {
+            own.push_str("ssl = on\n");
+            place.account.write(&data.join("server.crt"), certificate)?;
+            place.account.write(&data.join("server.key"), key)?;
+            std::fs::set_permissions(data.join("server.key"), std::fs::Permissions::from_mode(0o600))?;
+        }
+        place.account.write(&conf, &own)?;
+        Ok(Self { place, port, password: door.login.map(|(_, password)| password) })
     }
 
     pub(super) fn command(&self) -> io::Result<Command> {
@@ -42,7 +65,8 @@ impl Postgres {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+        let password = self.password.as_ref().map(|password| format!(":{password}")).unwrap_or_default();
+        format!("postgres://postgres{password}@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Whether it takes statements.

@@ -7,7 +7,12 @@ use std::{collections::BTreeMap, fmt, fs::File, io, process::Stdio, time::Durati
 use rustix::process::Signal;
 use tokio::process::{Child, Command};
 
-use super::{family, place::Place, postgres::Postgres, rabbitmq::RabbitMq};
+use super::{
+    family,
+    place::Place,
+    postgres::{Door, Postgres},
+    rabbitmq::RabbitMq,
+};
 use crate::wait;
 
 /// How long a server may take to answer, on a machine that also builds.
@@ -51,15 +56,24 @@ impl PrivateServer {
     /// The server is not installed, or did not answer within a minute; the text ends with its log.
     pub async fn start(kind: ServerKind) -> io::Result<Self> {
         let mut server = match kind {
-            ServerKind::Postgres => {
-                Self { process: None, _name_server: None, kind: Kind::Postgres(Postgres::prepare().await?) }
-            }
+            ServerKind::Postgres => return Self::postgres(Door::default()).await,
             ServerKind::RabbitMq => {
                 let rabbit = RabbitMq::prepare()?;
                 let names = Guarded::spawn(rabbit.name_server()?, &rabbit.place)?;
                 Self { process: None, _name_server: Some(names), kind: Kind::RabbitMq(rabbit) }
             }
         };
+        server.resurrect().await?;
+        Ok(server)
+    }
+
+    /// A PostgreSQL with this door.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub async fn postgres(door: Door) -> io::Result<Self> {
+        let kind = Kind::Postgres(Postgres::prepare(door).await?);
+        let mut server = Self { process: None, _name_server: None, kind };
         server.resurrect().await?;
         Ok(server)
     }
