@@ -64,6 +64,8 @@ pub struct Options {
     pub deadline: Duration,
     /// How sure every commit is at least: with `Strict` claims and results are synced like accepted jobs.
     pub durability: Durability,
+    /// Makes a SQLite file when there is none.
+    pub create: bool,
     /// The schema of the tables on PostgreSQL, made by `migrate up`; the role's own search path when not set.
     pub schema: Option<String>,
     /// PEM file of the only authorities that may have signed a PostgreSQL server's certificate; the machine's when not
@@ -81,6 +83,7 @@ impl Default for Options {
             readers: 4,
             deadline: Duration::from_secs(12),
             durability: Durability::Relaxed,
+            create: true,
             schema: None,
             ca_file: None,
             transaction_limit: Duration::from_secs(5),
@@ -127,8 +130,11 @@ impl Database {
         }
     }
 
-    /// Asks for a sign of life.
+    /// Asks for a sign of life; a file must still be where it was.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if let Self::Sqlite(file) = self {
+            file.still_there()?;
+        }
         self.sql("SELECT 1").all::<()>().await.map(drop)
     }
 

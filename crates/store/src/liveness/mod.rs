@@ -23,7 +23,7 @@ pub async fn sign(db: &Database, worker: &WorkerName) -> Result<Option<Arc<dyn L
     match db {
         Database::Pg(pg) if !pg.access().await?.direct => Ok(None),
         Database::Pg(pg) => Ok(Some(Arc::new(session_lock::take(pg.clone(), worker).await?))),
-        Database::Sqlite(file) => Ok(Some(Arc::new(lock_file::take(file.path(), worker).await?))),
+        Database::Sqlite(file) => Ok(Some(Arc::new(lock_file::take(file, worker).await?))),
     }
 }
 
@@ -42,7 +42,7 @@ async fn look(db: &Database, names: &[WorkerName]) -> Result<Vec<WorkerName>, St
         _ if names.is_empty() => Ok(Vec::new()),
         Database::Pg(_) => session_lock::free(db, names).await,
         Database::Sqlite(file) => {
-            Ok(names.iter().filter(|name| lock_file::is_free(file.path(), name)).cloned().collect())
+            Ok(names.iter().filter(|name| lock_file::is_free(file, name)).cloned().collect())
         }
     }
 }

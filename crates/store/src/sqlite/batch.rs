@@ -5,6 +5,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,10 @@ use backshift_core::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::fault::{fault, is_busy, is_lost_sync};
+use super::{
+    fault::{fault, is_busy, is_lost_sync},
+    place::FilePlace,
+};
 use crate::Durability;
 
 /// How long a lock of another process is waited for.
@@ -75,14 +79,15 @@ where
 /// The connection that writes, and what it was told last.
 pub(super) struct Committer {
     pub(super) connection: Connection,
+    place: Arc<FilePlace>,
     synchronous: Durability,
     /// Set when the disk refused a sync: nothing is written after that.
     dead: bool,
 }
 
 impl Committer {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, synchronous: Durability::Strict, dead: false }
+    pub(super) fn new(connection: Connection, place: Arc<FilePlace>) -> Self {
+        Self { connection, place, synchronous: Durability::Strict, dead: false }
     }
 
     /// Runs a group and answers everybody; how many transactions were committed.
@@ -101,7 +106,7 @@ impl Committer {
                 group.into_iter().for_each(|command| command.answer(Ok(())));
                 1
             }
-            Err(problem) if alone || self.dead || problem.is_lock() => {
+            Err(problem) if alone || self.dead || problem.is_for_all() => {
                 let error = problem.into_error();
                 group.into_iter().for_each(|command| command.answer(Err(error.clone())));
                 0
@@ -149,6 +154,7 @@ impl Committer {
         if self.dead {
             return Err(Problem::Refused(lost_sync()));
         }
+        self.place.check().map_err(Problem::Refused)?;
         if durability != self.synchronous {
             let level = if durability == Durability::Strict { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level).map_err(Problem::Sqlite)?;
@@ -167,7 +173,8 @@ impl Committer {
 
     /// Commits; on an error the transaction is undone.
     pub(super) fn end(&mut self) -> Result<(), Problem> {
-        let ended = self.say("COMMIT");
+        // What is committed into a file that nobody finds any more is lost.
+        let ended = self.place.check().map_err(Problem::Refused).and_then(|()| self.say("COMMIT"));
         if let Err(problem) = &ended {
             if let Problem::Sqlite(e) = problem {
                 self.dead |= is_lost_sync(e);
@@ -210,8 +217,13 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    fn is_lock(&self) -> bool {
-        matches!(self, Self::Sqlite(e) if is_busy(e))
+    /// No command of the group would fare better alone.
+    fn is_for_all(&self) -> bool {
+        match self {
+            Self::Sqlite(e) => is_busy(e),
+            Self::Refused(_) => true,
+            Self::Undone | Self::Unwanted => false,
+        }
     }
 
     pub(super) fn into_error(self) -> StoreError {

@@ -6,6 +6,7 @@
 mod batch;
 mod connection;
 mod fault;
+mod place;
 mod readers;
 mod statement;
 mod store;

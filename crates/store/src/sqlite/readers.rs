@@ -12,21 +12,22 @@ use backshift_core::StoreError;
 use rusqlite::Connection;
 use tokio::{sync::Semaphore, time::Instant};
 
-use super::connection;
+use super::{connection, place::FilePlace};
 
 /// A bounded set of reading connections, opened when first needed.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
+    place: Arc<FilePlace>,
     idle: Arc<Mutex<Vec<Connection>>>,
     places: Arc<Semaphore>,
     deadline: Duration,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, count: usize, deadline: Duration) -> Self {
+    pub(super) fn new(path: PathBuf, place: Arc<FilePlace>, count: usize, deadline: Duration) -> Self {
         let places = Arc::new(Semaphore::new(count.max(1)));
-        Self { path, idle: Arc::default(), places, deadline }
+        Self { path, place, idle: Arc::default(), places, deadline }
     }
 
     /// Runs a closure on one of them, on a blocking thread.
@@ -42,13 +43,18 @@ impl Readers {
             .map_err(|_| StoreError::Unavailable("this database handle was closed".into()))?;
         let idle = Arc::clone(&self.idle);
         let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let path = self.path.clone();
+        let (path, place) = (self.path.clone(), Arc::clone(&self.place));
         let (handed, handle) = tokio::sync::oneshot::channel();
         let mut task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = match connection {
                 Some(connection) => connection,
-                None => connection::reader(&path)?,
+                None => {
+                    let fresh = connection::reader(&path)?;
+                    // Else it would read another file than the writer writes.
+                    place.check()?;
+                    fresh
+                }
             };
             let _ = handed.send(connection.get_interrupt_handle());
             let answer = work(&connection);

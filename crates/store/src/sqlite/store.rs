@@ -25,6 +25,7 @@ use super::{
     SqliteTx,
     batch::Closure,
     connection,
+    place::FilePlace,
     readers::Readers,
     statement,
     writer::{Counters, Interactive, Message, serve},
@@ -40,6 +41,7 @@ pub struct Sqlite(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    place: Arc<FilePlace>,
     inbox: Sender<Message>,
     places: Semaphore,
     readers: Readers,
@@ -82,21 +84,25 @@ pub fn path_of(url: &str) -> Result<PathBuf, StoreError> {
 }
 
 impl Sqlite {
-    /// Opens the file, makes it when there is none, and starts its writer thread.
+    /// Opens the file, makes it when there is none and that is wanted, and starts its writer thread.
     pub fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        FilePlace::approach(path, options.create)?;
         let connection = connection::writer(path)?;
+        let place = Arc::new(FilePlace::opened(path));
+        let watched = Arc::clone(&place);
         let counters = Arc::new(Counters::default());
         let (inbox, messages) = channel();
         let counted = Arc::clone(&counters);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || serve(connection, &messages, &counted))
+            .spawn(move || serve(connection, watched, &messages, &counted))
             .map_err(|e| StoreError::Unavailable(format!("the writer thread cannot be started: {e}")))?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
             inbox,
             places: Semaphore::new(WAITING),
-            readers: Readers::new(path.to_owned(), options.readers, options.deadline),
+            readers: Readers::new(path.to_owned(), Arc::clone(&place), options.readers, options.deadline),
+            place,
             counters,
             thread: Mutex::new(Some(thread)),
             deadline: options.deadline,
@@ -108,6 +114,16 @@ impl Sqlite {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.0.path
+    }
+
+    /// The path that every path to this file shares.
+    pub(crate) fn canonical_path(&self) -> &Path {
+        self.0.place.canonical()
+    }
+
+    /// Whether the path still leads to the file that is open.
+    pub(crate) fn still_there(&self) -> Result<(), StoreError> {
+        self.0.place.check()
     }
 
     /// Runs a closure on the writer thread inside a transaction that it may share with others (group commit); it

@@ -15,7 +15,10 @@ use backshift_core::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::batch::{Command, Committer};
+use super::{
+    batch::{Command, Committer},
+    place::FilePlace,
+};
 use crate::Durability;
 
 /// Commands in one group at most: bounds the time until the first is answered.
@@ -55,8 +58,13 @@ pub(super) struct Counters {
 }
 
 /// The thread's body; ends when every handle is gone or after `Stop`.
-pub(super) fn serve(connection: Connection, inbox: &Receiver<Message>, counters: &Arc<Counters>) {
-    let mut committer = Committer::new(connection);
+pub(super) fn serve(
+    connection: Connection,
+    place: Arc<FilePlace>,
+    inbox: &Receiver<Message>,
+    counters: &Arc<Counters>,
+) {
+    let mut committer = Committer::new(connection, place);
     let mut next = None;
     loop {
         let Some(message) = next.take().or_else(|| inbox.recv().ok()) else { return };

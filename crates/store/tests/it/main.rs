@@ -10,6 +10,7 @@ mod control;
 mod crashes;
 mod deliveries;
 mod durability;
+mod files;
 mod finishing;
 mod line;
 mod liveness;
