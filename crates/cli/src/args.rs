@@ -2,6 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
+/// The most jobs that one `count` makes, as a flag and in a line of standard input.
+pub(crate) const MOST: u64 = 100_000_000;
+
 /// Runs a product's background work.
 #[derive(Debug, Parser)]
 #[command(name = "backshift", version, max_term_width = 100, propagate_version = true)]
@@ -87,7 +90,7 @@ pub(crate) struct Enqueue {
     #[arg(long, default_value = "default")]
     pub(crate) queue: String,
     /// How many.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "id")]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST), conflicts_with = "id")]
     pub(crate) count: u64,
     /// A UUID; the same id again adds nothing.
     #[arg(long)]

@@ -4,7 +4,7 @@
 //! them need neither a million round trips nor the memory of a million payloads.
 
 use std::{
-    io::BufRead,
+    io::{BufRead, Read as _},
     time::{Duration, Instant},
 };
 
@@ -15,9 +15,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{args::Enqueue, config, exit::Failure, output, wiring::Backend};
+use crate::{
+    args::{Enqueue, MOST},
+    config,
+    exit::Failure,
+    output,
+    wiring::Backend,
+};
 
 const BATCH: usize = 500;
+/// The longest line of standard input; a payload has at most 256 KiB, and its JSON a few bytes more.
+const LINE_BYTES: usize = 2 << 20;
 /// How long one batch is repeated while the server is away (contracts/probe.md).
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -58,18 +66,34 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
 }
 
 async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
-    for (number, line) in std::io::stdin().lock().split(b'\n').enumerate() {
-        let line = line.map_err(|error| Failure::failed(format!("standard input: {error}")))?;
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        let entry: Result<Line, _> = serde_json::from_slice(&line);
-        match entry.map_err(Failure::usage).and_then(|entry| template(&entry)) {
+    let (mut input, mut line) = (std::io::stdin().lock(), Vec::new());
+    for number in 1_u64.. {
+        let whole = next_line(&mut input, &mut line)
+            .map_err(|error| Failure::failed(format!("standard input: {error}")))?;
+        let entry: Result<Line, Failure> = match whole {
+            None => break,
+            Some(_) if line.trim_ascii().is_empty() => continue,
+            Some(true) => serde_json::from_slice(&line).map_err(Failure::usage),
+            Some(false) => Err(Failure::usage(format!("longer than {LINE_BYTES} bytes"))),
+        };
+        match entry.and_then(|entry| template(&entry)) {
             Ok(template) => sink.add_all(&template).await?,
-            Err(failure) => sink.misused(&format!("line {}: {failure}", number + 1)),
+            Err(failure) => sink.misused(&format!("line {number}: {failure}")),
         }
     }
     Ok(())
+}
+
+/// Reads the next line; `Some(false)` when it is too long, and then its rest is passed over. `None` at the end.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Option<bool>> {
+    line.clear();
+    input.by_ref().take(LINE_BYTES as u64).read_until(b'\n', line)?;
+    match line.last() {
+        None => Ok(None),
+        Some(b'\n') => Ok(Some(true)),
+        Some(_) if line.len() < LINE_BYTES => Ok(Some(true)),
+        Some(_) => input.skip_until(b'\n').map(|_| Some(false)),
+    }
 }
 
 fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
@@ -103,6 +127,9 @@ struct Template {
 fn template(line: &Line) -> Result<Template, Failure> {
     if line.id.is_some() && line.count.is_some() {
         return Err(Failure::usage("count together with id: one id names one job"));
+    }
+    if line.count.is_some_and(|count| !(1..=MOST).contains(&count)) {
+        return Err(Failure::usage(format!("count is a whole number from 1 to {MOST}")));
     }
     if line.delay.is_some() && line.at.is_some() {
         return Err(Failure::usage("give either in or at, not both"));

@@ -121,6 +121,19 @@ async fn standard_input_takes_lines_and_names_the_bad_ones() {
 }
 
 #[tokio::test]
+async fn no_line_of_standard_input_is_endless() {
+    let here = Embedded::with(&[]);
+    let count = |count: u64| json!({"kind": "k", "payload": 1, "count": count}).to_string();
+    let long = format!("{{\"kind\":\"k\",\"payload\":\"{}\"}}", "x".repeat(3 << 20));
+    let lines = [count(u64::MAX), count(100_000_001), count(0), long, count(2)];
+    let partly = here.fed(&["enqueue", "--stdin", "--json"], &lines.join("\n")).await;
+    assert_eq!((partly.code, partly.list().len()), (1, 2), "{}", partly.err);
+    for line in ["line 1: count", "line 2: count", "line 3: count", "line 4: longer than"] {
+        assert!(partly.err.contains(line), "{line}: {}", partly.err);
+    }
+}
+
+#[tokio::test]
 async fn wrong_use_is_2_and_an_absent_server_69() {
     let here = Embedded::with(&[]);
     for wrong in [
