@@ -4,9 +4,13 @@
 //! plain [`axum::Router`]; [`server::finish`] puts fall-backs and limits around the whole, once.
 
 pub mod api;
+pub mod client;
+mod connections;
 pub mod envelope;
 pub mod health;
+mod host;
 pub mod pages;
 pub mod server;
 
 pub use envelope::ApiError;
+pub use host::loopback_only;

@@ -1,59 +1,38 @@
-//! The server under the routers: limits, time-outs, graceful end.
+//! The server under the routers: it accepts, and lets running requests end when it is told to stop.
 //!
-//! axum's own `serve` has no header time-out and no connection limit, so the accept loop is here. A slow client
-//! costs one connection of [`Limits::connections`] and nobody else's time.
+//! axum's own `serve` knows no limit at all, so the accept loop is here; what a connection may do stands in
+//! [`connections`](crate::connections). The loop never waits for a client: who comes is accepted, and gets a place or
+//! is sent away.
 
-use std::{convert::Infallible, io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::Body,
-    extract::{ConnectInfo, Request},
+    extract::{DefaultBodyLimit, Request},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
 use futures::FutureExt;
-use hyper::body::Incoming;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tower::ServiceExt as _;
 
-use crate::ApiError;
+pub use crate::connections::{Limits, Times};
+use crate::{
+    ApiError,
+    connections::{Admission, Answering, House, Life, Places, Requests, Tick, Watched},
+};
 
-/// The limits of a server.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How many connections may be open at once; further ones wait unaccepted.
-    pub connections: usize,
-    /// How long a client may take to send its request head.
-    pub header_time: Duration,
-    /// How many headers a request may have; more are answered with 431.
-    pub headers: usize,
-    /// The largest request head in bytes.
-    pub head_bytes: usize,
-    /// How long requests may take to end once the server is told to stop.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            header_time: Duration::from_secs(10),
-            headers: 100,
-            head_bytes: 32 * 1024,
-            grace: Duration::from_secs(10),
-        }
-    }
-}
+/// Sockets that were told to end and are not gone yet may be so many more than the places.
+const LEAVING: usize = 64;
+/// The largest body that an extractor of a page collects; the API has a limit of its own.
+const FORM_BYTES: usize = 64 * 1024;
 
 /// Puts around the merged routers what every answer needs: 404 and 405 in the envelope, a panic as 500, headers
 /// that keep answers out of caches and frames. Call it once, last.
@@ -61,6 +40,7 @@ pub fn finish(router: Router) -> Router {
     router
         .fallback(|| async { ApiError::status(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async { ApiError::status(StatusCode::METHOD_NOT_ALLOWED) })
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
         .layer(middleware::from_fn(guarded))
 }
 
@@ -71,87 +51,145 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let port = Port::new(router, limits);
     let graceful = GracefulShutdown::new();
-    let builder = builder(&limits);
     tokio::pin!(shutdown);
     loop {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            (stream, peer, place) = accepted(&listener, &places) => {
-                let service = TowerToHyperService::new(with_peer(&router, peer));
-                let served = builder.serve_connection_with_upgrades(io_of(stream), service);
-                let watched = graceful.watch(served.into_owned());
-                tokio::spawn(async move {
-                    if let Err(error) = watched.await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                    drop(place);
-                });
-            }
+            (stream, peer, socket) = port.accepted(&listener) => port.welcome(stream, peer, socket, &graceful),
         }
     }
     drop(listener);
-    if tokio::time::timeout(limits.grace, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(port.house.limits.times.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests that ran longer than the grace were cut off");
     }
     Ok(())
 }
 
-/// The next connection and its place; errors of `accept` (no file descriptor left) are waited out.
-async fn accepted(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so a missing permit cannot happen; without one nothing is limited.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted; trying again");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+/// One listening port.
+struct Port {
+    house: Arc<House>,
+    places: Arc<Places>,
+    sockets: Arc<Semaphore>,
+    builder: auto::Builder<TokioExecutor>,
+}
+
+impl Port {
+    fn new(router: Router, limits: Limits) -> Self {
+        let sockets = limits.connections.saturating_add(limits.probes).saturating_add(LEAVING);
+        Self {
+            places: Places::new(&limits),
+            sockets: Arc::new(Semaphore::new(sockets.min(Semaphore::MAX_PERMITS))),
+            builder: builder(&limits),
+            house: Arc::new(House { router, requests: Requests::new(limits.requests_per_network), limits }),
+        }
+    }
+
+    /// The next socket. Without a free descriptor somebody who is waited for makes room.
+    async fn accepted(
+        &self,
+        listener: &TcpListener,
+    ) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed, so a missing permit cannot happen; without one nothing is limited. Who was
+        // told to end is on the way out: this waits for our own tasks alone.
+        let socket = Arc::clone(&self.sockets).acquire_owned().await.ok();
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => return (stream, peer, socket),
+                // The client is gone again.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted; trying again");
+                    self.places.make_room();
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
+        }
+    }
+
+    /// Gives the comer a place and a task, or says that there is none.
+    fn welcome(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        socket: Option<OwnedSemaphorePermit>,
+        graceful: &GracefulShutdown,
+    ) {
+        let life = Life::begin();
+        let trusted = self.house.limits.proxies.trusts(peer.ip());
+        let Admission::In(place) = self.places.admit(peer.ip(), trusted, &life) else {
+            return turn_away(&stream);
+        };
+        let service = Answering {
+            house: Arc::clone(&self.house),
+            life: Arc::clone(&life),
+            peer,
+            probes_alone: place.probes_alone,
+        };
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&life)));
+        let served = graceful.watch(self.builder.serve_connection(io, service).into_owned());
+        let times = self.house.limits.times.clone();
+        tokio::spawn(async move {
+            lived(served, &life, &times).await;
+            drop((place, socket));
+        });
+    }
+}
+
+/// Lives the life of a connection: until it is over by itself, is told to end, or something is overdue.
+async fn lived<E: std::fmt::Display>(
+    served: impl Future<Output = Result<(), E>>,
+    life: &Life,
+    times: &Times,
+) {
+    tokio::pin!(served);
+    loop {
+        let next = match life.tick(times, std::time::Instant::now()) {
+            Tick::Until(next) => next,
+            Tick::Overdue(what) => return tracing::debug!(what, "a connection is overdue"),
+        };
+        tokio::select! {
+            biased;
+            () = life.ended() => return,
+            result = &mut served => {
+                if let Err(error) = result {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            () = tokio::time::sleep_until(next.into()) => {}
         }
     }
 }
 
+/// There is no place, because we work for everybody who has one. The answer fits any socket buffer.
+fn turn_away(stream: &TcpStream) {
+    const FULL: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    let _ = stream.try_write(FULL);
+    tracing::debug!("a connection was sent away: every place is at work");
+}
+
 fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
+    // Times are ours to keep: hyper's own would also end connections that only wait for their next request.
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
+        .header_read_timeout(None)
         .max_headers(limits.headers)
-        .max_buf_size(limits.head_bytes);
+        .max_buf_size(limits.head_bytes.max(8 * 1024));
     builder
         .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(100)
+        .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(20));
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
+        .max_send_buf_size(64 * 1024)
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(20);
     builder
-}
-
-fn io_of(stream: TcpStream) -> TokioIo<TcpStream> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    TokioIo::new(stream)
-}
-
-/// The routes, with the socket's address in each request: the only client address that is trusted by itself.
-fn with_peer(
-    router: &Router,
-    peer: SocketAddr,
-) -> impl tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + use<>
-{
-    router.clone().map_request(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-    })
 }
 
 /// Every answer: a panic is a 500 and not a torn connection, and nothing lands in caches or frames.
@@ -163,6 +201,12 @@ async fn guarded(request: Request, next: Next) -> Response {
             ApiError::internal().into_response()
         }
     };
+    protect(&mut response);
+    response
+}
+
+/// The headers of every answer; what a page has set itself stays.
+pub(crate) fn protect(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -173,5 +217,4 @@ async fn guarded(request: Request, next: Next) -> Response {
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    response
 }

@@ -63,6 +63,11 @@ fn has_its_form(config: &Config, setting: &Setting) {
                 assert!(!shown.contains(&place), "{key} shows its password: {shown}");
             }
         }
+        Form::Networks => {
+            let networks = text.parse::<backshift_http::client::TrustedNetworks>();
+            assert!(networks.is_ok(), "{key}: {text}");
+        }
+        Form::Header => assert!(text.parse::<backshift_http::client::HeaderName>().is_ok(), "{key}: {text}"),
         Form::Text | Form::Switch | Form::Size => {}
     }
 }

@@ -9,8 +9,8 @@ use axum::Router;
 use backshift_core::{Broker, QueueName, WorkerName, identity::Identity};
 use backshift_http::{
     api::{self, Api},
-    health,
-    server::{Limits, finish, serve},
+    health::{self, Shown},
+    server::{finish, serve},
 };
 use backshift_runtime::Shutdown;
 
@@ -21,7 +21,7 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Keys, Patience, Plan, Ready, Schema, Taken, bind, health_of, identity_service,
-        registry, start_metrics, worker_builder, worker_name,
+        limits, registry, start_metrics, worker_builder, worker_name,
     },
 };
 
@@ -43,10 +43,11 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let listener = bind("the API (api.host, api.port)", &address, Taken::Refuse).await?;
     let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };
     let shown: Option<SocketAddr> = listener.local_addr().ok();
-    let router = finish(routes(identity).merge(health::router(health_of(&ready, &metrics))));
+    let health = health::router(health_of(&ready, &metrics, Shown::Causes));
+    let router = finish(routes(identity).merge(health));
     let shutdown = Shutdown::new();
     let quiet = shutdown.clone();
-    let limits = Limits { grace: config.duration("shutdown.grace"), ..Limits::default() };
+    let limits = limits(config)?;
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     tracing::info!(address = shown.map(|a| a.to_string()), "the API listens");
     tokio::select! {
@@ -64,7 +65,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
 
 /// The routes of the API.
 pub(super) fn routes(identity: Arc<dyn Identity>) -> Router {
-    api::router(Api { identity, client_ip_header: None })
+    api::router(Api { identity })
 }
 
 /// Works the queue of codes in this process until it stops, when they go to the exchange.

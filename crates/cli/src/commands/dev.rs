@@ -7,9 +7,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use axum::Router;
 use backshift_core::{Store, identity::Identity};
 use backshift_http::{
-    health,
+    health::{self, Shown},
+    loopback_only,
     pages::Pages,
-    server::{Limits, finish, serve},
+    server::{finish, serve},
 };
 use backshift_mail::{DevMailbox, Mailer};
 use backshift_runtime::{Shutdown, Worker};
@@ -28,8 +29,8 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
-        identity_service, mail_worker, mailbox, mailer_of, plan, registry, start_metrics, worker_builder,
-        worker_name,
+        identity_service, limits, mail_worker, mailbox, mailer_of, plan, registry, start_metrics,
+        worker_builder, worker_name,
     },
 };
 
@@ -52,11 +53,14 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let url = format!("http://{address}");
     let house = House::build(config, &backend).await?;
     let metrics = start_metrics()?;
-    let router = house.router.merge(health::router(health_of(&ready, &metrics)));
+    let health = health::router(health_of(&ready, &metrics, Shown::Details));
+    // Every route, also those for programs: a page of another site that points its own name here reads nothing.
+    let router = loopback_only(finish(house.router.merge(health)));
     let shutdown = Shutdown::new();
     let quiet = shutdown.clone();
-    let limits = Limits { grace: Duration::from_secs(1), ..Limits::default() };
-    let serving = tokio::spawn(serve(listener, finish(router), limits, async move { quiet.quieted().await }));
+    let mut limits = limits(config)?;
+    limits.times.grace = Duration::from_secs(1);
+    let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     ready.needs_worker(house.worker.readiness());
     ready.started();
     lock.sign(&url);

@@ -10,6 +10,7 @@ mod value;
 
 use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
 
+use backshift_http::client::{HeaderName, TrustedNetworks};
 use secrecy::SecretString;
 
 pub(crate) use settings::{Form, SETTINGS, Setting, setting};
@@ -214,7 +215,17 @@ fn check(setting: &Setting, text: &str) -> Result<(), String> {
         Form::Url if !text.is_empty() && !text.contains(':') => {
             Err("it is no URL: write scheme:… such as postgres://host/database".to_owned())
         }
-        Form::Text | Form::Secret | Form::Url | Form::Word(_) => Ok(()),
+        Form::Networks => {
+            text.parse::<TrustedNetworks>().map(drop).map_err(|error| match text.contains('@') {
+                // Told whole, so that it can be hidden whole.
+                true => format!("{text:?} is no list of networks"),
+                false => error.to_string(),
+            })
+        }
+        Form::Header if text.parse::<HeaderName>().is_err() => {
+            Err(format!("{text:?} is no name of a header: write x-forwarded-for or another one"))
+        }
+        Form::Text | Form::Secret | Form::Url | Form::Word(_) | Form::Header => Ok(()),
     }
 }
 

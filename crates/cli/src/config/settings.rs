@@ -22,6 +22,10 @@ pub(crate) enum Form {
     Url,
     /// Text that is never printed.
     Secret,
+    /// Addresses and networks with commas between.
+    Networks,
+    /// The name of an HTTP header.
+    Header,
 }
 
 /// One setting.
@@ -63,7 +67,7 @@ const fn set(
     Setting { key, seeds, default, form, meaning }
 }
 
-use Form::{Duration, Number, Secret, Size, Switch, Text, Url, Word};
+use Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Url, Word};
 
 /// The table. Order is the order of the commented file.
 pub(crate) const SETTINGS: &[Setting] = &[
@@ -290,6 +294,64 @@ pub(crate) const SETTINGS: &[Setting] = &[
     set("auth.uniform_errors", &[], "false", Switch, "Answers an unknown user like a wrong password."),
     set("api.host", &["HOST"], "127.0.0.1", Text, "Address that the API listens on; images set 0.0.0.0."),
     set("api.port", &["APP_PORT", "PORT"], "8080", Number(0, 65535), "Port of the API."),
+    set(
+        "api.trusted_proxies",
+        &[],
+        "",
+        Networks,
+        "Reverse proxies whose word on who the client is counts: 10.0.0.0/8, 192.0.2.7.",
+    ),
+    set(
+        "api.client_ip_header",
+        &[],
+        "x-forwarded-for",
+        Header,
+        "Header in which they name it; forwarded, cf-connecting-ip and others work too.",
+    ),
+    set(
+        "http.connections",
+        &[],
+        "1024",
+        Number(1, 1_000_000),
+        "Connections of the API at once; the one that was waited for the longest makes room.",
+    ),
+    set(
+        "http.connections_per_network",
+        &[],
+        "256",
+        Number(1, 1_000_000),
+        "Those of one network of clients (/24, /64); trusted proxies are not counted.",
+    ),
+    set(
+        "http.requests_per_network",
+        &[],
+        "32",
+        Number(1, 100_000),
+        "Requests of one network of clients that are worked at once; others wait, too many get 429.",
+    ),
+    set("http.first_byte_timeout", &[], "5s", Duration, "How long a connection may stand without a byte."),
+    set(
+        "http.head_timeout",
+        &[],
+        "10s",
+        Duration,
+        "How long a whole request head may take, the first one from the start.",
+    ),
+    set("http.body_timeout", &[], "10s", Duration, "How long a request body may take."),
+    set(
+        "http.answer_timeout",
+        &[],
+        "20s",
+        Duration,
+        "How long a client may not take its answer; a second more for each KiB that it takes.",
+    ),
+    set(
+        "http.idle_timeout",
+        &[],
+        "75s",
+        Duration,
+        "How long a connection is kept between requests; HTTP/2 pings are none.",
+    ),
     set(
         "dev.port",
         &[],

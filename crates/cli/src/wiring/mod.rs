@@ -27,7 +27,7 @@ pub(crate) use mail::{mail_worker, mailbox, mailer_of, smtp_options, suppression
 pub(crate) use metrics::{Metrics, start_metrics};
 pub(crate) use patience::Patience;
 pub(crate) use places::{Place, places};
-pub(crate) use probes::{Taken, bind, health_of, serve_probes};
+pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
 pub(crate) use store::{Schema, extras, open_database, prepare, schema_failure};
 pub(crate) use ways::{named, pem, protect};

@@ -1,10 +1,11 @@
-//! The small HTTP port of a worker: `/healthz`, `/readyz`, `/metrics`.
+//! Listening: the ports and their limits, and the small port of a worker (`/healthz`, `/readyz`, `/metrics`).
 
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use backshift_http::{
-    health::{Health, probes},
-    server::{Limits, finish, serve},
+    client::{HeaderName, Proxies},
+    health::{Health, Shown, probes},
+    server::{Limits, Times, finish, serve},
 };
 use tokio::net::TcpListener;
 
@@ -56,22 +57,45 @@ pub(crate) async fn serve_probes(
         return Ok(None);
     };
     let address = listener.local_addr().ok();
-    let router = finish(probes(health_of(ready, metrics)));
-    let limits = Limits { grace: std::time::Duration::from_secs(1), connections: 64, ..Limits::default() };
+    let router = finish(probes(health_of(ready, metrics, Shown::Details)));
     tokio::spawn(async move {
-        if let Err(error) = serve(listener, router, limits, stop).await {
+        if let Err(error) = serve(listener, router, Limits::of_probes(), stop).await {
             tracing::error!(%error, "the probes' port failed");
         }
     });
     Ok(address)
 }
 
+/// The limits of the API's port, and of `dev`'s.
+pub(crate) fn limits(config: &Config) -> Result<Limits, Failure> {
+    let count = |key| usize::try_from(config.number(key)).unwrap_or(usize::MAX);
+    let trusted = config.text("api.trusted_proxies").parse().map_err(Failure::configuration)?;
+    let header: HeaderName = config.text("api.client_ip_header").parse().map_err(Failure::configuration)?;
+    let times = Times {
+        first_byte: config.duration("http.first_byte_timeout"),
+        head: config.duration("http.head_timeout"),
+        body: config.duration("http.body_timeout"),
+        answer: config.duration("http.answer_timeout"),
+        idle: config.duration("http.idle_timeout"),
+        grace: config.duration("shutdown.grace"),
+    };
+    Ok(Limits {
+        connections: count("http.connections"),
+        connections_per_network: count("http.connections_per_network"),
+        requests_per_network: count("http.requests_per_network"),
+        times,
+        proxies: Proxies::new(trusted, header),
+        ..Limits::default()
+    })
+}
+
 /// What the health routes need.
-pub(crate) fn health_of(ready: &Ready, metrics: &Metrics) -> Health {
+pub(crate) fn health_of(ready: &Ready, metrics: &Metrics, shown: Shown) -> Health {
     Health {
         service: "backshift",
         version: env!("CARGO_PKG_VERSION"),
         readiness: Arc::new(ready.clone()),
         metrics: metrics.renderer(),
+        shown,
     }
 }

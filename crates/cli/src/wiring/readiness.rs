@@ -8,8 +8,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use backshift_core::Broker;
-use backshift_http::health::{Check, Readiness};
+use backshift_core::{Broker, BrokerError, StoreError};
+use backshift_http::health::{Cause, Check, Readiness};
 use backshift_store::Database;
 use backshift_workers::mail::TransportPause;
 
@@ -76,38 +76,42 @@ impl Readiness for Ready {
     async fn checks(&self) -> Vec<Check> {
         let mut checks = Vec::new();
         if let Some(what) = get(&self.0.starting) {
-            checks.push(Check::down("start", format!("waiting for {what}")));
+            checks.push(Check::down("start", Cause::Starting, format!("waiting for {what}")));
         }
         if let Some(database) = get(&self.0.database) {
-            checks.push(within("database", database.ping(), true).await);
+            checks.push(within("database", database.ping(), StoreError::is_transient, true).await);
         }
         if let Some((broker, vital)) = get(&self.0.broker) {
-            checks.push(within("broker", broker.ping(), vital).await);
+            checks.push(within("broker", broker.ping(), BrokerError::is_transient, vital).await);
         }
         if let Some(worker) = get(&self.0.worker) {
             let report = worker.report();
             checks.push(match report.ready {
                 true => Check::ok("worker"),
-                false => Check::down("worker", report.problems.join("; ")),
+                false => Check::down("worker", Cause::NotWorking, report.problems.join("; ")),
             });
         }
         if let Some(view) = get(&self.0.pause).and_then(|pause| pause.view()) {
             let next = view.next_probe.as_secs();
-            checks.push(Check::down("mail", format!("paused: {}; next probe in {next} s", view.reason)));
+            let told = format!("paused: {}; next probe in {next} s", view.reason);
+            checks.push(Check::down("mail", Cause::Paused, told));
         }
         checks
     }
 }
 
+/// A transient error is that of a server that is away; any other is its answer.
 async fn within<E: std::fmt::Display>(
     name: &'static str,
     ping: impl Future<Output = Result<(), E>>,
+    away: impl Fn(&E) -> bool,
     vital: bool,
 ) -> Check {
-    let problem = match tokio::time::timeout(PATIENCE, ping).await {
+    let (cause, problem) = match tokio::time::timeout(PATIENCE, ping).await {
         Ok(Ok(())) => return Check::ok(name),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer within 2 s".to_owned(),
+        Ok(Err(error)) if away(&error) => (Cause::Unreachable, error.to_string()),
+        Ok(Err(error)) => (Cause::Refused, error.to_string()),
+        Err(_) => (Cause::Timeout, "no answer within 2 s".to_owned()),
     };
-    if vital { Check::down(name, problem) } else { Check::degraded(name, problem) }
+    if vital { Check::down(name, cause, problem) } else { Check::degraded(name, cause, problem) }
 }

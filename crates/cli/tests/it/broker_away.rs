@@ -109,7 +109,11 @@ async fn mails_wait_while_the_database_is_away() {
     system.smtp.wait_for("before@example.com", 1).await;
     database.switch_off();
     assert!(not_ready(&worker).await, "{}", worker.output());
-    assert_eq!(api.page("/readyz").await.status, 503);
+    let page = api.page("/readyz").await;
+    assert_eq!(page.status, 503);
+    let check = page.json()["checks"][0].clone();
+    assert_eq!((&check["name"], &check["state"]), (&"database".into(), &"down".into()), "{page:?}");
+    assert!(check.get("detail").is_none(), "a public port names no host and no role: {page:?}");
     let failed = api.login("nobody@example.com", "correct horse").await;
     assert_eq!(failed.body, r#"{"error_code":500,"message":"Something went wrong"}"#);
     for n in 0..5 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backshift_testkit::{ports::free_port, process::Running, wait};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::scene::{Answer, PATIENCE, Settings, backshift, request};
 
@@ -188,6 +189,40 @@ async fn pages_refuse_other_hosts_and_other_sites() {
         b"{}",
     );
     assert_eq!(api.await.unwrap().json()["error_code"], Value::from(110_002), "the API is there too");
+}
+
+#[tokio::test]
+async fn nothing_of_dev_answers_to_a_name_that_somebody_points_at_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let dev = Dev::start(&directory).await;
+    let ask = async |head: &str| {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", dev.port)).await.unwrap();
+        stream.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for path in [
+        "/",
+        "/overview",
+        "/events",
+        "/mailbox",
+        "/metrics",
+        "/readyz",
+        "/healthz",
+        "/health",
+        "/api/v1/plans",
+        "/nothing",
+    ] {
+        let rebound = format!("GET {path} HTTP/1.1\r\nhost: evil.example:{}\r\n", dev.port);
+        assert_eq!(ask(&rebound).await, "421", "{path}");
+        let absolute = format!("GET http://evil.example{path} HTTP/1.1\r\nhost: evil.example\r\n");
+        assert_eq!(ask(&absolute).await, "421", "{path}");
+        let two = format!("GET http://evil.example{path} HTTP/1.1\r\nhost: localhost\r\n");
+        assert_eq!(ask(&two).await, "400", "{path}");
+    }
+    let own = format!("GET /api/v1/plans HTTP/1.1\r\nhost: LocalHost.:{}\r\n", dev.port);
+    assert_eq!(ask(&own).await, "200");
 }
 
 #[tokio::test]

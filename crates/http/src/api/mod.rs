@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderName, header},
+    http::header,
     middleware,
     response::{IntoResponse, Response},
 };
@@ -37,9 +37,6 @@ type Answer = Result<Response, crate::ApiError>;
 pub struct Api {
     /// The use cases.
     pub identity: Arc<dyn Identity>,
-    /// The header in which a trusted proxy names the client, such as `x-forwarded-for`; its last entry counts.
-    /// `None` = the client is whoever holds the socket.
-    pub client_ip_header: Option<HeaderName>,
 }
 
 /// All routes of the API, under [`PREFIX`].

@@ -1,20 +1,17 @@
 //! Facts about a request that the rules need: client address, language, trace.
 //!
-//! The address is the socket's. A header names it only when the operator configured which one, because anybody
-//! can send `X-Forwarded-For`; of its entries the last one was written by the proxy itself.
+//! The address is the one that the server found, see [`Client`]; no route reads a header for it.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-};
+use std::convert::Infallible;
 
 use axum::{
-    extract::{ConnectInfo, FromRequestParts},
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
 };
 use backshift_core::{envelope::TRACEPARENT, identity::Origin};
 
 use super::Api;
+use crate::client::Client;
 
 /// What was read of the request.
 #[derive(Debug, Clone)]
@@ -23,25 +20,14 @@ pub(super) struct Whence(pub(super) Origin);
 impl FromRequestParts<Api> for Whence {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Infallible> {
-        let socket = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let ip = match &api.client_ip_header {
-            Some(name) => forwarded(&parts.headers, name).or(socket),
-            None => socket,
-        };
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Infallible> {
         let trace = parts.headers.get(TRACEPARENT).and_then(|v| v.to_str().ok()).filter(|t| is_trace(t));
         Ok(Self(Origin {
-            ip: ip.map(|ip| ip.to_canonical()),
+            ip: Client::of(&parts.extensions),
             locale: locale(&parts.headers).to_owned(),
             traceparent: trace.map(str::to_owned),
         }))
     }
-}
-
-fn forwarded(headers: &HeaderMap, name: &HeaderName) -> Option<IpAddr> {
-    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    let entry = last.rsplit(',').next()?.trim();
-    entry.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|a| a.ip()))
 }
 
 /// `version-trace-parent-flags` in lower-case hex (<https://www.w3.org/TR/trace-context/>).
@@ -82,6 +68,8 @@ fn known(text: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -101,15 +89,6 @@ mod tests {
         ] {
             assert_eq!(locale(&headers(given)), wanted, "{given:?}");
         }
-    }
-
-    #[test]
-    fn of_a_forwarding_header_the_last_entry_counts() {
-        let name = HeaderName::from_static("x-forwarded-for");
-        let read = |value: &str| forwarded(&headers(&[("x-forwarded-for", value)]), &name);
-        assert_eq!(read("6.6.6.6, 10.0.0.9"), Some("10.0.0.9".parse().unwrap()));
-        assert_eq!(read("[2001:db8::1]:443"), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!(read("evil"), None);
     }
 
     #[test]

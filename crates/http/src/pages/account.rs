@@ -2,11 +2,11 @@
 //!
 //! The session is a cookie that scripts cannot read; it holds the API's own bearer token.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::convert::Infallible;
 
 use axum::{
     Form, Router,
-    extract::{ConnectInfo, FromRequestParts, Query, State as Extract},
+    extract::{FromRequestParts, Query, State as Extract},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -21,6 +21,7 @@ use super::{
     form::{Ask, Says},
     link::encode,
 };
+use crate::client::Client;
 
 const COOKIE: &str = "backshift_session";
 /// Codes of the port that mean a next step and no dead end.
@@ -67,7 +68,7 @@ impl<S: Sync> FromRequestParts<S> for Sender {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let ip = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let ip = Client::of(&parts.extensions);
         let locale = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let locale = locale.and_then(|all| all.split([',', ';', '-']).next()).unwrap_or("en").to_owned();
         Ok(Self(Origin { ip, locale, traceparent: None }))

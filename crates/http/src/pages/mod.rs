@@ -36,6 +36,7 @@ use axum::{
 };
 use backshift_core::{Store, identity::Identity};
 use backshift_mail::DevMailbox;
+use tokio::sync::Semaphore;
 
 use render::Renderer;
 use sight::Watch;
@@ -50,6 +51,7 @@ pub struct Pages {
     renderer: Arc<Renderer>,
     waiting: Arc<WaitingRoom>,
     watch: Arc<Watch>,
+    streams: Arc<Semaphore>,
     /// Where this is, in two or three words, such as `this machine · embedded`.
     place: Arc<str>,
 }
@@ -64,6 +66,7 @@ impl Pages {
             renderer: Arc::new(Renderer::new()),
             waiting: Arc::new(WaitingRoom::default()),
             watch: Arc::new(Watch::default()),
+            streams: Arc::new(Semaphore::new(live::STREAMS)),
             place: place.into(),
         }
     }
@@ -94,7 +97,7 @@ impl Pages {
             .route("/queues/{name}/pause", post(queues::pause))
             .route("/queues/{name}/resume", post(queues::resume))
             .route("/workers", get(workers::page))
-            .route("/events", get(live::events));
+            .route(live::PATH, get(live::events));
         if self.mailbox.is_some() {
             router = router
                 .route("/mailbox", get(mailbox::list))
@@ -105,10 +108,11 @@ impl Pages {
             Some(_) => router.merge(account::router()),
             None => router.route("/", get(|| async { Redirect::to("/overview") })),
         };
-        router
+        let router = router
             .merge(assets::router())
             .layer(middleware::from_fn(guard::guard))
             .route("/{*rest}", any(people::missing))
-            .with_state(self)
+            .with_state(self);
+        crate::loopback_only(router)
     }
 }

@@ -18,7 +18,7 @@ pub(super) async fn missing(Extract(pages): Extract<Pages>, uri: Uri, headers: H
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
         .is_some_and(|accept| accept.contains("text/html"));
-    if !person || uri.path().starts_with("/api/") || !guard::own_host(&headers) {
+    if !person || uri.path().starts_with("/api/") {
         return ApiError::status(StatusCode::NOT_FOUND).into_response();
     }
     let text = format!("No page has the address {}.", mask::said(uri.path(), 120));

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod connections;
 mod envelope;
 mod health;
 mod pages;
+mod port;
 mod routes;
 mod server;
 mod stub;

@@ -7,6 +7,7 @@ use axum::{
     extract::ConnectInfo,
     http::{Request, StatusCode},
 };
+use backshift_http::client::Client;
 use serde_json::json;
 
 use crate::stub::{ID, OTHER, Stub, ask, request};
@@ -30,14 +31,17 @@ async fn the_session_has_c_s_fields() {
 #[tokio::test]
 async fn send_otp_hands_on_language_trace_and_the_socket_s_address() {
     let stub = Stub::default();
-    let send = |header: Option<&'static str>| {
+    let send = |client: Option<Client>| {
         let mut sent = request("POST", "/authentication/send-otp", "", CREDENTIALS);
         sent.headers_mut().insert("lang", "vi".parse().unwrap());
         sent.headers_mut().insert("x-forwarded-for", "6.6.6.6, 7.7.7.7".parse().unwrap());
         let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         sent.headers_mut().insert("traceparent", trace.parse().unwrap());
         sent.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 999))));
-        let app = stub.app_behind(header);
+        if let Some(client) = client {
+            sent.extensions_mut().insert(client);
+        }
+        let app = stub.app();
         async move { ask(&app, sent).await.0 }
     };
     assert_eq!(send(None).await, StatusCode::OK);
@@ -49,8 +53,8 @@ async fn send_otp_hands_on_language_trace_and_the_socket_s_address() {
     let origin = stub.0.lock().unwrap().origin.clone().unwrap();
     assert_eq!(origin.locale, "vi");
     assert!(origin.traceparent.is_some_and(|trace| trace.ends_with("-01")));
-    assert_eq!(send(Some("x-forwarded-for")).await, StatusCode::OK);
-    assert_eq!(stub.ip(), Some("7.7.7.7".parse().unwrap()));
+    assert_eq!(send(Some(Client("7.7.7.7".parse().unwrap()))).await, StatusCode::OK);
+    assert_eq!(stub.ip(), Some("7.7.7.7".parse().unwrap()), "whom the server found counts");
 }
 
 #[tokio::test]

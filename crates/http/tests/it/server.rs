@@ -1,56 +1,19 @@
 //! The server on a real socket: slow clients, large heads, many connections, graceful end.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use axum::{Router, routing::get};
-use backshift_http::server::{self, Limits};
+use backshift_http::server::{Limits, Times};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::oneshot,
-    task::JoinHandle,
+    net::TcpStream,
     time::timeout,
 };
 
-use crate::stub::Stub;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Running {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<std::io::Result<()>>,
-}
-
-async fn start(router: Router, limits: Limits) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel();
-    let shutdown = async move {
-        let _ = stopped.await;
-    };
-    let task = tokio::spawn(server::serve(listener, router, limits, shutdown));
-    Running { address, stop: Some(stop), task }
-}
-
-impl Running {
-    async fn open(&self, text: &str) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        stream
-    }
-
-    async fn ask(&self, text: &str) -> String {
-        let mut stream = self.open(text).await;
-        rest(&mut stream).await
-    }
-}
-
-async fn rest(stream: &mut TcpStream) -> String {
-    let mut all = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server answers and closes").unwrap();
-    String::from_utf8_lossy(&all).into_owned()
-}
+use crate::{
+    port::{PATIENCE, rest, start},
+    stub::Stub,
+};
 
 fn slow() -> Router {
     let handler = || async {
@@ -78,7 +41,8 @@ async fn the_socket_s_address_reaches_the_rules() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let limits = Limits { header_time: Duration::from_millis(200), ..Limits::default() };
+    let limits =
+        Limits { times: Times { head: Duration::from_millis(200), ..Times::default() }, ..Limits::default() };
     let server = start(Stub::default().app(), limits).await;
     let mut stream = server.open("GET /api/v1/pl").await;
     let answer = rest(&mut stream).await;
@@ -113,19 +77,6 @@ async fn a_body_that_stops_half_way_is_a_408_after_ten_seconds() {
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"error_code\":408"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(15));
-}
-
-#[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
-    let server = start(slow(), Limits { connections: 1, ..Limits::default() }).await;
-    let mut first = server.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    let mut head = [0; 12];
-    timeout(PATIENCE, first.read_exact(&mut head)).await.unwrap().unwrap();
-    let mut second = server.open("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    let early = timeout(Duration::from_millis(700), second.read(&mut head)).await;
-    assert!(early.is_err(), "the only place is taken by an open connection");
-    drop(first);
-    assert!(rest(&mut second).await.contains("slow and done"));
 }
 
 #[tokio::test]

@@ -200,14 +200,9 @@ impl Identity for Stub {
 }
 
 impl Stub {
+    /// The API as the server runs it.
     pub(crate) fn app(&self) -> Router {
-        self.app_behind(None)
-    }
-
-    /// The API as the server runs it, behind a proxy that names the client in this header.
-    pub(crate) fn app_behind(&self, header: Option<&'static str>) -> Router {
-        let client_ip_header = header.map(axum::http::HeaderName::from_static);
-        server::finish(api::router(api::Api { identity: Arc::new(self.clone()), client_ip_header }))
+        server::finish(api::router(api::Api { identity: Arc::new(self.clone()) }))
     }
 
     pub(crate) fn ip(&self) -> Option<IpAddr> {

@@ -60,7 +60,7 @@ impl House {
         let route = CodeRoute::Direct(Arc::new(worker));
         let sender = CodeSender::new(db.clone(), key, Arc::new(Templates::shipped()), route, options);
         let registry = sender.register(Registry::default());
-        let api = api::Api { identity: service.clone(), client_ip_header: None };
+        let api = api::Api { identity: service.clone() };
         Self { app: server::finish(api::router(api)), service, db, mailer, registry, _kept: kept }
     }
 

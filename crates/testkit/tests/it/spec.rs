@@ -1,5 +1,5 @@
 //! Every MUST of `docs/spec/` has a case, every case has its MUST, and every row of
-//! `bad-input.md` and `faults.md` has its tests.
+//! `bad-input.md`, `faults.md` and `security.md` has its tests.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -50,6 +50,11 @@ fn every_bad_input_is_tried_by_tests_that_are_there() {
 #[test]
 fn every_fault_is_shown_by_tests_that_are_there() {
     every_row_names_its_tests("faults.md", 30);
+}
+
+#[test]
+fn every_attack_is_tried_again_by_tests_that_are_there() {
+    every_row_names_its_tests("security.md", 20);
 }
 
 /// Each row of the tables ends with the names of tests, or with a word on another row's and names.

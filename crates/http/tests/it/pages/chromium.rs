@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use backshift_http::server::{self, Limits};
+use backshift_http::server::{self, Limits, Times};
 use backshift_testkit::programs;
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -58,7 +58,8 @@ async fn pages_show_hostile_text_and_break_no_policy() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel::<()>();
-    let limits = Limits { grace: Duration::from_millis(100), ..Limits::default() };
+    let times = Times { grace: Duration::from_millis(100), ..Times::default() };
+    let limits = Limits { times, ..Limits::default() };
     let serving = tokio::spawn(server::serve(listener, house.app.clone(), limits, async move {
         let _ = stopped.await;
     }));

@@ -1,7 +1,11 @@
 //! The headers of every page, and what other sites may not do.
 
-use axum::http::{Request, StatusCode, header};
+use axum::{
+    body::Body,
+    http::{Request, StatusCode, Version, header},
+};
 use backshift_core::store::Queues;
+use tower::ServiceExt;
 
 use super::house::House;
 
@@ -44,4 +48,34 @@ async fn a_form_of_another_site_changes_nothing() {
     assert!(house.store.paused().await.unwrap().is_empty());
     let own = of("origin", "http://localhost:8080").header(header::HOST, "localhost:8080");
     assert_eq!(house.send(own, "").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_foreign_name_is_refused_wherever_it_stands() {
+    let house = House::open().await;
+    let app = backshift_http::loopback_only(house.app.clone());
+    let of = |uri: &str, version| Request::get(uri).version(version);
+    let status = async |request: axum::http::request::Builder| {
+        app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+    };
+    for path in ["/", "/jobs", "/events", "/api/v1/plans", "/nothing", "/assets/look.css"] {
+        for foreign in ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "10.0.0.1"] {
+            let misdirected = StatusCode::MISDIRECTED_REQUEST;
+            let authority = of(&format!("http://{foreign}{path}"), Version::HTTP_2);
+            assert_eq!(status(authority).await, misdirected, "h2 {foreign} {path}");
+            let absolute =
+                of(&format!("http://{foreign}{path}"), Version::HTTP_11).header(header::HOST, foreign);
+            assert_eq!(status(absolute).await, misdirected, "absolute {foreign} {path}");
+            let line = of(path, Version::HTTP_11).header(header::HOST, foreign);
+            assert_eq!(status(line).await, misdirected, "{foreign} {path}");
+        }
+        let both =
+            of(&format!("http://evil.example{path}"), Version::HTTP_2).header(header::HOST, "localhost");
+        assert_eq!(status(both).await, StatusCode::BAD_REQUEST, "{path}");
+        let twice =
+            of(path, Version::HTTP_11).header(header::HOST, "localhost").header(header::HOST, "localhost");
+        assert_eq!(status(twice).await, StatusCode::BAD_REQUEST, "{path}");
+    }
+    let own = of("http://localhost:8080/jobs", Version::HTTP_2);
+    assert_eq!(status(own).await, StatusCode::OK);
 }

@@ -64,7 +64,7 @@ impl House {
         let pages = Pages::new(Arc::new(store.clone()) as Arc<dyn Store>, "a test")
             .with_identity(Arc::clone(&identity) as _)
             .with_mailbox(Arc::clone(&mailbox));
-        let api = api::router(api::Api { identity, client_ip_header: None });
+        let api = api::router(api::Api { identity });
         Self { app: server::finish(api.merge(pages.router())), store, mailbox, db, registry, _kept: kept }
     }
 

@@ -64,3 +64,24 @@ async fn nothing_is_missed_between_a_page_and_its_stream() {
     house.complete("q", None).await;
     assert_ne!(next(&mut open(&house, &before, Some(&id)).await).await, id);
 }
+
+#[tokio::test]
+async fn open_pages_are_counted_and_other_sites_cannot_take_their_places() {
+    let house = House::open().await;
+    let ask = async |name: &'static str, value: &'static str| {
+        let request = Request::get("/events").header(name, value).body(Body::empty()).unwrap();
+        house.app.clone().oneshot(request).await.unwrap()
+    };
+    assert_eq!(ask("sec-fetch-site", "cross-site").await.status(), 403);
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        streams.push(ask("sec-fetch-site", "same-origin").await);
+    }
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    let full = ask("sec-fetch-site", "same-origin").await;
+    assert_eq!(full.status(), 503);
+    assert!(full.headers().contains_key("retry-after"));
+    assert_eq!(house.get("/overview").await.status, 200, "pages are shown all the same");
+    streams.pop();
+    assert_eq!(ask("sec-fetch-site", "same-origin").await.status(), 200);
+}

@@ -1,0 +1,96 @@
+//! Bodies, read before a handler begins and watched while they are answered: no handler ever waits for a client.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+
+use super::{life::Turn, requests::Open};
+
+/// Why a body was not read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    TooLarge,
+    TooSlow,
+    Cut,
+    /// Others hold too much memory already.
+    NoRoom,
+}
+
+/// The whole body, or why not.
+pub(super) async fn whole(
+    mut body: Incoming,
+    most: usize,
+    time: Duration,
+    open: &mut Open,
+) -> Result<Bytes, Unread> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    if body.size_hint().lower() > most as u64 {
+        return Err(Unread::TooLarge);
+    }
+    let reading = async {
+        // Copied, because a frame of one byte would keep the whole buffer alive that it came in.
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(|_| Unread::Cut)?.into_data() else { continue };
+            if all.len() + data.len() > most {
+                return Err(Unread::TooLarge);
+            }
+            if !open.holds(data.len()) {
+                return Err(Unread::NoRoom);
+            }
+            all.extend_from_slice(&data);
+        }
+        Ok(all.freeze())
+    };
+    tokio::time::timeout(time, reading).await.unwrap_or(Err(Unread::TooSlow))
+}
+
+/// An answer on its way: the client's turn while it fetches what is there, ours while there is nothing yet.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    body: Body,
+    turn: Turn,
+}
+
+impl Answer {
+    pub(super) fn new(body: Body, mut turn: Turn) -> Self {
+        turn.answered();
+        turn.theirs();
+        Self { body, turn }
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        match &frame {
+            Poll::Pending => this.turn.ours(),
+            Poll::Ready(_) => this.turn.theirs(),
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

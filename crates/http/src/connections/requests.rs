@@ -1,0 +1,141 @@
+//! How many requests of one network are open, worked at once, and how much memory their bodies hold.
+//!
+//! A connection is cheap and a request is not: behind a proxy, and with HTTP/2, one connection is many clients. So
+//! requests are counted by the client's network, whatever connections they come on.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::client::Network;
+
+/// For each one that is worked so many may be open (waiting, or with a body on its way).
+const OPEN_FOR_EACH: usize = 8;
+/// The most that bodies on their way and at work may hold: of one network, and in all.
+const BODIES_OF_ONE: usize = 8 << 20;
+const BODIES: usize = 64 << 20;
+
+/// The requests of all networks.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    at_once: usize,
+    lines: Mutex<HashMap<Network, Arc<Line>>>,
+    bodies: AtomicUsize,
+}
+
+/// The requests of one network.
+#[derive(Debug)]
+struct Line {
+    open: AtomicUsize,
+    bodies: AtomicUsize,
+    slots: Arc<Semaphore>,
+}
+
+/// One open request; dropped when its answer has begun.
+#[derive(Debug)]
+pub(crate) struct Open {
+    requests: Arc<Requests>,
+    network: Network,
+    line: Arc<Line>,
+    bytes: usize,
+}
+
+impl Requests {
+    pub(crate) fn new(at_once: usize) -> Arc<Self> {
+        Arc::new(Self { at_once: at_once.max(1), lines: Mutex::default(), bodies: AtomicUsize::new(0) })
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<Network, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more request of this network; `None` when it has too many open.
+    pub(crate) fn open(self: &Arc<Self>, network: Network) -> Option<Open> {
+        let mut lines = self.lines();
+        let line = lines.entry(network).or_insert_with(|| {
+            let slots = Arc::new(Semaphore::new(self.at_once));
+            Arc::new(Line { open: AtomicUsize::new(0), bodies: AtomicUsize::new(0), slots })
+        });
+        if line.open.load(Ordering::Relaxed) >= self.at_once.saturating_mul(OPEN_FOR_EACH) {
+            return None;
+        }
+        line.open.fetch_add(1, Ordering::Relaxed);
+        Some(Open { requests: Arc::clone(self), network, line: Arc::clone(line), bytes: 0 })
+    }
+}
+
+impl Open {
+    /// Waits until it may be worked; first come, first served, within its network.
+    pub(crate) async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed, so a missing permit cannot happen; without one nothing is limited.
+        Arc::clone(&self.line.slots).acquire_owned().await.ok()
+    }
+
+    /// Counts bytes of its body; false when bodies hold too much already.
+    pub(crate) fn holds(&mut self, more: usize) -> bool {
+        self.bytes += more;
+        let own = self.line.bodies.fetch_add(more, Ordering::Relaxed) + more;
+        let all = self.requests.bodies.fetch_add(more, Ordering::Relaxed) + more;
+        own <= BODIES_OF_ONE && all <= BODIES
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.line.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.requests.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        let mut lines = self.requests.lines();
+        if self.line.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            lines.remove(&self.network);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn network(ip: &str) -> Network {
+        Network::of(ip.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn one_network_waits_for_itself_alone() {
+        let requests = Requests::new(2);
+        let crowd: Vec<Open> = (0..16).map(|_| requests.open(network("192.0.2.1")).unwrap()).collect();
+        assert!(requests.open(network("192.0.2.99")).is_none(), "eight for each slot are open");
+        let first = (crowd[0].slot().now_or_never().flatten(), crowd[1].slot().now_or_never().flatten());
+        assert!(first.0.is_some() && first.1.is_some());
+        assert!(crowd[2].slot().now_or_never().is_none());
+        let honest = requests.open(network("198.51.100.1")).unwrap();
+        assert!(honest.slot().now_or_never().flatten().is_some());
+        drop(first);
+        assert!(crowd[3].slot().now_or_never().is_some());
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_has_gone() {
+        let requests = Requests::new(1);
+        let mut open = requests.open(network("192.0.2.1")).unwrap();
+        assert!(open.holds(1000));
+        drop(open);
+        assert!(requests.lines().is_empty());
+        assert_eq!(requests.bodies.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn bodies_of_one_network_leave_room_for_others() {
+        let requests = Requests::new(4);
+        let mut open = requests.open(network("192.0.2.1")).unwrap();
+        assert!(open.holds(BODIES_OF_ONE) && !open.holds(1));
+        assert!(requests.open(network("198.51.100.1")).unwrap().holds(1000));
+    }
+}
