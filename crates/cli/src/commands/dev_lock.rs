@@ -1,12 +1,12 @@
 //! One `dev` a data directory: the second one is told who holds it and exits 75.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
     path::Path,
 };
 
-use crate::exit::Failure;
+use crate::{exit::Failure, wiring::private};
 
 /// Held while `dev` runs; the kernel lets go of it when the process ends, however it ends.
 pub(super) struct DevLock(File);
@@ -17,15 +17,8 @@ impl DevLock {
         let problem = |error: std::io::Error| {
             Failure::configuration(format!("data_dir {}: {error}", directory.display()))
         };
-        std::fs::create_dir_all(directory).map_err(problem)?;
-        let path = directory.join("dev.lock");
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(problem)?;
+        private::directory(directory)?;
+        let mut file = private::open_or_make(&directory.join("dev.lock"))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => {

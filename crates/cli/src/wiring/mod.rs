@@ -12,6 +12,7 @@ mod mail;
 mod metrics;
 mod patience;
 mod places;
+pub(crate) mod private;
 mod probes;
 mod readiness;
 mod store;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use backshift_store::{Database, Durability, Options, check, migrate};
 
-use super::protect;
+use super::{private, protect};
 use crate::{
     config::{Config, without_password},
     exit::Failure,
@@ -24,6 +24,9 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
     if let Some(("sqlite" | "embedded", path)) = url.split_once(':')
         && let Some(parent) = Path::new(path.split('?').next().unwrap_or(path)).parent()
     {
+        if parent == Path::new(config.text("data_dir")) {
+            private::directory(parent)?;
+        }
         std::fs::create_dir_all(parent).map_err(|error| {
             Failure::configuration(format!("the directory of {path} cannot be made: {error}"))
         })?;

@@ -30,7 +30,7 @@ impl DevMailbox {
     pub async fn open(directory: impl Into<PathBuf>) -> io::Result<Self> {
         let directory: PathBuf = directory.into();
         blocking(move || {
-            std::fs::create_dir_all(&directory)?;
+            private_directory(&directory)?;
             for entry in std::fs::read_dir(&directory)? {
                 let path = entry?.path();
                 if path.extension().is_some_and(|e| e == "tmp") {
@@ -115,11 +115,26 @@ impl Mailer for DevMailbox {
     async fn close(&self) {}
 }
 
+/// Mails hold codes: nobody else on the machine may read them.
+fn private_directory(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+fn private_file(path: &Path) -> io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.write(true).create_new(true).open(path)
+}
+
 /// A temporary file, synced, then renamed, then the directory synced.
 fn store(directory: &Path, id: &str, message: &Message) -> io::Result<()> {
     let temporary = directory.join(format!("{id}.tmp"));
     let written = (|| {
-        let mut file = std::fs::File::create_new(&temporary)?;
+        let mut file = private_file(&temporary)?;
         file.write_all(trace_headers(message).as_bytes())?;
         file.write_all(message.bytes())?;
         file.sync_all()?;

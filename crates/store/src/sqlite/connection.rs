@@ -20,6 +20,7 @@ const OPENING: Duration = Duration::from_secs(5);
 
 /// The one connection that writes.
 pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
+    make_private(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = open(path, flags)?;
     refuse_read_only(path, &connection)?;
@@ -31,6 +32,15 @@ pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
             Err(e) => return Err(named(path, fault(e))),
         }
     }
+}
+
+/// A new file is for its owner alone, because payloads and password hashes stand in it; the log beside it gets the same
+/// rights from SQLite. What goes wrong here goes wrong again when SQLite opens it, and is said there.
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.write(true).create_new(true).open(path);
 }
 
 /// SQLite opens what it may not write for reading, without a word, and stays so after the file may be written again.
