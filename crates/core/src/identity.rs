@@ -59,12 +59,13 @@ pub struct Session {
     pub session_id: Uuid,
 }
 
-/// Who calls, as read from a verified token.
+/// Who calls: read from a verified token and asked of the database in the same moment. It stands for one request and
+/// is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The user.
     pub user_id: Uuid,
-    /// What they may do.
+    /// What they may do now.
     pub role: Role,
 }
 
@@ -185,6 +186,12 @@ pub enum IdentityError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// More passwords wait to be hashed than are taken on: HTTP 503, code 503.
+    #[error("Too busy")]
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// No or a bad token: 401.
     #[error("Unauthorized")]
     Unauthorized,
@@ -199,7 +206,8 @@ pub enum IdentityError {
 /// Facts about a request that the rules need.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
-    /// The client's address, for the hourly limits; `None` or loopback in `dev` is exempt.
+    /// The client's address, for the hourly limits; loopback in `dev` is exempt. All clients without one count as one
+    /// network where an account is guessed, and are not counted elsewhere.
     pub ip: Option<std::net::IpAddr>,
     /// `en`, `vi`, `ja`.
     pub locale: String,
@@ -210,8 +218,13 @@ pub struct Origin {
 /// System C's use cases.
 #[async_trait]
 pub trait Identity: Send + Sync + 'static {
-    /// Makes an inactive account.
-    async fn register(&self, email: &str, password: SecretString) -> Result<(), IdentityError>;
+    /// Makes an inactive account, or begins one anew that was never confirmed. Bounded for a network of clients.
+    async fn register(
+        &self,
+        email: &str,
+        password: SecretString,
+        origin: Origin,
+    ) -> Result<(), IdentityError>;
     /// Checks the password and mails a code.
     async fn send_otp(
         &self,
@@ -219,8 +232,8 @@ pub trait Identity: Send + Sync + 'static {
         password: SecretString,
         origin: Origin,
     ) -> Result<(), IdentityError>;
-    /// Checks the code, activates the account and starts the free trial, in one transaction.
-    async fn verify_otp(&self, email: &str, otp: SecretString) -> Result<(), IdentityError>;
+    /// Checks the code, activates the account and starts the free trial, in one transaction. Bounded for a network.
+    async fn verify_otp(&self, email: &str, otp: SecretString, origin: Origin) -> Result<(), IdentityError>;
     /// Opens a session; `remember` makes it longer. Guessing is bounded, for an account and for a client.
     async fn login(
         &self,
@@ -229,8 +242,10 @@ pub trait Identity: Send + Sync + 'static {
         remember: bool,
         origin: Origin,
     ) -> Result<Session, IdentityError>;
-    /// Reads a bearer token.
-    fn authenticate(&self, token: &str) -> Result<Caller, IdentityError>;
+    /// Reads a bearer token and asks whether its account still stands; every doubt is [`IdentityError::Unauthorized`].
+    async fn authenticate(&self, token: &str) -> Result<Caller, IdentityError>;
+    /// Ends every session of the caller: tokens from before are worth nothing from now on.
+    async fn sign_out(&self, caller: Caller) -> Result<(), IdentityError>;
     /// The caller's own account.
     async fn me(&self, caller: Caller) -> Result<User, IdentityError>;
 
@@ -253,7 +268,7 @@ pub trait Identity: Send + Sync + 'static {
     ) -> Result<Listed<Subscription>, IdentityError>;
     /// One subscription.
     async fn subscription(&self, caller: Caller, id: Uuid) -> Result<Subscription, IdentityError>;
-    /// Subscribes.
+    /// Subscribes. What a caller who is no admin may say is for the implementation to refuse with 403.
     async fn create_subscription(
         &self,
         caller: Caller,

@@ -46,6 +46,8 @@ pub enum ApiError {
     },
     /// A cool-down or a limit: 429 with `Retry-After`.
     TooMany(Duration),
+    /// More work waits than is taken on: 503 with `Retry-After`.
+    Busy(Duration),
     /// Anything that HTTP itself has a status for; the status is the code.
     Status(StatusCode, &'static str),
 }
@@ -67,6 +69,7 @@ impl From<IdentityError> for ApiError {
         match error {
             IdentityError::Business { code, message } => Self::Business { code, message },
             IdentityError::TooMany { retry_after } => Self::TooMany(retry_after),
+            IdentityError::Busy { retry_after } => Self::Busy(retry_after),
             IdentityError::Unauthorized => Self::status(StatusCode::UNAUTHORIZED),
             IdentityError::Forbidden => Self::status(StatusCode::FORBIDDEN),
             IdentityError::Internal(cause) => {
@@ -82,11 +85,14 @@ impl IntoResponse for ApiError {
         let (status, code, message) = match self {
             Self::Business { code, message } => (StatusCode::BAD_REQUEST, code, message),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, TOO_MANY, "Too many attempts"),
+            Self::Busy(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, 503, "Too many sign-ins and registrations wait just now")
+            }
             Self::Status(status, message) => (status, u32::from(status.as_u16()), message),
         };
         let body = Json(Body::<()> { error_code: code, message, data: None });
         let mut response = (status, body).into_response();
-        if let Self::TooMany(after) = self {
+        if let Self::TooMany(after) | Self::Busy(after) = self {
             // Whole seconds, rounded up: a client that waits exactly this long must not be refused again.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));

@@ -16,7 +16,11 @@ ALTER TABLE users
     ADD COLUMN IF NOT EXISTS updated_at     timestamptz DEFAULT now(),
     ADD COLUMN IF NOT EXISTS deleted_at     timestamptz,
     ADD COLUMN IF NOT EXISTS role_hash      text,
-    ADD COLUMN IF NOT EXISTS role           text;
+    ADD COLUMN IF NOT EXISTS role           text,
+    -- When the address was confirmed here, first; an account that is not active and has it was deactivated.
+    ADD COLUMN IF NOT EXISTS confirmed_at   timestamptz,
+    -- Tokens from before are worth nothing: the last sign-out, in whole seconds.
+    ADD COLUMN IF NOT EXISTS not_before     timestamptz;
 CREATE INDEX IF NOT EXISTS users_role_hash ON users (role_hash) WHERE role_hash IS NOT NULL;
 -- Addresses are compared without regard to case. Old rows may collide there: then the index only finds them.
 DO $$
@@ -77,9 +81,12 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     expires_at  timestamptz NOT NULL,
     tries       integer NOT NULL DEFAULT 0,
     used_at     timestamptz,
-    ip          text
+    -- The network that asked for it, and the tries of all others.
+    network     text,
+    tries_abroad integer NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
+CREATE INDEX IF NOT EXISTS otp_challenges_age ON otp_challenges (issued_at);
 
 -- One row a code that was sent: the hourly limits count them.
 CREATE TABLE IF NOT EXISTS otp_sends (
@@ -90,3 +97,4 @@ CREATE TABLE IF NOT EXISTS otp_sends (
 );
 CREATE INDEX IF NOT EXISTS otp_sends_email ON otp_sends (email_key, at);
 CREATE INDEX IF NOT EXISTS otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
+CREATE INDEX IF NOT EXISTS otp_sends_age ON otp_sends (at);

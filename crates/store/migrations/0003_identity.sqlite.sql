@@ -12,7 +12,11 @@ CREATE TABLE IF NOT EXISTS users (
     updated_at      INTEGER,
     deleted_at      INTEGER,
     role_hash       TEXT,
-    role            TEXT
+    role            TEXT,
+    -- When the address was confirmed here, first; an account that is not active and has it was deactivated.
+    confirmed_at    INTEGER,
+    -- Tokens from before are worth nothing: the last sign-out, in whole seconds.
+    not_before      INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS users_username_lower ON users (lower(username)) WHERE deleted_at IS NULL;
 
@@ -56,9 +60,12 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     expires_at  INTEGER NOT NULL,
     tries       INTEGER NOT NULL DEFAULT 0,
     used_at     INTEGER,
-    ip          TEXT
+    -- The network that asked for it, and the tries of all others.
+    network     TEXT,
+    tries_abroad INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
+CREATE INDEX IF NOT EXISTS otp_challenges_age ON otp_challenges (issued_at);
 
 -- One row a code that was sent: the hourly limits count them.
 CREATE TABLE IF NOT EXISTS otp_sends (
@@ -69,3 +76,4 @@ CREATE TABLE IF NOT EXISTS otp_sends (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS otp_sends_email ON otp_sends (email_key, at);
 CREATE INDEX IF NOT EXISTS otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
+CREATE INDEX IF NOT EXISTS otp_sends_age ON otp_sends (at);

@@ -34,7 +34,7 @@ const MAIN: &[Migration] = &[
     migration!(3, "identity", "0003_identity"),
     migration!(4, "mail", "0004_mail"),
     migration!(5, "lean_indexes", "0005_lean_indexes"),
-    migration!(6, "login_failures", "0006_login_failures"),
+    migration!(6, "auth_counts", "0006_auth_counts"),
     migration!(7, "line", "0007_line"),
 ];
 

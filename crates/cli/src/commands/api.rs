@@ -21,7 +21,7 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Keys, Patience, Plan, Ready, Schema, Taken, bind, health_of, identity_service,
-        limits, registry, start_metrics, worker_builder, worker_name,
+        limits, registry, start_metrics, warn_of_choices, worker_builder, worker_name,
     },
 };
 
@@ -29,9 +29,10 @@ use crate::{
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let backend = Backend::build(config, false)?;
-    let keys = Keys::configured(config).ok_or_else(|| {
+    let keys = Keys::configured(config)?.ok_or_else(|| {
         Failure::configuration("auth.jwt_secret is not set: JWT_SECRET signs the tokens of the API")
     })?;
+    warn_of_choices(config);
     let identity: Arc<dyn Identity> = Arc::new(identity_service(config, backend.database()?, &keys, false)?);
     let ready = Ready::starting("the store");
     ready.needs_database(backend.database()?);

@@ -30,7 +30,7 @@ use crate::{
     wiring::{
         Backend, Equipment, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
         identity_service, limits, mail_worker, mailbox, mailer_of, plan, registry, start_metrics,
-        worker_builder, worker_name,
+        warn_of_choices, worker_builder, worker_name,
     },
 };
 
@@ -85,6 +85,7 @@ impl House {
         let database = backend.database()?;
         let (mailer, mailbox) = post_office(config).await?;
         let keys = generated_keys(config)?;
+        warn_of_choices(config);
         let identity: Arc<dyn Identity> = Arc::new(identity_service(config, database, &keys, true)?);
         let place = if config.some("database.url").is_some() {
             "this machine · your store"

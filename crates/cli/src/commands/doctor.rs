@@ -51,11 +51,14 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
 }
 
 fn configuration(config: &Config) -> Finding {
-    let what = match Keys::configured(config) {
-        Some(_) => "every key is known; JWT_SECRET is set",
-        None => "every key is known; JWT_SECRET is not set, so `api` will not start",
+    let keys = Keys::configured(config);
+    let what = match (&keys, Keys::weakness(config)) {
+        (Ok(Some(_)), None) => "every key is known; JWT_SECRET is set".to_owned(),
+        (Ok(Some(_)), Some(weakness)) => format!("every key is known; {weakness}"),
+        (Ok(None), _) => "every key is known; JWT_SECRET is not set, so `api` will not start".to_owned(),
+        (Err(_), _) => "JWT_SECRET".to_owned(),
     };
-    Finding::new("configuration", what, None)
+    Finding::new("configuration", what, keys.err())
 }
 
 async fn store(config: &Config) -> Vec<Finding> {

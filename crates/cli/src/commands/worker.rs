@@ -95,7 +95,7 @@ fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipmen
         }
         _ => None,
     };
-    Ok(Equipment { mail, keys: Keys::configured(config), codes_only: false })
+    Ok(Equipment { mail, keys: Keys::configured(config)?, codes_only: false })
 }
 
 /// The seed's messages, which its operators look for.

@@ -2,12 +2,17 @@
 //!
 //! `dev` makes its own once and keeps them in its data directory, readable by its owner only.
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::path::Path;
 
 use backshift_workers::identity::CodeKey;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
+use super::private;
 use crate::{config::Config, exit::Failure};
+
+/// Fewer bytes can be guessed from one token; fewer than twice as many are weaker than the signature.
+const FEWEST: usize = 16;
+const ENOUGH: usize = 32;
 
 /// Both secrets.
 pub(crate) struct Keys {
@@ -18,46 +23,135 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// From the configuration; `None` when JWT_SECRET is not set.
-    pub(crate) fn configured(config: &Config) -> Option<Self> {
-        let jwt = config.secret("auth.jwt_secret")?;
-        Some(Self::of(config, jwt))
+    /// From the configuration; `None` when JWT_SECRET is not set, and blank is not set.
+    pub(crate) fn configured(config: &Config) -> Result<Option<Self>, Failure> {
+        let Some(jwt) = secret(config, "auth.jwt_secret") else { return Ok(None) };
+        if jwt.expose_secret().len() < FEWEST {
+            return Err(Failure::configuration(format!(
+                "auth.jwt_secret ({}): JWT_SECRET has fewer than {FEWEST} bytes and can be guessed; `openssl rand -hex 32` \
+                 prints a good one",
+                config.origin("auth.jwt_secret")
+            )));
+        }
+        Ok(Some(Self::of(config, jwt)))
+    }
+
+    /// What is to be said about secrets that are accepted all the same.
+    pub(crate) fn weakness(config: &Config) -> Option<String> {
+        let short = |key, least| secret(config, key).is_some_and(|text| text.expose_secret().len() < least);
+        let weak = [("auth.jwt_secret", "JWT_SECRET", ENOUGH), ("otp.key", "BACKSHIFT_OTP_KEY", FEWEST)];
+        let (_, name, least) = weak.into_iter().find(|(key, _, least)| short(key, *least))?;
+        Some(format!(
+            "{name} has fewer than {least} bytes: set a longer one; `openssl rand -hex 32` prints one"
+        ))
     }
 
     /// For commands that steer accounts and neither sign nor derive anything: nothing is read, nothing is kept.
     pub(crate) fn passing(config: &Config) -> Self {
-        Self::configured(config).unwrap_or_else(|| Self::of(config, random().into()))
+        Self::of(config, random().into())
     }
 
     fn of(config: &Config, jwt: SecretString) -> Self {
-        let code = config.secret("otp.key").unwrap_or_else(|| jwt.clone());
+        let code = secret(config, "otp.key").unwrap_or_else(|| jwt.clone());
         Self { code: CodeKey::from_secret(&code), jwt }
     }
 }
 
-/// The configured secrets, or those of the data directory, made when they are not there yet.
-pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
-    if let Some(keys) = Keys::configured(config) {
-        return Ok(keys);
-    }
-    let path = Path::new(config.text("data_dir")).join("jwt.key");
-    let problem = |error| Failure::failed(format!("the key file {}: {error}", path.display()));
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make(&path).map_err(problem)?,
-        Err(error) => return Err(problem(error)),
-    };
-    Ok(Keys::of(config, text.trim().into()))
+fn secret(config: &Config, key: &str) -> Option<SecretString> {
+    config.secret(key).filter(|text| !text.expose_secret().trim().is_empty())
 }
 
-fn make(path: &Path) -> std::io::Result<String> {
+/// The configured secrets, or those of the data directory, made when they are not there yet.
+pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
+    if let Some(keys) = Keys::configured(config)? {
+        return Ok(keys);
+    }
+    let directory = Path::new(config.text("data_dir"));
+    private::directory(directory)?;
+    let path = directory.join("jwt.key");
+    let kept = private::read(&path)?;
+    let kept = kept.as_deref().map(str::trim);
+    let key = match kept {
+        None => make(&path)?,
+        Some("") => {
+            // Whoever began to write it did not come to the end, so nothing was ever signed with it.
+            tracing::warn!(file = %path.display(), "the key file was empty; a new key is made");
+            make(&path)?
+        }
+        Some(key) if key.len() < FEWEST => {
+            return Err(Failure::configuration(format!(
+                "the key file {} does not hold a whole key: remove it, and a new one is made; people sign in once more",
+                path.display()
+            )));
+        }
+        Some(key) => key.to_owned(),
+    };
+    Ok(Keys::of(config, key.into()))
+}
+
+fn make(path: &Path) -> Result<String, Failure> {
     let key = random();
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(key.as_bytes())?;
-    file.sync_all()?;
+    private::write(path, &key)?;
     Ok(key)
 }
 
 fn random() -> String {
     rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[(&'static str, &str)]) -> Config {
+        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
+        Config::of_flags(&flags).unwrap()
+    }
+
+    #[test]
+    fn a_blank_secret_is_none_a_short_one_is_refused_and_a_middling_one_warned_about() {
+        for blank in ["", " ", "\t \n"] {
+            let config = config(&[("auth.jwt_secret", blank)]);
+            assert!(Keys::configured(&config).unwrap().is_none(), "{blank:?}");
+            assert_eq!(Keys::weakness(&config), None);
+        }
+        for short in ["Q", "fifteen letters"] {
+            let failure = Keys::configured(&config(&[("auth.jwt_secret", short)])).map(drop).unwrap_err();
+            assert_eq!(failure.gravity(), 78);
+            let text = failure.to_string();
+            assert!(
+                text.contains("JWT_SECRET") && text.contains("--flag") && !text.contains(short),
+                "{text}"
+            );
+        }
+        for (secret, weak) in [("sixteen letters!", true), (&"x".repeat(31), true), (&"x".repeat(32), false)]
+        {
+            let config = config(&[("auth.jwt_secret", secret)]);
+            assert!(Keys::configured(&config).unwrap().is_some());
+            assert_eq!(
+                Keys::weakness(&config).is_some_and(|text| text.contains("JWT_SECRET")),
+                weak,
+                "{secret}"
+            );
+        }
+        let otp = config(&[("auth.jwt_secret", &"x".repeat(32)), ("otp.key", "short")]);
+        assert!(Keys::weakness(&otp).is_some_and(|text| text.contains("BACKSHIFT_OTP_KEY")));
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_an_empty_file_is_no_key() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        let config = config(&[("data_dir", data.to_str().unwrap())]);
+        let of = |config: &Config| generated_keys(config).map(|keys| keys.jwt.expose_secret().to_owned());
+        let first = of(&config).unwrap();
+        assert_eq!((first.len(), of(&config).unwrap()), (64, first.clone()));
+        std::fs::write(data.join("jwt.key"), "\n").unwrap();
+        let second = of(&config).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(of(&config).unwrap(), second);
+        std::fs::write(data.join("jwt.key"), "half a k").unwrap();
+        let text = of(&config).unwrap_err().to_string();
+        assert!(text.contains("jwt.key") && text.contains("remove it"), "{text}");
+    }
 }

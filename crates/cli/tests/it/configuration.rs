@@ -108,6 +108,9 @@ async fn long_running_commands_end_with_78_on_a_wrong_configuration() {
     let secret = ("JWT_SECRET", "a-secret-of-at-least-32-bytes-here");
     for (command, settings, word) in [
         ("api", vec![], "JWT_SECRET"),
+        ("api", vec![("JWT_SECRET", " \t")], "auth.jwt_secret is not set"),
+        ("api", vec![("JWT_SECRET", "fifteen letters")], "fewer than 16 bytes"),
+        ("dev", vec![("BACKSHIFT_AUTH_JWT_SECRET", "x")], "fewer than 16 bytes"),
         ("api", vec![secret, ("DATABASE_URL", "mysql://x/y")], "database"),
         ("worker", vec![("BACKSHIFT_BROKER_URL", "carrier-pigeon:x")], "carrier-pigeon"),
         ("worker", vec![("RABBITMQ_URL", "http://127.0.0.1:1")], "amqp"),
@@ -161,6 +164,24 @@ async fn the_doctor_finds_what_is_broken() {
     let nobody = format!("amqp://guest:guest@127.0.0.1:{}/", free_port().unwrap());
     system.set(&[("RABBITMQ_URL", &nobody)]);
     assert_eq!(system.run(&["doctor"]).await.code, 69);
+}
+
+#[tokio::test]
+async fn a_weak_secret_is_named_by_the_doctor() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    for (secret, code, word) in [
+        ("fifteen letters", 78, "fewer than 16 bytes"),
+        ("sixteen letters!", 0, "fewer than 32 bytes"),
+        (" ", 0, "JWT_SECRET is not set"),
+        (crate::scene::JWT_SECRET, 0, "JWT_SECRET is set"),
+    ] {
+        let settings = [("BACKSHIFT_DATA_DIR", data.to_str().unwrap()), ("JWT_SECRET", secret)];
+        let ended = backshift(&["doctor"], &settings).await;
+        assert_eq!(ended.code, code, "{secret}: {ended:?}");
+        let said = format!("{}{}", ended.out, ended.err);
+        assert!(said.contains(word) && (secret == " " || !said.contains(secret)), "{word} in {ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -107,9 +107,12 @@ fn the_session_is_c_s(data: &Value, email: &str) {
 async fn refusals_have_c_s_codes() {
     let Some(system) = SystemC::new().await else { return };
     let api = system.api().await;
-    assert_eq!(api.register("a@example.com", PASSWORD).await.code(), 0);
+    for email in ["a@example.com", "taken@example.com"] {
+        assert_eq!(api.register(email, PASSWORD).await.code(), 0);
+    }
+    system.execute("UPDATE users SET is_active = true WHERE username = 'taken@example.com'").await;
     for (path, body, code) in [
-        ("register", json!({"email": "A@EXAMPLE.com", "password": PASSWORD}), 110_004),
+        ("register", json!({"email": "TAKEN@EXAMPLE.com", "password": PASSWORD}), 110_004),
         ("register", json!({"email": "nobody", "password": PASSWORD}), 110_012),
         ("register", json!({"email": "b@example.com", "password": "short"}), 110_002),
         ("register", json!({"email": "b@example.com", "password": "x".repeat(129)}), 110_002),

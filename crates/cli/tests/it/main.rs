@@ -4,8 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod scene;
-
 mod adoption;
 mod ambiguous;
 mod broker_away;
@@ -14,6 +12,7 @@ mod commands;
 mod configuration;
 mod dev;
 mod enqueue;
+mod entitlement;
 mod faults;
 mod flow;
 mod frozen;
@@ -25,9 +24,11 @@ mod pause;
 mod permanent;
 mod pooler;
 mod ports;
+mod private;
 mod probe;
 mod producers;
 mod replicas;
+mod scene;
 mod secrets;
 mod signals;
 mod steering;

@@ -1,10 +1,10 @@
-//! `/authentication`: register, send-otp, verify-otp, login.
+//! `/authentication`: register, send-otp, verify-otp, login, logout.
 
 use axum::{Router, extract::State, response::Response, routing::post};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Api, Form, Strict, origin::Whence, wire::SessionBody};
+use super::{Api, Form, Signed, Strict, origin::Whence, wire::SessionBody};
 use crate::{ApiError, envelope};
 
 /// C's "wrong body" of accounts.
@@ -16,6 +16,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/send-otp", post(send_otp))
         .route("/verify-otp", post(verify_otp))
         .route("/login", post(login))
+        .route("/logout", post(logout))
 }
 
 #[derive(Deserialize)]
@@ -50,8 +51,12 @@ impl Form for Login {
     const REFUSED: (u32, &'static str) = REFUSED;
 }
 
-async fn register(State(api): State<Api>, Strict(body): Strict<Credentials>) -> Result<Response, ApiError> {
-    api.identity.register(&body.email, body.password).await?;
+async fn register(
+    State(api): State<Api>,
+    Whence(origin): Whence,
+    Strict(body): Strict<Credentials>,
+) -> Result<Response, ApiError> {
+    api.identity.register(&body.email, body.password, origin).await?;
     Ok(envelope::done())
 }
 
@@ -64,8 +69,12 @@ async fn send_otp(
     Ok(envelope::done())
 }
 
-async fn verify_otp(State(api): State<Api>, Strict(body): Strict<Code>) -> Result<Response, ApiError> {
-    api.identity.verify_otp(&body.email, body.otp).await?;
+async fn verify_otp(
+    State(api): State<Api>,
+    Whence(origin): Whence,
+    Strict(body): Strict<Code>,
+) -> Result<Response, ApiError> {
+    api.identity.verify_otp(&body.email, body.otp, origin).await?;
     Ok(envelope::done())
 }
 
@@ -77,4 +86,10 @@ async fn login(
     let remember = body.remember.unwrap_or(false);
     let session = api.identity.login(&body.email, body.password, remember, origin).await?;
     Ok(envelope::success(SessionBody::from(session)))
+}
+
+/// Ends every session of the caller, this one among them.
+async fn logout(State(api): State<Api>, Signed(caller): Signed) -> Result<Response, ApiError> {
+    api.identity.sign_out(caller).await?;
+    Ok(envelope::done())
 }

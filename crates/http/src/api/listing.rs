@@ -38,6 +38,8 @@ pub(super) fn query(
                     query.ids.push(path::id(text, (refusals.id)())?);
                 }
             }
+            // No text of a database holds a NUL; PostgreSQL would refuse the whole statement.
+            "codes" if value.contains('\0') => return Err((refusals.query)()),
             "codes" => query.codes.extend(values.map(str::to_owned)),
             "user_id" if !value.is_empty() => query.user_id = Some(path::id(value, (refusals.id)())?),
             "page" if paged => query.page = Some(number(value, refusals)?.max(1)),
@@ -122,6 +124,13 @@ mod tests {
         let far = read(&[("page", "99999999999")], true).unwrap();
         assert_eq!(far.page, Some(u32::MAX));
         assert_eq!(read(&[("page", "x")], true), Err(ApiError::Business { code: 2, message: "" }));
+    }
+
+    #[test]
+    fn a_nul_is_no_part_of_any_code() {
+        for pairs in [[("codes", "\0")], [("codes[]", "pro,fr\0ee")]] {
+            assert_eq!(read(&pairs, false), Err(ApiError::Business { code: 2, message: "" }));
+        }
     }
 
     #[test]

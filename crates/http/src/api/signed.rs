@@ -1,4 +1,4 @@
-//! A request with a valid bearer token. A route that takes [`Signed`] cannot be reached without one.
+//! A request with a bearer token that is worth something now. A route that takes [`Signed`] cannot be reached without one.
 
 use axum::{
     extract::FromRequestParts,
@@ -23,6 +23,6 @@ impl FromRequestParts<Api> for Signed {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(refused());
         }
-        Ok(Self(api.identity.authenticate(token.trim())?))
+        Ok(Self(api.identity.authenticate(token.trim()).await?))
     }
 }

@@ -83,7 +83,7 @@ impl Pages {
 
     /// Makes the account. Who signed up before and never confirmed the address gets another code.
     async fn sign_up(&self, fields: &Fields, origin: Origin) -> Result<Response, IdentityError> {
-        match self.accounts()?.register(&fields.email, fields.password.clone()).await {
+        match self.accounts()?.register(&fields.email, fields.password.clone(), origin.clone()).await {
             Ok(()) => self.mail_code(fields, origin).await,
             Err(known) if code_of(&known) == Some(KNOWN) => {
                 self.mail_code(fields, origin).await.map_err(|_| known)
@@ -105,7 +105,7 @@ impl Pages {
     /// Confirms the address, and opens a session when the password of the sign-up is still remembered.
     async fn confirm(&self, fields: Fields, origin: Origin) -> Result<Response, IdentityError> {
         let accounts = self.accounts()?;
-        accounts.verify_otp(&fields.email, fields.otp).await?;
+        accounts.verify_otp(&fields.email, fields.otp, origin.clone()).await?;
         let signed_in = match self.waiting.leave(&fields.email) {
             Some(password) => accounts.login(&fields.email, password, false, origin).await.ok(),
             None => None,
@@ -196,8 +196,17 @@ async fn signin(
     pages.or_ask(Ask::SignIn, &fields.email, result)
 }
 
-/// `POST /signout`.
-async fn signout() -> Response {
+/// `POST /signout`. The token ends with the cookie, and so do those of all other browsers.
+async fn signout(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
+    let end = async {
+        let accounts = pages.accounts()?;
+        let caller = accounts.authenticate(token(&headers).ok_or(IdentityError::Unauthorized)?).await?;
+        accounts.sign_out(caller).await
+    };
+    match end.await {
+        Ok(()) | Err(IdentityError::Unauthorized) => {}
+        Err(error) => return pages.ask(Ask::SignIn, "", Says::Wrong(error)),
+    }
     let forget = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
     (AppendHeaders([(header::SET_COOKIE, forget)]), Redirect::to("/signin")).into_response()
 }
@@ -206,7 +215,7 @@ async fn signout() -> Response {
 async fn me(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
     let result = async {
         let accounts = pages.accounts()?;
-        let caller = accounts.authenticate(token(&headers).ok_or(IdentityError::Unauthorized)?)?;
+        let caller = accounts.authenticate(token(&headers).ok_or(IdentityError::Unauthorized)?).await?;
         let user = accounts.me(caller).await?;
         let own = ListQuery { user_id: Some(user.id), ..ListQuery::default() };
         let plan = match accounts.subscriptions(caller, &own).await?.rows.first() {

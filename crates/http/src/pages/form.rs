@@ -54,6 +54,7 @@ fn status(error: &IdentityError) -> StatusCode {
     match error {
         IdentityError::Business { .. } => StatusCode::BAD_REQUEST,
         IdentityError::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+        IdentityError::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         IdentityError::Unauthorized => StatusCode::UNAUTHORIZED,
         IdentityError::Forbidden => StatusCode::FORBIDDEN,
         IdentityError::Internal(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -66,12 +67,19 @@ fn told(error: &IdentityError) -> String {
         IdentityError::TooMany { retry_after } => {
             format!("That was too often. Come back in {} seconds.", retry_after.as_secs().max(1))
         }
+        IdentityError::Busy { retry_after } => {
+            format!(
+                "Too many people sign in just now. Come back in {} seconds.",
+                retry_after.as_secs().max(1)
+            )
+        }
         IdentityError::Internal(text) => {
             tracing::error!(error = %text, "a page could not reach the accounts");
             "The database does not answer. Try again in a moment.".to_owned()
         }
         IdentityError::Business { code, message } => in_words(*code).unwrap_or(message).to_owned(),
-        IdentityError::Unauthorized | IdentityError::Forbidden => error.to_string(),
+        IdentityError::Forbidden => "This account was closed by whoever runs this place.".to_owned(),
+        IdentityError::Unauthorized => error.to_string(),
     }
 }
 

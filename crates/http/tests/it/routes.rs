@@ -150,6 +150,7 @@ async fn every_subscription_route_needs_a_token() {
         ("POST", "/plans".to_owned()),
         ("PUT", format!("/plans/{ID}")),
         ("DELETE", format!("/plans/{ID}")),
+        ("POST", "/authentication/logout".to_owned()),
     ] {
         for credentials in [None, Some("Basic admin"), Some("admin"), Some("Bearer "), Some("Bearer stale")] {
             let mut sent = Request::builder().method(method).uri(format!("/api/v1{path}"));
@@ -160,5 +161,30 @@ async fn every_subscription_route_needs_a_token() {
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} {credentials:?}");
             assert_eq!(body["error_code"], 401);
         }
+    }
+}
+
+#[tokio::test]
+async fn every_way_in_says_where_it_comes_from() {
+    let stub = Stub::default();
+    let body = r#"{"email":"lan@x.io","password":"long enough","otp":"123456"}"#;
+    for route in ["register", "send-otp", "verify-otp", "login"] {
+        let mut sent = request("POST", &format!("/authentication/{route}"), "", body);
+        sent.extensions_mut().insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 1], 999))));
+        assert_eq!(ask(&stub.app(), sent).await.0, StatusCode::OK, "{route}");
+        let origin = stub.0.lock().unwrap().origin.take();
+        assert_eq!(origin.and_then(|origin| origin.ip), Some("10.0.0.1".parse().unwrap()), "{route}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_sent_away_is_told_when_to_come_back() {
+    let app = Stub::default().app();
+    let body = r#"{"email":"503@code.test","password":"long enough","otp":"123456"}"#;
+    for route in ["register", "send-otp", "login"] {
+        let sent = request("POST", &format!("/authentication/{route}"), "", body);
+        let response = tower::ServiceExt::oneshot(app.clone(), sent).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{route}");
+        assert_eq!(response.headers()["retry-after"], "2", "{route}");
     }
 }

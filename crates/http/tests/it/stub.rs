@@ -37,6 +37,7 @@ pub(crate) struct Seen {
     pub(crate) plan: Option<PlanDraft>,
     pub(crate) subscription: Option<SubscriptionDraft>,
     pub(crate) remember: Option<bool>,
+    pub(crate) signed_out: Option<Caller>,
 }
 
 #[derive(Clone, Default)]
@@ -49,6 +50,7 @@ fn at() -> Timestamp {
 fn by_email(email: &str) -> Result<(), IdentityError> {
     match email.strip_suffix("@code.test").and_then(|code| code.parse().ok()) {
         Some(429) => Err(IdentityError::TooMany { retry_after: Duration::from_millis(41_200) }),
+        Some(503) => Err(IdentityError::Busy { retry_after: Duration::from_secs(2) }),
         Some(500) => Err(IdentityError::Internal("secret cause".into())),
         Some(666) => panic!("a handler panics"),
         Some(code) => Err(IdentityError::Business { code, message: "said no" }),
@@ -85,7 +87,8 @@ pub(crate) fn subscription(status: &str) -> Subscription {
 
 #[async_trait]
 impl Identity for Stub {
-    async fn register(&self, email: &str, _: SecretString) -> Result<(), IdentityError> {
+    async fn register(&self, email: &str, _: SecretString, origin: Origin) -> Result<(), IdentityError> {
+        self.0.lock().unwrap().origin = Some(origin);
         by_email(email)
     }
 
@@ -94,7 +97,8 @@ impl Identity for Stub {
         by_email(email)
     }
 
-    async fn verify_otp(&self, email: &str, _: SecretString) -> Result<(), IdentityError> {
+    async fn verify_otp(&self, email: &str, _: SecretString, origin: Origin) -> Result<(), IdentityError> {
+        self.0.lock().unwrap().origin = Some(origin);
         by_email(email)
     }
 
@@ -119,12 +123,17 @@ impl Identity for Stub {
         Ok(Session { user, token: "the.token".into(), expires_at: at(), session_id: OTHER })
     }
 
-    fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {
+    async fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {
         match SecretString::from(token).expose_secret() {
             "admin" => Ok(Caller { user_id: ID, role: Role::Admin }),
             "user" => Ok(Caller { user_id: ID, role: Role::User }),
             _ => Err(IdentityError::Unauthorized),
         }
+    }
+
+    async fn sign_out(&self, caller: Caller) -> Result<(), IdentityError> {
+        self.0.lock().unwrap().signed_out = Some(caller);
+        Ok(())
     }
 
     async fn me(&self, _: Caller) -> Result<User, IdentityError> {

@@ -45,7 +45,7 @@ impl House {
         migrate::up(&db, Extras::default()).await.unwrap();
         let key = CodeKey::from_secret(&"a key".into());
         let outbox = OutboxCodeMail::new(&db, QueueName::new("identity").unwrap());
-        let config = IdentityConfig::new("a secret".into(), key.clone());
+        let config = IdentityConfig::new("a secret of thirty-two bytes, yes".into(), key.clone());
         let service = Arc::new(IdentityService::new(db.clone(), config, Arc::new(outbox)).unwrap());
         let mailer = Arc::new(MemoryMailer::default());
         let from: EmailAddress = "noreply@example.org".parse().unwrap();
@@ -121,7 +121,7 @@ async fn from_the_sign_up_to_a_session() {
         let post =
             async |path: &str, body: Value| house.post(&format!("/authentication/{path}"), "", body).await;
         assert_eq!(post("register", credentials("Lan@x.io")).await, ok());
-        assert_eq!(post("register", credentials("lan@x.io")).await, refused(110_004, "Username existed"));
+        assert_eq!(post("register", credentials("Lan@x.io")).await, ok(), "never confirmed: it begins anew");
         assert_eq!(post("login", credentials("lan@x.io")).await, refused(110_010, "User not verified"));
         assert_eq!(post("send-otp", credentials("lan@x.io")).await, ok());
         let (status, again) = post("send-otp", credentials("lan@x.io")).await;
@@ -132,10 +132,74 @@ async fn from_the_sign_up_to_a_session() {
         assert_eq!(post("verify-otp", otp(&wrong)).await, refused(110_006, "Wrong OTP"));
         assert_eq!(post("verify-otp", otp(&code)).await, ok());
         assert_eq!(post("verify-otp", otp(&code)).await, refused(110_007, "User verified"));
+        assert_eq!(post("register", credentials("lan@x.io")).await, refused(110_004, "Username existed"));
         let (_, session) = post("login", credentials("lan@x.io")).await;
         assert_eq!(session["data"]["user"]["email"], "Lan@x.io");
         assert_eq!(session["data"]["user"]["role"]["id"], "USER");
         assert_eq!(session["data"]["token_type"], "Bearer");
+        let token = session["data"]["token"].as_str().unwrap();
+        assert_eq!(house.get("/subscriptions/me", token).await.0, StatusCode::OK);
+        assert_eq!(house.post("/authentication/logout", token, json!({})).await, ok());
+        for path in ["/subscriptions/me", "/subscriptions", "/subscriptions/page"] {
+            assert_eq!(house.get(path, token).await.0, StatusCode::UNAUTHORIZED, "{path}");
+        }
+        assert_eq!(house.post("/authentication/logout", token, json!({})).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(house.get("/subscriptions/me", &house.token("lan@x.io").await).await.0, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn a_nul_in_a_request_never_reaches_the_database() {
+    for house in houses().await {
+        let user = house.member("lan@x.io").await;
+        for (path, code) in [
+            ("/plans?codes=%00", 120_001),
+            ("/plans?codes[]=pro%00", 120_001),
+            ("/plans/page?codes=a,%00", 120_001),
+            ("/plans?ids=%00", 120_007),
+            ("/plans/%00", 120_007),
+            ("/subscriptions?codes=%00", 130_001),
+            ("/subscriptions?user_id=%00", 130_006),
+            ("/subscriptions/page?page=%00", 130_001),
+            ("/subscriptions/%00", 130_006),
+        ] {
+            let (status, body) = house.get(path, &user).await;
+            assert_eq!((status, &body["error_code"]), (StatusCode::BAD_REQUEST, &json!(code)), "{path}");
+        }
+        for (route, field, code) in [
+            ("register", "email", 110_012),
+            ("send-otp", "email", 110_012),
+            ("login", "email", 110_012),
+            ("verify-otp", "email", 110_012),
+            ("verify-otp", "otp", 110_002),
+            ("login", "password", 110_003),
+            ("send-otp", "password", 110_003),
+        ] {
+            let mut body = json!({"email": "nul@x.io", "password": "correct horse", "otp": "123456"});
+            body[field] = json!("a\u{0}b@x.io");
+            let (status, answer) = house.post(&format!("/authentication/{route}"), "", body).await;
+            assert_eq!(
+                (status, &answer["error_code"]),
+                (StatusCode::BAD_REQUEST, &json!(code)),
+                "{route} {field}"
+            );
+        }
+        house.service.grant_admin("lan@x.io").await.unwrap();
+        let boss = house.token("lan@x.io").await;
+        for field in ["name", "code", "description"] {
+            let mut body = json!({"name": "Pro", "code": "pro", "description": ""});
+            body[field] = json!("a\u{0}");
+            let (status, answer) = house.post("/plans", &boss, body).await;
+            assert_eq!(
+                (status, &answer["error_code"]),
+                (StatusCode::BAD_REQUEST, &json!(120_004)),
+                "{field}"
+            );
+        }
+        let plan = house.get("/plans", "").await.1["data"]["plans"][0]["id"].clone();
+        let body = json!({"plan_id": plan, "status": "\u{0}"});
+        let (status, answer) = house.post("/subscriptions", &boss, body).await;
+        assert_eq!((status, &answer["error_code"]), (StatusCode::BAD_REQUEST, &json!(130_008)));
     }
 }
 
@@ -164,11 +228,24 @@ async fn a_member_uses_the_trial_and_an_admin_writes_plans() {
         let (status, cancelled) = ask(&house.app, request("POST", &cancel, &user, "")).await;
         assert_eq!((status, &cancelled["data"]["status"]), (StatusCode::OK, &json!("cancelled")));
         let (_, subscribed) = house.post("/subscriptions", &user, body).await;
-        assert_eq!(subscribed["data"]["status"], "active");
-        assert_eq!(house.get("/subscriptions/me", &user).await.1["data"], subscribed["data"]);
+        assert_eq!(subscribed["data"]["status"], "past_due", "the trial was the one there is");
+        let other = format!("/subscriptions/{}", subscribed["data"]["id"].as_str().unwrap());
+        let paid = json!({"status": "active"}).to_string();
+        for claim in [paid.as_str(), "{}"] {
+            let (status, refused) = ask(&house.app, request("PUT", &other, &user, claim)).await;
+            assert_eq!((status, &refused["error_code"]), (StatusCode::FORBIDDEN, &json!(403)));
+        }
+        for field in ["status", "starts_at", "ends_at", "trial_ends_at", "cancelled_at"] {
+            let mut claim = json!({"plan_id": made["data"]["id"]});
+            claim[field] = json!(if field == "status" { "active" } else { "2030-01-01T00:00:00Z" });
+            let (status, refused) = house.post("/subscriptions", &user, claim).await;
+            assert_eq!((status, &refused["error_code"]), (StatusCode::FORBIDDEN, &json!(403)), "{field}");
+        }
+        let (status, active) = ask(&house.app, request("PUT", &other, &boss, &paid)).await;
+        assert_eq!((status, &active["data"]["status"]), (StatusCode::OK, &json!("active")));
+        assert_eq!(house.get("/subscriptions/me", &user).await.1["data"], active["data"]);
         let (_, all) = house.get("/subscriptions", &boss).await;
         assert_eq!(all["data"]["subscriptions"].as_array().unwrap().len(), 3);
-        let other = format!("/subscriptions/{}", subscribed["data"]["id"].as_str().unwrap());
         assert_eq!(house.get(&other, &house.member("minh@x.io").await).await.0, StatusCode::FORBIDDEN);
     }
 }

@@ -1,10 +1,10 @@
-//! Accounts: finding and making them. Addresses are compared in lower case and stored as given.
+//! Accounts: finding them. Addresses are compared in lower case and stored as given.
 //!
 //! A row of system C may lack nearly everything but its name: read every column as optional.
 
 use backshift_core::{
     Timestamp,
-    identity::{Caller, IdentityError, Role, User},
+    identity::{Caller, IdentityError, User},
 };
 use backshift_mail::EmailAddress;
 use backshift_store::{Executor, Sql, Tx};
@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     IdentityService, passwords,
-    refusals::{USERNAME_EXISTED, WRONG_BODY, WRONG_EMAIL, internal},
-    roles::{role_hash, role_of},
+    refusals::{WRONG_BODY, WRONG_EMAIL, internal},
+    roles::role_of,
 };
 
 /// A user's row, with what only this module's neighbours may see.
@@ -22,6 +22,10 @@ use super::{
 pub(super) struct Account {
     pub(super) user: User,
     pub(super) password_hash: Option<String>,
+    /// Whether its address was confirmed once, by us.
+    pub(super) confirmed: bool,
+    /// Tokens from before this time are worth nothing.
+    pub(super) not_before: Option<Timestamp>,
 }
 
 type AccountRow = (
@@ -33,14 +37,28 @@ type AccountRow = (
     Option<String>,
     Option<String>,
     Option<Timestamp>,
+    Option<Timestamp>,
+    Option<Timestamp>,
 );
 
-const COLUMNS: &str = "SELECT id, username, full_name, password_hash, is_active, role_hash, role, created_at FROM users \
+const COLUMNS: &str = "SELECT id, username, full_name, password_hash, is_active, role_hash, role, created_at, \
+     confirmed_at, not_before FROM users \
      WHERE deleted_at IS NULL";
 
 impl From<AccountRow> for Account {
     fn from(row: AccountRow) -> Self {
-        let (id, email, full_name, password_hash, is_active, role_hash, role, created_at) = row;
+        let (
+            id,
+            email,
+            full_name,
+            password_hash,
+            is_active,
+            role_hash,
+            role,
+            created_at,
+            confirmed_at,
+            not_before,
+        ) = row;
         let user = User {
             id,
             email,
@@ -49,7 +67,7 @@ impl From<AccountRow> for Account {
             role: role_of(role_hash.as_deref(), role.as_deref()),
             created_at: created_at.unwrap_or(Timestamp::UNIX_EPOCH),
         };
-        Self { user, password_hash }
+        Self { user, password_hash, confirmed: confirmed_at.is_some(), not_before }
     }
 }
 
@@ -75,35 +93,16 @@ pub(super) fn password_given(password: &SecretString) -> Result<(), IdentityErro
 }
 
 impl IdentityService {
-    pub(super) async fn make_account(
-        &self,
-        email: &str,
-        password: &SecretString,
-    ) -> Result<(), IdentityError> {
-        let address = address(email)?;
-        password_given(password)?;
-        if password.expose_secret().chars().count() < *passwords::LENGTH.start() {
-            return Err(WRONG_BODY.into());
-        }
-        if self.account_by_key(&address.key).await?.is_some() {
-            return Err(USERNAME_EXISTED.into());
-        }
-        let hash = self.passwords.hash(password).await?;
-        const INSERT: &str = "INSERT INTO users \
-            (id, username, password_hash, is_active, role, role_hash, created_at, updated_at) \
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING";
-        let insert = self.db.sql(INSERT).bind(Uuid::now_v7()).bind(&address.given).bind(hash).bind(false);
-        let insert = insert.bind(Role::User.as_str()).bind(role_hash(Role::User)).bind(self.now());
-        match insert.run().await.map_err(internal)? {
-            0 => Err(USERNAME_EXISTED.into()),
-            _ => Ok(()),
-        }
+    /// The account of an id, unless it was deleted.
+    pub(super) async fn account_by_id(&self, id: Uuid) -> Result<Option<Account>, IdentityError> {
+        let row = self.db.sql(COLUMNS).push(" AND id = ").push_bind(id);
+        let row = row.optional::<AccountRow>().await.map_err(internal)?;
+        Ok(row.map(Account::from))
     }
 
     pub(super) async fn account_of(&self, caller: Caller) -> Result<User, IdentityError> {
-        let row = self.db.sql(COLUMNS).push(" AND id = ").push_bind(caller.user_id);
-        let row = row.optional::<AccountRow>().await.map_err(internal)?;
-        row.map(|row| Account::from(row).user).ok_or(IdentityError::Unauthorized)
+        let account = self.account_by_id(caller.user_id).await?;
+        account.map(|account| account.user).filter(|user| user.is_active).ok_or(IdentityError::Unauthorized)
     }
 
     /// The account of a compared address; of several old rows that differ in case only, the oldest.

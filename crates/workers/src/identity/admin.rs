@@ -1,4 +1,4 @@
-//! Who may do what, by the database and not by the token: a token outlives a role.
+//! Who may do what. A [`Caller`] comes from [`sessions`](super::sessions), with the role of this very request.
 
 use backshift_core::identity::{Caller, IdentityError, Role};
 
@@ -19,14 +19,8 @@ impl IdentityService {
         Ok(())
     }
 
-    /// The caller with the role that the database knows now; an account that is gone is nobody.
-    pub(super) async fn current(&self, caller: Caller) -> Result<Caller, IdentityError> {
-        let user = self.account_of(caller).await?;
-        Ok(Caller { user_id: user.id, role: user.role })
-    }
-
-    pub(super) async fn require_admin(&self, caller: Caller) -> Result<(), IdentityError> {
-        match self.current(caller).await?.role {
+    pub(super) fn require_admin(&self, caller: Caller) -> Result<(), IdentityError> {
+        match caller.role {
             Role::Admin => Ok(()),
             Role::User => Err(IdentityError::Forbidden),
         }

@@ -1,96 +1,133 @@
-//! How often a password may be guessed: the failures of an hour, of one account and of one network of clients.
+//! How often a password may be guessed: so often for an account from one network, far more often for the account.
 //!
-//! An attempt is written down as a failure *before* the password is looked at and struck out when it was right, so that
-//! guesses in parallel cannot pass together. Addresses without an account are counted alike: a limit tells nobody
-//! whether one exists.
+//! So a stranger who guesses shuts himself out and not the owner: a right password from a network without a failure
+//! passes whatever others did. An attempt is written down as a failure *before* the password is looked at and taken
+//! back when it was right, so that guesses in parallel cannot pass together. Addresses without an account are counted
+//! alike: a limit tells nobody whether one exists. The whole design: docs/decisions/0026.
 
-use std::net::IpAddr;
-
-use backshift_core::{
-    Timestamp,
-    identity::{IdentityError, Origin},
-};
-use backshift_store::{Durability, Executor, Tx};
-use uuid::Uuid;
+use backshift_core::identity::{IdentityError, Origin};
+use backshift_store::Durability;
 
 use super::{
     IdentityService,
-    limits::{HOUR, lock_client, too_early},
+    counts::{Count, What, give_back, look, take},
     refusals::internal,
-    service::{after, before},
 };
 
-/// Under which name a client's guesses are counted: its network, as one attacker has many addresses of one.
-pub(super) fn network_key(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            format!("{a}.{b}.{c}.0/24")
-        }
-        v6 @ IpAddr::V6(_) => super::limits::client_key(v6),
+/// Whose password is guessed from where.
+#[derive(Debug, Clone)]
+pub(super) struct Guess {
+    account: String,
+    /// `None` = the client is not counted.
+    network: Option<String>,
+    pair: Option<String>,
+}
+
+impl Guess {
+    /// A client without an address is of the network of all such clients here: else it could guess for ever.
+    pub(super) fn of(service: &IdentityService, email_key: &str, origin: &Origin) -> Self {
+        let network = service.counted_network(origin);
+        let counted = !service.is_exempt(origin);
+        let pair = counted.then(|| format!("{} {email_key}", network.as_deref().unwrap_or("nowhere")));
+        Self { account: email_key.to_owned(), network, pair }
     }
 }
 
 impl IdentityService {
-    /// Writes an attempt down as a failure; refuses it when the account or the network has had its share.
-    pub(super) async fn count_guess(&self, email_key: &str, origin: &Origin) -> Result<(), IdentityError> {
-        let network = self.counted_client(origin).map(network_key);
+    /// Refuses a guess whose account or network has had its share. Writes nothing.
+    pub(super) async fn hear_guess(&self, guess: &Guess) -> Result<(), IdentityError> {
         let now = self.now();
-        // A crash may forget the last guesses.
-        let tx = self.db.begin_with(Durability::Relaxed).await.map_err(internal)?;
-        // Always in this order: two guesses never wait for each other in a circle.
-        lock_client(&tx, email_key).await?;
-        if let Some(network) = &network {
-            lock_client(&tx, network).await?;
+        let pair = match &guess.pair {
+            Some(pair) => look(&self.db, What::Pair, pair, now).await?,
+            None => Count { n: 0, begun: now },
+        };
+        if pair.n >= i64::from(self.config.max_failures_pair) {
+            pair.refuse(now)?;
         }
-        self.within_share(&tx, "email_key", email_key, self.config.max_failures, now).await?;
-        if let Some(network) = &network {
-            self.within_share(&tx, "network", network, self.config.max_failures_ip, now).await?;
+        if let Some(network) = &guess.network {
+            let count = look(&self.db, What::Network, network, now).await?;
+            if count.n >= i64::from(self.config.max_failures_ip) {
+                count.refuse(now)?;
+            }
         }
-        let forget = "DELETE FROM login_failures WHERE at < $1";
-        Executor::sql(&tx, forget).bind(before(now, HOUR)).run().await.map_err(internal)?;
-        let insert = "INSERT INTO login_failures (id, email_key, network, at) VALUES ($1, $2, $3, $4)";
-        let insert = Executor::sql(&tx, insert).bind(Uuid::now_v7()).bind(email_key).bind(network);
-        insert.bind(now).run().await.map_err(internal)?;
-        tx.commit().await.map_err(internal)
-    }
-
-    /// The password was right: the account's failures are forgotten, this attempt among them.
-    pub(super) async fn forget_guesses(&self, email_key: &str) -> Result<(), IdentityError> {
-        let forget = "DELETE FROM login_failures WHERE email_key = $1";
-        self.db.sql(forget).bind(email_key).relaxed().run().await.map_err(internal)?;
+        if guess.pair.is_none() || pair.n > 0 {
+            let account = look(&self.db, What::Account, &guess.account, now).await?;
+            if account.n >= i64::from(self.config.max_failures) {
+                account.refuse(now)?;
+            }
+        }
         Ok(())
     }
 
-    async fn within_share(
-        &self,
-        tx: &Tx,
-        column: &str,
-        value: &str,
-        share: u32,
-        now: Timestamp,
-    ) -> Result<(), IdentityError> {
-        // The oldest of the newest `share` failures: when the hour is full, it frees the next place.
-        let text = format!(
-            "SELECT at FROM login_failures WHERE {column} = $1 AND at > $2 ORDER BY at DESC LIMIT 1 OFFSET $3"
-        );
-        let query = tx.text(text).bind(value).bind(before(now, HOUR)).bind(share.saturating_sub(1));
-        match query.optional::<Timestamp>().await.map_err(internal)? {
-            Some(oldest) => too_early(after(oldest, HOUR), now),
-            None => Ok(()),
+    /// Writes an attempt down as a failure, or refuses it. One row after the other, always in this order: two guesses
+    /// never wait for each other in a circle.
+    pub(super) async fn count_guess(&self, guess: &Guess) -> Result<(), IdentityError> {
+        let now = self.now();
+        // A crash may forget the last guesses.
+        let tx = self.db.begin_with(Durability::Relaxed).await.map_err(internal)?;
+        let account = take(&tx, What::Account, &guess.account, u32::MAX, now).await?;
+        if let Some(network) = &guess.network {
+            let share = self.config.max_failures_ip;
+            if take(&tx, What::Network, network, share, now).await?.is_none() {
+                return look(&tx, What::Network, network, now).await?.refuse(now);
+            }
         }
+        let first = match &guess.pair {
+            None => false,
+            Some(pair) => match take(&tx, What::Pair, pair, self.config.max_failures_pair, now).await? {
+                Some(count) => count.n == 1,
+                None => return look(&tx, What::Pair, pair, now).await?.refuse(now),
+            },
+        };
+        // Beyond the account's own share only those are heard who have not failed yet.
+        let over = account.filter(|account| account.n > i64::from(self.config.max_failures));
+        if let (Some(account), false) = (over, first) {
+            return account.refuse(now);
+        }
+        tx.commit().await.map_err(internal)
+    }
+
+    /// The password was right: what this network had failed for the account is forgotten, this attempt among it.
+    /// What others failed stays.
+    pub(super) async fn forget_guesses(&self, guess: &Guess) -> Result<(), IdentityError> {
+        let failed = match &guess.pair {
+            Some(pair) => look(&self.db, What::Pair, pair, self.now()).await?.n,
+            None => 1,
+        };
+        self.take_back(guess, failed.max(1)).await
+    }
+
+    /// The password was not looked at after all.
+    pub(super) async fn take_back(&self, guess: &Guess, attempts: i64) -> Result<(), IdentityError> {
+        let tx = self.db.begin_with(Durability::Relaxed).await.map_err(internal)?;
+        give_back(&tx, What::Account, &guess.account, attempts).await?;
+        if let Some(network) = &guess.network {
+            give_back(&tx, What::Network, network, attempts).await?;
+        }
+        if let Some(pair) = &guess.pair {
+            give_back(&tx, What::Pair, pair, attempts).await?;
+        }
+        tx.commit().await.map_err(internal)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use backshift_core::Timestamp;
+
     use super::*;
 
     #[test]
-    fn clients_are_counted_by_their_network() {
-        let key = |text: &str| network_key(text.parse().unwrap());
-        assert_eq!(key("192.0.2.7"), key("::ffff:192.0.2.250"));
-        assert_ne!(key("192.0.2.7"), key("192.0.3.7"));
-        assert_eq!(key("2001:db8:1:2:3::6"), key("2001:db8:1:2:ffff::1"));
+    fn a_full_hour_is_over_an_hour_after_it_began() {
+        let now = Timestamp::UNIX_EPOCH;
+        let count = Count { n: 10, begun: now };
+        let wait = |seconds| count.refuse(now + Duration::from_secs(seconds));
+        let left = |result| match result {
+            Err(IdentityError::TooMany { retry_after }) => Some(retry_after.as_secs()),
+            _ => None,
+        };
+        assert_eq!((left(wait(0)), left(wait(3599)), left(wait(3600))), (Some(3600), Some(1), None));
     }
 }

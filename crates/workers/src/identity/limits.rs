@@ -19,7 +19,6 @@ use super::{
 };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Under which name a client's sends are counted: its address, of IPv6 the /64 that one customer gets.
 pub(super) fn client_key(ip: IpAddr) -> String {
@@ -32,11 +31,31 @@ pub(super) fn client_key(ip: IpAddr) -> String {
     }
 }
 
+/// Under which name a network of clients is counted: an IPv4 /24, an IPv6 /64, as one attacker has many addresses of one.
+pub(super) fn network_key(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        v6 @ IpAddr::V6(_) => client_key(v6),
+    }
+}
+
 impl IdentityService {
     /// The client to count, if any.
     pub(super) fn counted_client(&self, origin: &Origin) -> Option<IpAddr> {
-        let exempt = |ip: &IpAddr| self.config.exempt_loopback && ip.is_loopback();
-        origin.ip.map(|ip| ip.to_canonical()).filter(|ip| !exempt(ip))
+        origin.ip.map(|ip| ip.to_canonical()).filter(|_| !self.is_exempt(origin))
+    }
+
+    /// The client's network, if it is counted.
+    pub(super) fn counted_network(&self, origin: &Origin) -> Option<String> {
+        self.counted_client(origin).map(network_key)
+    }
+
+    /// Whether nothing is counted for this client.
+    pub(super) fn is_exempt(&self, origin: &Origin) -> bool {
+        self.config.exempt_loopback && origin.ip.is_some_and(|ip| ip.to_canonical().is_loopback())
     }
 
     /// Refuses a send that comes too early or too often, else writes it down.
@@ -59,8 +78,6 @@ impl IdentityService {
             let sent = sends(tx, "ip", client, now, self.config.max_per_hour_ip).await?;
             self.within(&sent, self.config.max_per_hour_ip, now)?;
         }
-        let forget = "DELETE FROM otp_sends WHERE email_key = $1 AND at < $2";
-        Executor::sql(tx, forget).bind(email_key).bind(before(now, DAY)).run().await.map_err(internal)?;
         let insert = "INSERT INTO otp_sends (id, email_key, ip, at) VALUES ($1, $2, $3, $4)";
         let insert = Executor::sql(tx, insert).bind(Uuid::now_v7()).bind(email_key).bind(client).bind(now);
         insert.run().await.map_err(internal)?;
@@ -115,6 +132,14 @@ mod tests {
         assert_eq!(key("2001:db8:1:2:3:4:5:6"), key("2001:db8:1:2:ffff::1"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
         assert_eq!(key("::ffff:10.0.0.1"), "10.0.0.1");
+    }
+
+    #[test]
+    fn networks_are_wider_than_clients() {
+        let key = |text: &str| network_key(text.parse().unwrap());
+        assert_eq!(key("192.0.2.7"), key("::ffff:192.0.2.250"));
+        assert_ne!(key("192.0.2.7"), key("192.0.3.7"));
+        assert_eq!(key("2001:db8:1:2:3::6"), key("2001:db8:1:2:ffff::1"));
     }
 
     #[test]

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 use super::{
     IdentityService,
     accounts::{Account, address, password_given},
+    guesses::Guess,
     passwords::Checked,
     refusals::{USER_NOT_FOUND, USER_NOT_VERIFIED, WRONG_PASSWORD, internal},
+    turns::Errand,
 };
 
 impl IdentityService {
@@ -22,12 +24,12 @@ impl IdentityService {
         remember: bool,
         origin: &Origin,
     ) -> Result<Session, IdentityError> {
-        let account = self.checked_account(email, password, origin).await?;
+        let account = self.checked_account(email, password, origin, Errand::Login).await?;
         if !account.user.is_active {
             return Err(USER_NOT_VERIFIED.into());
         }
         let lasts = if remember { self.config.session_remembered } else { self.config.session };
-        self.tokens.issue(account.user, self.now(), lasts)
+        self.tokens.issue(account.user, self.now(), account.not_before, lasts)
     }
 
     /// The account whose address and password these are.
@@ -36,21 +38,31 @@ impl IdentityService {
         email: &str,
         password: &SecretString,
         origin: &Origin,
+        errand: Errand,
     ) -> Result<Account, IdentityError> {
         let begun = Instant::now();
         let address = address(email)?;
         password_given(password)?;
-        self.count_guess(&address.key, origin).await?;
+        let guess = Guess::of(self, &address.key, origin);
+        self.hear_guess(&guess).await?;
+        // A place first: who is sent away leaves nothing behind in the database.
+        let network = self.counted_network(origin);
+        let seat = self.passwords.seat(errand, network.as_deref().unwrap_or_default())?;
+        self.count_guess(&guess).await?;
         let account = self.account_by_key(&address.key).await?;
         let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
-        let checked = self.passwords.check(password, stored).await?;
+        let checked = match self.passwords.check(seat, password, stored).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                self.take_back(&guess, 1).await?;
+                return Err(error);
+            }
+        };
         match (account, checked) {
-            (Some(account), right @ (Checked::Right | Checked::RightButOld)) => {
-                self.forget_guesses(&address.key).await?;
-                if right == Checked::RightButOld {
-                    self.renew_hash(&account, password).await?;
-                }
-                Ok(account)
+            (Some(account), Checked::Right) => self.known(account, &guess).await,
+            (Some(account), Checked::RightButOld(hash)) => {
+                self.renew_hash(&account, &hash).await?;
+                self.known(account, &guess).await
             }
             (found, _) => {
                 self.floor(begun).await;
@@ -60,9 +72,13 @@ impl IdentityService {
         }
     }
 
+    async fn known(&self, account: Account, guess: &Guess) -> Result<Account, IdentityError> {
+        self.forget_guesses(guess).await?;
+        Ok(account)
+    }
+
     /// Replaces a hash that was right but old; another sign-in may do the same at once, the first one wins.
-    async fn renew_hash(&self, account: &Account, password: &SecretString) -> Result<(), IdentityError> {
-        let hash = self.passwords.hash(password).await?;
+    async fn renew_hash(&self, account: &Account, hash: &str) -> Result<(), IdentityError> {
         const RENEW: &str =
             "UPDATE users SET password_hash = $3, updated_at = $4 WHERE id = $1 AND password_hash = $2";
         let renew = self.db.sql(RENEW).bind(account.user.id).bind(account.password_hash.as_deref());

@@ -1,110 +1,135 @@
 //! Passwords: Argon2id for new rows, bcrypt of system C accepted, a dummy for nobody.
 //!
-//! A check takes a core and 19 MiB, so only as many run at once as there are cores; the others wait their turn.
+//! A check takes a core and 19 MiB. So only as many run at once as there are cores, each in memory that is kept for the
+//! next one; the others wait their turn, and when too many wait the next one is sent away.
 
-use std::sync::Arc;
-
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash},
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use argon2::Block;
 use backshift_core::identity::IdentityError;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 
-/// Memory in KiB, passes, lanes (contracts/system-c.md, "Memory").
-const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
+use super::{
+    stored::{self, COST, Stored, Unusable},
+    turns::{Errand, Full, Seat, Turn, Turns},
+};
+
 /// The fewest and most characters of a password (contracts/system-c.md, "HTTP").
 pub(super) const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+/// When somebody who was sent away may come back: a full room is empty again after about this time.
+const COME_BACK: Duration = Duration::from_secs(2);
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Checked {
     /// Not the password.
     Wrong,
     /// The password.
     Right,
-    /// The password, but its hash is weaker than what is made today.
-    RightButOld,
+    /// The password, but its hash is not what is made today: this one is.
+    RightButOld(String),
 }
 
 /// Hashes and checks passwords.
 #[derive(Clone)]
 pub(super) struct Passwords {
-    slots: Arc<Semaphore>,
+    turns: Turns,
+    /// The memory of slots that rest; as many as ever ran at once.
+    rested: Arc<Mutex<Vec<Vec<Block>>>>,
     /// The hash that a password of nobody is compared with, so that it takes the same time.
     dummy: Arc<str>,
 }
 
 impl Passwords {
-    pub(super) fn new(slots: usize) -> Result<Self, String> {
-        let dummy = hashed(&SecretString::from("nobody's password"))?;
-        Ok(Self { slots: Arc::new(Semaphore::new(slots.max(1))), dummy: dummy.into() })
+    /// So many at once, and so many that may wait for each of these.
+    pub(super) fn new(slots: usize, queue: usize) -> Result<Self, String> {
+        let slots = slots.max(1);
+        let turns = Turns::new(slots, slots.saturating_mul(queue.max(1)));
+        Ok(Self { turns, rested: Arc::default(), dummy: stored::nobody_s()?.into() })
+    }
+
+    /// A place to wait; [`IdentityError::Busy`] when there is none. Taken before anything is written down.
+    pub(super) fn seat(&self, errand: Errand, network: &str) -> Result<Seat, IdentityError> {
+        self.turns.sit(errand, network).map_err(busy)
     }
 
     /// The Argon2id hash as a PHC string.
-    pub(super) async fn hash(&self, password: &SecretString) -> Result<String, IdentityError> {
+    pub(super) async fn hash(&self, seat: Seat, password: &SecretString) -> Result<String, IdentityError> {
         let password = password.clone();
-        self.run(move || hashed(&password)).await?.map_err(IdentityError::Internal)
+        let work = move |memory: &mut Vec<Block>| stored::hashed(password.expose_secret().as_bytes(), memory);
+        self.run(seat, work).await?.map_err(IdentityError::Internal)
     }
 
     /// Checks a password against a stored hash; against nobody's when there is none.
     pub(super) async fn check(
         &self,
+        seat: Seat,
         password: &SecretString,
         stored: Option<&str>,
     ) -> Result<Checked, IdentityError> {
-        let (password, known) = (password.clone(), stored.is_some());
-        let hash: Arc<str> = stored.map_or_else(|| Arc::clone(&self.dummy), Into::into);
-        let checked = self.run(move || checked(&password, &hash)).await?;
-        Ok(if known { checked } else { Checked::Wrong })
+        let (password, dummy) = (password.clone(), Arc::clone(&self.dummy));
+        let stored: Option<Box<str>> = stored.map(Into::into);
+        let work = move |memory: &mut Vec<Block>| {
+            checked(password.expose_secret().as_bytes(), stored.as_deref(), &dummy, memory)
+        };
+        self.run(seat, work).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        seat: Seat,
+        work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, IdentityError> {
-        let failed = |what: &str| IdentityError::Internal(format!("a password check did not run: {what}"));
-        // The permit goes into the thread: a request that is given up must not let another hash begin beside it.
-        let permit = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| failed("closed"))?;
+        // The turn goes into the thread: a request that is given up must not let another hash begin beside it.
+        let turn: Turn = seat.turn().await.map_err(busy)?;
+        let rested = Arc::clone(&self.rested);
         let task = tokio::task::spawn_blocking(move || {
-            let result = work();
-            drop(permit);
+            let mut memory = rested.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let result = work(&mut memory);
+            // What a foreign hash needed beyond ours goes back to the system.
+            memory.truncate(COST.0 as usize);
+            memory.shrink_to_fit();
+            rested.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+            drop(turn);
             result
         });
-        task.await.map_err(|error| failed(&error.to_string()))
+        task.await.map_err(|error| IdentityError::Internal(format!("a password check did not run: {error}")))
     }
 }
 
-fn argon2() -> Result<Argon2<'static>, String> {
-    let (memory, passes, lanes) = COST;
-    let params = Params::new(memory, passes, lanes, None).map_err(|error| error.to_string())?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+fn busy(_: Full) -> IdentityError {
+    IdentityError::Busy { retry_after: COME_BACK }
 }
 
-fn hashed(password: &SecretString) -> Result<String, String> {
-    let hash = argon2()?.hash_password(password.expose_secret().as_bytes());
-    hash.map(|hash| hash.to_string()).map_err(|error| error.to_string())
-}
-
-fn checked(password: &SecretString, stored: &str) -> Checked {
-    let password = password.expose_secret().as_bytes();
-    if stored.starts_with("$2") {
-        // Go refuses passwords of more than 72 bytes, so a longer one cannot be right; it must not match its head.
-        let right = password.len() <= 72 && bcrypt::verify(password, stored).unwrap_or(false);
-        return if right { Checked::RightButOld } else { Checked::Wrong };
+fn checked(password: &[u8], stored: Option<&str>, dummy: &str, memory: &mut Vec<Block>) -> Checked {
+    let usable = stored.and_then(|text| match Stored::read(text) {
+        Ok(stored) => Some((stored, text)),
+        Err(Unusable::Garbage) => None,
+        Err(Unusable::TooDear(what)) => {
+            tracing::warn!(
+                hash = what,
+                "a stored password hash asks for more work than is done here; refused"
+            );
+            None
+        }
+    });
+    match usable {
+        Some((stored, text)) if stored.matches(text, password, memory) => match stored.is_current() {
+            true => Checked::Right,
+            false => stored::hashed(password, memory).map_or(Checked::Right, Checked::RightButOld),
+        },
+        Some(_) => Checked::Wrong,
+        None => {
+            // Nobody's, or nothing that can be compared: it takes the time of one that can.
+            if let Ok(nobody) = Stored::read(dummy) {
+                nobody.matches(dummy, password, memory);
+            }
+            Checked::Wrong
+        }
     }
-    let Ok(parsed) = PasswordHash::new(stored) else { return Checked::Wrong };
-    match Argon2::default().verify_password(password, &parsed) {
-        Ok(()) if is_current(stored) => Checked::Right,
-        Ok(()) => Checked::RightButOld,
-        Err(_) => Checked::Wrong,
-    }
-}
-
-fn is_current(stored: &str) -> bool {
-    let (memory, passes, lanes) = COST;
-    stored.starts_with(&format!("$argon2id$v=19$m={memory},t={passes},p={lanes}$"))
 }
 
 #[cfg(test)]
@@ -115,37 +140,76 @@ mod tests {
         text.into()
     }
 
+    fn passwords() -> Passwords {
+        Passwords::new(2, 32).unwrap()
+    }
+
+    async fn check(passwords: &Passwords, text: &str, stored: Option<&str>) -> Checked {
+        let seat = passwords.seat(Errand::Login, "a").unwrap();
+        passwords.check(seat, &secret(text), stored).await.unwrap()
+    }
+
     #[tokio::test]
     async fn new_hashes_are_argon2id_with_the_decided_cost() {
-        let passwords = Passwords::new(2).unwrap();
-        let hash = passwords.hash(&secret("correct horse")).await.unwrap();
+        let passwords = passwords();
+        let seat = passwords.seat(Errand::Other, "a").unwrap();
+        let hash = passwords.hash(seat, &secret("correct horse")).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(hash.len() <= 255, "the column is varchar(255)");
         for (text, found) in [("correct horse", Checked::Right), ("correct horsf", Checked::Wrong)] {
-            assert_eq!(passwords.check(&secret(text), Some(&hash)).await.unwrap(), found);
+            assert_eq!(check(&passwords, text, Some(&hash)).await, found);
         }
     }
 
     #[tokio::test]
     async fn bcrypt_is_right_but_old_and_never_truncated() {
-        let passwords = Passwords::new(2).unwrap();
+        let passwords = passwords();
         let (long, longer) = ("x".repeat(72), "x".repeat(73));
         let hash = bcrypt::hash(&long, 4).unwrap().replace("$2b$", "$2a$");
-        let check = |text: &str| {
-            let (passwords, hash, text) = (passwords.clone(), hash.clone(), secret(text));
-            async move { passwords.check(&text, Some(&hash)).await.unwrap() }
+        let Checked::RightButOld(renewed) = check(&passwords, &long, Some(&hash)).await else {
+            panic!("old")
         };
-        assert_eq!(check(&long).await, Checked::RightButOld);
-        assert_eq!(check(&longer).await, Checked::Wrong);
-        assert_eq!(check("wrong").await, Checked::Wrong);
+        assert_eq!(check(&passwords, &long, Some(&renewed)).await, Checked::Right);
+        assert_eq!(check(&passwords, &longer, Some(&hash)).await, Checked::Wrong);
+        assert_eq!(check(&passwords, "wrong", Some(&hash)).await, Checked::Wrong);
     }
 
     #[tokio::test]
     async fn nobody_has_no_password_and_garbage_matches_nothing() {
-        let passwords = Passwords::new(2).unwrap();
-        assert_eq!(passwords.check(&secret("nobody's password"), None).await.unwrap(), Checked::Wrong);
-        for garbage in ["", "plain", "$2a$10$short", "$argon2id$v=19$broken"] {
-            assert_eq!(passwords.check(&secret("plain"), Some(garbage)).await.unwrap(), Checked::Wrong);
+        let passwords = passwords();
+        assert_eq!(check(&passwords, "nobody's password", None).await, Checked::Wrong);
+        let dear = bcrypt::hash("plain", 4).unwrap().replacen("$04$", "$31$", 1);
+        for garbage in ["", "plain", "$2a$10$short", "$argon2id$v=19$broken", &dear] {
+            assert_eq!(check(&passwords, "plain", Some(garbage)).await, Checked::Wrong);
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn the_memory_of_a_slot_is_kept_and_is_one_block_a_slot() {
+        let passwords = passwords();
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let passwords = passwords.clone();
+            crowd.spawn(async move { check(&passwords, "wrong", None).await });
+        }
+        crowd.join_all().await;
+        // One whose memory is larger than ours does not keep it.
+        let params = argon2::Params::new(40 * 1024, 1, 1, None).unwrap();
+        use argon2::password_hash::PasswordHasher;
+        let large = argon2::Argon2::from(params).hash_password(b"horse").unwrap().to_string();
+        assert!(matches!(check(&passwords, "horse", Some(&large)).await, Checked::RightButOld(_)));
+        let rested = passwords.rested.lock().unwrap();
+        assert!((1..=2).contains(&rested.len()), "{}", rested.len());
+        assert!(rested.iter().all(|memory| memory.capacity() == COST.0 as usize));
+    }
+
+    #[tokio::test]
+    async fn a_full_room_sends_away_with_a_time_to_come_back() {
+        let passwords = Passwords::new(1, 4).unwrap();
+        let seats: Vec<_> = (0..5).map(|_| passwords.seat(Errand::Login, "a").unwrap()).collect();
+        let refused = passwords.seat(Errand::Login, "a").map(drop);
+        assert!(matches!(refused, Err(IdentityError::Busy { retry_after }) if !retry_after.is_zero()));
+        drop(seats);
+        assert_eq!(check(&passwords, "wrong", None).await, Checked::Wrong);
     }
 }

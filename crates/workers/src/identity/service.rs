@@ -32,9 +32,9 @@ impl IdentityService {
     /// A service on a migrated database; `mail` queues the mails with codes.
     ///
     /// # Errors
-    /// The text names the setting that cannot be used, such as an empty `JWT_SECRET`.
+    /// The text names the setting that cannot be used, such as a `JWT_SECRET` that can be guessed.
     pub fn new(db: Database, config: IdentityConfig, mail: Arc<dyn CodeMail>) -> Result<Self, String> {
-        let passwords = Passwords::new(config.hash_slots)?;
+        let passwords = Passwords::new(config.hash_slots, config.hash_queue)?;
         let tokens = Tokens::new(&config.jwt_secret)?;
         Ok(Self { db, config, passwords, tokens, mail, clock: Arc::new(SystemClock) })
     }
@@ -74,8 +74,13 @@ impl std::fmt::Debug for IdentityService {
 
 #[async_trait]
 impl Identity for IdentityService {
-    async fn register(&self, email: &str, password: SecretString) -> Result<(), IdentityError> {
-        self.make_account(email, &password).await
+    async fn register(
+        &self,
+        email: &str,
+        password: SecretString,
+        origin: Origin,
+    ) -> Result<(), IdentityError> {
+        self.make_account(email, &password, &origin).await
     }
 
     async fn send_otp(
@@ -87,8 +92,8 @@ impl Identity for IdentityService {
         self.issue_code(email, &password, &origin).await
     }
 
-    async fn verify_otp(&self, email: &str, otp: SecretString) -> Result<(), IdentityError> {
-        self.check_code(email, &otp).await
+    async fn verify_otp(&self, email: &str, otp: SecretString, origin: Origin) -> Result<(), IdentityError> {
+        self.check_code(email, &otp, &origin).await
     }
 
     async fn login(
@@ -101,8 +106,12 @@ impl Identity for IdentityService {
         self.open_session(email, &password, remember, &origin).await
     }
 
-    fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {
-        self.tokens.read(token)
+    async fn authenticate(&self, token: &str) -> Result<Caller, IdentityError> {
+        self.caller_of(token).await
+    }
+
+    async fn sign_out(&self, caller: Caller) -> Result<(), IdentityError> {
+        self.end_sessions(caller).await
     }
 
     async fn me(&self, caller: Caller) -> Result<User, IdentityError> {
@@ -118,17 +127,17 @@ impl Identity for IdentityService {
     }
 
     async fn create_plan(&self, caller: Caller, draft: PlanDraft) -> Result<Plan, IdentityError> {
-        self.require_admin(caller).await?;
+        self.require_admin(caller)?;
         self.make_plan(draft).await
     }
 
     async fn update_plan(&self, caller: Caller, id: Uuid, draft: PlanDraft) -> Result<Plan, IdentityError> {
-        self.require_admin(caller).await?;
+        self.require_admin(caller)?;
         self.change_plan(id, draft).await
     }
 
     async fn delete_plan(&self, caller: Caller, id: Uuid) -> Result<(), IdentityError> {
-        self.require_admin(caller).await?;
+        self.require_admin(caller)?;
         self.remove_plan(id).await
     }
 

@@ -1,10 +1,11 @@
-//! Subscriptions, written: one's own, everybody's for admins; at most one active or trialing a user.
+//! Subscriptions, written: one's own, everybody's for admins; at most one open a user.
 //!
-//! The user's row is held while the rule is checked: C's table has no constraint that would do it.
+//! What a subscription is worth is not its owner's to say: a user names a plan and nothing else, and gets a trial once.
+//! The user's row is held while the rules are checked: C's table has no constraint that would do it.
 
 use backshift_core::{
     Timestamp,
-    identity::{Caller, IdentityError, Subscription, SubscriptionDraft},
+    identity::{Caller, IdentityError, Role, Subscription, SubscriptionDraft},
 };
 use backshift_store::{Executor, Sql, Tx};
 use uuid::Uuid;
@@ -18,7 +19,8 @@ use super::{
         SUBSCRIPTION_INVALID, SUBSCRIPTION_NOT_FOUND, SUBSCRIPTION_STATUS, USER_NOT_FOUND, internal,
         is_taken,
     },
-    subscriptions::{allowed, find, has_current_besides},
+    service::after,
+    subscriptions::{IN_FORCE, allowed, find, has_one_besides},
 };
 
 const STATUSES: [&str; 5] = ["active", "trialing", "past_due", "cancelled", "expired"];
@@ -59,15 +61,15 @@ impl IdentityService {
         caller: Caller,
         draft: SubscriptionDraft,
     ) -> Result<Subscription, IdentityError> {
-        let caller = self.current(caller).await?;
         let user_id = draft.user_id.unwrap_or(caller.user_id);
         allowed(caller, user_id)?;
+        self.may_say(caller, &draft)?;
         let plan_id = draft.plan_id.ok_or(SUBSCRIPTION_FIELD_REQUIRED)?;
         let status = status_of(draft.status.as_deref())?.unwrap_or("active");
         let now = self.now();
         let starts_at = draft.starts_at.unwrap_or(now);
         in_order(starts_at, draft.trial_ends_at, draft.ends_at)?;
-        let row = NewSubscription {
+        let mut row = NewSubscription {
             id: Uuid::now_v7(),
             user_id,
             plan_id,
@@ -82,7 +84,16 @@ impl IdentityService {
             return Err(USER_NOT_FOUND.into());
         }
         find_plan(&tx, plan_id).await?;
-        one_current(&tx, user_id, row.id, status).await?;
+        if !self.says_all(caller) {
+            match had_trial(&tx, user_id).await? {
+                true => row.status = "past_due",
+                false => {
+                    let ends = Some(after(now, self.config.trial));
+                    (row.status, row.trial_ends_at, row.ends_at) = ("trialing", ends, ends);
+                }
+            }
+        }
+        self.one_open(&tx, user_id, row.id, row.status).await?;
         insert_subscription(&tx, &row, now).await?;
         self.answer(tx, row.id).await
     }
@@ -93,7 +104,9 @@ impl IdentityService {
         id: Uuid,
         draft: SubscriptionDraft,
     ) -> Result<Subscription, IdentityError> {
-        let caller = self.current(caller).await?;
+        if !self.says_all(caller) {
+            return Err(IdentityError::Forbidden);
+        }
         let tx = self.db.begin().await.map_err(internal)?;
         let row = held(&tx, id).await?;
         allowed(caller, row.user_id)?;
@@ -110,7 +123,7 @@ impl IdentityService {
         let starts_at = draft.starts_at.unwrap_or(row.starts_at);
         let (trial, ends) = (draft.trial_ends_at.or(row.trial_ends_at), draft.ends_at.or(row.ends_at));
         in_order(starts_at, trial, ends)?;
-        one_current(&tx, row.user_id, id, status).await?;
+        self.one_open(&tx, row.user_id, id, status).await?;
         let changed = NewSubscription {
             id,
             user_id: row.user_id,
@@ -140,7 +153,6 @@ impl IdentityService {
         caller: Caller,
         id: Uuid,
     ) -> Result<Subscription, IdentityError> {
-        let caller = self.current(caller).await?;
         let tx = self.db.begin().await.map_err(internal)?;
         let row = held(&tx, id).await?;
         allowed(caller, row.user_id)?;
@@ -151,6 +163,29 @@ impl IdentityService {
             return Err(SUBSCRIPTION_CANNOT_CANCEL.into());
         }
         self.answer(tx, id).await
+    }
+
+    /// Whether this caller says what a subscription is: admins, and everybody where that was chosen.
+    fn says_all(&self, caller: Caller) -> bool {
+        caller.role == Role::Admin || self.config.open_subscriptions
+    }
+
+    fn may_say(&self, caller: Caller, draft: &SubscriptionDraft) -> Result<(), IdentityError> {
+        let times = [draft.starts_at, draft.ends_at, draft.trial_ends_at, draft.cancelled_at];
+        match !self.says_all(caller) && (draft.status.is_some() || times.iter().any(Option::is_some)) {
+            true => Err(IdentityError::Forbidden),
+            false => Ok(()),
+        }
+    }
+
+    /// One that is past due is open too; where users say all, the original's rule stands: it is not.
+    async fn one_open(&self, tx: &Tx, user: Uuid, id: Uuid, status: &str) -> Result<(), IdentityError> {
+        let open: &[&str] =
+            if self.config.open_subscriptions { &IN_FORCE } else { &["active", "trialing", "past_due"] };
+        if open.contains(&status) && has_one_besides(tx, user, id, open).await? {
+            return Err(SUBSCRIPTION_ACTIVE_EXISTS.into());
+        }
+        Ok(())
     }
 
     async fn answer(&self, tx: Tx, id: Uuid) -> Result<Subscription, IdentityError> {
@@ -192,12 +227,12 @@ fn taken_is_current(result: Result<u64, backshift_core::StoreError>) -> Result<(
     }
 }
 
-async fn one_current(tx: &Tx, user: Uuid, id: Uuid, status: &str) -> Result<(), IdentityError> {
-    let current = matches!(status, "active" | "trialing");
-    if current && has_current_besides(tx, user, id).await? {
-        return Err(SUBSCRIPTION_ACTIVE_EXISTS.into());
-    }
-    Ok(())
+/// Whether the user ever had a trial; one that was deleted was one too.
+async fn had_trial(tx: &Tx, user: Uuid) -> Result<bool, IdentityError> {
+    const TRIAL: &str = "SELECT id FROM subscriptions WHERE user_id = $1 \
+        AND (trial_ends_at IS NOT NULL OR status = 'trialing') LIMIT 1";
+    let found = Executor::sql(tx, TRIAL).bind(user).optional::<Uuid>().await.map_err(internal)?;
+    Ok(found.is_some())
 }
 
 fn status_of(text: Option<&str>) -> Result<Option<&'static str>, IdentityError> {

@@ -33,7 +33,7 @@ async fn a_person_registers_reads_the_mail_and_signs_in() {
         let session =
             world.service.login("LAN@EXAMPLE.ORG", PASSWORD.into(), false, origin("en")).await.unwrap();
         assert_eq!(session.user.email, "Lan@Example.org", "stored as given");
-        let caller = world.service.authenticate(session.token.expose_secret()).unwrap();
+        let caller = world.caller(session.token.expose_secret()).await.unwrap();
         assert_eq!(caller, Caller { user_id: session.user.id, role: Role::User });
         assert_eq!(world.service.me(caller).await.unwrap(), session.user);
         let remembered =
@@ -93,9 +93,13 @@ async fn every_body_that_is_wrong_is_refused_before_any_work() {
         }
         let long = "x".repeat(129);
         for bad in ["", "seven77", &long] {
-            assert_eq!(code(world.service.register("lan@x.io", bad.into()).await), 110_002, "{bad:?}");
+            assert_eq!(
+                code(world.service.register("lan@x.io", bad.into(), origin("en")).await),
+                110_002,
+                "{bad:?}"
+            );
         }
-        world.service.register("lan@x.io", "ü".repeat(128).into()).await.unwrap();
+        world.service.register("lan@x.io", "ü".repeat(128).into(), origin("en")).await.unwrap();
         assert_eq!(code(world.service.login("lan@x.io", long.into(), false, origin("en")).await), 110_002);
         for bad in ["", "12345", "1234567", "12345a", "１２３４５６", " 12345"] {
             assert_eq!(code(world.verify("lan@x.io", bad).await), 110_002, "{bad:?}");
@@ -109,7 +113,7 @@ async fn an_address_is_one_account_however_it_is_spelled_and_however_often_it_is
     for world in worlds(|_| {}).await {
         let tries = ["Lan@x.io", "lan@x.io", "LAN@X.IO", "lan@X.io"].map(|email| {
             let service = world.service.clone();
-            tokio::spawn(async move { service.register(email, PASSWORD.into()).await })
+            tokio::spawn(async move { service.register(email, PASSWORD.into(), origin("en")).await })
         });
         let mut made = 0;
         for attempt in tries {
@@ -118,10 +122,12 @@ async fn an_address_is_one_account_however_it_is_spelled_and_however_often_it_is
                 refused => assert_eq!(code(refused), 110_004),
             }
         }
-        assert_eq!(made, 1);
+        assert!(made >= 1, "one that comes after another begins anew");
+        world.member("lan@x.io").await;
         assert_eq!(code(world.register("lAn@x.io").await), 110_004);
         world.register("user@bücher.example").await.unwrap();
-        assert_eq!(code(world.register("User@xn--bcher-kva.example").await), 110_004);
+        world.register("User@xn--bcher-kva.example").await.unwrap();
+        assert_eq!(world.count("SELECT count(*) FROM users").await, 2);
     }
 }
 
@@ -135,14 +141,6 @@ async fn wrong_credentials_are_told_apart_only_when_they_may_be() {
         assert_eq!(code(world.service.send_otp("lan@x.io", wrong(), origin("en")).await), 110_005);
         assert_eq!(code(world.send_otp("nobody@x.io").await), 110_003);
         assert_eq!(code(world.verify("nobody@x.io", "123456").await), 110_003);
-    }
-    for world in worlds(|config| config.uniform_errors = true).await {
-        assert_eq!(
-            code(world.service.login("nobody@x.io", PASSWORD.into(), false, origin("en")).await),
-            110_005
-        );
-        assert_eq!(code(world.send_otp("nobody@x.io").await), 110_005);
-        assert_eq!(code(world.verify("nobody@x.io", "123456").await), 110_006);
     }
 }
 
@@ -163,6 +161,7 @@ async fn a_refusal_takes_no_less_than_the_floor_for_anybody() {
 async fn an_account_that_is_gone_opens_nothing() {
     for world in worlds(|_| {}).await {
         let caller = world.member("lan@x.io").await;
+        let token = world.token("lan@x.io").await;
         let gone =
             world.db().sql("UPDATE users SET deleted_at = created_at WHERE id = $1").bind(caller.user_id);
         assert_eq!(gone.run().await.unwrap(), 1);
@@ -171,6 +170,6 @@ async fn an_account_that_is_gone_opens_nothing() {
             110_003
         );
         assert_eq!(code(world.service.me(caller).await), 401);
-        assert_eq!(code(world.service.subscriptions(caller, &Default::default()).await), 401);
+        assert_eq!(code(world.caller(&token).await), 401);
     }
 }

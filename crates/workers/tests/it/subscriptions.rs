@@ -39,9 +39,10 @@ async fn a_user_subscribes_cancels_and_subscribes_again() {
         assert!(ended.cancelled_at.is_some());
         assert_eq!(code(service.cancel_subscription(user, trial.id).await), 130_009);
         let made = service.create_subscription(user, to(&pro)).await.unwrap();
-        assert_eq!((made.status.as_str(), made.user_id, made.plan_id), ("active", user.user_id, pro.id));
+        assert_eq!((made.status.as_str(), made.user_id, made.plan_id), ("past_due", user.user_id, pro.id));
+        assert_eq!((made.trial_ends_at, made.ends_at), (None, None));
         assert_eq!(service.subscription(user, made.id).await.unwrap(), made);
-        assert_eq!(code(service.update_subscription(user, trial.id, status("active")).await), 130_007);
+        assert_eq!(code(service.create_subscription(user, to(&pro)).await), 130_007, "one past due is open");
         service.delete_subscription(user, made.id).await.unwrap();
         assert_eq!(code(service.subscription(user, made.id).await), 130_002);
         assert_eq!(code(service.delete_subscription(user, made.id).await), 130_002);
@@ -72,6 +73,8 @@ async fn others_subscriptions_are_for_admins() {
         let changed = service.update_subscription(admin, of_user.id, status("past_due")).await.unwrap();
         assert_eq!(changed.status, "past_due");
         let for_user = SubscriptionDraft { user_id: Some(user.user_id), ..to(&pro) };
+        assert_eq!(code(service.create_subscription(admin, for_user.clone()).await), 130_007);
+        service.update_subscription(admin, of_user.id, status("expired")).await.unwrap();
         assert_eq!(service.create_subscription(admin, for_user).await.unwrap().user_id, user.user_id);
     }
 }
@@ -84,13 +87,13 @@ async fn what_no_subscription_can_be_is_refused() {
         let trial = world.subscriptions_of(user).await.remove(0);
         assert_eq!(code(service.create_subscription(user, SubscriptionDraft::default()).await), 130_005);
         let odd = SubscriptionDraft { status: Some("paused".into()), ..to(&pro) };
-        assert_eq!(code(service.create_subscription(user, odd).await), 130_008);
-        assert_eq!(code(service.update_subscription(user, trial.id, status("Active")).await), 130_008);
+        assert_eq!(code(service.create_subscription(admin, odd).await), 130_008);
+        assert_eq!(code(service.update_subscription(admin, trial.id, status("Active")).await), 130_008);
         let backwards = SubscriptionDraft {
             ends_at: Some(trial.starts_at - Duration::from_secs(1)),
             ..SubscriptionDraft::default()
         };
-        assert_eq!(code(service.update_subscription(user, trial.id, backwards).await), 130_004);
+        assert_eq!(code(service.update_subscription(admin, trial.id, backwards).await), 130_004);
         let nowhere = SubscriptionDraft { plan_id: Some(Uuid::nil()), ..SubscriptionDraft::default() };
         assert_eq!(code(service.create_subscription(user, nowhere).await), 120_002);
         let nobody = SubscriptionDraft { user_id: Some(Uuid::nil()), ..to(&pro) };
@@ -117,5 +120,69 @@ async fn of_many_at_once_one_is_in_force() {
         let (made, refused): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!(made.len(), 1);
         assert!(refused.into_iter().all(|answer| code(answer) == 130_007));
+    }
+}
+
+/// One draft for each thing that is not a user's to say.
+fn claims(world: &World, plan: &Plan) -> Vec<SubscriptionDraft> {
+    use backshift_core::Clock;
+    let at = Some(world.clock.now() + Duration::from_secs(3600));
+    vec![
+        SubscriptionDraft { status: Some("active".into()), ..to(plan) },
+        SubscriptionDraft { status: Some("nonsense".into()), ..to(plan) },
+        SubscriptionDraft { starts_at: at, ..to(plan) },
+        SubscriptionDraft { ends_at: at, ..to(plan) },
+        SubscriptionDraft { trial_ends_at: at, ..to(plan) },
+        SubscriptionDraft { cancelled_at: at, ..to(plan) },
+    ]
+}
+
+#[tokio::test]
+async fn what_a_subscription_is_worth_is_not_its_owner_s_to_say() {
+    for world in worlds(|_| {}).await {
+        let Scene { admin, user, pro } = scene(&world).await;
+        let service = &world.service;
+        let trial = world.subscriptions_of(user).await.remove(0);
+        for claim in claims(&world, &pro) {
+            assert_eq!(code(service.create_subscription(user, claim.clone()).await), 403, "{claim:?}");
+            assert_eq!(
+                code(service.update_subscription(user, trial.id, claim.clone()).await),
+                403,
+                "{claim:?}"
+            );
+        }
+        assert_eq!(
+            code(service.update_subscription(user, trial.id, SubscriptionDraft::default()).await),
+            403
+        );
+        assert_eq!(code(service.update_subscription(user, Uuid::nil(), to(&pro)).await), 403);
+        assert_eq!(world.subscriptions_of(user).await, [trial.clone()], "nothing was changed");
+
+        // A trial that was thrown away was a trial.
+        service.delete_subscription(user, trial.id).await.unwrap();
+        let own = SubscriptionDraft { user_id: Some(user.user_id), ..to(&pro) };
+        let second = service.create_subscription(user, own).await.unwrap();
+        assert_eq!(second.status, "past_due");
+        let paid = service.update_subscription(admin, second.id, status("active")).await.unwrap();
+        assert_eq!(paid.status, "active");
+        // Who never had one gets one, of fourteen days.
+        world.db().sql("DELETE FROM subscriptions").run().await.unwrap();
+        let first = service.create_subscription(user, to(&pro)).await.unwrap();
+        assert_eq!((first.status.as_str(), first.ends_at), ("trialing", first.trial_ends_at));
+        let lasts = first.ends_at.unwrap().duration_since(first.starts_at);
+        assert_eq!(lasts.as_hours(), 14 * 24);
+    }
+}
+
+#[tokio::test]
+async fn where_it_was_chosen_users_say_all_as_in_system_c() {
+    for world in worlds(|config| config.open_subscriptions = true).await {
+        let Scene { user, pro, .. } = scene(&world).await;
+        let service = &world.service;
+        let trial = world.subscriptions_of(user).await.remove(0);
+        service.update_subscription(user, trial.id, status("past_due")).await.unwrap();
+        let made = service.create_subscription(user, to(&pro)).await.unwrap();
+        assert_eq!(made.status, "active", "one past due is not in force");
+        assert_eq!(code(service.update_subscription(user, trial.id, status("active")).await), 130_007);
     }
 }

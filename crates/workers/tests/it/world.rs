@@ -40,7 +40,7 @@ impl World {
         let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap();
         let clock = ManualClock::at(now);
         let key = CodeKey::from_secret(&"a key".into());
-        let mut config = IdentityConfig::new("a secret".into(), key.clone());
+        let mut config = IdentityConfig::new("a secret of thirty-two bytes, yes".into(), key.clone());
         config.refusal_floor = Duration::from_millis(1);
         change(&mut config);
         let outbox = OutboxCodeMail::new(&db, QueueName::new("identity").unwrap());
@@ -99,7 +99,7 @@ impl World {
     }
 
     pub(crate) async fn register(&self, email: &str) -> Result<(), IdentityError> {
-        self.service.register(email, PASSWORD.into()).await
+        self.service.register(email, PASSWORD.into(), origin("en")).await
     }
 
     pub(crate) async fn send_otp(&self, email: &str) -> Result<(), IdentityError> {
@@ -107,7 +107,7 @@ impl World {
     }
 
     pub(crate) async fn verify(&self, email: &str, code: &str) -> Result<(), IdentityError> {
-        self.service.verify_otp(email, code.into()).await
+        self.service.verify_otp(email, code.into(), origin("en")).await
     }
 
     /// Registers, verifies and signs in.
@@ -126,9 +126,19 @@ impl World {
     }
 
     pub(crate) async fn sign_in(&self, email: &str) -> Caller {
+        self.caller(&self.token(email).await).await.unwrap()
+    }
+
+    /// Signs in.
+    pub(crate) async fn token(&self, email: &str) -> String {
         use secrecy::ExposeSecret;
         let session = self.service.login(email, PASSWORD.into(), false, origin("en")).await.unwrap();
-        self.service.authenticate(session.token.expose_secret()).unwrap()
+        session.token.expose_secret().to_owned()
+    }
+
+    /// What a token is worth now.
+    pub(crate) async fn caller(&self, token: &str) -> Result<Caller, IdentityError> {
+        self.service.authenticate(token).await
     }
 
     pub(crate) async fn subscriptions_of(&self, caller: Caller) -> Vec<Subscription> {
@@ -147,7 +157,12 @@ impl World {
 }
 
 pub(crate) fn origin(locale: &str) -> Origin {
-    Origin { ip: Some("192.0.2.7".parse().unwrap()), locale: locale.into(), traceparent: None }
+    Origin { locale: locale.into(), ..from("192.0.2.7") }
+}
+
+/// A client with this address.
+pub(crate) fn from(ip: &str) -> Origin {
+    Origin { ip: Some(ip.parse().unwrap()), locale: "en".into(), traceparent: None }
 }
 
 /// The text of a mail.
@@ -167,6 +182,7 @@ pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, IdentityError>) -> u32 
     match result {
         Err(IdentityError::Business { code, .. }) => code,
         Err(IdentityError::TooMany { .. }) => 429,
+        Err(IdentityError::Busy { .. }) => 503,
         Err(IdentityError::Unauthorized) => 401,
         Err(IdentityError::Forbidden) => 403,
         other => panic!("a refusal was expected, found {other:?}"),

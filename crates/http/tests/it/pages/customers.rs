@@ -27,9 +27,15 @@ async fn a_person_signs_up_reads_the_mail_and_is_signed_in() {
     assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
     let me = signed_in(&house, &open).await;
     assert!(me.text.contains("Anna@example.com") && me.text.contains("Free Plan"), "{}", me.text);
-    let out = house.post("/signout", "").await;
+    let out = sign_out(&house, &open).await;
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(house.get("/me").await.header("location"), "/signin");
+    let kept = signed_in(&house, &open).await;
+    assert_eq!(kept.header("location"), "/signin", "the token in a cookie that was kept is worth nothing");
+    assert!(
+        house.post("/signout", "").await.header("set-cookie").contains("Max-Age=0"),
+        "without a session too"
+    );
     let again = house.post("/signin", ANNA).await;
     assert_eq!(again.header("location"), "/me");
     assert!(house.post("/signup", ANNA).await.text.contains("This address has an account: sign in."));
@@ -48,9 +54,16 @@ async fn who_never_confirmed_gets_to_the_code_by_every_door() {
     assert!(again.text.contains("That was too often. Come back in"), "{}", again.text);
     let unknown = house.post("/code/again", "email=nobody%40example.com").await;
     assert!(unknown.text.contains("Sign in once more"), "{}", unknown.text);
-    let stranger = house.post("/signup", "email=Anna%40example.com&password=another+horse").await;
+    let stranger = house.post("/signin", "email=Anna%40example.com&password=another+horse").await;
     assert_eq!(stranger.status, StatusCode::BAD_REQUEST, "a wrong password leads nowhere");
-    assert!(stranger.text.contains("This address has an account"), "{}", stranger.text);
+    assert!(stranger.text.contains("do not belong together"), "{}", stranger.text);
+    let anew = house.post("/signup", "email=Anna%40example.com&password=another+horse").await;
+    assert_eq!(anew.header("location"), "/code?email=Anna%40example.com", "never confirmed: it begins anew");
+    assert_eq!(
+        house.post("/signin", ANNA).await.status,
+        StatusCode::BAD_REQUEST,
+        "the newest password counts"
+    );
 }
 
 #[tokio::test]
@@ -76,6 +89,12 @@ async fn what_is_wrong_is_said_on_the_form_and_nothing_is_echoed() {
 async fn signed_in(house: &House, open: &Answer) -> Answer {
     let cookie = open.header("set-cookie").split(';').next().unwrap().to_owned();
     house.send(Request::get("/me").header(header::COOKIE, format!("a=b; {cookie}")), "").await
+}
+
+async fn sign_out(house: &House, open: &Answer) -> Answer {
+    let cookie = open.header("set-cookie").split(';').next().unwrap().to_owned();
+    let request = Request::post("/signout").header("sec-fetch-site", "same-origin");
+    house.send(request.header(header::COOKIE, cookie), "").await
 }
 
 async fn mailed_code(house: &House) -> String {

@@ -140,7 +140,7 @@ impl House {
 fn accounts(db: &Database, mailbox: &Arc<DevMailbox>) -> (Arc<IdentityService>, Registry) {
     let key = CodeKey::from_secret(&"a key".into());
     let outbox = OutboxCodeMail::new(db, QueueName::new("identity").unwrap());
-    let config = IdentityConfig::new("a secret".into(), key.clone());
+    let config = IdentityConfig::new("a secret of thirty-two bytes, yes".into(), key.clone());
     let identity = Arc::new(IdentityService::new(db.clone(), config, Arc::new(outbox)).unwrap());
     let from: EmailAddress = "noreply@example.org".parse().unwrap();
     let worker = MailWorker::new(

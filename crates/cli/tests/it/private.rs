@@ -1,0 +1,121 @@
+//! What `dev` writes is for its owner alone, and what somebody else could have put there is not used.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use backshift_testkit::{ports::free_port, process::Running, wait};
+
+use crate::scene::{Ended, PATIENCE, Settings, backshift, request};
+
+fn settings(data: &Path, port: u16) -> Settings {
+    Settings::of(&[("BACKSHIFT_DATA_DIR", data.to_str().unwrap()), ("BACKSHIFT_DEV_PORT", &port.to_string())])
+}
+
+async fn dev(data: &Path) -> (Running, u16) {
+    let port = free_port().unwrap();
+    let process = Running::start(&["dev"], &settings(data, port).pairs());
+    assert!(
+        process.wait_for_output(&format!("http://127.0.0.1:{port}"), PATIENCE).await,
+        "{}",
+        process.output()
+    );
+    (process, port)
+}
+
+/// A `dev` that must end by itself.
+async fn refused(data: &Path) -> Ended {
+    backshift(&["dev"], &settings(data, free_port().unwrap()).pairs()).await
+}
+
+fn modes(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let mut found = vec![(directory.to_owned(), fs::metadata(directory).unwrap().mode() & 0o777)];
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(modes(&path)),
+            false => found.push((path.clone(), fs::metadata(&path).unwrap().mode() & 0o777)),
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn nothing_that_dev_writes_can_be_read_by_others() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    let (_process, port) = dev(&data).await;
+    let form = [("Content-Type", "application/x-www-form-urlencoded")];
+    let signed =
+        request(port, "POST", "/signup", &form, b"email=lan%40example.com&password=correct+horse").await;
+    assert_eq!(signed.unwrap().status, 303);
+    let mails = || {
+        fs::read_dir(data.join("mail"))
+            .is_ok_and(|all| all.flatten().any(|e| e.path().extension().is_some_and(|e| e == "eml")))
+    };
+    let mails =
+        if data.join("mail").exists() { wait::until(PATIENCE, || async { mails() }).await } else { false };
+    let found = modes(&data);
+    assert!(mails, "a mail is there: {found:?}");
+    let open = |(path, mode): &&(PathBuf, u32)| {
+        // The names of locks tell nothing, and their directory is closed.
+        mode & 0o077 != 0 && !path.to_string_lossy().contains(".workers")
+    };
+    assert_eq!(found.iter().filter(open).collect::<Vec<_>>(), Vec::<&(PathBuf, u32)>::new());
+    for name in ["backshift.db", "backshift.db-wal", "jwt.key", "dev.lock"] {
+        assert!(found.iter().any(|(path, _)| path.ends_with(name)), "{name} in {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_directory_a_key_or_a_lock_that_somebody_else_could_have_made_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    drop(dev(&data).await);
+    let link = place.path().join("link");
+    symlink(&data, &link).unwrap();
+    let ended = refused(&link).await;
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(ended.err.contains("is a link"), "{ended:?}");
+
+    for (name, word) in [("dev.lock", "is a link"), ("jwt.key", "is a link")] {
+        let (file, aside) = (data.join(name), place.path().join(format!("{name}.real")));
+        fs::rename(&file, &aside).unwrap();
+        symlink(&aside, &file).unwrap();
+        let before = fs::read(&aside).unwrap();
+        let ended = refused(&data).await;
+        assert_eq!(ended.code, 78, "{ended:?}");
+        assert!(ended.err.contains(name) && ended.err.contains(word), "{ended:?}");
+        assert_eq!(fs::read(&aside).unwrap(), before, "nothing was written through the link");
+        fs::remove_file(&file).unwrap();
+        fs::rename(&aside, &file).unwrap();
+    }
+    for (path, mode) in [(data.clone(), 0o777), (data.join("dev.lock"), 0o666), (data.join("jwt.key"), 0o644)]
+    {
+        let usual = fs::metadata(&path).unwrap().permissions();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let ended = refused(&data).await;
+        assert_eq!(ended.code, 78, "{ended:?}");
+        assert!(ended.err.contains("chmod"), "the remedy: {ended:?}");
+        fs::set_permissions(&path, usual).unwrap();
+    }
+    drop(dev(&data).await);
+}
+
+#[tokio::test]
+async fn an_empty_key_file_is_no_reason_not_to_start() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    drop(dev(&data).await);
+    fs::write(data.join("jwt.key"), "").unwrap();
+    let (process, _) = dev(&data).await;
+    assert!(process.output().contains("a new key is made"), "{}", process.output());
+    assert_eq!(fs::read_to_string(data.join("jwt.key")).unwrap().len(), 64);
+    drop(process);
+    fs::write(data.join("jwt.key"), "half").unwrap();
+    let ended = refused(&data).await;
+    assert_eq!(ended.code, 78, "{ended:?}");
+    assert!(ended.err.contains("jwt.key") && ended.err.contains("remove it"), "{ended:?}");
+}

@@ -1,0 +1,179 @@
+//! Checking a code: counted before it is compared, used up in the transaction that activates the account.
+//!
+//! Tries from the network that asked for the code and tries from elsewhere are counted apart, so that a stranger cannot
+//! burn the owner's. With uniform errors nobody learns from an answer, or from its time, which addresses have an
+//! account or a code: whoever did not know the code hears that it is wrong.
+
+use backshift_core::identity::{IdentityError, Origin};
+use backshift_store::Executor;
+use secrecy::SecretString;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    IdentityService,
+    accounts::{address, lock_user},
+    challenges::{Issued, newest},
+    code::is_well_formed,
+    counts::{What, look, take, take_or_refuse},
+    refusals::{
+        OTP_EXPIRED, Refusal, TOO_MANY_ATTEMPTS, USER_NOT_FOUND, USER_VERIFIED, WRONG_BODY, WRONG_OTP,
+        internal,
+    },
+    trial::begin_trial,
+};
+
+/// Why a code opened nothing.
+struct No {
+    says: Refusal,
+    /// Whether the code was the right one all the same: used up, or too late.
+    knew: bool,
+}
+
+const fn no(says: Refusal) -> No {
+    No { says, knew: false }
+}
+
+impl IdentityService {
+    pub(super) async fn check_code(
+        &self,
+        email: &str,
+        otp: &SecretString,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let begun = Instant::now();
+        let address = address(email)?;
+        if !is_well_formed(otp) {
+            return Err(WRONG_BODY.into());
+        }
+        let network = self.counted_network(origin);
+        if let Some(network) = &network {
+            take_or_refuse(&self.db, What::Checks, network, self.config.max_checks_ip, self.now()).await?;
+        }
+        match self.try_code(&address.key, otp, network.as_deref()).await? {
+            Ok(()) => Ok(()),
+            Err(No { says, knew }) if knew || !self.config.uniform_errors => Err(says.into()),
+            Err(_) => {
+                self.floor(begun).await;
+                Err(WRONG_OTP.into())
+            }
+        }
+    }
+
+    async fn try_code(
+        &self,
+        email_key: &str,
+        otp: &SecretString,
+        network: Option<&str>,
+    ) -> Result<Result<(), No>, IdentityError> {
+        let Some(account) = self.account_by_key(email_key).await? else { return Ok(Err(no(USER_NOT_FOUND))) };
+        let issued = newest(&self.db, account.user.id).await.map_err(internal)?;
+        let right =
+            issued.as_ref().is_some_and(|issued| self.config.code_key.matches(&issued.challenge(), otp));
+        let Some(issued) = issued.filter(|issued| !issued.used && !account.user.is_active) else {
+            let was_used = account.user.is_active || account.confirmed;
+            return Ok(Err(No {
+                says: if was_used { USER_VERIFIED } else { WRONG_OTP },
+                knew: was_used && right,
+            }));
+        };
+        let abroad =
+            network.filter(|network| issued.network.as_deref().is_some_and(|asked| asked != *network));
+        if !self.is_unconfirmed(&account).await? {
+            // Confirmed a moment ago, or deactivated.
+            return self.say_why(issued.user_id, abroad).await.map(|why| Err(no(why)));
+        }
+        if let Err(refusal) = self.refuse_dead(&issued, abroad, right).await? {
+            return Ok(Err(refusal));
+        }
+        if !self.count_try(&issued, abroad).await? {
+            return self.say_why(issued.user_id, abroad).await.map(|why| Err(no(why)));
+        }
+        if !right {
+            return Ok(Err(no(WRONG_OTP)));
+        }
+        self.activate(&issued).await
+    }
+
+    async fn refuse_dead(
+        &self,
+        issued: &Issued,
+        abroad: Option<&str>,
+        right: bool,
+    ) -> Result<Result<(), No>, IdentityError> {
+        let dead = match abroad {
+            None => issued.tries >= self.config.max_tries,
+            Some(_) if issued.tries_abroad >= self.config.max_tries_abroad => true,
+            Some(network) => {
+                let tried = look(&self.db, What::Code, &code_from(issued.id, network), self.now()).await?;
+                tried.n >= i64::from(self.config.max_tries)
+            }
+        };
+        if dead {
+            return Ok(Err(no(TOO_MANY_ATTEMPTS)));
+        }
+        if issued.expires_at <= self.now() {
+            return Ok(Err(No { says: OTP_EXPIRED, knew: right }));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Takes one of the code's tries; `false` = there was none left, or the code ended meanwhile.
+    async fn count_try(&self, issued: &Issued, abroad: Option<&str>) -> Result<bool, IdentityError> {
+        const OWN: &str = "UPDATE otp_challenges SET tries = tries + 1 \
+            WHERE id = $1 AND tries < $2 AND used_at IS NULL AND expires_at > $3";
+        const ABROAD: &str = "UPDATE otp_challenges SET tries_abroad = tries_abroad + 1 \
+            WHERE id = $1 AND tries_abroad < $2 AND used_at IS NULL AND expires_at > $3";
+        let (text, most) = match abroad {
+            None => (OWN, self.config.max_tries),
+            Some(network) => {
+                let who = code_from(issued.id, network);
+                if take(&self.db, What::Code, &who, self.config.max_tries, self.now()).await?.is_none() {
+                    return Ok(false);
+                }
+                (ABROAD, self.config.max_tries_abroad)
+            }
+        };
+        let taken = self.db.sql(text).bind(issued.id).bind(most).bind(self.now());
+        Ok(taken.run().await.map_err(internal)? == 1)
+    }
+
+    /// Why no try was left: looked up again, because it was fine a moment ago.
+    async fn say_why(&self, user: Uuid, abroad: Option<&str>) -> Result<Refusal, IdentityError> {
+        Ok(match newest(&self.db, user).await.map_err(internal)? {
+            Some(issued) if issued.used => USER_VERIFIED,
+            Some(issued) => match self.refuse_dead(&issued, abroad, false).await? {
+                Err(refusal) => refusal.says,
+                Ok(()) => WRONG_OTP,
+            },
+            None => WRONG_OTP,
+        })
+    }
+
+    /// Uses the code up, activates the account and begins the trial: all or nothing, once.
+    async fn activate(&self, issued: &Issued) -> Result<Result<(), No>, IdentityError> {
+        let now = self.now();
+        let tx = self.db.begin().await.map_err(internal)?;
+        lock_user(&tx, issued.user_id).await?;
+        let used = "UPDATE otp_challenges SET used_at = $2 WHERE id = $1 AND used_at IS NULL";
+        let used = Executor::sql(&tx, used).bind(issued.id).bind(now).run().await.map_err(internal)?;
+        if used == 0 {
+            // Another try was faster, or the address was registered anew and the code ended with it.
+            tx.rollback().await.map_err(internal)?;
+            return self.say_why(issued.user_id, None).await.map(|why| Err(no(why)));
+        }
+        // System C's own columns for a code are emptied: what it mailed in clear must not open anything later.
+        const ACTIVATE: &str = "UPDATE users SET is_active = $2, confirmed_at = $3, otp = NULL, otp_expired_at = NULL, \
+            updated_at = $3 WHERE id = $1 AND deleted_at IS NULL";
+        let activate = Executor::sql(&tx, ACTIVATE).bind(issued.user_id).bind(true).bind(now);
+        activate.run().await.map_err(internal)?;
+        begin_trial(&tx, issued.user_id, now, self.config.trial).await?;
+        tx.commit().await.map_err(internal)?;
+        Ok(Ok(()))
+    }
+}
+
+/// Under which name the tries of a network that did not ask for a code are counted.
+fn code_from(challenge: Uuid, network: &str) -> String {
+    format!("{challenge} {network}")
+}

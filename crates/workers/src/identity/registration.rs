@@ -1,0 +1,106 @@
+//! Registering: a row for an address that has none, or a new beginning for one that was never confirmed.
+//!
+//! Whoever typed somebody else's address first must not keep it: the newest password counts, and codes that were mailed
+//! under an older one end with it. An account that was confirmed once stays, also when it was deactivated since.
+
+use backshift_core::identity::{IdentityError, Origin, Role};
+use backshift_store::{Executor, Tx};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use super::{
+    IdentityService,
+    accounts::{Account, Address, address, lock_user, password_given},
+    counts::{What, take_or_refuse},
+    passwords,
+    refusals::{USERNAME_EXISTED, WRONG_BODY, internal, is_taken},
+    roles::role_hash,
+    turns::Errand,
+};
+
+impl IdentityService {
+    pub(super) async fn make_account(
+        &self,
+        email: &str,
+        password: &SecretString,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let address = address(email)?;
+        password_given(password)?;
+        if password.expose_secret().chars().count() < *passwords::LENGTH.start() {
+            return Err(WRONG_BODY.into());
+        }
+        let network = self.counted_network(origin);
+        if let Some(network) = &network {
+            let share = self.config.max_registrations_ip;
+            take_or_refuse(&self.db, What::Registrations, network, share, self.now()).await?;
+        }
+        let before = self.account_by_key(&address.key).await?;
+        if let Some(account) = &before
+            && !self.is_unconfirmed(account).await?
+        {
+            return Err(USERNAME_EXISTED.into());
+        }
+        let seat = self.passwords.seat(Errand::Other, network.as_deref().unwrap_or_default())?;
+        let hash = self.passwords.hash(seat, password).await?;
+        match before {
+            None => self.add_account(&address, &hash).await,
+            Some(account) => self.begin_anew(&account, &address, &hash).await,
+        }
+    }
+
+    async fn add_account(&self, address: &Address, hash: &str) -> Result<(), IdentityError> {
+        const INSERT: &str = "INSERT INTO users \
+            (id, username, password_hash, is_active, role, role_hash, created_at, updated_at) \
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING";
+        let insert = self.db.sql(INSERT).bind(Uuid::now_v7()).bind(&address.given).bind(hash).bind(false);
+        let insert = insert.bind(Role::User.as_str()).bind(role_hash(Role::User)).bind(self.now());
+        match insert.run().await.map_err(internal)? {
+            0 => Err(USERNAME_EXISTED.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Of several who begin anew at once, and of one that is confirmed meanwhile, one wins; the others existed.
+    async fn begin_anew(
+        &self,
+        account: &Account,
+        address: &Address,
+        hash: &str,
+    ) -> Result<(), IdentityError> {
+        let id = account.user.id;
+        let tx = self.db.begin().await.map_err(internal)?;
+        lock_user(&tx, id).await?;
+        const ANEW: &str = "UPDATE users SET username = $2, password_hash = $3, otp = NULL, otp_expired_at = NULL, \
+            updated_at = $4 WHERE id = $1 AND deleted_at IS NULL AND COALESCE(is_active, $5) = $5 AND confirmed_at IS NULL \
+            AND COALESCE(password_hash, '') = $6";
+        let anew = Executor::sql(&tx, ANEW).bind(id).bind(&address.given).bind(hash).bind(self.now());
+        let anew = anew.bind(false).bind(account.password_hash.as_deref().unwrap_or_default());
+        match anew.run().await {
+            Ok(0) => return Err(USERNAME_EXISTED.into()),
+            Ok(_) => {}
+            // The spelling is that of a row which was deleted.
+            Err(error) if is_taken(&error) => return Err(USERNAME_EXISTED.into()),
+            Err(error) => return Err(internal(error)),
+        }
+        end_challenges(&tx, id).await?;
+        tx.commit().await.map_err(internal)
+    }
+
+    /// Whether nobody ever confirmed this account. A row of system C does not say it; one with a subscription was
+    /// confirmed, because that is when its trial begins.
+    pub(super) async fn is_unconfirmed(&self, account: &Account) -> Result<bool, IdentityError> {
+        if account.user.is_active || account.confirmed {
+            return Ok(false);
+        }
+        const HELD: &str = "SELECT id FROM subscriptions WHERE user_id = $1 LIMIT 1";
+        let held = self.db.sql(HELD).bind(account.user.id).optional::<Uuid>().await.map_err(internal)?;
+        Ok(held.is_none())
+    }
+}
+
+/// Codes that were mailed before are worth nothing, and those that still wait in a queue are not mailed.
+async fn end_challenges(tx: &Tx, user: Uuid) -> Result<(), IdentityError> {
+    let end = "DELETE FROM otp_challenges WHERE user_id = $1";
+    Executor::sql(tx, end).bind(user).run().await.map(drop).map_err(internal)
+}
