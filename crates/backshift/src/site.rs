@@ -10,12 +10,13 @@ use backshift_brokers::{
     rabbitmq::{Config, Options as RabbitOptions, RabbitMqBroker},
 };
 use backshift_core::{
-    Broker, Client, QueueName, Registry, Store, WorkerName,
+    Broker, BrokerName, Client, Envelope, QueueName, Registry, Store, StoreError, WorkerName,
     way::{Safety, Way},
 };
 use backshift_runtime::{Drained, Shutdown, Worker, WorkerBuilder};
 use backshift_store::{
     Database, Options, SqlStore, check,
+    foreign::{ForeignTx, enqueue_in},
     migrate::{self, Extras},
 };
 
@@ -54,6 +55,21 @@ impl Backshift {
     /// Enqueues jobs.
     pub fn client(&self) -> Client {
         Client::new(Arc::clone(&self.broker), Some(Arc::clone(&self.store) as Arc<dyn Store>))
+    }
+
+    /// Accepts jobs for this site inside a transaction of yours on its store: they are there exactly when it commits. How many
+    /// are new.
+    ///
+    /// # Errors
+    /// The database's answer; roll the transaction back.
+    pub async fn enqueue_in(&self, tx: &mut impl ForeignTx, jobs: &[Envelope]) -> Result<u64, StoreError> {
+        enqueue_in(tx, BrokerName::of(&*self.broker), jobs).await
+    }
+
+    /// Sends what others wait to hear and lets go of the servers: the last thing that a short program does. What was accepted is
+    /// durable without it; other processes would find it at their next poll.
+    pub async fn close(&self) {
+        let _ = self.broker.close().await;
     }
 
     /// The database under the store, for effects in a transaction with the completion.

@@ -35,7 +35,7 @@ pub use failpoint::Failpoint;
 pub use handler::Handler;
 pub use job::{Backoff, EnqueueOptions, Job, JobOptions};
 pub use middleware::{EnqueueMiddleware, Middleware, Next, NextEnqueue};
-pub use names::{InvalidName, JobId, Kind, Lease, QueueName, Token, WorkerName};
+pub use names::{BrokerName, InvalidName, JobId, Kind, Lease, QueueName, Token, WorkerName};
 pub use record::{AttemptRecord, JobFilter, JobRecord, Page, QueueCounts, State};
 pub use registry::Registry;
 pub use settle::{Ack, Completion, DeadLetter, Retry, Settled, Settlement};

@@ -55,6 +55,47 @@ impl FromStr for JobId {
     }
 }
 
+/// Where a job runs, by the ledger's name of its broker.
+///
+/// Made from a broker itself or from the name of one that there is: a mistyped name would accept a job that nobody ever runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct BrokerName(&'static str);
+
+impl BrokerName {
+    /// The queue of a PostgreSQL database.
+    pub const POSTGRES: Self = Self("postgres");
+    /// The queue of a SQLite file.
+    pub const EMBEDDED: Self = Self("embedded");
+    /// RabbitMQ, through the outbox.
+    pub const RABBITMQ: Self = Self("rabbitmq");
+
+    /// The name of this broker, whoever wrote it.
+    pub fn of(broker: &dyn crate::Broker) -> Self {
+        Self(broker.name())
+    }
+
+    /// As the ledger has it.
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+impl fmt::Display for BrokerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl FromStr for BrokerName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let known = [Self::POSTGRES, Self::EMBEDDED, Self::RABBITMQ];
+        let found = known.into_iter().find(|name| name.0 == text);
+        found.ok_or_else(|| InvalidName::new("broker", text, "one of postgres, embedded, rabbitmq"))
+    }
+}
+
 macro_rules! checked_name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal) => {
         $(#[$doc])*
@@ -165,6 +206,17 @@ pub struct Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistyped_broker_is_no_broker() {
+        for name in ["postgres", "embedded", "rabbitmq"] {
+            assert_eq!(name.parse::<BrokerName>().unwrap().to_string(), name);
+        }
+        for typo in ["postgress", "Postgres", "sqlite", "rabbit", "amqp", "", " embedded"] {
+            let error = typo.parse::<BrokerName>().unwrap_err().to_string();
+            assert!(error.contains("one of postgres, embedded, rabbitmq"), "{error}");
+        }
+    }
 
     #[test]
     fn names_that_a_broker_would_misread_are_refused() {

@@ -8,7 +8,7 @@
 #[allow(dead_code)]
 mod place;
 
-use backshift_core::{Envelope, JobId, Kind, Lease, QueueName, StoreError, Timestamp, Token};
+use backshift_core::{BrokerName, Envelope, JobId, Kind, Lease, QueueName, StoreError, Timestamp, Token};
 use backshift_store::{
     Database,
     foreign::{ForeignTx, enqueue_in, enqueue_statement, enqueue_with, finish_lease_in, finish_statement},
@@ -45,10 +45,14 @@ async fn start(db: &Database, id: JobId) -> Lease {
 
 /// What is asked of every library: given its open transaction, accept one job.
 async fn accept(tx: &mut impl ForeignTx, broker: &str, job: &Envelope) {
+    let broker: BrokerName = broker.parse().unwrap();
+    let other = if broker == BrokerName::POSTGRES { BrokerName::EMBEDDED } else { BrokerName::POSTGRES };
     let jobs = std::slice::from_ref(job);
     assert_eq!(enqueue_in(tx, broker, jobs).await.unwrap(), 1);
     assert_eq!(enqueue_in(tx, broker, jobs).await.unwrap(), 0, "the same id adds nothing");
     assert_eq!(enqueue_in(tx, broker, &[]).await.unwrap(), 0);
+    let refused = enqueue_in(tx, other, jobs).await.unwrap_err();
+    assert!(matches!(&refused, StoreError::Rejected(text) if text.contains("nobody would run")), "{refused}");
 }
 
 /// Completes the job; a lower token is refused.
@@ -128,10 +132,11 @@ async fn rusqlite() {
     let (undone, kept) = (job(), job());
     let mut connection = ::rusqlite::Connection::open(place.db.as_sqlite().unwrap().path()).unwrap();
     let tx = connection.transaction().unwrap();
-    assert_eq!(enqueue_with(&tx, "embedded", std::slice::from_ref(&undone)).unwrap(), 1);
+    assert_eq!(enqueue_with(&tx, BrokerName::EMBEDDED, std::slice::from_ref(&undone)).unwrap(), 1);
+    assert!(enqueue_with(&tx, BrokerName::POSTGRES, std::slice::from_ref(&undone)).is_err());
     tx.rollback().unwrap();
     let tx = connection.transaction().unwrap();
-    assert_eq!(enqueue_with(&tx, "embedded", std::slice::from_ref(&kept)).unwrap(), 1);
+    assert_eq!(enqueue_with(&tx, BrokerName::EMBEDDED, std::slice::from_ref(&kept)).unwrap(), 1);
     tx.commit().unwrap();
     assert_eq!(state(&place.db, undone.id).await, None);
     is_available(&place.db, &kept).await;
@@ -206,7 +211,7 @@ async fn diesel_async() {
 
 #[test]
 fn the_statement_takes_one_text_parameter() {
-    let (sql, argument) = enqueue_statement("embedded", &[job()]);
+    let (sql, argument) = enqueue_statement(BrokerName::EMBEDDED, &[job()]);
     for text in [sql.pg, sql.sqlite] {
         assert!(text.contains("$1") && !text.contains("$2"));
     }

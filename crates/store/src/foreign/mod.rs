@@ -16,7 +16,7 @@ mod sea_orm;
 mod sqlx;
 
 use async_trait::async_trait;
-use backshift_core::{Envelope, JobContext, Lease, StoreError};
+use backshift_core::{BrokerName, Envelope, JobContext, Lease, StoreError};
 
 pub use rusqlite::{enqueue_with, finish_with};
 
@@ -35,10 +35,10 @@ pub trait ForeignTx: Send {
     async fn execute_one(&mut self, text: &'static str, argument: String) -> Result<u64, StoreError>;
 }
 
-/// The statement that accepts jobs, and its argument. `broker` is where they run: `postgres`, `embedded`, or the
-/// name of a foreign broker, whose relay publishes them after the commit.
-pub fn enqueue_statement(broker: &str, jobs: &[Envelope]) -> (Sql, String) {
-    (ENQUEUE_JSON, encode::jobs(broker, jobs))
+/// The statement that accepts jobs, and its argument. `broker` is where they run: the database's own queue
+/// ([`BrokerName::POSTGRES`], [`BrokerName::EMBEDDED`]), or a foreign broker, whose relay publishes them after the commit.
+pub fn enqueue_statement(broker: BrokerName, jobs: &[Envelope]) -> (Sql, String) {
+    (ENQUEUE_JSON, encode::jobs(broker.as_str(), jobs))
 }
 
 /// The statement that completes one running job, and its argument. It must change exactly one row: else the lease
@@ -48,12 +48,43 @@ pub fn finish_statement(lease: &Lease) -> (Sql, String) {
 }
 
 /// Accepts jobs inside somebody else's transaction; how many are new. An id that was accepted before adds nothing.
-pub async fn enqueue_in(tx: &mut impl ForeignTx, broker: &str, jobs: &[Envelope]) -> Result<u64, StoreError> {
+///
+/// ```compile_fail
+/// # async fn f(tx: &mut backshift_store::Tx, jobs: &[backshift_core::Envelope]) {
+/// // A mistyped broker does not compile: nobody would ever run the job.
+/// backshift_store::foreign::enqueue_in(tx, "postgress", jobs).await.unwrap();
+/// # }
+/// ```
+///
+/// # Errors
+/// `Rejected` for the queue of the other database: nobody would look for the job there.
+pub async fn enqueue_in(
+    tx: &mut impl ForeignTx,
+    broker: BrokerName,
+    jobs: &[Envelope],
+) -> Result<u64, StoreError> {
+    belongs(broker, tx.dialect())?;
     if jobs.is_empty() {
         return Ok(0);
     }
     let (sql, argument) = enqueue_statement(broker, jobs);
     tx.execute_one(sql.text(tx.dialect()), argument).await
+}
+
+/// The queue of an SQL broker is the ledger of its own database.
+fn belongs(broker: BrokerName, dialect: Dialect) -> Result<(), StoreError> {
+    let (own, other) = match dialect {
+        Dialect::Postgres => (BrokerName::POSTGRES, BrokerName::EMBEDDED),
+        Dialect::Sqlite => (BrokerName::EMBEDDED, BrokerName::POSTGRES),
+    };
+    if broker != other {
+        return Ok(());
+    }
+    let database = dialect.as_str();
+    Err(StoreError::Rejected(format!(
+        "the transaction is on {database}, and jobs of the broker {broker} are looked for in another database: nobody would run \
+         them. Use {own}, or a foreign broker whose outbox this is"
+    )))
 }
 
 /// Completes the running job inside the handler's own transaction, with the output that it has said so far.

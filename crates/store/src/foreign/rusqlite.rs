@@ -2,14 +2,19 @@
 //!
 //! `rusqlite::Transaction` dereferences to `Connection`: pass `&tx`.
 
-use backshift_core::{Envelope, JobContext, StoreError};
+use backshift_core::{BrokerName, Envelope, JobContext, StoreError};
 use rusqlite::Connection;
 
-use super::{encode, enqueue_statement};
-use crate::{Sql, Value, ledger::foreign::FINISH_JSON, sqlite::run};
+use super::{belongs, encode, enqueue_statement};
+use crate::{Dialect, Sql, Value, ledger::foreign::FINISH_JSON, sqlite::run};
 
 /// Accepts jobs inside the connection's open transaction; how many are new.
-pub fn enqueue_with(connection: &Connection, broker: &str, jobs: &[Envelope]) -> Result<u64, StoreError> {
+pub fn enqueue_with(
+    connection: &Connection,
+    broker: BrokerName,
+    jobs: &[Envelope],
+) -> Result<u64, StoreError> {
+    belongs(broker, Dialect::Sqlite)?;
     if jobs.is_empty() {
         return Ok(0);
     }

@@ -139,9 +139,9 @@ on_both_databases! {
         let mut later = job("ready");
         later.run_at = Some("2099-01-01T00:00:00.000001Z".parse::<Timestamp>().unwrap());
         let mut tx = world.db().begin().await.unwrap();
-        let added = enqueue_in(&mut tx, world.broker, &[envelope.clone(), later.clone()]).await.unwrap();
+        let added = enqueue_in(&mut tx, world.broker.parse().unwrap(), &[envelope.clone(), later.clone()]).await.unwrap();
         assert_eq!(added, 2);
-        assert_eq!(enqueue_in(&mut tx, world.broker, &[envelope.clone()]).await.unwrap(), 0);
+        assert_eq!(enqueue_in(&mut tx, world.broker.parse().unwrap(), &[envelope.clone()]).await.unwrap(), 0);
         tx.commit().await.unwrap();
         let (mut claimed, start) = world.claim("w").await.unwrap();
         claimed.created_at = envelope.created_at;

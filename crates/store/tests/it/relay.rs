@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backshift_core::{
-    Accepted, Envelope, Reason, Settled, State, Timestamp,
+    Accepted, BrokerName, Envelope, Reason, Settled, State, Timestamp,
     envelope::{SENSITIVE, STARTED},
     store::{ClaimRequest, Claimed, Finish, Jobs, Ledger, Outbox},
 };
@@ -59,7 +59,7 @@ on_both_databases! {
     async fn a_job_of_somebody_elses_transaction_is_relayed_at_once(world) {
         let envelope = job("mail");
         let mut tx = world.db().begin().await.unwrap();
-        enqueue_in(&mut tx, "rabbitmq", std::slice::from_ref(&envelope)).await.unwrap();
+        enqueue_in(&mut tx, BrokerName::RABBITMQ, std::slice::from_ref(&envelope)).await.unwrap();
         tx.commit().await.unwrap();
         while taken(world).await.is_empty() {
             // SQLite's own clock counts milliseconds.
@@ -70,7 +70,7 @@ on_both_databases! {
     async fn two_relays_never_share_a_job(world) {
         let jobs: Vec<_> = (0..100).map(|_| job("mail")).collect();
         let mut tx = world.db().begin().await.unwrap();
-        enqueue_in(&mut tx, "rabbitmq", &jobs).await.unwrap();
+        enqueue_in(&mut tx, BrokerName::RABBITMQ, &jobs).await.unwrap();
         tx.commit().await.unwrap();
         tokio::time::sleep(Duration::from_millis(2)).await;
         let mut ids: Vec<_> = join_all((0..4).map(|_| taken(world))).await.concat().iter().map(|e| e.id).collect();

@@ -4,7 +4,9 @@
 //! ledger nor a broker of ours ever holds a code.
 
 use async_trait::async_trait;
-use backshift_core::{Envelope, Job, Kind, QueueName, StoreError, Timestamp, envelope::TRACEPARENT};
+use backshift_core::{
+    BrokerName, Envelope, Job, Kind, QueueName, StoreError, Timestamp, envelope::TRACEPARENT,
+};
 use backshift_store::{Database, Tx, foreign, notify::Bell};
 use uuid::Uuid;
 
@@ -36,7 +38,7 @@ pub trait CodeMail: Send + Sync + 'static {
 /// Writes a job `identity.send_code` through the outbox of the database.
 #[derive(Debug, Clone)]
 pub struct OutboxCodeMail {
-    broker: &'static str,
+    broker: BrokerName,
     queue: QueueName,
     bell: Option<Bell>,
 }
@@ -44,12 +46,12 @@ pub struct OutboxCodeMail {
 impl OutboxCodeMail {
     /// Jobs for the database's own queue (`postgres` or `embedded`), worked by a pool of `queue` on it.
     pub fn new(db: &Database, queue: QueueName) -> Self {
-        let broker = if db.as_pg().is_some() { "postgres" } else { "embedded" };
+        let broker = if db.as_pg().is_some() { BrokerName::POSTGRES } else { BrokerName::EMBEDDED };
         Self { broker, queue, bell: Some(Bell::new(db)) }
     }
 
     /// Jobs for another broker, by its name in the ledger; the relay publishes them after the commit.
-    pub fn through(broker: &'static str, queue: QueueName) -> Self {
+    pub fn through(broker: BrokerName, queue: QueueName) -> Self {
         Self { broker, queue, bell: None }
     }
 
