@@ -39,6 +39,8 @@ struct Inner {
     queues: Mutex<HashMap<String, watch::Sender<u64>>>,
     waiting: Mutex<BTreeSet<String>>,
     rung: Arc<Notify>,
+    /// Held while rings are taken and sent: whoever has it last knows that all are sent.
+    sending: tokio::sync::Mutex<()>,
     tasks: Mutex<Tasks>,
 }
 
@@ -50,8 +52,22 @@ struct Tasks {
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        for task in [&self.ringing, &self.listening].into_iter().flatten() {
-            task.abort();
+        // The other one ends by itself, after what it is sending.
+        self.listening.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Drop for Inner {
+    /// Rings that still wait are sent by a task of their own, as long as the runtime lasts; [`Bell::flush`] waits for it.
+    fn drop(&mut self) {
+        let queues = std::mem::take(&mut *lock(&self.waiting));
+        self.rung.notify_one();
+        if queues.is_empty() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (db, name) = (self.db.clone(), std::mem::take(&mut self.name));
+            runtime.spawn(async move { send(&db, &name, queues).await });
         }
     }
 }
@@ -80,6 +96,7 @@ impl Bell {
             queues: Mutex::default(),
             waiting: Mutex::default(),
             rung: Arc::default(),
+            sending: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
         }))
     }
@@ -97,6 +114,11 @@ impl Bell {
         }
         drop(tasks);
         self.0.rung.notify_one();
+    }
+
+    /// Returns when every ring so far is sent: for a process that ends now.
+    pub async fn flush(&self) {
+        self.0.send_waiting().await;
     }
 
     /// Listens for a queue. Needs a runtime.
@@ -122,6 +144,14 @@ impl Inner {
         }
     }
 
+    async fn send_waiting(&self) {
+        let _sending = self.sending.lock().await;
+        let queues = std::mem::take(&mut *lock(&self.waiting));
+        if !queues.is_empty() {
+            send(&self.db, &self.name, queues).await;
+        }
+    }
+
     fn wake_all(&self) {
         for sender in lock(&self.queues).values() {
             sender.send_modify(|rings| *rings = rings.wrapping_add(1));
@@ -135,22 +165,17 @@ async fn ring_out(inner: Weak<Inner>, rung: Arc<Notify>) {
     loop {
         rung.notified().await;
         let Some(inner) = inner.upgrade() else { return };
-        let queues = std::mem::take(&mut *lock(&inner.waiting));
-        if queues.is_empty() {
-            continue;
-        }
-        send(&inner, queues).await;
+        inner.send_waiting().await;
         drop(inner);
         tokio::time::sleep(GATHER).await;
     }
 }
 
-async fn send(inner: &Inner, queues: BTreeSet<String>) {
-    let sent = inner
-        .db
+async fn send(db: &Database, name: &str, queues: BTreeSet<String>) {
+    let sent = db
         .sql("SELECT pg_notify($1, q || ' ' || $2) FROM unnest($3::text[]) AS q")
         .bind(CHANNEL)
-        .bind(&inner.name)
+        .bind(name)
         .column(queues.into_iter().collect::<Vec<_>>())
         .relaxed()
         .all::<()>()

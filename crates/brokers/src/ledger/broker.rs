@@ -103,9 +103,10 @@ impl Broker for LedgerBroker {
         self.database.ping().await.map_err(|error| broker_error(self.name, error))
     }
 
-    /// Publishes and settlements are durable when they are answered: there is nothing to flush.
+    /// Publishes and settlements are durable when they are answered; the rings that tell others of them are sent.
     async fn close(&self) -> Result<(), BrokerError> {
         self.closed.store(true, Ordering::Release);
+        self.bell.flush().await;
         Ok(())
     }
 }

@@ -69,3 +69,23 @@ async fn another_process_notices_a_write_to_the_file() {
     other.text("INSERT INTO t VALUES (2)".into()).run().await.unwrap();
     assert!(!ear.rung(SHORT).await);
 }
+
+#[tokio::test]
+async fn rings_are_sent_before_a_short_life_ends() {
+    let Some(place) = place::postgres().await else { return };
+    let other = Database::open(&place.url, &Options::default()).unwrap();
+    let there = Bell::new(&other);
+    let mut ear = there.listen(&queue("mails"));
+    assert!(ear.rung(LONG).await, "listening has begun");
+    for _ in 0..20 {
+        let bell = Bell::new(&place.db);
+        bell.ring(&queue("mails"));
+        bell.flush().await;
+        assert!(ear.rung(LONG).await, "flushed");
+        // Nobody waits for this one; it is sent all the same while the runtime lasts.
+        let bell = Bell::new(&place.db);
+        bell.ring(&queue("mails"));
+        drop(bell);
+        assert!(ear.rung(LONG).await, "dropped");
+    }
+}
