@@ -58,10 +58,12 @@ pub(crate) enum Command {
 /// Where the broker and the store are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Connection {
-    /// Broker: embedded:PATH, postgres:…, amqp:… (default: the store's own queue).
+    /// Broker: embedded:PATH, postgres:…, amqp:… (default: the store's own queue). A password here stands in the process list:
+    /// set BACKSHIFT_BROKER_URL instead.
     #[arg(long, value_name = "URL")]
     pub(crate) broker: Option<String>,
-    /// Store: postgres:… or sqlite:PATH (default: DATABASE_URL, else the embedded file).
+    /// Store: postgres:… or sqlite:PATH (default: DATABASE_URL, else the embedded file). A password here stands in the process
+    /// list: set DATABASE_URL instead.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
 }

@@ -9,6 +9,7 @@ mod exit;
 mod output;
 mod signals;
 mod telemetry;
+mod terminal;
 mod wiring;
 
 use std::process::ExitCode;
@@ -16,7 +17,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::misuse(&error),
+    };
     match commands::run(cli) {
         Ok(code) => code,
         Err(failure) => {

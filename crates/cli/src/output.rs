@@ -1,29 +1,62 @@
 //! What commands print: tables for people, JSON for programs.
 //!
-//! Standard output carries results only; problems go to standard error, one line a cause.
+//! Standard output carries results only; problems go to standard error, one line a cause. Nobody else prints: what texts of others
+//! could do to a terminal ends here.
 
-use std::io::Write;
+use std::{io::Write, process::ExitCode};
 
 use backshift_core::{JobRecord, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{config::Config, exit::Failure};
+use crate::{config::Config, exit::Failure, terminal};
 
 /// Prints one line; a closed pipe is no error.
 pub(crate) fn line(text: impl AsRef<str>) {
-    let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+    send(&terminal::shown(text.as_ref()));
+}
+
+/// Prints a text of many lines.
+pub(crate) fn lines(text: impl AsRef<str>) {
+    send(&terminal::shown_lines(text.as_ref()));
 }
 
 /// Prints a JSON value on one line.
 pub(crate) fn json(value: &Value) {
-    line(value.to_string());
+    send(&terminal::json(&value.to_string()));
+}
+
+/// Prints a JSON value for people, on many lines.
+pub(crate) fn pretty(value: &Value) {
+    send(&terminal::json(&serde_json::to_string_pretty(value).unwrap_or_default()));
+}
+
+/// Prints a piece of a line that the caller has put together from parts that are ours alone.
+pub(crate) fn piece(text: &str) {
+    let _ = std::io::stdout().write_all(terminal::shown_lines(text).as_bytes());
 }
 
 /// Prints why a command failed.
 pub(crate) fn problem(failure: &Failure) {
-    for cause in failure.to_string().lines() {
-        let _ = writeln!(std::io::stderr(), "backshift: {cause}");
+    failure.to_string().lines().for_each(note);
+}
+
+/// Prints what clap says: help as it is; a complaint repeats what was typed, which a script may have from anywhere.
+pub(crate) fn misuse(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() {
+        let _ = write!(std::io::stderr(), "{}", terminal::shown_lines(&error.render().to_string()));
+    } else {
+        let _ = error.print();
     }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Says something beside the results.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "backshift: {}", terminal::shown(text));
+}
+
+fn send(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints rows under a heading, columns aligned; the last column is not padded.
@@ -31,7 +64,8 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(heading);
-    table.add_rows(rows);
+    // Before the widths are counted, and so that a line break makes no row of its own.
+    table.add_rows(rows.iter().map(|row| row.iter().map(|cell| terminal::shown(cell))));
     for row in table.to_string().lines() {
         // The style without lines still pads every cell by one space on each side.
         line(row.strip_prefix(' ').unwrap_or(row).trim_end());

@@ -12,14 +12,18 @@ use tracing::{
 };
 use tracing_subscriber::{
     Layer,
+    field::MakeExt,
     filter::{LevelFilter, Targets},
-    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Writer, debug_fn},
+    },
     layer::SubscriberExt,
     registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
-use crate::config::Config;
+use crate::{config::Config, terminal};
 
 /// Where logs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +65,23 @@ pub(crate) fn start(config: &Config, stream: Stream) {
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match json {
         true => lines.event_format(JsonLine).with_filter(filter).boxed(),
-        false => lines.with_target(false).with_ansi(terminal).with_filter(filter).boxed(),
+        false => lines
+            .fmt_fields(debug_fn(plain_field).delimited(" "))
+            .with_target(false)
+            .with_ansi(terminal)
+            .with_filter(filter)
+            .boxed(),
     };
     let _ = tracing_subscriber::registry().with(lines).try_init();
+}
+
+/// A field for people: the message by itself, the others by name; nothing in it acts on the terminal.
+fn plain_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    match field.name() {
+        "message" => writer.write_str(&terminal::shown(&text)),
+        name => write!(writer, "{name}={}", terminal::shown(&text)),
+    }
 }
 
 struct JsonLine;
@@ -83,10 +101,11 @@ where
         event.record(&mut Fields(&mut fields));
         let message = fields.remove("msg").unwrap_or_else(|| "".into());
         let level = event.metadata().level().as_str().to_ascii_lowercase();
-        write!(writer, "{{\"level\":\"{level}\",\"msg\":{message}")?;
+        let mut line = format!("{{\"level\":\"{level}\",\"msg\":{message}");
         for (name, value) in fields {
-            write!(writer, ",{}:{value}", Value::from(name))?;
+            line.push_str(&format!(",{}:{value}", Value::from(name)));
         }
+        writer.write_str(&terminal::json(&line))?;
         writeln!(writer, ",\"ts\":\"{}\"}}", jiff::Timestamp::now())
     }
 }
@@ -152,5 +171,41 @@ mod tests {
         assert_eq!(line["msg"], "Email sent successfully");
         assert_eq!(line["duration_ms"], 12);
         assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn neither_encoding_sends_on_what_a_terminal_acts_on() {
+        #[derive(Clone, Default)]
+        struct Sink(Arc<Mutex<Vec<u8>>>);
+        impl std::io::Write for Sink {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let planted = "a\u{1b}[2J\u{9b}1m\u{202e}b\nc";
+        let (json, console) = (Sink::default(), Sink::default());
+        let (to_json, to_console) = (json.clone(), console.clone());
+        let lines =
+            tracing_subscriber::fmt().event_format(JsonLine).with_writer(move || to_json.clone()).finish();
+        let people = tracing_subscriber::fmt()
+            .fmt_fields(debug_fn(plain_field).delimited(" "))
+            .with_ansi(false)
+            .with_writer(move || to_console.clone())
+            .finish();
+        let say = || tracing::warn!(error = planted, shown = %planted, "the server said {planted}");
+        tracing::subscriber::with_default(lines, say);
+        tracing::subscriber::with_default(people, say);
+        for sink in [&json, &console] {
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            let line = text.trim_end_matches('\n');
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
+            assert!(line.contains("the server said a"), "{line}");
+        }
+        let value: Value = serde_json::from_slice(&json.0.lock().unwrap()).unwrap();
+        assert_eq!(value["error"], planted);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 /// Runs the subcommand; it needs no server.
 pub(super) fn run(command: &ConfigCommand, config: &Config) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Template => output::line(template().trim_end()),
+        ConfigCommand::Template => output::lines(template().trim_end()),
         ConfigCommand::Show { json: true, .. } => {
             let one = |s: &crate::config::Setting| json!({"key": s.key, "value": config.shown(s), "origin": config.origin(s.key).to_string(), "variable": s.variable()});
             output::json(&Value::Array(SETTINGS.iter().map(one).collect()));

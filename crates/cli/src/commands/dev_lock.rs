@@ -20,24 +20,27 @@ impl DevLock {
         private::directory(directory)?;
         let mut file = private::open_or_make(&directory.join("dev.lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder =
-                    if holder.is_empty() { "another process that is starting" } else { holder.trim() };
-                Err(Failure::again(format!(
-                    "{} is in use by {holder}; stop that one, or set BACKSHIFT_DATA_DIR to another directory",
-                    directory.display()
-                )))
+            Ok(()) => {
+                let mut lock = Self(file);
+                // What stands there is about a process that is gone.
+                lock.write("");
+                Ok(lock)
             }
+            Err(TryLockError::WouldBlock) => Err(Failure::again(format!(
+                "{} is in use by {}; stop that one, or set BACKSHIFT_DATA_DIR to another directory",
+                directory.display(),
+                holder(&mut file)
+            ))),
             Err(TryLockError::Error(error)) => Err(problem(error)),
         }
     }
 
     /// Says who holds the directory, for the second one to tell.
     pub(super) fn sign(&mut self, url: &str) {
-        let text = format!("pid {} at {url}\n", std::process::id());
+        self.write(&format!("pid {} at {url}\n", std::process::id()));
+    }
+
+    fn write(&mut self, text: &str) {
         let written = self
             .0
             .set_len(0)
@@ -46,5 +49,63 @@ impl DevLock {
         if let Err(error) = written {
             tracing::warn!(%error, "the lock file could not be signed");
         }
+    }
+}
+
+/// Who signed the lock; whoever holds it may not have come to that yet, and what stands there then is a predecessor's.
+fn holder(file: &mut File) -> String {
+    const STARTING: &str = "another process that is starting";
+    let mut text = String::new();
+    let read = file.take(200).read_to_string(&mut text);
+    let signed = text.strip_prefix("pid ").and_then(|rest| rest.split_once(' '));
+    match (read, signed) {
+        (Ok(_), Some((pid, _))) if pid.bytes().all(|b| b.is_ascii_digit()) && lives(pid) => {
+            text.trim().to_owned()
+        }
+        _ => STARTING.to_owned(),
+    }
+}
+
+/// Whether there is such a process; where nobody can tell, the signature counts.
+fn lives(pid: &str) -> bool {
+    !Path::new("/proc/self").exists() || Path::new("/proc").join(pid).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(directory: &Path) -> String {
+        DevLock::take(directory).err().map(|failure| failure.to_string()).unwrap()
+    }
+
+    #[test]
+    fn the_second_one_is_told_the_holder_or_that_it_is_starting_and_never_a_predecessor() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("dev.lock");
+        // A predecessor that was killed: its signature stays, and its process is gone.
+        std::fs::write(&file, "pid 4194304 at http://127.0.0.1:1\n").unwrap();
+        let mut lock = DevLock::take(directory.path()).unwrap();
+        assert!(refused(directory.path()).contains("another process that is starting"));
+        lock.sign("http://127.0.0.1:8080");
+        let text = refused(directory.path());
+        assert!(text.contains(&format!("pid {} at http://127.0.0.1:8080", std::process::id())), "{text}");
+        // Between lock and signature a predecessor's may stand there still.
+        for other in
+            ["pid 4194304 at http://127.0.0.1:1\n", "\u{1b}[2J", "", "pid x at y", "pid ../self at y"]
+        {
+            std::fs::write(&file, other).unwrap();
+            assert!(refused(directory.path()).contains("another process that is starting"), "{other:?}");
+        }
+        #[cfg(unix)]
+        {
+            // One directory by another path is the same directory.
+            let elsewhere = tempfile::tempdir().unwrap();
+            let link = elsewhere.path().join("link");
+            std::os::unix::fs::symlink(directory.path(), &link).unwrap();
+            assert!(refused(&link).contains("is in use by"));
+        }
+        drop(lock);
+        DevLock::take(directory.path()).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! `backshift doctor`: looks at everything that a start depends on and says what to do about it.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use backshift_core::{
     Broker,
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::Doctor,
-    config::{Config, without_password},
+    config::{Config, Origin, without_password},
     exit::Failure,
     output,
     wiring::{Backend, Keys, Place, Schema, mailer_of, named, places, prepare, rabbit_config, smtp_options},
@@ -65,7 +65,14 @@ async fn store(config: &Config) -> Vec<Finding> {
     let part = "store";
     let url = places(config, false).ok().and_then(|places| places.store).unwrap_or_default();
     let what = without_password(&url);
-    let backend = match Backend::build(config, false) {
+    if let Some(path) = url.strip_prefix("sqlite:")
+        && *config.origin("database.url") == Origin::Default
+        && !Path::new(path).exists()
+    {
+        let what = format!("{what}: nothing there yet; `dev`, `worker` or `migrate up` makes it");
+        return vec![Finding::new(part, what, None)];
+    }
+    let backend = match Backend::look(config) {
         Ok(backend) => backend,
         Err(failure) => return vec![Finding::new(part, what, Some(failure))],
     };
@@ -84,7 +91,7 @@ async fn store(config: &Config) -> Vec<Finding> {
 }
 
 async fn broker(config: &Config) -> Option<Finding> {
-    let backend = Backend::build(config, false).ok()?;
+    let backend = Backend::look(config).ok()?;
     let rabbit = backend.rabbit.as_ref()?;
     let result = tokio::time::timeout(PATIENCE, rabbit.ping()).await;
     let problem = match result {

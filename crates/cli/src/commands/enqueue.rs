@@ -54,7 +54,14 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
             output::line("[]")
         }
     })?;
-    let mut sink = Sink::new(&backend.client, args.json, args.count);
+    let sink = Sink::new(&backend.client, args.json, args.count);
+    let ended = accept(args, sink).await;
+    // Whoever waits for these jobs is told before the process is gone.
+    backend.leave().await;
+    ended
+}
+
+async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
         false => match from_flags(args).and_then(|line| template(&line)) {
@@ -267,7 +274,7 @@ impl<'a> Sink<'a> {
             (true, 0) => format!("[\"{id}\""),
             (true, _) => format!(",\"{id}\""),
         };
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+        output::piece(&text);
         self.printed += 1;
         if let Some(bar) = &self.bar {
             bar.inc(1);
@@ -286,8 +293,8 @@ impl<'a> Sink<'a> {
 
     fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("backshift: {text}")),
-            None => eprintln!("backshift: {text}"),
+            Some(bar) => bar.suspend(|| output::note(text)),
+            None => output::note(text),
         }
     }
 

@@ -1,5 +1,7 @@
 //! `backshift jobs`: look at jobs and steer single ones. Order and cursor are those of the store's list.
 
+use std::collections::BTreeSet;
+
 use backshift_core::{
     EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError, Timestamp,
 };
@@ -10,14 +12,16 @@ use crate::{
     config::Config,
     exit::Failure,
     output,
+    wiring::Backend,
 };
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Jobs, config: &Config, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn run(command: &Jobs, config: &Config, backend: &Backend) -> Result<(), Failure> {
+    let store: &dyn Store = &**backend.store()?;
     match command {
         Jobs::List(args) => list(args, config, store).await,
         Jobs::Show(args) => show(args, config, store).await,
-        Jobs::Retry(args) => steer(args, store, "retry").await,
+        Jobs::Retry(args) => retry(args, backend).await,
         Jobs::Cancel(args) => steer(args, store, "cancel").await,
     }
 }
@@ -74,7 +78,7 @@ fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
         job.state.as_str().to_owned(),
         format!("{}{most}", job.attempt),
         output::relative(job.created_at, now),
-        error.replace(['\n', '\r'], " "),
+        error,
     ]
 }
 
@@ -102,9 +106,21 @@ async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), F
     if args.output.json {
         output::json(&value);
     } else {
-        output::line(serde_json::to_string_pretty(&value).unwrap_or_default());
+        output::pretty(&value);
     }
     Ok(())
+}
+
+/// Retries each job, and tells the workers that wait for its queue.
+async fn retry(args: &SomeJobs, backend: &Backend) -> Result<(), Failure> {
+    let store: &dyn Store = &**backend.store()?;
+    let ended = steer(args, store, "retry").await;
+    let mut queues = BTreeSet::new();
+    for id in args.ids.iter().filter_map(|text| text.parse().ok()) {
+        queues.extend(store.find(id).await?.map(|job| job.queue));
+    }
+    backend.ring(queues).await;
+    ended
 }
 
 /// Retries or cancels each job; one that cannot be steered does not stop the others.

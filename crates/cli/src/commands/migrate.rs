@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     exit::Failure,
     output,
-    wiring::{Patience, extras, open_database, places, schema_failure},
+    wiring::{Missing, Patience, extras, open_database, places, schema_failure},
 };
 
 /// Runs the subcommand.
@@ -18,9 +18,21 @@ pub(super) async fn run(command: &Migrate, config: &Config) -> Result<(), Failur
         Migrate::Status(args) => status(args, config).await,
         Migrate::Sql { dialect } => {
             let dialect = if dialect == "sqlite" { Dialect::Sqlite } else { Dialect::Postgres };
-            output::line(migrate::sql(dialect, extras(config)));
+            output::lines(schema_sql(config, dialect));
             Ok(())
         }
+    }
+}
+
+/// The script, in the schema that is configured.
+fn schema_sql(config: &Config, dialect: Dialect) -> String {
+    let script = migrate::sql(dialect, extras(config));
+    match config.some("database.schema") {
+        Some(schema) if dialect == Dialect::Postgres => {
+            let name = schema.replace('"', "\"\"");
+            format!("CREATE SCHEMA IF NOT EXISTS \"{name}\";\nSET search_path = \"{name}\";\n\n{script}")
+        }
+        _ => script,
     }
 }
 
@@ -29,7 +41,7 @@ fn url(config: &Config) -> Result<String, Failure> {
 }
 
 async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
-    let database = open_database(config, &url(config)?)?;
+    let database = open_database(config, &url(config)?, Missing::Make)?;
     let apply = || async { migrate::up(&database, extras(config)).await.map_err(schema_failure) };
     let applied = Patience::Short.wait("the store", apply).await?;
     if args.json {
@@ -45,7 +57,7 @@ async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
 }
 
 async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
-    let database = open_database(config, &url(config)?)?;
+    let database = open_database(config, &url(config)?, Missing::Refuse)?;
     let ask = || async { migrate::status(&database, extras(config)).await.map_err(schema_failure) };
     let steps = Patience::Short.wait("the store", ask).await?;
     if args.json {

@@ -20,7 +20,7 @@ use clap::CommandFactory;
 
 use crate::{
     args::{Cli, Command, Connection, Jobs, Migrate, Queues, Suppressions, Users},
-    config::Config,
+    config::{Config, holds_password, setting},
     exit::Failure,
     telemetry::{self, Stream},
     wiring::{Backend, Patience, Schema, arm_failpoint},
@@ -37,7 +37,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Dev => Stream::Chatter,
         _ => Stream::Error,
     };
-    let config = match Config::load(cli.config.as_deref(), &connection(&cli.command).flags()) {
+    let flags = connection(&cli.command).flags();
+    let config = match Config::load(cli.config.as_deref(), &flags) {
         Ok(config) => config,
         Err(problems) => {
             telemetry::start(&Config::defaults(), stream);
@@ -45,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
     };
     telemetry::start(&config, stream);
+    config.remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
+    warn_of_passwords(&flags);
     arm_failpoint().map_err(|failure| logged(stream, failure))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed(format!("the runtime cannot start: {error}")))?;
@@ -52,6 +55,17 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     // A blocking handler that does not end must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     result.map(|()| ExitCode::SUCCESS).map_err(|failure| logged(stream, failure))
+}
+
+/// Whoever may list the processes of this machine reads the flags of each.
+fn warn_of_passwords(flags: &[(&'static str, &'static str, String)]) {
+    for (key, flag, _) in flags.iter().filter(|(_, _, url)| holds_password(url)) {
+        let variable = setting(key).map(|setting| setting.variables().join(" or ")).unwrap_or_default();
+        tracing::warn!(
+            "the password in {flag} stands in the process list, where every user of this machine can read it: set {variable}, or \
+             {key} in a configuration file that only you can read"
+        );
+    }
 }
 
 /// Long-running commands also log why they ended, where operators look.
@@ -68,10 +82,16 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Worker(args) => worker::run(args, config).await,
         Command::Api(_) => api::run(config).await,
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
-        Command::Jobs(command) => jobs::run(command, config, &**ready(config).await?.store()?).await,
+        Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
+        Command::Queues(command @ Queues::List(_)) => {
+            queues::run(command, &**looking(config).await?.store()?).await
+        }
         Command::Queues(command) => queues::run(command, &**ready(config).await?.store()?).await,
+        Command::Suppressions(command @ Suppressions::List(_)) => {
+            suppressions::run(command, looking(config).await?.database()?).await
+        }
         Command::Suppressions(command) => suppressions::run(command, ready(config).await?.database()?).await,
-        Command::Users(command) => users::run(command, config, ready(config).await?.database()?).await,
+        Command::Users(command) => users::run(command, config, looking(config).await?.database()?).await,
         Command::Migrate(command) => migrate::run(command, config).await,
         Command::Doctor(args) => doctor::run(args, config).await,
         Command::Config(command) => config::run(command, config),
@@ -83,6 +103,13 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
 /// The backend of a short command: the store answers within ten seconds or the command gives up.
 async fn ready(config: &Config) -> Result<Backend, Failure> {
     let backend = Backend::build(config, false)?;
+    backend.ready(config, Schema::Configured, Patience::Short).await?;
+    Ok(backend)
+}
+
+/// The same for a command that has nothing to do where no database is.
+async fn looking(config: &Config) -> Result<Backend, Failure> {
+    let backend = Backend::look(config)?;
     backend.ready(config, Schema::Configured, Patience::Short).await?;
     Ok(backend)
 }

@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
 use backshift_http::client::{HeaderName, TrustedNetworks};
 use secrecy::SecretString;
 
+use sources::{Rights, rights_of};
+
 pub(crate) use settings::{Form, SETTINGS, Setting, setting};
 pub(crate) use sources::FAILPOINT;
 pub(crate) use template::template;
@@ -56,6 +58,8 @@ impl fmt::Display for Problems {
 #[derive(Clone)]
 pub(crate) struct Config {
     values: BTreeMap<&'static str, (String, Origin)>,
+    /// What is to be said about the configuration once there is a log.
+    remarks: Vec<String>,
 }
 
 impl Config {
@@ -67,8 +71,14 @@ impl Config {
         let mut problems = Vec::new();
         let found = sources::file(file).map_err(|Problems(more)| problems.extend(more)).unwrap_or_default();
         let file = found.as_ref().map(|(path, text)| (path.as_str(), text.as_str()));
+        let rights = found.as_ref().and_then(|(path, _)| rights_of(path));
+        problems.extend(rights.as_ref().and_then(Rights::problem));
         match Self::read(file, std::env::vars_os(), flags) {
-            Ok(config) if problems.is_empty() => Ok(config),
+            Ok(mut config) if problems.is_empty() => {
+                let secrets = SETTINGS.iter().any(|setting| config.is_secret_of_a_file(setting));
+                config.remarks.extend(rights.as_ref().filter(|_| secrets).and_then(Rights::remark));
+                Ok(config)
+            }
             Ok(_) => Err(Problems(problems)),
             Err(Problems(more)) => Err(Problems(problems.into_iter().chain(more).collect())),
         }
@@ -104,14 +114,15 @@ impl Config {
             }
         }
         match problems.is_empty() {
-            true => Ok(Self { values }),
+            true => Ok(Self { values, remarks: Vec::new() }),
             false => Err(Problems(problems)),
         }
     }
 
     /// The defaults alone: for what must be said about a configuration that cannot be read.
     pub(crate) fn defaults() -> Self {
-        Self { values: SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect() }
+        let values = SETTINGS.iter().map(|s| (s.key, (s.default.to_owned(), Origin::Default))).collect();
+        Self { values, remarks: Vec::new() }
     }
 
     /// Defaults and flags only, for tests.
@@ -119,7 +130,22 @@ impl Config {
     pub(crate) fn of_flags(flags: &[(&'static str, &'static str, String)]) -> Result<Self, Problems> {
         let mut values = Self::defaults().values;
         values.extend(flags.iter().map(|(key, flag, text)| (*key, (text.clone(), Origin::Flag(flag)))));
-        Ok(Self { values })
+        Ok(Self { values, remarks: Vec::new() })
+    }
+
+    /// What is odd about it and no error.
+    pub(crate) fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Whether a file says it and nobody else should read it.
+    fn is_secret_of_a_file(&self, setting: &Setting) -> bool {
+        let secret = match setting.form {
+            Form::Secret => !self.text(setting.key).is_empty(),
+            Form::Url => holds_password(self.text(setting.key)),
+            _ => false,
+        };
+        secret && matches!(self.origin(setting.key), Origin::File(_))
     }
 
     /// The text of a setting; empty = not set. Keys are those of the table.
@@ -171,6 +197,11 @@ impl Config {
             _ => text.to_owned(),
         }
     }
+}
+
+/// Whether a URL has a password somewhere.
+pub(crate) fn holds_password(url: &str) -> bool {
+    without_password(url) != url
 }
 
 /// A URL whose password is replaced by `***`, wherever it stands.

@@ -27,6 +27,45 @@ pub(super) fn file(named: Option<&str>) -> Result<Option<(String, String)>, Prob
     }
 }
 
+/// Who may touch the configuration file beside its owner.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rights {
+    path: String,
+    mode: u32,
+}
+
+impl Rights {
+    /// A file that everybody may write says nothing reliable: whoever writes it decides where passwords are sent.
+    pub(super) fn problem(&self) -> Option<String> {
+        let Self { path, mode } = self;
+        (mode & 0o002 != 0).then(|| {
+            format!("configuration file {path}: everybody can write it (mode {mode:03o}): chmod o-w {path}")
+        })
+    }
+
+    /// Others who read its secrets, or put theirs in; said when it holds any.
+    pub(super) fn remark(&self) -> Option<String> {
+        let Self { path, mode } = self;
+        (mode & 0o066 != 0).then(|| {
+            format!(
+                "configuration file {path} holds secrets, and others can read or write it (mode {mode:03o}): chmod 600 {path}"
+            )
+        })
+    }
+}
+
+#[cfg(unix)]
+pub(super) fn rights_of(path: &str) -> Option<Rights> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Rights { path: path.to_owned(), mode: found.mode() & 0o777 })
+}
+
+#[cfg(not(unix))]
+pub(super) fn rights_of(_: &str) -> Option<Rights> {
+    None
+}
+
 /// The settings of a file.
 pub(super) fn settings(path: &str, text: &str) -> Result<Layer, Problems> {
     let table: toml::Table =
@@ -132,6 +171,21 @@ fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_touch_the_file_is_looked_at() {
+        let rights = |mode| Rights { path: "b.toml".into(), mode };
+        for mode in [0o666, 0o602, 0o646] {
+            assert!(rights(mode).problem().is_some_and(|text| text.contains("chmod o-w b.toml")), "{mode:o}");
+        }
+        for mode in [0o644, 0o660, 0o620, 0o604] {
+            assert!(rights(mode).problem().is_none() && rights(mode).remark().is_some(), "{mode:o}");
+        }
+        assert_eq!(
+            (rights(0o600).problem(), rights(0o600).remark(), rights(0o700).remark()),
+            (None, None, None)
+        );
+    }
 
     fn env(pairs: &[(&str, &str)]) -> Result<Layer, Problems> {
         environment(pairs.iter().map(|(k, v)| (OsString::from(k), OsString::from(v))))

@@ -1,16 +1,16 @@
 //! Broker, store and client of one process.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backshift_brokers::{
     embedded, postgres,
     rabbitmq::{self, RabbitMqBroker},
 };
 use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
-use backshift_store::{Database, SqlStore};
+use backshift_store::{Database, SqlStore, notify::Bell};
 use backshift_workers::mail::MailDecoder;
 
-use super::{Place, Schema, named, open_database, pem, places, prepare, protect};
+use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect};
 use crate::{config::Config, exit::Failure, wiring::Patience};
 
 /// System C's exchange (wire-formats.md C.1).
@@ -32,10 +32,19 @@ pub(crate) struct Backend {
 }
 
 impl Backend {
-    /// Builds what the configuration means; connects to nothing but a local file.
+    /// Builds what the configuration means; connects to nothing but a local file, which is made when it is not there.
     pub(crate) fn build(config: &Config, without_store: bool) -> Result<Self, Failure> {
+        Self::with(config, without_store, Missing::Make)
+    }
+
+    /// The same for a command that only looks: a file that is not there is an error, and is not made.
+    pub(crate) fn look(config: &Config) -> Result<Self, Failure> {
+        Self::with(config, false, Missing::Refuse)
+    }
+
+    fn with(config: &Config, without_store: bool, missing: Missing) -> Result<Self, Failure> {
         let places = places(config, without_store)?;
-        let open = |url: &String| open_database(config, url).map(|db| Arc::new(SqlStore::new(db)));
+        let open = |url: &String| open_database(config, url, missing).map(|db| Arc::new(SqlStore::new(db)));
         let store = places.store.as_ref().map(open).transpose()?;
         let rabbit = match (&places.broker, config.some("rabbitmq.url")) {
             (Place::RabbitMq(url), _) => Some(rabbit(config, url)?),
@@ -74,6 +83,25 @@ impl Backend {
         Ok(Self { broker, client, ..self.clone() })
     }
 
+    /// Lets go of the servers. What was accepted is durable already; what others wait to hear is sent.
+    pub(crate) async fn leave(&self) {
+        let goodbye = async {
+            let _ = self.broker.close().await;
+            if let Some(rabbit) = &self.rabbit {
+                let _ = rabbit.close().await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    /// Tells the workers of these queues that something is due there.
+    pub(crate) async fn ring(&self, queues: impl IntoIterator<Item = QueueName>) {
+        let Ok(database) = self.database() else { return };
+        let bell = Bell::new(database);
+        queues.into_iter().for_each(|queue| bell.ring(&queue));
+        let _ = tokio::time::timeout(GOODBYE, bell.flush()).await;
+    }
+
     /// Waits until the store answers and its schema fits; without a store there is nothing to wait for.
     pub(crate) async fn ready(
         &self,
@@ -87,6 +115,9 @@ impl Backend {
         }
     }
 }
+
+/// The longest time that a goodbye takes.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// The SQL broker of this store's database.
 fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {

@@ -19,9 +19,19 @@ pub(crate) enum Schema {
     BringUp,
 }
 
+/// What becomes of a SQLite file that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It is made, with its directory.
+    Make,
+    /// The command has nothing to look at: a mistyped path leaves nothing behind.
+    Refuse,
+}
+
 /// The database at this URL; connects to nothing yet when it is a server.
-pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Failure> {
-    if let Some(("sqlite" | "embedded", path)) = url.split_once(':')
+pub(crate) fn open_database(config: &Config, url: &str, missing: Missing) -> Result<Database, Failure> {
+    if missing == Missing::Make
+        && let Some(("sqlite" | "embedded", path)) = url.split_once(':')
         && let Some(parent) = Path::new(path.split('?').next().unwrap_or(path)).parent()
     {
         if parent == Path::new(config.text("data_dir")) {
@@ -38,6 +48,7 @@ pub(crate) fn open_database(config: &Config, url: &str) -> Result<Database, Fail
         } else {
             Durability::Relaxed
         },
+        create: missing == Missing::Make,
         schema: config.some("database.schema").map(str::to_owned),
         ca_file: config.some("database.ca_file").map(Into::into),
         ..Options::default()

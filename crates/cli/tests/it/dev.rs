@@ -81,7 +81,8 @@ async fn a_person_signs_up_on_the_pages_and_a_restart_keeps_it_all() {
         assert!(home.body.contains(&format!("href=\"{link}\"")), "{link} in {}", home.body);
         assert_eq!(dev.get(link, "").await.status, 200, "{link}");
     }
-    assert_eq!(dev.get("/readyz", "").await.status, 200);
+    let ready = || async { dev.get("/readyz", "").await.status == 200 };
+    assert!(wait::until(PATIENCE, ready).await, "{}", dev.get("/readyz", "").await.body);
     assert!(dev.mails().await.is_empty());
     let person = "email=lan%40example.com";
     let weak = dev.post("/signup", &format!("{person}&password=short")).await;
