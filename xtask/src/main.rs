@@ -9,6 +9,7 @@ mod survival;
 mod survival_mails;
 mod test;
 mod tidy;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;

@@ -1,7 +1,6 @@
 //! `cargo xtask test`: the README's test command. Sets everything up, runs every check even when one fails, and
 //! stops only the servers that it started itself.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::services::Session;
+use crate::watch::{self, Limits};
 use crate::workspace::cargo;
 use crate::{services, tidy};
 
@@ -69,21 +69,15 @@ fn has_deny(root: &Path) -> bool {
 /// All tests, doc tests included, with the servers' addresses. A test whose server is missing fails.
 fn tests(root: &Path, counts: &mut Counts) -> Result<()> {
     let mut command = cargo(root);
-    command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
+    command.args(["test", "--workspace", "--no-fail-fast"]);
     command.envs(services::environment(root)?).env("BACKSHIFT_REQUIRE", "all");
     // Tests of real servers and processes mostly wait: more of them at a time than there are cores.
     command.env("RUST_TEST_THREADS", "4");
-    let mut child = command.spawn().context("cargo could not be started")?;
-    let output = child.stdout.take().context("cargo has no output")?;
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line?;
-        counts.read(&String::from_utf8_lossy(&line));
-        let mut screen = std::io::stdout().lock();
-        screen.write_all(&line)?;
-        screen.write_all(b"\n")?;
+    let ended = watch::run(&mut command, Limits::TESTS, |line| counts.read(line))?;
+    if !ended.hung.is_empty() {
+        bail!("{} test program(s) stood still and were ended\n{}", ended.hung.len(), ended.hung.join("\n"));
     }
-    let status = child.wait()?;
-    if status.success() { Ok(()) } else { bail!("failed ({status})") }
+    if ended.status.success() { Ok(()) } else { bail!("failed ({})", ended.status) }
 }
 
 fn report(steps: &[Step], counts: &Counts) -> Result<()> {

@@ -12,8 +12,10 @@ pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod proxy;
+pub mod reaper;
 pub mod servers;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod survival;
 pub mod wait;
+pub mod watchdog;

@@ -12,7 +12,7 @@ mod pgbouncer;
 mod place;
 mod ports;
 mod postgres;
-mod process;
+pub(crate) mod process;
 mod programs;
 mod rabbitmq;
 mod record;

@@ -115,6 +115,40 @@ fn send(signal: &str, pid: u32) -> Result<()> {
     if Stat::read(pid).is_none() { Ok(()) } else { sent.map(drop) }
 }
 
+/// What a process started, and what that started, parents first.
+pub(crate) fn descendants(of: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> =
+        pids().into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect();
+    let mut family = vec![of];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    family.split_off(1)
+}
+
+/// Ends processes at once; one that is gone is no trouble.
+pub(crate) fn kill_all(pids: &[u32]) -> Result<()> {
+    pids.iter().try_for_each(|pid| send("KILL", *pid))
+}
+
+/// A process in a line, and what each of its threads waits in, as far as the kernel tells.
+pub(crate) fn description(pid: u32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let states: Vec<String> = threads
+        .filter_map(|thread| {
+            let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+            let state = Stat::parse(&read("stat"))?.state;
+            Some(format!("{} {state} {}", read("comm").trim(), read("wchan").trim_matches(['0', '\n'])))
+        })
+        .collect();
+    let line: String = line.trim().chars().take(160).collect();
+    format!("{pid} {line}: {}", states.iter().map(|state| state.trim_end()).collect::<Vec<_>>().join(", "))
+}
+
 fn pids() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
@@ -122,6 +156,7 @@ fn pids() -> Vec<u32> {
 
 struct Stat {
     state: char,
+    parent: u32,
     session: u32,
     started: u64,
 }
@@ -136,6 +171,7 @@ impl Stat {
         let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
         Some(Self {
             state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
             session: fields.get(3)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
@@ -152,7 +188,7 @@ mod tests {
     fn reads_stat_lines_with_odd_names() {
         let line = "77 (a) b) S 1 77 70 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.session, stat.started), ('S', 70, 4242));
+        assert_eq!((stat.state, stat.parent, stat.session, stat.started), ('S', 1, 70, 4242));
     }
 
     #[test]

@@ -7,12 +7,16 @@ mod ledger_brokers;
 mod rabbitmq;
 mod stores;
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use backshift_brokers::rabbitmq::QueueType;
 use backshift_testkit::{
     conformance::{self, MemoryHarness, Plan, Report},
-    servers,
+    reaper, servers,
 };
 
 use ledger_brokers::{Embedded, Postgres};
@@ -29,6 +33,11 @@ async fn main() -> ExitCode {
     embedded(&plan, &mut report).await;
     postgres(&plan, &mut report).await;
     rabbitmq(&plan, &mut report).await;
+    // The end of the run, and nothing before it, waits for the databases to be dropped.
+    let cleared = tokio::task::spawn_blocking(|| reaper::finish(Duration::from_secs(60))).await;
+    if !cleared.unwrap_or(false) {
+        eprintln!("some databases of this run stay behind");
+    }
     print!("{report}");
     println!("\n{} cases in {} s", report.lines.len(), begun.elapsed().as_secs());
     let path = target_directory().join("conformance.json");

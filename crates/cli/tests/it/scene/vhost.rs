@@ -1,13 +1,13 @@
 //! A virtual host of one test: system C's queue names are fixed, so each test needs a broker of its own.
 //!
-//! It is deleted with its value, with everything that processes declared in it.
+//! It is deleted after its value, with everything that processes declared in it.
 
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
 };
 
-use backshift_testkit::{servers, wait};
+use backshift_testkit::{reaper, servers, wait};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
@@ -210,18 +210,21 @@ impl Vhost {
 
 impl Drop for Vhost {
     fn drop(&mut self) {
-        if let Err(error) = ask(&self.management, "DELETE", &format!("/api/vhosts/{}", self.name), "") {
-            eprintln!("virtual host {} stays behind: {error}", self.name);
-        }
+        let (management, path) = (self.management.clone(), format!("/api/vhosts/{}", self.name));
+        reaper::later(format!("virtual host {}", self.name), move || {
+            ask(&management, "DELETE", &path, "").map(drop)
+        });
     }
 }
 
-/// One request to the management API; blocking, because it also runs in `drop`.
+/// One request to the management API; blocking, because it also runs on the reaper's thread. Short ones: a test's own
+/// runtime stands still meanwhile.
 fn ask(management: &Url, method: &str, path: &str, body: &str) -> std::io::Result<String> {
     let at = (management.host_str().unwrap_or("127.0.0.1"), management.port().unwrap_or(15672));
     let credentials = format!("{}:{}", management.username(), management.password().unwrap_or_default());
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     let text = format!(
         "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: Basic {}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",
