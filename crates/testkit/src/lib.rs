@@ -7,6 +7,7 @@
 pub mod conformance;
 pub mod faults;
 pub mod memory;
+pub mod pace;
 pub mod payloads;
 pub mod ports;
 pub mod process;

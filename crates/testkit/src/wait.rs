@@ -1,11 +1,14 @@
 //! Waiting for conditions, with a deadline: tests never sleep for luck.
 //!
-//! The condition is asked again after 10 ms at first and 50 ms later; it must be cheap and free of effects.
+//! The condition is asked again after 10 ms at first and 50 ms later; it must be cheap and free of effects. Every
+//! deadline is one of an idle machine: it is stretched by [`pace`] when it is over.
 
 use std::{
     future::Future,
     time::{Duration, Instant},
 };
+
+use crate::pace;
 
 /// How long the suites wait for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,11 +39,27 @@ where
         if let Some(answer) = question().await {
             return Some(answer);
         }
-        if begun.elapsed() >= deadline {
+        if begun.elapsed() >= deadline && begun.elapsed() >= pace::stretched(deadline) {
             return None;
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// What the future comes to; `None` = the deadline passed.
+pub async fn within<F: Future>(deadline: Duration, future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    let begun = Instant::now();
+    loop {
+        let left = pace::stretched(deadline).saturating_sub(begun.elapsed());
+        if let Ok(output) = tokio::time::timeout(left, &mut future).await {
+            return Some(output);
+        }
+        // Slower meanwhile than when the waiting began?
+        if begun.elapsed() >= pace::stretched(deadline) {
+            return None;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How processes end, and what they say while they live.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backshift_testkit::{process::Signal, wait};
 use serde_json::json;
@@ -77,10 +77,8 @@ async fn a_second_sigterm_aborts_at_once_and_the_job_goes_back() {
     assert!(worker.process.ended(Duration::from_millis(500)).await.is_none(), "it waits for the job");
     assert_eq!(worker.get("/healthz").await.map(|a| a.status), Some(200), "alive while it drains");
     assert_eq!(worker.get("/readyz").await.map(|a| a.status), Some(503), "and not ready");
-    let second = Instant::now();
     worker.process.terminate();
     assert!(worker.process.ended(Duration::from_secs(4)).await.is_some(), "{}", worker.output());
-    assert!(second.elapsed() < Duration::from_secs(4));
     went_back_uncounted(&system, &id).await;
 }
 

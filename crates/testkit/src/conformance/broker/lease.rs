@@ -2,12 +2,12 @@
 //!
 //! A frozen process is a consumer that nobody calls: its connection stays, only its lease runs out.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backshift_core::{Capability, Settled};
 
 use super::scene::{Scene, ack, completed, job, nothing, retry, take};
-use crate::conformance::case::{Outcome, Verdict, cases, ensure};
+use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
 
 cases! { Scene:
     b30_extended_delivery_stays,
@@ -29,8 +29,11 @@ async fn b30_extended_delivery_stays(scene: Scene) -> Verdict {
     }
     let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
     for _ in 0..12 {
+        let extended = Instant::now();
         held.receipt.extend(scene.lease).await?;
-        nothing(&mut other, scene.lease / 4).await?;
+        let came = nothing(&mut other, scene.lease / 4).await;
+        // Whoever comes back only now has let it go.
+        came.map_err(|came| Failure::unless_overtaken(extended.elapsed() >= scene.lease, came))?;
     }
     ack(held).await?;
     nothing(&mut other, scene.lease * 2).await?;
@@ -40,6 +43,7 @@ async fn b30_extended_delivery_stays(scene: Scene) -> Verdict {
 async fn b31_lease_that_nobody_extends_ends(scene: Scene) -> Verdict {
     let id = scene.publish(scene.envelope("x")).await?;
     let mut frozen = scene.consumer(1).await?;
+    let asked = Instant::now();
     let held = take(&mut frozen).await?;
     let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
     if !scene.claims(Capability::Lease) {
@@ -47,8 +51,9 @@ async fn b31_lease_that_nobody_extends_ends(scene: Scene) -> Verdict {
         ack(held).await?;
         return Ok(Outcome::Unsupported);
     }
-    nothing(&mut other, scene.lease / 2).await?;
     let again = take(&mut other).await?;
+    // The lease began after the question: a slow machine makes this longer, never shorter.
+    ensure!(asked.elapsed() >= scene.lease * 9 / 10, "it came again after {:?}", asked.elapsed());
     ensure!(job(&again)?.id == id, "another job came");
     ensure!(job(&again)?.attempt == 1, "the end of a lease counted as an attempt");
     ack(again).await?;

@@ -16,7 +16,7 @@ use crate::{
         harness::{BrokerHarness, Corpse, Namespace},
     },
     servers::{unique_name, unique_queue},
-    wait::PATIENCE,
+    wait::{self, PATIENCE},
 };
 
 /// One case's private world.
@@ -29,7 +29,11 @@ pub(in crate::conformance) struct Scene {
 }
 
 impl Scene {
-    pub(in crate::conformance) async fn open(harness: Arc<impl BrokerHarness>) -> Result<Self, Failure> {
+    /// All times of the case are stretched by as much as the machine is slow.
+    pub(in crate::conformance) async fn open(
+        harness: Arc<impl BrokerHarness>,
+        stretch: f64,
+    ) -> Result<Self, Failure> {
         let namespace = harness.namespace().await.map_err(Failure::new)?;
         let broker = namespace.connect().await.map_err(Failure::new)?;
         let queue = unique_queue("q");
@@ -43,7 +47,7 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(25)).await;
             }
         });
-        Ok(Self { namespace, broker, queue, lease: harness.lease(), tending })
+        Ok(Self { namespace, broker, queue, lease: harness.lease().mul_f64(stretch), tending })
     }
 
     pub(super) fn claims(&self, capability: Capability) -> bool {
@@ -144,7 +148,7 @@ pub(super) async fn take_many(
     while taken.len() < count {
         let free = count - taken.len();
         let late = Failure::new(format!("{} of {count} deliveries within {PATIENCE:?}", taken.len()));
-        let batch = timeout(PATIENCE, consumer.next(free)).await.map_err(|_| late)??;
+        let batch = wait::within(PATIENCE, consumer.next(free)).await.ok_or(late)??;
         if batch.is_empty() || batch.len() > free {
             return Err(Failure::new(format!("next({free}) returned {} deliveries", batch.len())));
         }
@@ -169,9 +173,23 @@ pub(super) fn job(delivery: &Delivery) -> Result<&Envelope, Failure> {
 
 /// Acknowledges a delivery as completed, which must be applied.
 pub(super) async fn ack(delivery: Delivery) -> Result<(), Failure> {
-    match delivery.receipt.ack(completed()).await? {
+    let until = lease_end(&delivery);
+    applied(delivery.receipt.ack(completed()).await?, until)
+}
+
+/// Until when a delivery is held, if it is.
+pub(super) fn lease_end(delivery: &Delivery) -> Option<Timestamp> {
+    delivery.start.as_ref().map(|start| start.lease.until)
+}
+
+/// A settlement of a delivery that was held until then must be applied; one that came later proves nothing.
+pub(super) fn applied(answer: Settled, until: Option<Timestamp>) -> Result<(), Failure> {
+    let overtaken = until.is_some_and(|until| now() >= until);
+    match answer {
         Settled::Applied => Ok(()),
-        Settled::Stale => Err(Failure::new("an ack within the lease was answered Stale")),
+        Settled::Stale => {
+            Err(Failure::unless_overtaken(overtaken, "a settlement within the lease was answered Stale"))
+        }
     }
 }
 

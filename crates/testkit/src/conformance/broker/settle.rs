@@ -2,13 +2,13 @@
 //!
 //! B22 settles out of order on purpose: a broker that acknowledges "all up to here" loses jobs there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use backshift_core::{Envelope, Retry, Settled};
-use futures::{FutureExt, future::join_all};
+use backshift_core::{Envelope, Retry};
+use futures::{FutureExt, future::try_join_all};
 
-use super::scene::{Scene, ack, completed, job, nothing, retry, take, take_many};
-use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
+use super::scene::{Scene, ack, applied, job, lease_end, nothing, retry, take, take_many};
+use crate::conformance::case::{Outcome, Verdict, cases, ensure};
 
 cases! { Scene:
     b20_acked_job_never_comes_back,
@@ -76,8 +76,8 @@ async fn b23_retry_brings_the_next_envelope(scene: Scene) -> Verdict {
     scene.publish(sent.clone()).await?;
     let mut consumer = scene.consumer(1).await?;
     let first = take(&mut consumer).await?;
-    let next = retry(job(&first)?, Duration::ZERO);
-    settled(first.receipt.retry(next).await?)?;
+    let (next, until) = (retry(job(&first)?, Duration::ZERO), lease_end(&first));
+    applied(first.receipt.retry(next).await?, until)?;
     let second = take(&mut consumer).await?;
     let got = job(&second)?;
     ensure!(got.id == sent.id && got.payload == bytes, "the job came back changed: {got:?}");
@@ -91,11 +91,12 @@ async fn b24_retry_comes_once_and_not_before_its_delay(scene: Scene) -> Verdict 
     scene.publish(scene.envelope("x")).await?;
     let mut consumer = scene.consumer(2).await?;
     let first = take(&mut consumer).await?;
-    let next = retry(job(&first)?, delay);
-    settled(first.receipt.retry(next).await?)?;
+    let (next, until, asked) = (retry(job(&first)?, delay), lease_end(&first), Instant::now());
+    applied(first.receipt.retry(next).await?, until)?;
+    let again = take(&mut consumer).await?;
     // A tenth of the delay is allowed for clocks that only count milliseconds or seconds.
-    nothing(&mut consumer, delay * 9 / 10).await?;
-    ack(take(&mut consumer).await?).await?;
+    ensure!(asked.elapsed() >= delay * 9 / 10, "it came again after {:?}", asked.elapsed());
+    ack(again).await?;
     nothing(&mut consumer, scene.lease * 2).await?;
     Ok(Outcome::Pass)
 }
@@ -107,8 +108,9 @@ async fn b25_uncounted_retry_keeps_the_attempt(scene: Scene) -> Verdict {
     let mut consumer = scene.consumer(1).await?;
     let first = take(&mut consumer).await?;
     let next: Envelope = job(&first)?.clone();
-    let uncounted = Retry { next, delay: Duration::ZERO, counted: false, error: None };
-    settled(first.receipt.retry(uncounted).await?)?;
+    let (until, uncounted) =
+        (lease_end(&first), Retry { next, delay: Duration::ZERO, counted: false, error: None });
+    applied(first.receipt.retry(uncounted).await?, until)?;
     let second = take(&mut consumer).await?;
     ensure!(job(&second)?.attempt == 2, "attempt {} after a snooze of attempt 2", job(&second)?.attempt);
     Ok(Outcome::Pass)
@@ -119,8 +121,8 @@ async fn b26_retry_survives_the_worker(scene: Scene) -> Verdict {
     let doomed = scene.connect().await?;
     let mut consumer = scene.consumer_of(&doomed, 1).await?;
     let first = take(&mut consumer).await?;
-    let next = retry(job(&first)?, Duration::from_millis(300));
-    settled(first.receipt.retry(next).await?)?;
+    let (next, until) = (retry(job(&first)?, Duration::from_millis(300)), lease_end(&first));
+    applied(first.receipt.retry(next).await?, until)?;
     scene.crash(doomed, consumer, Vec::new()).await?;
     let mut other = scene.consumer(2).await?;
     let second = take(&mut other).await?;
@@ -140,9 +142,7 @@ async fn b27_many_settlements_at_once_are_all_applied(scene: Scene) -> Verdict {
     for n in (0..100).rev().filter(|n| n % 3 == 0) {
         kept.push(held.swap_remove(n));
     }
-    for answer in join_all(held.into_iter().map(|delivery| delivery.receipt.ack(completed()))).await {
-        settled(answer?)?;
-    }
+    try_join_all(held.into_iter().map(ack)).await?;
     for delivery in kept {
         ack(delivery).await?;
     }
@@ -155,7 +155,8 @@ async fn b28_cancelled_job_never_comes_back(scene: Scene) -> Verdict {
     scene.publish(scene.envelope("x")).await?;
     let mut consumer = scene.consumer(1).await?;
     let delivery = take(&mut consumer).await?;
-    settled(delivery.receipt.ack(backshift_core::Ack::Cancelled).await?)?;
+    let until = lease_end(&delivery);
+    applied(delivery.receipt.ack(backshift_core::Ack::Cancelled).await?, until)?;
     nothing(&mut consumer, scene.lease * 3).await?;
     Ok(Outcome::Pass)
 }
@@ -173,11 +174,4 @@ async fn b29_interrupted_retry_loses_nothing(scene: Scene) -> Verdict {
     let got = job(&back)?;
     ensure!(got.id == id && got.attempt <= 2, "another job came: {got:?}");
     Ok(Outcome::Pass)
-}
-
-fn settled(answer: Settled) -> Result<(), Failure> {
-    match answer {
-        Settled::Applied => Ok(()),
-        Settled::Stale => Err(Failure::new("a settlement within the lease was answered Stale")),
-    }
 }

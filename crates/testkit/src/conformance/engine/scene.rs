@@ -24,6 +24,8 @@ use crate::{
     wait::{self, PATIENCE},
 };
 
+const GRACE: Duration = Duration::from_secs(2);
+
 /// One case's private world.
 pub(in crate::conformance) struct Scene {
     pub(super) namespace: Arc<dyn Namespace>,
@@ -32,6 +34,8 @@ pub(in crate::conformance) struct Scene {
     pub(super) client: Client,
     pub(super) queue: backshift_core::QueueName,
     pub(super) lease: Duration,
+    /// How long a worker that is drained waits for its handlers.
+    grace: Duration,
     pub(super) journal: Journal,
     _guard: Box<dyn Send + Sync>,
 }
@@ -47,7 +51,11 @@ pub(super) struct Running {
 pub(super) struct Journal(Arc<Mutex<Vec<(JobId, u32)>>>);
 
 impl Scene {
-    pub(in crate::conformance) async fn open(harness: Arc<impl EngineHarness>) -> Result<Self, Failure> {
+    /// All times of the case are stretched by as much as the machine is slow.
+    pub(in crate::conformance) async fn open(
+        harness: Arc<impl EngineHarness>,
+        stretch: f64,
+    ) -> Result<Self, Failure> {
         let parts = harness.parts().await.map_err(Failure::new)?;
         let broker = parts.namespace.connect().await.map_err(Failure::new)?;
         let queue = unique_queue("q");
@@ -58,7 +66,8 @@ impl Scene {
             store: parts.store,
             broker,
             queue,
-            lease: harness.lease(),
+            lease: harness.lease().mul_f64(stretch),
+            grace: GRACE.mul_f64(stretch),
             journal: Journal::default(),
             _guard: parts.guard,
         })
@@ -102,7 +111,7 @@ impl Scene {
         let backoff = Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(100) };
         let options = WorkerOptions {
             lease: self.lease,
-            grace: Duration::from_secs(2),
+            grace: self.grace,
             handler_grace: Duration::from_millis(200),
             max_attempts: 3,
             backoff,
@@ -151,9 +160,9 @@ impl Running {
     /// Drains the worker, which must end in time.
     pub(super) async fn drain(mut self) -> Result<Drained, Failure> {
         self.shutdown.quiet();
-        let ended = tokio::time::timeout(PATIENCE, &mut self.task).await;
+        let ended = wait::within(PATIENCE, &mut self.task).await;
         ended
-            .map_err(|_| Failure::new(format!("a drain did not end within {PATIENCE:?}")))??
+            .ok_or_else(|| Failure::new(format!("a drain did not end within {PATIENCE:?}")))??
             .map_err(Failure::from)
     }
 }

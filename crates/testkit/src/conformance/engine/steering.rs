@@ -11,7 +11,10 @@ use std::{
 use backshift_core::State;
 
 use super::scene::Scene;
-use crate::conformance::case::{Outcome, Verdict, cases, ensure};
+use crate::{
+    conformance::case::{Outcome, Verdict, cases, ensure},
+    pace,
+};
 
 cases! { Scene:
     e30_no_more_jobs_run_than_slots,
@@ -51,9 +54,9 @@ async fn e31_paused_queue_is_not_worked(scene: Scene) -> Verdict {
     scene.journal_has(1).await?;
     scene.store.pause(&scene.queue, true).await?;
     // Workers look for pauses about once a second.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    pace::pause(Duration::from_secs(3)).await;
     let id = scene.enqueue("{}").await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pace::pause(Duration::from_secs(1)).await;
     ensure!(scene.journal.entries().len() == 1, "a paused queue was worked");
     scene.store.pause(&scene.queue, false).await?;
     scene.reaches(id, State::Completed).await?;

@@ -123,7 +123,7 @@ async fn e23_late_result_of_a_frozen_worker_is_refused(scene: Scene) -> Verdict 
     let registry = Registry::default().with_raw(&kind(), JobOptions::default(), handler);
     let frozen = scene.builder_of(registry.clone(), &scene.broker)?.pool(scene.queue.clone(), 1).build()?;
     let shutdown = backshift_runtime::Shutdown::new();
-    let thread = on_its_own_thread(frozen, shutdown.clone());
+    let ended = on_its_own_thread(frozen, shutdown.clone());
     let id = scene.enqueue("{}").await?;
     ensure!(
         wait::until(PATIENCE, || async { starts.load(Ordering::SeqCst) == 1 }).await,
@@ -143,8 +143,8 @@ async fn e23_late_result_of_a_frozen_worker_is_refused(scene: Scene) -> Verdict 
     done?;
     let late = wait::until(PATIENCE, || async { refused.load(Ordering::SeqCst) == 1 }).await;
     shutdown.abort();
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await?;
-    ensure!(joined.is_ok(), "the frozen worker's thread panicked");
+    let ended = wait::within(PATIENCE * 2, ended).await;
+    ensure!(ended == Some(Ok(())), "the frozen worker did not end: {ended:?}");
     ensure!(late, "the late effect was not refused: {} effects", effects.load(Ordering::SeqCst));
     ensure!(effects.load(Ordering::SeqCst) == 1, "{} effects of one job", effects.load(Ordering::SeqCst));
     let after = scene.store.find(id).await?;
@@ -172,14 +172,18 @@ fn release(thaw: &Thaw) {
     thaw.1.notify_all();
 }
 
+/// Answers when the worker has ended; never when its thread panicked. Nobody joins the thread: a join has no end of its own.
 fn on_its_own_thread(
     worker: backshift_runtime::Worker,
     shutdown: backshift_runtime::Shutdown,
-) -> std::thread::JoinHandle<()> {
+) -> tokio::sync::oneshot::Receiver<()> {
+    let (say, ended) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
             let _ = runtime.block_on(worker.run(shutdown));
+            let _ = say.send(());
         }
-    })
+    });
+    ended
 }

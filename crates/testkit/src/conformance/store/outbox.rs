@@ -3,7 +3,7 @@
 //! What of an envelope a broker cannot keep is taken off by whoever publishes it, not by the store.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use backshift_core::{Accepted, Envelope, JobId, State, UniqueKey, UniquePolicy};
 use super::scene::{BROKER, Scene, now};
 use crate::{
     conformance::case::{Failure, Outcome, Verdict, cases, ensure},
-    payloads, wait,
+    pace, payloads, wait,
 };
 
 cases! { Scene:
@@ -91,10 +91,9 @@ async fn s73_unpublished_job_reaches_the_relay_whole(scene: Scene) -> Verdict {
         sent.push(envelope);
     }
     scene.store.accept(BROKER, sent.clone()).await?;
-    let taken = relay(&scene, Duration::from_secs(2)).await?;
+    let taken = relayed(&scene, sent.len()).await?;
     for want in sent {
-        let got = taken.iter().find(|got| got.id == want.id);
-        let got = got.ok_or_else(|| Failure::new(format!("the relay took {} of 14 jobs", taken.len())))?;
+        let got = taken.get(&want.id).ok_or_else(|| Failure::new("the relay took other jobs"))?;
         ensure!(got.payload == want.payload, "the payload became {:?}", got.payload);
         ensure!(got.kind == want.kind && got.queue == want.queue && got.headers == want.headers, "{got:?}");
         ensure!(got.attempt == 1 && got.max_attempts == Some(4) && got.priority == 9, "{got:?}");
@@ -105,11 +104,14 @@ async fn s73_unpublished_job_reaches_the_relay_whole(scene: Scene) -> Verdict {
 async fn s74_taken_job_is_held_for_a_time(scene: Scene) -> Verdict {
     let envelope = scene.envelope("x");
     scene.store.accept(BROKER, vec![envelope.clone()]).await?;
-    let hold = Duration::from_secs(2);
+    let hold = Duration::from_secs(2).mul_f64(scene.stretch);
     let (asked, taken) = relay_at(&scene, hold).await?;
     ensure!(taken.len() == 1, "one job waits, {} were taken", taken.len());
     let other = scene.store.take_unpublished(BROKER, 10, hold).await?;
-    ensure!(other.is_empty(), "a second relay took {other:?} at the same time");
+    if !other.is_empty() {
+        let text = format!("a second relay took {other:?} at the same time");
+        return Err(Failure::unless_overtaken(asked.elapsed() >= hold, text));
+    }
     let foreign = scene.store.take_unpublished("another broker", 10, hold).await?;
     ensure!(foreign.is_empty(), "the relay of another broker took {foreign:?}");
     let again = relay(&scene, hold).await?;
@@ -134,12 +136,13 @@ async fn s76_job_for_later_is_not_published_early(scene: Scene) -> Verdict {
     let mut later = scene.envelope("later");
     later.run_at = Some(now().checked_add(Duration::from_secs(3))?);
     scene.store.accept(BROKER, vec![later.clone()]).await?;
-    let begun = Instant::now();
     let row = scene.row(later.id).await?;
     ensure!(row.state == State::Scheduled && Some(row.run_at) == later.run_at, "a job for later: {row:?}");
     let taken = relay(&scene, Duration::from_millis(100)).await?;
     ensure!(taken.len() == 1 && taken[0].id == later.id, "the relay took {taken:?}");
-    ensure!(begun.elapsed() >= Duration::from_millis(2900), "published after {:?}", begun.elapsed());
+    // A tenth of a second is allowed for clocks that count coarsely; a slow machine is only ever late.
+    let late = now().checked_add(Duration::from_millis(100))?;
+    ensure!(later.run_at.is_some_and(|due| late >= due), "due at {:?}, published at {}", later.run_at, now());
     Ok(Outcome::Pass)
 }
 
@@ -156,6 +159,22 @@ async fn s77_claimed_row_keeps_what_was_accepted(scene: Scene) -> Verdict {
     let row = scene.row(envelope.id).await?;
     ensure!(row.created_at == before.created_at && row.user_id == envelope.user_id, "the row became {row:?}");
     Ok(Outcome::Pass)
+}
+
+/// Everything that waits, in as many takes as it needs: jobs that were accepted together come to the relay one after the
+/// other, as each has waited long enough.
+async fn relayed(scene: &Scene, count: usize) -> Result<HashMap<JobId, Envelope>, Failure> {
+    let mut all = HashMap::new();
+    let begun = Instant::now();
+    while all.len() < count {
+        if begun.elapsed() > pace::stretched(RELAY * 2) {
+            return Err(Failure::new(format!("the relay took {} of {count} jobs", all.len())));
+        }
+        // So long, too, whoever accepted a job has to publish it; what comes a second time changes nothing here.
+        let taken = relay(scene, Duration::from_secs(2)).await?;
+        all.extend(taken.into_iter().map(|envelope| (envelope.id, envelope)));
+    }
+    Ok(all)
 }
 
 async fn relay(scene: &Scene, hold: Duration) -> Result<Vec<Envelope>, Failure> {

@@ -25,17 +25,23 @@ pub(super) const BROKER: &str = "conformance";
 pub(in crate::conformance) struct Scene {
     pub(super) store: Arc<dyn Store>,
     pub(super) lease: Duration,
+    /// How much longer than on an idle machine everything may take.
+    pub(super) stretch: f64,
     pub(super) queue: QueueName,
     pub(super) holder: Holder,
     _guard: Box<dyn Send + Sync>,
 }
 
 impl Scene {
-    pub(in crate::conformance) async fn open(harness: Arc<impl StoreHarness>) -> Result<Self, Failure> {
+    /// All times of the case are stretched by as much as the machine is slow.
+    pub(in crate::conformance) async fn open(
+        harness: Arc<impl StoreHarness>,
+        stretch: f64,
+    ) -> Result<Self, Failure> {
         let OpenStore { store, guard } = harness.store().await.map_err(Failure::new)?;
-        let lease = harness.lease();
+        let lease = harness.lease().mul_f64(stretch);
         let holder = Holder { worker: WorkerName::new(unique_name("worker"))?, lease };
-        Ok(Self { store, lease, queue: unique_queue("q"), holder, _guard: guard })
+        Ok(Self { store, lease, stretch, queue: unique_queue("q"), holder, _guard: guard })
     }
 
     /// Another worker.
