@@ -250,6 +250,9 @@ pub(crate) enum Migrate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
+    /// A queue of RabbitMQ that a worker is to work; those of a plain `worker` when none is named.
+    #[arg(long = "queue", value_name = "QUEUE")]
+    pub(crate) queues: Vec<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

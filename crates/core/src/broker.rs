@@ -39,6 +39,12 @@ pub trait Broker: Send + Sync + 'static {
     /// How many envelopes wait, about.
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError>;
 
+    /// What keeps this broker from settling deliveries of the queue, in words for a person: a copy that the server does
+    /// not take, an object that may not be made. `None` = nothing is known. Never waits.
+    fn trouble(&self, _queue: &QueueName) -> Option<String> {
+        None
+    }
+
     /// Whether the server answers; cheap enough for a readiness probe.
     async fn ping(&self) -> Result<(), BrokerError>;
 
@@ -96,17 +102,46 @@ impl fmt::Debug for Delivery {
     }
 }
 
+/// Whether the connection that holds a delivery still stands. Cut, the broker hands the same delivery out again.
+#[derive(Clone)]
+pub struct Tie(Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Tie {
+    /// Asks this each time: whether the connection is gone.
+    pub fn new(is_cut: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_cut))
+    }
+
+    /// Whether the connection is gone.
+    pub fn is_cut(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Tie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tie").field("is_cut", &self.is_cut()).finish()
+    }
+}
+
 /// The right to settle one delivery, once. Answers come when the settlement is durable.
 #[async_trait]
 pub trait Receipt: Send {
+    /// What holds the delivery, where that is a connection: cut *before* the same consumer's successor hands out
+    /// what is delivered again. `None` = a lease holds it.
+    fn tie(&self) -> Option<Tie> {
+        None
+    }
+
     /// Ends the delivery.
     async fn ack(self: Box<Self>, ack: Ack) -> Result<Settled, BrokerError>;
 
     /// Puts the next envelope into the queue after the delay, confirmed, and then ends this delivery: a crash in
-    /// between doubles the job and never loses it.
+    /// between doubles the job and never loses it. While the server does not take the envelope, the delivery is kept
+    /// and the envelope offered again; [`Broker::trouble`] says so.
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError>;
 
-    /// Puts the message into the dead-letter place, confirmed, and then ends this delivery.
+    /// Puts the message into the dead-letter place, confirmed, and then ends this delivery; waits like `retry`.
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError>;
 
     /// Keeps the delivery for longer. Brokers that hold deliveries by connection do nothing.

@@ -75,8 +75,10 @@ pub struct ClaimRequest {
     pub broker: &'static str,
     /// The broker handed it out before: the previous holder lost its connection, so a running row is taken over.
     pub redelivered: bool,
-    /// It carried no id: when redelivered, it is matched by body hash with one row that no redelivery used yet.
+    /// It carried no id: when redelivered, it is matched by body hash with one row whose message is not known to be gone.
     pub anonymous: bool,
+    /// Jobs whose delivery the asking process holds: none of them is this redelivery.
+    pub except: Vec<JobId>,
 }
 
 /// The answer to a claim.
@@ -88,8 +90,12 @@ pub enum Claimed {
     Over(State),
     /// Somebody holds it for about this long: put it back uncounted.
     Held(Duration),
-    /// Another payload was accepted under this id: dead letter with reason `id-conflict`.
+    /// It waits for its time for so long: put it back uncounted for that long.
+    Early(Duration),
+    /// Another payload, kind, queue or broker was accepted under this id: dead letter with reason `id-conflict`.
     Conflict,
+    /// The message without an id is a delivery of this job, of which the inner answer speaks.
+    Known(JobId, Box<Claimed>),
 }
 
 /// One start of a job.
@@ -183,6 +189,10 @@ pub trait Ledger: Send + Sync + 'static {
     /// still runs did not commit: the row goes back as a counted failure and the answer is `Stale`, so that nobody
     /// acks the message of a job that has to run again.
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError>;
+
+    /// The broker confirmed that the messages of these jobs are settled; they carry no id. No redelivery is theirs any
+    /// more. Without this word, an ended job answers whatever redelivery looks like its message.
+    async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
 
     /// Extends many leases at once and brings back wishes to cancel.
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError>;

@@ -1,7 +1,8 @@
 //! One running attempt, as executor, heartbeater, settler and supervisor see it together.
 //!
 //! Whoever takes the receipt settles; everybody later finds it gone. While the heartbeater has it on loan, the
-//! settlement waits in its place.
+//! settlement waits in its place. When the connection under a receipt is cut, the broker delivers the same message
+//! again: the attempt goes on with that receipt, and no second one begins.
 
 use std::{
     sync::{
@@ -11,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{JobContext, JobId, Lease, Receipt, store::Start};
+use backshift_core::{Envelope, JobContext, JobId, Lease, Receipt, broker::Tie, store::Start};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
@@ -66,8 +67,16 @@ pub(crate) struct Attempt {
     pub(crate) extends: bool,
     /// Taken from the kind: the hard limit of the handler.
     pub(crate) timeout: Duration,
+    /// Its message carries no id: only its content says which one it is.
+    pub(crate) nameless: bool,
+    /// The message was handed out before.
+    again: AtomicBool,
     stopper: Stopper,
     hold: Mutex<Hold>,
+    /// What holds its delivery now.
+    tie: Mutex<Option<Tie>>,
+    /// The receipt of the delivery that took the place of a lost one whose settlement had begun.
+    heir: Mutex<Option<Box<dyn Receipt>>>,
     confirmed: Mutex<Instant>,
     began: OnceLock<Instant>,
     ended: AtomicBool,
@@ -91,8 +100,12 @@ impl Attempt {
             ledger_first: false,
             extends: false,
             timeout: Duration::MAX,
+            nameless: false,
+            again: AtomicBool::new(false),
             stopper: Stopper { cancel, why: Arc::default() },
+            tie: Mutex::new(receipt.tie()),
             hold: Mutex::new(Hold::Here(receipt)),
+            heir: Mutex::default(),
             confirmed: Mutex::new(claimed_at),
             began: OnceLock::new(),
             ended: AtomicBool::new(false),
@@ -196,6 +209,50 @@ impl Attempt {
                 None
             }
         }
+    }
+
+    /// Whether the delivery under it is lost, so that the broker hands the message out again.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.tie.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Tie::is_cut)
+    }
+
+    /// Whether a delivery brings the message of this attempt once more.
+    pub(crate) fn is_of(&self, envelope: &Envelope, nameless: bool) -> bool {
+        let own = self.context.envelope();
+        match nameless || self.nameless {
+            false => own.id == envelope.id,
+            true => {
+                nameless == self.nameless
+                    && (&own.payload, &own.kind, &own.headers)
+                        == (&envelope.payload, &envelope.kind, &envelope.headers)
+            }
+        }
+    }
+
+    /// Goes on with the receipt of the delivery that took the place of the lost one.
+    pub(crate) fn inherit(&self, receipt: Box<dyn Receipt>) {
+        *self.tie.lock().unwrap_or_else(PoisonError::into_inner) = receipt.tie();
+        self.again.store(true, Ordering::Relaxed);
+        let mut hold = self.hold();
+        let _lost = match &mut *hold {
+            Hold::Here(lost) => Some(std::mem::replace(lost, receipt)),
+            _ => self.heir.lock().unwrap_or_else(PoisonError::into_inner).replace(receipt),
+        };
+    }
+
+    /// The receipt to settle with instead of the lost one, if its message came again meanwhile.
+    pub(crate) fn heir(&self) -> Option<Box<dyn Receipt>> {
+        self.heir.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Notes that the message was handed out before.
+    pub(crate) fn comes_again(&self, again: bool) {
+        self.again.store(again, Ordering::Relaxed);
+    }
+
+    /// Whether the message was handed out before.
+    pub(crate) fn came_again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
     }
 
     fn hold(&self) -> MutexGuard<'_, Hold> {

@@ -85,6 +85,16 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
     for delivery in batch {
         let Delivery { job, redelivered, anonymous, start, receipt } = delivery;
         match job {
+            // What still runs here and lost its delivery goes on with this one.
+            Ok(envelope) if redelivered && start.is_none() => {
+                match pool.running.adopt(&envelope, anonymous, receipt) {
+                    Ok(()) => {
+                        tracing::info!(queue = %pool.queue, "a job that still runs here was delivered again; it goes on");
+                        metrics::counter!("deliveries_adopted_total").increment(1);
+                    }
+                    Err(receipt) => taken.push(Taken { envelope, redelivered, anonymous, start, receipt }),
+                }
+            }
             Ok(envelope) => taken.push(Taken { envelope, redelivered, anonymous, start, receipt }),
             Err(malformed) => {
                 tracing::warn!(queue = %pool.queue, %malformed, "dead letter: no job");
@@ -110,6 +120,10 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
         broker: pool.broker.name(),
         redelivered: is_left(pool, one) || has(Bug::ClaimsHeldJobs),
         anonymous: one.anonymous,
+        except: match one.anonymous && one.redelivered {
+            true => pool.running.nameless(),
+            false => Vec::new(),
+        },
     };
     let requests: Vec<_> = unclaimed.map(request).collect();
     let words = match requests.is_empty() {
@@ -138,6 +152,10 @@ fn started(mut taken: Taken, word: Option<Word>) -> (Taken, Option<Word>, bool) 
             taken.start = Some(start);
             (taken, None, true)
         }
+        Some(Word::Said(Claimed::Known(job, answer))) => {
+            taken.envelope.id = job;
+            (taken, Some(Word::Said(*answer)), false)
+        }
         word => (taken, word, false),
     }
 }
@@ -152,17 +170,30 @@ async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: 
         Some(Word::Said(Claimed::Over(_))) => Settlement::Ack(Ack::Completed(Completion::default())),
         Some(Word::Said(Claimed::Held(wait))) => {
             let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
-            let next = Envelope { run_at: None, ..taken.envelope.clone() };
-            let delay = pool.engine.around(wait);
-            Settlement::Retry(Box::new(Retry { next, delay, counted: false, error: None }))
+            put_back(&taken.envelope, pool.engine.around(wait))
         }
+        Some(Word::Said(Claimed::Early(wait))) => put_back(&taken.envelope, wait),
         Some(Word::Said(Claimed::Conflict)) => {
-            dead(Reason::IdConflict, "another job with this id carries another payload", attempt)
+            let word = "another job with this id has another payload, kind, queue or broker";
+            dead(Reason::IdConflict, word, attempt)
         }
+        // Never: it was opened where the word came in.
+        Some(Word::Said(Claimed::Known(..))) => return,
         Some(Word::Refused(reason, problem)) => dead(reason, problem, attempt),
         Some(Word::Unasked) => release(&taken.envelope, attempt, Duration::ZERO, "the worker stopped"),
     };
-    submit(pool, Settling::unstarted(Some(taken.envelope.id), settlement, taken.receipt)).await;
+    let (id, nameless, again) = (taken.envelope.id, taken.anonymous, taken.redelivered);
+    if let Some(tie) = taken.receipt.tie().filter(|_| nameless) {
+        pool.running.turn_away(id, tie);
+    }
+    let unstarted = Settling::unstarted(Some(id), settlement, taken.receipt);
+    submit(pool, Settling { nameless, again, ..unstarted }).await;
+}
+
+/// Back into the queue as it is, uncounted.
+fn put_back(envelope: &Envelope, delay: Duration) -> Settlement {
+    let next = Envelope { run_at: None, ..envelope.clone() };
+    Settlement::Retry(Box::new(Retry { next, delay, counted: false, error: None }))
 }
 
 /// The ledger says dead and the message is still here: its worker was lost before the broker's own dead-letter place
@@ -253,6 +284,8 @@ fn start(
         && !(capabilities.has(Capability::Ledger) && pool.store.is_some());
     let mut attempt = Attempt::new(context, cancel, taken.start, taken.receipt, claimed_at);
     (attempt.ledger_first, attempt.extends, attempt.timeout) = (ledger_first, extends, timeout);
+    attempt.nameless = taken.anonymous;
+    attempt.comes_again(taken.redelivered);
     let attempt = Arc::new(attempt);
     pool.running.add(&attempt);
     pool.spawn(executor::execute(Arc::clone(pool), attempt, slot, pass));

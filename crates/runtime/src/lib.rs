@@ -14,6 +14,7 @@ mod dispatcher;
 mod executor;
 mod fetcher;
 mod gauges;
+mod gone;
 mod health;
 mod heartbeater;
 mod lonely;

@@ -51,6 +51,8 @@ pub struct PoolReport {
     pub stuck: bool,
     /// Results that came after their lease was over.
     pub stale: u64,
+    /// What keeps the broker from settling what the pool took.
+    pub trouble: Option<String>,
 }
 
 impl Readiness {
@@ -62,7 +64,7 @@ impl Readiness {
     pub fn report(&self) -> Report {
         let pools: Vec<_> = self.pools.iter().map(|pool| describe(pool)).collect();
         let mut problems = self.engine.health.troubles();
-        problems.extend(pools.iter().filter_map(complaint));
+        problems.extend(pools.iter().flat_map(complaints));
         let draining = self.shutdown.is_quiet();
         let well = |pool: &PoolReport| (pool.consuming || pool.paused) && !pool.stuck;
         Report {
@@ -90,9 +92,13 @@ fn describe(pool: &Pool) -> PoolReport {
         paused: pool.is_paused(),
         stuck: pool.vitals.is_stuck(),
         stale: pool.settler.stale(),
+        trouble: pool.broker.trouble(&pool.queue),
     }
 }
 
-fn complaint(pool: &PoolReport) -> Option<String> {
-    pool.stuck.then(|| format!("queue {}: jobs wait and slots are free, but nothing comes", pool.queue))
+fn complaints(pool: &PoolReport) -> impl Iterator<Item = String> {
+    let queue = &pool.queue;
+    let stuck = pool.stuck.then(|| format!("queue {queue}: jobs wait and slots are free, but nothing comes"));
+    let trouble = pool.trouble.as_ref().map(|trouble| format!("queue {queue}: {trouble}"));
+    stuck.into_iter().chain(trouble)
 }

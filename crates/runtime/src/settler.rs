@@ -14,7 +14,8 @@ use std::{
 };
 
 use backshift_core::{
-    Ack, BrokerError, Failpoint, JobRecord, Settled, Settlement, State, Store, broker::settle, store::Finish,
+    Ack, BrokerError, Failpoint, JobRecord, Receipt, Settled, Settlement, State, Store, broker::settle,
+    store::Finish,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -24,6 +25,7 @@ use tokio::{
 
 use crate::{
     attempt::{Attempt, Leaving},
+    gone::{Gone, tell},
     health::Health,
     planted::{Bug, has},
     running::Running,
@@ -45,6 +47,8 @@ pub(crate) struct Settler {
     running: Arc<Running>,
     health: Arc<Health>,
     stale: AtomicU64,
+    /// Jobs whose messages are gone, for the ledger.
+    gone: Gone,
 }
 
 impl Settler {
@@ -63,6 +67,7 @@ impl Settler {
             running,
             health,
             stale: AtomicU64::new(0),
+            gone: Gone::default(),
         }
     }
 
@@ -88,6 +93,8 @@ impl Settler {
             id: Some(attempt.id()),
             lease: attempt.lease(),
             ledger_first: attempt.ledger_first,
+            nameless: attempt.nameless,
+            again: attempt.came_again(),
             attempt: Some(attempt),
             settlement,
             receipt: Some(receipt),
@@ -113,7 +120,11 @@ impl Settler {
         let mut waiting: Vec<Settling> = Vec::new();
         let mut flush: Option<BoxFuture<'_, Vec<Settling>>> = None;
         let mut receipts = FuturesUnordered::new();
+        let mut word: Option<BoxFuture<'_, ()>> = None;
         loop {
+            if let (None, Some(store)) = (&word, &self.store) {
+                word = self.gone.take().map(|jobs| tell(store, jobs).boxed());
+            }
             if flush.is_none() && !waiting.is_empty() {
                 let rest = waiting.split_off(waiting.len().min(BATCH));
                 flush = Some(self.flush(std::mem::replace(&mut waiting, rest)).boxed());
@@ -121,6 +132,7 @@ impl Settler {
             tokio::select! {
                 biased;
                 Some(again) = receipts.next(), if !receipts.is_empty() => waiting.extend(again),
+                () = under_way(&mut word), if word.is_some() => word = None,
                 applied = in_flight(&mut flush), if flush.is_some() => {
                     flush = None;
                     applied.into_iter().for_each(|one| receipts.push(self.receipt(one)));
@@ -220,18 +232,13 @@ impl Settler {
             return None;
         };
         Failpoint::BeforeAck.pass();
-        let settlement = match &one.settlement {
-            Settlement::DeadLetter(_) if has(Bug::BuriesWithoutLetter) => Settlement::Ack(Ack::Cancelled),
-            settlement => settlement.clone(),
-        };
-        let settling = settle(receipt, settlement);
-        let answer = AssertUnwindSafe(settling).catch_unwind().await;
+        let answer = settle_with(&mut one, receipt).await;
         if !one.ledger_first && one.lease.is_some() {
             // The receipt was the ledger's.
             Failpoint::AfterLedger.pass();
         }
-        match answer.unwrap_or_else(|_| Err(panicked())) {
-            Ok(Settled::Applied) => {}
+        match answer {
+            Ok(Settled::Applied) => self.gone.put(one.gone()),
             Ok(Settled::Stale) => self.count_stale(one.id),
             Err(error) => {
                 let job = one.id.map(|id| id.to_string());
@@ -248,8 +255,10 @@ impl Settler {
     }
 
     fn done(&self, one: Settling) {
-        if let Some(attempt) = &one.attempt {
-            self.running.remove(attempt);
+        match (&one.attempt, one.id) {
+            (Some(attempt), _) => self.running.remove(attempt),
+            (None, Some(id)) if one.nameless => self.running.turned_away(id),
+            _ => {}
         }
     }
 
@@ -258,6 +267,22 @@ impl Settler {
         metrics::counter!("results_stale_total").increment(1);
         let job = id.map(|id| id.to_string());
         tracing::warn!(job, "a result came too late and was refused: the lease is over");
+    }
+}
+
+/// Settles with the receipt, or with that of the delivery that took its place because its connection was cut.
+async fn settle_with(one: &mut Settling, receipt: Box<dyn Receipt>) -> Result<Settled, BrokerError> {
+    let heir = |one: &Settling| one.attempt.as_ref().and_then(|attempt| attempt.heir());
+    let mut receipt = heir(one).unwrap_or(receipt);
+    loop {
+        let settlement = match &one.settlement {
+            Settlement::DeadLetter(_) if has(Bug::BuriesWithoutLetter) => Settlement::Ack(Ack::Cancelled),
+            settlement => settlement.clone(),
+        };
+        let answer = AssertUnwindSafe(settle(receipt, settlement)).catch_unwind().await;
+        let answer = answer.unwrap_or_else(|_| Err(panicked()));
+        let Some(next) = heir(one).filter(|_| answer.is_err()) else { return answer };
+        (receipt, one.again) = (next, true);
     }
 }
 
@@ -271,6 +296,12 @@ async fn in_flight(flush: &mut Option<BoxFuture<'_, Vec<Settling>>>) -> Vec<Sett
     match flush {
         Some(flush) => flush.await,
         None => Vec::new(),
+    }
+}
+
+async fn under_way(word: &mut Option<BoxFuture<'_, ()>>) {
+    if let Some(word) = word {
+        word.await;
     }
 }
 

@@ -31,6 +31,10 @@ pub(crate) struct Settling {
     pub(crate) lease: Option<Lease>,
     /// Write the ledger first.
     pub(crate) ledger_first: bool,
+    /// The message carries no id, and redeliveries are recognised by the job's row: tell the ledger when it is gone.
+    pub(crate) nameless: bool,
+    /// The message was handed out before.
+    pub(crate) again: bool,
     /// Freed when this is over.
     pub(crate) places: Places,
 }
@@ -45,8 +49,17 @@ impl Settling {
             receipt: Some(receipt),
             lease: None,
             ledger_first: false,
+            nameless: false,
+            again: false,
             places: Places::default(),
         }
+    }
+
+    /// The job whose message is gone for good now, if the ledger would else expect it once more. A first delivery that
+    /// ran to its end is left out: nearly all are that, and its row answers for one redelivery only.
+    pub(crate) fn gone(&self) -> Option<JobId> {
+        let expected = self.again || !matches!(self.settlement, Settlement::Ack(_));
+        self.id.filter(|_| self.nameless && expected)
     }
 
     /// The ledger's part of it.

@@ -42,6 +42,10 @@ async fn is_stuck(pool: &Pool, stuck_after: Duration) -> bool {
     if !waits || pool.vitals.waited() < stuck_after {
         return false;
     }
+    // Deliveries that cannot be settled fill the broker's window: a new consumer would change nothing.
+    if pool.broker.trouble(&pool.queue).is_some() {
+        return false;
+    }
     let depth = timeout(INTERVAL, pool.broker.depth(&pool.queue)).await;
     // Something may have come while we asked.
     matches!(depth, Ok(Ok(depth)) if depth > 0) && pool.vitals.waited() >= stuck_after

@@ -17,7 +17,7 @@ use backshift_core::{
 use crate::{
     Database,
     allowances::Allowances,
-    ledger::{beat, deliveries, finish, jobs, list, rescue, upkeep},
+    ledger::{anonymous, beat, deliveries, finish, jobs, list, rescue, upkeep},
     queues::Tally,
     workers,
 };
@@ -60,6 +60,10 @@ impl Ledger for SqlStore {
 
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
         finish::finish(&self.db, batch).await
+    }
+
+    async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+        anonymous::gone(&self.db, jobs).await
     }
 
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {

@@ -2,11 +2,12 @@
 //!
 //! AMQP does not answer acks, and written bytes can be lost with a dying process. So each flush ends with a request
 //! that the server answers in order (`basic.qos`, the same limit again), and settlements are answered after that.
-//! Nobody who takes deliveries waits for it. The task ends, closing the channel, with the last receipt.
+//! Nobody who takes deliveries waits for it. The task ends, closing the channel, with the last receipt. Whoever keeps a
+//! delivery because its copy cannot be published is told here when it has to let go.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use backshift_core::BrokerError;
+use backshift_core::{BrokerError, broker::Tie};
 use futures::future::{OptionFuture, try_join_all};
 use lapin::{
     Channel,
@@ -16,6 +17,7 @@ use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     error::unavailable,
@@ -31,7 +33,10 @@ struct Door(Arc<Desk>);
 
 /// What piles up until the task takes it.
 struct Desk {
+    channel: Channel,
     pile: Mutex<Pile>,
+    /// Nothing more is taken, or the channel is lost: what cannot be settled now goes back.
+    over: CancellationToken,
     /// Something is due, or will be.
     called: Notify,
     /// So many acks are worth a flush: fewer cost frames, more starve the consumer (performance.md §4.4).
@@ -56,7 +61,9 @@ impl Acks {
     /// Starts the task for a channel that has one consumer.
     pub(super) fn start(channel: Channel, prefetch: u16) -> Self {
         let desk = Desk {
+            channel: channel.clone(),
             pile: Mutex::default(),
+            over: CancellationToken::new(),
             called: Notify::new(),
             enough: usize::from(prefetch / 10).max(1),
             many: usize::from(prefetch / 4),
@@ -77,6 +84,27 @@ impl Acks {
         let (answer, answered) = oneshot::channel();
         self.0.0.put(|pile| pile.watermark.settled(tag, Instant::now(), Some(answer)));
         async move { answered.await.unwrap_or_else(|_| Err(lost())) }
+    }
+
+    /// Whether the server has taken everything back that was not settled.
+    pub(super) fn tie(&self) -> Tie {
+        let channel = self.0.0.channel.clone();
+        Tie::new(move || !channel.status().connected())
+    }
+
+    /// The consumer takes nothing more: nobody is to keep a delivery that he cannot settle.
+    pub(super) fn rest(&self) {
+        self.0.0.over.cancel();
+    }
+
+    /// The channel turned out to be gone.
+    pub(super) fn lose(&self) {
+        self.0.0.lose();
+    }
+
+    /// Resolves when deliveries that cannot be settled are to go back.
+    pub(super) fn over(&self) -> &CancellationToken {
+        &self.0.0.over
     }
 
     /// Gives one delivery back to its queue, uncounted.
@@ -132,6 +160,7 @@ impl Desk {
         let lost = Pile { lost: true, ..Pile::default() };
         // Dropped outside of the lock: every answer that was waited for says so.
         let _before = std::mem::replace(&mut *self.pile(), lost);
+        self.over.cancel();
     }
 }
 

@@ -22,7 +22,11 @@ use super::{
     properties,
     publisher::{Message, Publisher},
     topology::Topology,
+    troubles::Troubles,
 };
+
+/// The first and the longest pause between two looks at objects that could not be made.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// RabbitMQ as a broker. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +40,7 @@ pub(super) struct Shared {
     pub(super) work: Arc<Link>,
     pub(super) publisher: Publisher,
     pub(super) topology: Topology,
+    pub(super) troubles: Troubles,
     bindings: Vec<Binding>,
 }
 
@@ -62,6 +67,7 @@ impl RabbitMqBroker {
         let shared = Shared {
             publisher: Publisher::new(config.clone()),
             topology: Topology::new(config.clone(), work.clone()),
+            troubles: Troubles::default(),
             work,
             config,
             bindings,
@@ -96,6 +102,21 @@ impl RabbitMqBroker {
         };
         let binding = self.shared.bindings.iter().find(|b| b.exchange.as_deref() == Some(exchange));
         self.shared.publish_bound(message, binding).await
+    }
+
+    /// Host, port and virtual host: no credentials.
+    pub fn address(&self) -> String {
+        self.shared.config.address()
+    }
+
+    /// Declares what a worker of this queue needs, with this user's rights: the queue, its first retry step and its
+    /// dead-letter queue.
+    ///
+    /// # Errors
+    /// [`BrokerError::Rejected`] names the object and what to grant or change.
+    pub async fn prepare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.declare(queue).await?;
+        self.shared.topology.prepare(queue).await
     }
 
     /// Deletes a queue of our own with every message in it. A missing one is no error.
@@ -163,6 +184,32 @@ impl Shared {
     }
 }
 
+/// Looks whether the objects that retries and dead letters need can be made, and again until they can: a missing right
+/// is to be known when the worker starts, and not when the first job fails.
+fn watch_objects(shared: &Arc<Shared>, queue: &QueueName) {
+    if !shared.troubles.begin_watch(queue) {
+        return;
+    }
+    let (watched, queue) = (Arc::downgrade(shared), queue.clone());
+    tokio::spawn(async move {
+        let mut pause = LOOK_AGAIN.0;
+        while let Some(shared) = watched.upgrade() {
+            match shared.topology.prepare(&queue).await {
+                Ok(()) => return shared.troubles.end_watch(&queue),
+                Err(BrokerError::Closed) => return,
+                Err(error @ BrokerError::Rejected { .. }) => {
+                    tracing::warn!(%queue, %error, "retries or dead letters of this queue will fail");
+                    shared.troubles.object(&queue, &error);
+                }
+                Err(error) => tracing::debug!(%queue, %error, "what retries need could not be looked at"),
+            }
+            drop(shared);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_AGAIN.1);
+        }
+    });
+}
+
 /// Whether the exchange's readers have not seen it and understand the payload: its decoder finds the envelope's own
 /// kind in it.
 fn is_first_of(binding: &Binding, envelope: &Envelope) -> bool {
@@ -224,12 +271,17 @@ impl Broker for RabbitMqBroker {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         self.declare(queue).await?;
+        watch_objects(&self.shared, queue);
         let consumer = AmqpConsumer::subscribe(self.shared.clone(), queue.clone(), &options).await?;
         Ok(Box::new(consumer))
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.shared.topology.depth(queue.as_str()).await
+    }
+
+    fn trouble(&self, queue: &QueueName) -> Option<String> {
+        self.shared.troubles.of(queue)
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {

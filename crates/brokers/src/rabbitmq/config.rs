@@ -1,6 +1,7 @@
 //! Where the server is and how to use it. The password never leaves [`SecretString`]: no `Display`, masked `Debug`.
 //!
-//! An empty path means the virtual host `/`, as in the Go client of system C; lapin's own reading differs.
+//! The virtual host is what follows the first `/` of the path, as in the Go client of system C: `amqp://h//prod` names
+//! `/prod`, an empty path `/`. lapin's own reading differs, and a URL parser would take `..` away.
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub enum QueueType {
     Quorum,
     /// One node, durable.
     Classic,
+    /// Whatever the queue is that exists; one that does not is made as quorum.
+    Existing,
 }
 
 /// What can be configured beside the URL.
@@ -88,6 +91,7 @@ impl Config {
     /// # Errors
     /// [`BrokerError::Rejected`] names what is wrong and never repeats the URL.
     pub fn from_url(url: &str, mut options: Options) -> Result<Self, BrokerError> {
+        let vhost = vhost(url)?;
         let url = Url::parse(url).map_err(|error| rejected(format!("RABBITMQ_URL is no URL: {error}")))?;
         let tls = match url.scheme() {
             "amqp" => false,
@@ -109,9 +113,7 @@ impl Config {
             host,
             port: url.port().unwrap_or(if tls { 5671 } else { 5672 }),
             tls,
-            vhost: Some(decode(url.path().trim_start_matches('/'))?)
-                .filter(|v| !v.is_empty())
-                .unwrap_or("/".into()),
+            vhost,
             user: if user.is_empty() { "guest".into() } else { user },
             password: decode(url.password().unwrap_or("guest"))?.into(),
             options,
@@ -166,6 +168,14 @@ impl Config {
     pub(super) fn tls_config(&self) -> OwnedTLSConfig {
         OwnedTLSConfig { identity: None, cert_chain: self.options.ca_pem.clone() }
     }
+}
+
+/// What the first slash after the host separates from it. Only that one is no part of the name.
+fn vhost(url: &str) -> Result<String, BrokerError> {
+    let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+    let before_query = after_scheme.split(['?', '#']).next().unwrap_or_default();
+    let name = decode(before_query.split_once('/').map_or("", |(_, path)| path))?;
+    Ok(if name.is_empty() { "/".into() } else { name })
 }
 
 fn read_query(url: &Url, options: &mut Options) -> Result<(), BrokerError> {
@@ -226,6 +236,36 @@ mod tests {
             assert_eq!((uri.vhost.as_str(), uri.authority.port), ("/", 5672), "{url}");
             assert_eq!(uri.authority.userinfo.username, "guest");
         }
+    }
+
+    /// As `amqp091-go` 1.10 reads them (`ParseURI`): its own test cases, and what it does with more slashes.
+    #[test]
+    fn the_virtual_host_is_everything_behind_the_first_slash() {
+        for (path, vhost) in [
+            ("", "/"),
+            ("/", "/"),
+            ("/?heartbeat=5", "/"),
+            ("?heartbeat=5", "/"),
+            ("//", "/"),
+            ("/%2f", "/"),
+            ("/prod", "prod"),
+            ("//prod", "/prod"),
+            ("/%2Fprod", "/prod"),
+            ("/%2fprod?heartbeat=5", "/prod"),
+            ("///prod", "//prod"),
+            ("/prod/", "prod/"),
+            ("/a/b", "a/b"),
+            ("/a%2Fb//", "a/b//"),
+            ("/a/../b", "a/../b"),
+            ("/a%20b#c", "a b"),
+        ] {
+            let config = config(&format!("amqp://u:p@h:1234{path}"));
+            assert_eq!(
+                (config.uri().vhost.as_str(), config.address()),
+                (vhost, format!("h:1234 vhost {vhost}"))
+            );
+        }
+        assert!(Config::from_url("amqp://h/%ff", Options::default()).is_err());
     }
 
     #[test]

@@ -97,6 +97,9 @@ impl AmqpConsumer {
 
     fn end(&mut self, error: BrokerError) -> BrokerError {
         self.over = true;
+        if !self.channel.status().connected() {
+            self.acks.lose();
+        }
         error
     }
 }
@@ -144,6 +147,7 @@ impl Consumer for AmqpConsumer {
         if std::mem::replace(&mut self.over, true) {
             return;
         }
+        self.acks.rest();
         let cancelled = self.channel.basic_cancel(self.stream.tag(), BasicCancelOptions::default());
         if let Err(error) = self.wire.ask("cancelling a consumer", cancelled).await {
             tracing::debug!(queue = %self.queue, %error, "the consumer could not be cancelled, its channel is gone");

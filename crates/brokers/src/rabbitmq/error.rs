@@ -31,11 +31,14 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
 /// What a failed request means when nothing was accepted by it.
 pub(super) fn refused_or_away(doing: &str, error: &lapin::Error) -> BrokerError {
     let remedy = match reply_code(error) {
-        Some(403) => "check user, password and permissions of RABBITMQ_URL's user",
+        Some(403) => {
+            "check user and password of RABBITMQ_URL, and grant the user configure, write and read on the queue and on its \
+             .retry.* and .dlq (rabbitmqctl set_permissions)"
+        }
         Some(404) => "declare it first (a worker or `backshift doctor` does)",
         Some(406) => {
             "it exists with other properties than ours: delete it when it is empty, use another name, or set \
-             rabbitmq.queue_type to the type it has"
+             rabbitmq.queue_type (BACKSHIFT_RABBITMQ_QUEUE_TYPE) to classic or existing"
         }
         Some(530) => "check that the virtual host of RABBITMQ_URL exists and that the user may use it",
         Some(311 | 402 | 502 | 503 | 540) => "this server cannot do it",

@@ -11,6 +11,7 @@
 //! | enqueue | persistent, mandatory, confirmed; many in flight over a confirm channel |
 //! | delay, retry | `<queue>.retry.<1s … 6h>`: time to live, then back through the default exchange; chained, never early |
 //! | dead letter | `<queue>.dlq`: body and properties kept, `backshift-reason`, `-error`, `-attempt`, `-first-seen`, `-source` |
+//! | a copy is not taken | its delivery is kept (within the prefetch), the copy offered again; due, it goes to the queue itself |
 //! | ack | `multiple` up to the contiguous watermark, stragglers singly |
 //! | lease | the channel; a frozen worker is gone after about three heartbeats (15 s) |
 //!
@@ -39,6 +40,7 @@ mod scrub;
 mod sender;
 mod stream;
 mod topology;
+mod troubles;
 mod verdict;
 mod watermark;
 

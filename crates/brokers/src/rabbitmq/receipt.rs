@@ -1,22 +1,25 @@
 //! The right to settle one AMQP delivery. Retry and dead letter publish a confirmed copy first and ack then.
 //!
-//! A receipt that is dropped gives its delivery back. So does one whose copy could not be published, a second later,
-//! so that a refusing server does not turn into a hot loop.
+//! A receipt that is dropped gives its delivery back. One whose copy is not taken keeps the delivery and offers the copy
+//! again, ever more slowly: given back it would be handed out at once, before its time. The prefetch bounds how many are
+//! kept, and [`Troubles`](super::troubles::Troubles) says why. It lets go when its consumer takes nothing more.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    Ack, BrokerError, Clock, DeadLetter, Failpoint, QueueName, Receipt, Retry, Settled, SystemClock,
-    Timestamp,
+    Ack, BrokerError, Clock, DeadLetter, Envelope, Failpoint, QueueName, Receipt, Retry, Settled,
+    SystemClock, Timestamp, broker::Tie,
 };
+use lapin::BasicProperties;
+use tokio::time::sleep;
 
 use super::{acks::Acks, broker::Shared, message::Origin, properties, publisher::Message};
 
-/// How long a delivery rests before it goes back when its copy could not be published.
-const BACK_AFTER: Duration = Duration::from_secs(1);
-/// How often a copy is tried while the server is away.
+/// How often a copy is tried in a row.
 const TRIES: u32 = 3;
+/// The first and the longest pause before a copy is offered again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 pub(super) struct AmqpReceipt {
     shared: Arc<Shared>,
@@ -25,6 +28,25 @@ pub(super) struct AmqpReceipt {
     tag: u64,
     origin: Box<Origin>,
     settled: bool,
+}
+
+/// What is published in place of the delivery.
+enum Copy {
+    /// The next run, not before this time.
+    Next(Box<Envelope>, Timestamp),
+    /// The same message, which came out of the ladder too early.
+    Hop(Timestamp),
+    Letter(DeadLetter),
+}
+
+impl Copy {
+    /// When it can go to the queue itself, for which no helper object is needed.
+    fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Next(_, due) | Self::Hop(due) => Some(*due),
+            Self::Letter(_) => None,
+        }
+    }
 }
 
 impl AmqpReceipt {
@@ -39,32 +61,63 @@ impl AmqpReceipt {
     }
 
     /// Sends a message that came back too early on to its next step, in the background.
-    pub(super) fn hop(mut self, due: Timestamp) {
+    pub(super) fn hop(self, due: Timestamp) {
         tokio::spawn(async move {
-            let published = async {
-                let properties = properties::of_hop(&self.origin)?;
-                self.delayed(due, properties).await
-            };
-            match published.await {
-                Ok(()) => drop(self.finish().await),
-                Err(error) => {
-                    tracing::warn!(queue = %self.queue, %error, "a delayed job could not be sent on, it goes back");
-                    self.rest();
-                }
+            if let Err(error) = self.replace(Copy::Hop(due)).await {
+                tracing::debug!(%error, "a delayed job could not be sent on, it goes back");
             }
         });
     }
 
-    /// Publishes the body to the step that fits, or to the queue when it is due.
-    async fn delayed(&self, due: Timestamp, properties: lapin::BasicProperties) -> Result<(), BrokerError> {
-        let to = self.shared.waiting_place(&self.queue, due, SystemClock.now()).await?;
-        self.copy(to, properties, self.origin.body.clone()).await
+    /// Publishes the copy, however long that takes, and acks.
+    async fn replace(mut self, copy: Copy) -> Result<Settled, BrokerError> {
+        let (mut waiting, mut pause) = (None, PAUSES.0);
+        while let Err(error) = self.publish(&copy).await {
+            if waiting.is_none() {
+                let queue = &self.queue;
+                tracing::warn!(%queue, %error, "a copy cannot be published; its delivery is kept until it can");
+            }
+            waiting.get_or_insert_with(|| self.shared.troubles.wait(&self.queue)).because(&error);
+            if self.acks.over().is_cancelled() || matches!(error, BrokerError::Closed) {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.acks.over().cancelled() => {}
+                () = sleep(until_next(pause, copy.due())) => {}
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        drop(waiting);
+        Failpoint::AfterCopy.pass();
+        self.finish().await
     }
 
-    async fn copy(
+    async fn publish(&self, copy: &Copy) -> Result<(), BrokerError> {
+        let now = SystemClock.now();
+        let (to, properties, body) = match copy {
+            Copy::Next(next, due) => {
+                let direct = *due <= now;
+                let properties = properties::of_retry(&self.origin, next, direct, now)?;
+                (self.shared.waiting_place(&self.queue, *due, now).await?, properties, next.payload.clone())
+            }
+            Copy::Hop(due) => {
+                let to = self.shared.waiting_place(&self.queue, *due, now).await?;
+                (to, properties::of_hop(&self.origin)?, self.origin.body.clone())
+            }
+            Copy::Letter(letter) => {
+                let to = self.shared.topology.ensure_dlq(&self.queue).await?;
+                let properties = properties::of_dead_letter(&self.origin, letter, self.queue.as_str(), now)?;
+                (to, properties, self.origin.body.clone())
+            }
+        };
+        self.offer(to, properties, body).await
+    }
+
+    async fn offer(
         &self,
         queue: String,
-        properties: lapin::BasicProperties,
+        properties: BasicProperties,
         body: backshift_core::Bytes,
     ) -> Result<(), BrokerError> {
         let message = Message { exchange: String::new(), routing_key: queue, properties, body };
@@ -72,7 +125,7 @@ impl AmqpReceipt {
             match self.shared.publisher.publish(message.clone()).await {
                 Err(error) if error.is_transient() && !matches!(error, BrokerError::Closed) => {
                     tracing::debug!(%error, attempt, "publishing a copy again with the same id");
-                    tokio::time::sleep(Duration::from_millis(200) * attempt).await;
+                    sleep(Duration::from_millis(200) * attempt).await;
                 }
                 Err(error) => {
                     self.shared.topology.forget(&message.routing_key);
@@ -84,68 +137,40 @@ impl AmqpReceipt {
         self.shared.publisher.publish(message).await
     }
 
-    async fn retry_copy(&self, retry: Retry) -> Result<(), BrokerError> {
-        let now = SystemClock.now();
-        let mut next = retry.next;
-        let due = now.checked_add(retry.delay).unwrap_or(Timestamp::MAX);
-        next.run_at = (!retry.delay.is_zero()).then_some(due);
-        let properties = properties::of_retry(&self.origin, &next, retry.delay.is_zero(), now)?;
-        let to = self.shared.waiting_place(&self.queue, due, now).await?;
-        self.copy(to, properties, next.payload).await
-    }
-
-    async fn letter_copy(&self, letter: &DeadLetter) -> Result<(), BrokerError> {
-        let to = self.shared.topology.ensure_dlq(&self.queue).await?;
-        let properties =
-            properties::of_dead_letter(&self.origin, letter, self.queue.as_str(), SystemClock.now())?;
-        self.copy(to, properties, self.origin.body.clone()).await
-    }
-
     /// Acks the delivery.
     async fn finish(&mut self) -> Result<Settled, BrokerError> {
         self.settled = true;
         self.acks.ack(self.tag).await?;
         Ok(Settled::Applied)
     }
+}
 
-    /// Acks when the copy is safe, else lets the delivery rest and go back.
-    async fn after_copy(mut self, copied: Result<(), BrokerError>) -> Result<Settled, BrokerError> {
-        match copied {
-            Ok(()) => {
-                Failpoint::AfterCopy.pass();
-                self.finish().await
-            }
-            Err(error) => {
-                self.rest();
-                Err(error)
-            }
-        }
-    }
-
-    fn rest(&mut self) {
-        self.settled = true;
-        let (acks, tag) = (self.acks.clone(), self.tag);
-        tokio::spawn(async move {
-            tokio::time::sleep(BACK_AFTER).await;
-            acks.give_back(tag);
-        });
-    }
+/// How long to wait before a copy is offered again: not beyond the moment at which it may go to the queue itself.
+fn until_next(pause: Duration, due: Option<Timestamp>) -> Duration {
+    let left = due.map(|due| due.duration_since(SystemClock.now()));
+    let left = left.and_then(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero());
+    left.map_or(pause, |left| pause.min(left))
 }
 
 #[async_trait]
 impl Receipt for AmqpReceipt {
+    fn tie(&self) -> Option<Tie> {
+        Some(self.acks.tie())
+    }
+
     async fn ack(mut self: Box<Self>, _ack: Ack) -> Result<Settled, BrokerError> {
         self.finish().await
     }
 
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
-        let copied = self.retry_copy(retry).await;
-        self.after_copy(copied).await
+        let due = SystemClock.now().checked_add(retry.delay).unwrap_or(Timestamp::MAX);
+        let run_at = (!retry.delay.is_zero()).then_some(due);
+        let next = Box::new(Envelope { run_at, ..retry.next });
+        self.replace(Copy::Next(next, due)).await
     }
 
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
-        let copied = self.letter_copy(&letter).await;
-        self.after_copy(copied).await
+        self.replace(Copy::Letter(letter)).await
     }
 
     async fn extend(&mut self, _by: Duration) -> Result<(), BrokerError> {

@@ -19,7 +19,7 @@ use lapin::{
 use super::{
     config::{Config, QueueType},
     connection::{Link, Wire},
-    error::{refused_or_away, rejected, reply_code},
+    error::{refused_or_away, rejected, reply_code, unavailable},
     ladder,
 };
 
@@ -46,10 +46,7 @@ impl Topology {
     ) -> Result<(), BrokerError> {
         match binding {
             Some(binding) => self.declare_foreign(binding).await?,
-            None => {
-                let arguments = own_arguments(self.config.options.queue_type);
-                self.queue(queue.as_str(), durable(), arguments).await?;
-            }
+            None => self.declare_own(queue).await?,
         }
         self.remember(queue.as_str());
         Ok(())
@@ -79,9 +76,48 @@ impl Topology {
             return Ok(name);
         }
         self.depth(queue.as_str()).await?;
-        self.queue(&name, durable(), step_arguments(self.config.options.queue_type, queue, ttl)).await?;
+        // One that was made when the queues were of the other type does the same.
+        let (first, second) = match self.config.options.queue_type {
+            QueueType::Classic => (QueueType::Classic, QueueType::Quorum),
+            QueueType::Quorum | QueueType::Existing => (QueueType::Quorum, QueueType::Classic),
+        };
+        if let Err(refused) = self.allowed(&name, step_arguments(first, queue, ttl)).await {
+            let other = self.allowed(&name, step_arguments(second, queue, ttl)).await;
+            other.map_err(|_| match refused {
+                BrokerError::Rejected { .. } => rejected(format!(
+                    "{refused} ({name} is Backshift's own: deleted when it is empty, it is made again)"
+                )),
+                other => other,
+            })?;
+        }
         self.remember(&name);
         Ok(name)
+    }
+
+    /// A queue of our own. Its messages are its peers' as well: with other properties it is taken only when told so.
+    async fn declare_own(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        let kind = self.config.options.queue_type;
+        if kind == QueueType::Existing && self.exists(queue.as_str()).await? {
+            return Ok(());
+        }
+        self.allowed(queue.as_str(), own_arguments(kind)).await
+    }
+
+    /// Declares a queue. Whoever may not declare takes one that is there as it is.
+    async fn allowed(&self, name: &str, arguments: FieldTable) -> Result<(), BrokerError> {
+        let wire = self.link.open().await?;
+        let channel = wire.channel().await?;
+        let declared = channel.queue_declare(name.into(), durable(), arguments);
+        let doing = format!("declaring queue {name}");
+        let error = match tokio::time::timeout(self.config.options.connect_timeout, declared).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(unavailable(format!("{doing}: no answer"))),
+        };
+        if reply_code(&error) == Some(403) && self.exists(name).await? {
+            return Ok(());
+        }
+        Err(refused_or_away(&doing, &error))
     }
 
     /// The dead-letter queue. One that exists is taken as it is; a server without quorum queues gets a classic one.
@@ -91,15 +127,30 @@ impl Topology {
             return Ok(name);
         }
         if !self.exists(&name).await? {
-            match self.queue(&name, durable(), own_arguments(QueueType::Quorum)).await {
+            match self.allowed(&name, own_arguments(QueueType::Quorum)).await {
                 Err(BrokerError::Rejected { .. }) if !self.exists(&name).await? => {
-                    self.queue(&name, durable(), FieldTable::default()).await?;
+                    self.allowed(&name, FieldTable::default()).await?;
                 }
-                answer => drop(answer?),
+                answer => answer?,
             }
         }
         self.remember(&name);
         Ok(name)
+    }
+
+    /// Makes what retries and dead letters of the queue need, and compares what is there with what they need.
+    pub(super) async fn prepare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.forget(&format!("{queue}.dlq"));
+        self.ensure_dlq(queue).await?;
+        for (label, ttl) in ladder::STEPS {
+            let name = ladder::queue(queue, label);
+            self.forget(&name);
+            // The first step is what nearly every retry needs; the others are made with the first job that waits so long.
+            if label == ladder::STEPS[0].0 || self.exists(&name).await? {
+                self.ensure_step(queue, label, ttl).await?;
+            }
+        }
+        Ok(())
     }
 
     /// How many messages are ready; a missing queue is [`BrokerError::Rejected`].
@@ -131,7 +182,10 @@ impl Topology {
 
     async fn declare_foreign(&self, binding: &Binding) -> Result<(), BrokerError> {
         let queue = binding.queue.as_str();
-        self.queue(queue, durable(), FieldTable::default()).await?;
+        match self.config.options.queue_type {
+            QueueType::Existing if self.exists(queue).await? => {}
+            _ => self.allowed(queue, FieldTable::default()).await?,
+        }
         let Some(exchange) = &binding.exchange else { return Ok(()) };
         let wire = self.link.open().await?;
         let channel = wire.channel().await?;
@@ -161,7 +215,7 @@ impl Topology {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error)) if reply_code(&error) == Some(404) => Ok(false),
             Ok(Err(error)) => Err(refused_or_away(&format!("looking for queue {name}"), &error)),
-            Err(_) => Err(super::error::unavailable(format!("looking for queue {name}: no answer"))),
+            Err(_) => Err(unavailable(format!("looking for queue {name}: no answer"))),
         }
     }
 
@@ -192,7 +246,7 @@ fn durable() -> QueueDeclareOptions {
 
 fn own_arguments(kind: QueueType) -> FieldTable {
     let mut table = FieldTable::default();
-    if kind == QueueType::Quorum {
+    if kind != QueueType::Classic {
         table.insert("x-queue-type".into(), long("quorum"));
         table.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
     }
@@ -205,7 +259,7 @@ fn step_arguments(kind: QueueType, target: &QueueName, ttl: Duration) -> FieldTa
     table.insert("x-message-ttl".into(), AMQPValue::LongInt(ttl));
     table.insert("x-dead-letter-exchange".into(), long(""));
     table.insert("x-dead-letter-routing-key".into(), long(target.as_str()));
-    if kind == QueueType::Quorum {
+    if kind != QueueType::Classic {
         table.insert("x-queue-type".into(), long("quorum"));
         // The server keeps the message until its target has confirmed it; that needs this overflow policy.
         table.insert("x-dead-letter-strategy".into(), long("at-least-once"));

@@ -148,6 +148,10 @@ fn judge(wire: &Wire, route: &Route, fate: Fate, unroutable: Option<String>) -> 
         (Fate::Broken(error), _) if reply_code(&error) == Some(404) && !route.exchange.is_empty() => {
             Err(rejected(format!("unroutable: {error}; declare {to} first")))
         }
+        (Fate::Broken(error), _) if reply_code(&error) == Some(403) => Err(rejected(format!(
+            "publishing to {to}: {error}; grant the user write on {}",
+            if route.exchange.is_empty() { "amq.default" } else { &route.exchange }
+        ))),
         (Fate::Broken(error), _) => Err(unknown(format!("publishing to {to}: {error}"))),
         (Fate::Silent(limit), _) => {
             let why = wire.blocked().map(|reason| format!(" (the server blocks publishing: {reason})"));

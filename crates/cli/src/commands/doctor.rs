@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use backshift_core::{
-    Broker,
+    Broker, BrokerError,
     way::{Check, Encryption, Safety, Way},
 };
 use backshift_mail::EmailAddress;
@@ -15,7 +15,10 @@ use crate::{
     config::{Config, Origin, without_password},
     exit::Failure,
     output,
-    wiring::{Backend, Keys, Place, Schema, mailer_of, named, places, prepare, rabbit_config, smtp_options},
+    wiring::{
+        Backend, Keys, Place, Schema, mailer_of, named, places, prepare, rabbit_config, rabbit_queues,
+        smtp_options,
+    },
 };
 
 /// The longest time that one server gets.
@@ -40,7 +43,7 @@ impl Finding {
 pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     let mut findings = vec![configuration(config)];
     findings.extend(store(config).await);
-    findings.extend(broker(config).await);
+    findings.extend(broker(args, config).await);
     findings.push(mail(config).await);
     print(args.output.json, &findings);
     let worst = findings.into_iter().filter_map(|f| f.problem).max_by_key(Failure::gravity);
@@ -90,16 +93,29 @@ async fn store(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn broker(config: &Config) -> Option<Finding> {
-    let backend = Backend::look(config).ok()?;
-    let rabbit = backend.rabbit.as_ref()?;
-    let result = tokio::time::timeout(PATIENCE, rabbit.ping()).await;
-    let problem = match result {
-        Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.into()),
+/// The server, and with the worker's own rights what the worker will need of it.
+async fn broker(args: &Doctor, config: &Config) -> Vec<Finding> {
+    let part = "broker";
+    let Ok(backend) = Backend::look(config) else { return Vec::new() };
+    let Some(rabbit) = &backend.rabbit else { return Vec::new() };
+    let what = format!("RabbitMQ at {}", rabbit.address());
+    let problem = answered(rabbit.ping()).await;
+    let answers = problem.is_none();
+    let mut findings = vec![Finding { ways: way_to_rabbit(config), ..Finding::new(part, what, problem) }];
+    let queues = rabbit_queues(&args.queues, config, &backend);
+    for queue in queues.into_iter().flatten().filter(|_| answers) {
+        let problem = answered(rabbit.prepare(&queue)).await;
+        let what = format!("queue {queue} with its retries and dead letters");
+        findings.push(Finding::new(part, what, problem));
+    }
+    findings
+}
+
+async fn answered(asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.err().map(Into::into),
         Err(_) => Some(Failure::unreachable("RabbitMQ gave no answer within 10 s")),
-    };
-    Some(Finding { ways: way_to_rabbit(config), ..Finding::new("broker", "RabbitMQ", problem) })
+    }
 }
 
 fn way_to_rabbit(config: &Config) -> Vec<Way> {

@@ -31,8 +31,12 @@ const OWN_QUEUES: [&str; 3] = ["default", "mail", "identity"];
 
 /// Reads `--queue` flags; without them what is configured decides.
 pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> Result<Plan, Failure> {
+    planned(&args.queues, config, backend)
+}
+
+fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan, Failure> {
     let slots = config.number("worker.concurrency") as usize;
-    let named: Vec<_> = args.queues.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
+    let named: Vec<_> = named.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
     if !named.is_empty() {
         return Ok(Plan { own: named, rabbit: Vec::new() });
     }
@@ -43,6 +47,17 @@ pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> R
     let own = OWN_QUEUES.iter().map(|queue| Ok((name(queue)?, slots))).collect::<Result<_, Failure>>()?;
     let rabbit = if backend.rabbit.is_some() { vec![mails] } else { Vec::new() };
     Ok(Plan { own, rabbit })
+}
+
+/// The queues of RabbitMQ that a worker with these `--queue` flags works.
+pub(crate) fn rabbit_queues(
+    named: &[String],
+    config: &Config,
+    backend: &Backend,
+) -> Result<Vec<QueueName>, Failure> {
+    let plan = planned(named, config, backend)?;
+    let own = if backend.broker.name() == "rabbitmq" { plan.own } else { Vec::new() };
+    Ok(own.into_iter().chain(plan.rabbit).map(|(queue, _)| queue).collect())
 }
 
 fn queue(text: &str, slots: usize) -> Result<(QueueName, usize), Failure> {

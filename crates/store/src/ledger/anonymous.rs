@@ -1,58 +1,79 @@
-//! Messages without an id: a redelivered one is matched by its body with one row, and each row answers only once.
+//! Messages without an id: a redelivered one is matched by its body with one row whose message may still be in the broker.
 //!
 //! Unfinished rows come first: the end of a finished one may long be acknowledged, and two equal mails that
-//! somebody published are two mails.
+//! somebody published are two mails. An ended row answers until its message is known to be gone, because a message that
+//! cannot be settled comes again and again.
 
 use backshift_core::{JobId, StoreError};
 
-use super::both::same;
+use super::both::both;
 use super::deliveries::Asked;
-use crate::{Database, Durability, Sql, Tx};
+use crate::{Column, Database, Dialect, Durability, Executor, Sql, Tx};
 
 /// How long after its end a row may answer for a redelivery, in microseconds: an hour.
 const ABSORBS_FOR_US: i64 = 3_600_000_000;
 
-/// `$1` hash, `$2` queue, `$3` broker, `$4` how long ended rows count. `absorbed` is -1 when an ended row has
-/// answered, else the token of the start that a redelivery made.
+/// `$1` hash, `$2` queue, `$3` broker, `$4` how long ended rows count, `$5` the delivery's own id (a claim whose answer
+/// was lost has made that row), `$6` jobs that it cannot be. `absorbed` is -1 when the message is gone, else it exceeds
+/// the token by the number of redeliveries that were matched and started nothing.
 pub(crate) const MATCH: Sql = Sql {
     pg: "SELECT id FROM background_jobs WHERE anonymous AND payload_hash = $1 AND queue = $2 AND broker = $3 \
-         AND (status IN ('scheduled', 'available', 'running', 'retrying') OR (COALESCE(absorbed, 0) <> -1 \
-         AND finished_at > clock_timestamp() - $4 * interval '1 microsecond')) \
-         ORDER BY CASE WHEN status NOT IN ('scheduled', 'available', 'running', 'retrying') THEN 1 \
-         WHEN COALESCE(absorbed, 0) < token THEN 0 ELSE 2 END, created_at, id LIMIT 1 FOR UPDATE",
+         AND COALESCE(absorbed, 0) <> -1 AND NOT (id = ANY($6::uuid[])) \
+         AND (status IN ('scheduled', 'available', 'running', 'retrying') \
+         OR finished_at > clock_timestamp() - $4 * interval '1 microsecond') \
+         ORDER BY id <> $5, CASE WHEN status IN ('scheduled', 'available', 'running', 'retrying') THEN 0 ELSE 1 END, \
+         COALESCE(absorbed, 0) - token, created_at, id LIMIT 1 FOR UPDATE",
     sqlite: "SELECT id FROM background_jobs WHERE anonymous = 1 AND payload_hash = $1 AND queue = $2 AND broker = $3 \
-             AND (status IN ('scheduled', 'available', 'running', 'retrying') OR (COALESCE(absorbed, 0) <> -1 \
-             AND finished_at > clock_timestamp() - $4)) \
-             ORDER BY CASE WHEN status NOT IN ('scheduled', 'available', 'running', 'retrying') THEN 1 \
-             WHEN COALESCE(absorbed, 0) < token THEN 0 ELSE 2 END, created_at, id LIMIT 1",
+             AND COALESCE(absorbed, 0) <> -1 AND id NOT IN (SELECT value FROM json_each($6)) \
+             AND (status IN ('scheduled', 'available', 'running', 'retrying') \
+             OR finished_at > clock_timestamp() - $4) \
+             ORDER BY id <> $5, CASE WHEN status IN ('scheduled', 'available', 'running', 'retrying') THEN 0 ELSE 1 END, \
+             COALESCE(absorbed, 0) - token, created_at, id LIMIT 1",
 };
 
-pub(crate) const ABSORB: &str = "UPDATE background_jobs SET absorbed = \
-     CASE WHEN status IN ('scheduled', 'available', 'running', 'retrying') THEN token + 1 ELSE -1 END WHERE id = $1";
+pub(crate) const ABSORB: Sql = both!(
+    "UPDATE background_jobs SET absorbed = " greatest "(COALESCE(absorbed, 0), token) + 1 WHERE id = $1"
+);
 
-pub(crate) const STATEMENTS: &[Sql] = &[MATCH, same(ABSORB)];
+/// `$1`: jobs.
+pub(crate) const GONE: Sql = Sql {
+    pg: "UPDATE background_jobs SET absorbed = -1 WHERE id = ANY($1::uuid[]) AND anonymous",
+    sqlite: "UPDATE background_jobs SET absorbed = -1 WHERE id = $1 AND anonymous = 1",
+};
+
+pub(crate) const STATEMENTS: &[Sql] = &[MATCH, ABSORB, GONE];
 
 /// Gives redelivered messages without an id the id of the row that they are.
 pub(crate) async fn find_rows(db: &Database, asked: &mut [Asked]) -> Result<(), StoreError> {
     let tx = db.begin_with(Durability::Relaxed).await?;
+    let mut found = Vec::new();
     for one in asked.iter_mut().filter(|one| one.request.anonymous && one.request.redelivered) {
-        if let Some(id) = find_row(&tx, one).await? {
+        if let Some(id) = find_row(&tx, one, &found).await? {
             one.entry.envelope.id = id;
             one.request.matched = true;
+            found.push(id);
         }
     }
     tx.commit().await
 }
 
-async fn find_row(tx: &Tx, one: &Asked) -> Result<Option<JobId>, StoreError> {
-    let found = tx
-        .sql(MATCH)
-        .bind(one.entry.hash.clone())
-        .bind(&one.entry.envelope.queue)
-        .bind(one.request.broker)
-        .bind(ABSORBS_FOR_US)
-        .optional::<JobId>()
-        .await?;
+/// The messages of these jobs are settled.
+pub(crate) async fn gone(db: &Database, jobs: Vec<JobId>) -> Result<(), StoreError> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    db.sql(GONE).column(Column::from(jobs)).relaxed().run().await.map(drop)
+}
+
+async fn find_row(tx: &Tx, one: &Asked, found: &[JobId]) -> Result<Option<JobId>, StoreError> {
+    let except: Vec<JobId> = one.except.iter().chain(found).copied().collect();
+    let query = tx.sql(MATCH).bind(one.entry.hash.clone()).bind(&one.entry.envelope.queue);
+    let query = query.bind(one.request.broker).bind(ABSORBS_FOR_US).bind(one.entry.id());
+    let query = match tx.dialect() {
+        Dialect::Postgres => query.column(Column::from(except)),
+        Dialect::Sqlite => query.bind(serde_json::to_string(&except).unwrap_or_else(|_| "[]".into())),
+    };
+    let found = query.optional::<JobId>().await?;
     if let Some(id) = found {
         tx.sql(ABSORB).bind(id).run().await?;
     }

@@ -46,6 +46,8 @@ pub(crate) const STATEMENTS: &[Sql] = &[FIRST];
 pub(crate) struct Asked {
     pub(crate) entry: Entry,
     pub(crate) request: Facts,
+    /// Jobs that it cannot be.
+    pub(crate) except: Vec<JobId>,
     pub(crate) answer: Option<Claimed>,
 }
 
@@ -74,7 +76,7 @@ pub(crate) async fn claim(
         takeover::settle(db, holder, &mut asked, begun).await?;
     }
     let unsettled = || StoreError::Unavailable("a claim was not answered; ask again".into());
-    asked.into_iter().map(|one| one.answer.ok_or_else(unsettled)).collect()
+    asked.into_iter().map(|one| one.answered().ok_or_else(unsettled)).collect()
 }
 
 impl Asked {
@@ -85,7 +87,18 @@ impl Asked {
             anonymous: request.anonymous,
             matched: false,
         };
-        Self { entry: Entry::delivered(request.envelope), request: facts, answer: None }
+        let (entry, except) = (Entry::delivered(request.envelope), request.except);
+        Self { entry, request: facts, except, answer: None }
+    }
+
+    /// The answer. Of a message that was found by its body, whoever asked does not know yet which job it is.
+    fn answered(self) -> Option<Claimed> {
+        let (job, matched) = (self.entry.id(), self.request.matched);
+        self.answer.map(|answer| match answer {
+            Claimed::Run(_) => answer,
+            other if matched => Claimed::Known(job, Box::new(other)),
+            other => other,
+        })
     }
 
     fn first_start(&self, until: Timestamp) -> Start {

@@ -1,7 +1,8 @@
 //! Deliveries whose job has a row: decided in one place, under the row's lock, for both databases.
 //!
 //! A row that runs is taken over when its lease is over or the broker says *redelivered*; that counts a crash. A row
-//! that took over the unique key of a running job waits for it.
+//! that took over the unique key of a running job waits for it, and one that is to be tried later waits for its time: the
+//! delivery that comes earlier is the original of a copy that the broker did not take.
 
 use std::collections::HashSet;
 
@@ -19,12 +20,12 @@ use super::{
 use crate::{Column, Database, Durability, FromRow, Row, Sql, Tx};
 
 pub(crate) const SEE: Sql = Sql {
-    pg: "SELECT id, status, token, payload_hash, lease_until, crashes, lonely_crashes, \
+    pg: "SELECT id, status, token, broker, queue, job_type, payload_hash, lease_until, run_at, crashes, lonely_crashes, \
          superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
          CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
          WHERE r.leaving = background_jobs.unique_key) END AS waits_until \
          FROM background_jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",
-    sqlite: "SELECT id, status, token, payload_hash, lease_until, crashes, lonely_crashes, \
+    sqlite: "SELECT id, status, token, broker, queue, job_type, payload_hash, lease_until, run_at, crashes, lonely_crashes, \
              superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
              CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
              WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = background_jobs.unique_key) END \
@@ -80,8 +81,12 @@ struct Seen {
     id: JobId,
     state: State,
     token: Token,
+    broker: String,
+    queue: String,
+    kind: String,
     hash: Option<Bytes>,
     until: Option<Timestamp>,
+    run_at: Timestamp,
     crashes: u32,
     lonely: u32,
     unwanted: bool,
@@ -96,14 +101,30 @@ impl FromRow for Seen {
             id: row.get("id")?,
             state: state(&row.get::<String>("status")?),
             token: row.get("token")?,
+            broker: row.get("broker")?,
+            queue: row.get("queue")?,
+            kind: row.get("job_type")?,
             hash: row.get("payload_hash")?,
             until: row.get("lease_until")?,
+            run_at: row.get("run_at")?,
             crashes: row.get("crashes")?,
             lonely: row.get("lonely_crashes")?,
             unwanted: row.get("unwanted")?,
             now: row.get("now")?,
             waits_until: row.get("waits_until")?,
         })
+    }
+}
+
+impl Seen {
+    /// Whether a delivery is one of this job. Its id alone proves nothing: whoever may publish anywhere can write any id,
+    /// and would steer the job that has it. A row that never had a payload cannot vouch for one.
+    fn is_the_job_of(&self, one: &Asked) -> bool {
+        let envelope = &one.entry.envelope;
+        self.hash.as_ref() == Some(&one.entry.hash)
+            && self.broker == one.request.broker
+            && self.queue == envelope.queue.as_str()
+            && self.kind == envelope.kind.as_str()
     }
 }
 
@@ -157,11 +178,14 @@ pub(crate) async fn settle(
 }
 
 fn decide(row: &Seen, one: &Asked) -> Decision {
-    if row.hash.as_ref().is_some_and(|hash| *hash != one.entry.hash) {
+    if !row.is_the_job_of(one) {
         return Decision::Answer(Claimed::Conflict);
     }
     if row.state.is_final() {
         return Decision::Answer(Claimed::Over(row.state));
+    }
+    if matches!(row.state, State::Retrying | State::Scheduled) && row.run_at > row.now {
+        return Decision::Answer(Claimed::Early(between(row.now, row.run_at)));
     }
     if row.state != State::Running {
         return match row.waits_until.filter(|until| *until > row.now) {

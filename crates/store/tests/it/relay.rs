@@ -82,7 +82,7 @@ on_both_databases! {
 
     async fn a_dead_foreign_job_is_published_again_when_a_person_says_so(world) {
         let envelope = job("mail");
-        let request = ClaimRequest { envelope: envelope.clone(), broker: "rabbitmq", redelivered: false, anonymous: false };
+        let request = ClaimRequest { envelope: envelope.clone(), broker: "rabbitmq", redelivered: false, anonymous: false, except: Vec::new() };
         let Claimed::Run(start) = world.store.claim(&holder("w"), vec![request]).await.unwrap().remove(0) else {
             panic!("it runs")
         };

@@ -5,7 +5,9 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use backshift_core::{Broker, Bytes, Consumer, Delivery, JobFilter, JobId, Page, QueueName, State, Store};
+use backshift_core::{
+    Broker, Bytes, Consumer, Delivery, JobFilter, JobId, Kind, Page, QueueName, State, Store,
+};
 
 /// A broker that can be tried.
 #[async_trait]
@@ -67,6 +69,23 @@ pub trait Namespace: Send + Sync + 'static {
     /// Puts bytes into the queue that are no job of ours, as a careless foreign producer would; `false` = there is
     /// no such way in.
     async fn publish_malformed(&self, _queue: &QueueName, _raw: Bytes) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    /// Puts a job without an id of its own into the queue, as a producer that knows nothing of ids would; `false` = each
+    /// message of this broker has one.
+    async fn publish_nameless(
+        &self,
+        _queue: &QueueName,
+        _kind: &Kind,
+        _payload: Bytes,
+    ) -> Result<bool, String> {
+        Ok(false)
+    }
+
+    /// From now on the broker takes no copies of this queue's retries and dead letters (a right that is missing, a full
+    /// dead-letter place), or takes them again; `false` = settling needs no copy here.
+    async fn refuse_copies(&self, _queue: &QueueName, _refused: bool) -> Result<bool, String> {
         Ok(false)
     }
 

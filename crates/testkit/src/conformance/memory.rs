@@ -8,7 +8,7 @@ use std::sync::{
 
 use async_trait::async_trait;
 use backshift_core::{
-    Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, ConsumeOptions, Consumer, Envelope,
+    Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, ConsumeOptions, Consumer, Envelope, Kind,
     QueueName, Store, Timestamp,
 };
 
@@ -114,6 +114,16 @@ impl Namespace for ForeignSpace {
         Ok(true)
     }
 
+    async fn publish_nameless(&self, queue: &QueueName, kind: &Kind, payload: Bytes) -> Result<bool, String> {
+        self.broker.put_anonymous(Envelope::new(kind.clone(), queue.clone(), payload, Timestamp::now()));
+        Ok(true)
+    }
+
+    async fn refuse_copies(&self, _queue: &QueueName, refused: bool) -> Result<bool, String> {
+        self.broker.refuse_copies(refused);
+        Ok(true)
+    }
+
     async fn cut_connections(&self) -> Result<bool, String> {
         self.broker.cut();
         Ok(true)
@@ -201,6 +211,10 @@ impl<B: Broker> Broker for Connection<B> {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         self.open()?.consume(queue, options).await
+    }
+
+    fn trouble(&self, queue: &QueueName) -> Option<String> {
+        self.broker.trouble(queue)
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {

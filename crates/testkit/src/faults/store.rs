@@ -66,6 +66,16 @@ impl FaultyStore {
         }
     }
 
+    /// Makes a delivery look like one of the job whose id it carries.
+    async fn trust(&self, request: &mut ClaimRequest) -> Result<(), StoreError> {
+        if self.has(StoreFault::TrustsIds)
+            && let Some(row) = self.honest.find(request.envelope.id).await?
+        {
+            (request.envelope.queue, request.envelope.kind) = (row.queue, row.kind);
+        }
+        Ok(())
+    }
+
     /// Takes every running job from its worker.
     async fn take_over(&self) -> Result<(), StoreError> {
         let filter = JobFilter { state: Some(State::Running), ..JobFilter::default() };
@@ -75,8 +85,13 @@ impl FaultyStore {
             envelope.id = row.id;
             let worker = backshift_core::WorkerName::new("rescuer").expect("the name is legal");
             let holder = Holder { worker, lease: Duration::from_millis(100) };
-            let request =
-                ClaimRequest { envelope, broker: "conformance", redelivered: true, anonymous: false };
+            let request = ClaimRequest {
+                envelope,
+                broker: "conformance",
+                redelivered: true,
+                anonymous: false,
+                except: Vec::new(),
+            };
             self.honest.claim(&holder, vec![request]).await?;
         }
         Ok(())
@@ -92,7 +107,10 @@ impl Store for FaultyStore {
 #[async_trait]
 impl Ledger for FaultyStore {
     async fn claim(&self, holder: &Holder, mut batch: Vec<ClaimRequest>) -> Result<Vec<Claimed>, StoreError> {
-        batch.iter_mut().for_each(|request| self.spoil_claim(request));
+        for request in &mut batch {
+            self.spoil_claim(request);
+            self.trust(request).await?;
+        }
         let mut answers = self.honest.claim(holder, batch).await?;
         for answer in &mut answers {
             if let (Claimed::Run(start), true) = (answer, self.has(StoreFault::CountsCrashes)) {
@@ -107,6 +125,7 @@ impl Ledger for FaultyStore {
             match (&mut finish.settlement, self.fault) {
                 (_, StoreFault::NoFencing) => finish.lease = self.current(finish.lease).await?,
                 (Settlement::Ack(Ack::Completed(done)), StoreFault::LosesOutput) => done.output = None,
+                (Settlement::Retry(retry), StoreFault::RunsEarly) => retry.delay = Duration::ZERO,
                 (Settlement::Retry(retry), StoreFault::NeverCounts) => {
                     retry.counted = false;
                     retry.next.attempt = 1;
@@ -117,6 +136,13 @@ impl Ledger for FaultyStore {
         let answers = self.honest.finish(batch).await?;
         let lies = self.has(StoreFault::AcceptsStaleResults);
         Ok(answers.into_iter().map(|answer| if lies { Settled::Applied } else { answer }).collect())
+    }
+
+    async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+        if self.has(StoreFault::ForgetsWhatIsGone) {
+            return Ok(());
+        }
+        self.honest.gone(jobs).await
     }
 
     async fn beat(&self, holder: &Holder, mut beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {

@@ -55,11 +55,17 @@ pub enum StoreFault {
     OpensNoLonger,
     /// Holds a unique key for a job that has ended.
     KeepsUniqueKeys,
+    /// Runs jobs before the time of their retry.
+    RunsEarly,
+    /// Lets an ended job answer for every message that looks like its own.
+    ForgetsWhatIsGone,
+    /// Lets a delivery of another queue run a job whose id it knows.
+    TrustsIds,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -83,6 +89,9 @@ impl StoreFault {
         Self::SaysItBeats,
         Self::OpensNoLonger,
         Self::KeepsUniqueKeys,
+        Self::RunsEarly,
+        Self::ForgetsWhatIsGone,
+        Self::TrustsIds,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -110,6 +119,9 @@ impl StoreFault {
             Self::SaysItBeats => "S30",
             Self::OpensNoLonger => "S66",
             Self::KeepsUniqueKeys => "S84",
+            Self::RunsEarly => "S120",
+            Self::ForgetsWhatIsGone => "S121",
+            Self::TrustsIds => "S123",
         }
     }
 }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -13,7 +16,10 @@ use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
     DeadLetter, Envelope, JobId, Malformed, QueueName, Reason,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{Faults, TokioClock, consumer::MemoryConsumer};
 
@@ -69,10 +75,45 @@ impl Lines {
 pub(super) struct Inner {
     lines: Mutex<Lines>,
     pub(super) arrived: Notify,
+    /// Copies are refused at present, and so many deliveries wait for theirs.
+    refusal: watch::Sender<bool>,
+    pub(super) waiting: AtomicUsize,
     pub(super) clock: TokioClock,
 }
 
 impl Inner {
+    fn new(clock: TokioClock) -> Arc<Self> {
+        let (lines, arrived) = (Mutex::default(), Notify::new());
+        let (refusal, waiting) = (watch::Sender::new(false), AtomicUsize::new(0));
+        Arc::new(Self { lines, arrived, refusal, waiting, clock })
+    }
+
+    /// Waits until copies are taken; the delivery stays with its holder meanwhile.
+    pub(super) async fn copies(&self, queue: &QueueName, tag: u64) -> Result<(), BrokerError> {
+        let mut refusal = self.refusal.subscribe();
+        if !*refusal.borrow_and_update() {
+            return Ok(());
+        }
+        let _waits = Waits::begin(&self.waiting);
+        loop {
+            let mut arrived = std::pin::pin!(self.arrived.notified());
+            arrived.as_mut().enable();
+            if self.is_cut(queue, tag) {
+                return Err(BrokerError::Closed);
+            }
+            tokio::select! {
+                biased;
+                taken = refusal.wait_for(|refused| !*refused) => return taken.map(drop).map_err(|_| BrokerError::Closed),
+                () = arrived => {}
+            }
+        }
+    }
+
+    /// Whether the delivery is nobody's any more.
+    pub(super) fn is_cut(&self, queue: &QueueName, tag: u64) -> bool {
+        !self.lines().line(queue).unsettled.contains_key(&tag)
+    }
+
     pub(super) fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -88,6 +129,22 @@ impl Inner {
             }
         }
         self.arrived.notify_waiters();
+    }
+}
+
+/// One more delivery waits for its copy, until this is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn begin(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::SeqCst);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -107,15 +164,13 @@ impl Default for MemoryBroker {
 impl MemoryBroker {
     /// An empty broker. Make it inside a runtime, so that it sees that runtime's clock.
     pub fn new() -> Self {
-        let inner = Inner { lines: Mutex::default(), arrived: Notify::new(), clock: TokioClock::default() };
-        Self { inner: Arc::new(inner), faults: Faults::default() }
+        Self { inner: Inner::new(TokioClock::default()), faults: Faults::default() }
     }
 
     /// With a clock that other models share.
     #[must_use]
     pub fn with_clock(self, clock: TokioClock) -> Self {
-        let inner = Inner { lines: Mutex::default(), arrived: Notify::new(), clock };
-        Self { inner: Arc::new(inner), ..self }
+        Self { inner: Inner::new(clock), ..self }
     }
 
     /// The same broker through another line: its calls go wrong by these faults and not by this handle's.
@@ -141,6 +196,11 @@ impl MemoryBroker {
     pub fn put_anonymous(&self, envelope: Envelope) {
         let queue = envelope.queue.clone();
         self.inner.put(Message { job: Ok(envelope), redelivered: false, anonymous: true }, &queue, None);
+    }
+
+    /// Takes no copies of retries and dead letters from now on, or takes them again.
+    pub fn refuse_copies(&self, refused: bool) {
+        self.inner.refusal.send_replace(refused);
     }
 
     /// Loses every connection: what is unsettled is redelivered, old receipts answer *closed*.
@@ -256,6 +316,11 @@ impl Broker for MemoryBroker {
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.faults.strike("broker.depth").await.map_err(away)?;
         Ok(self.inner.lines().line(queue).ready.len() as u64)
+    }
+
+    fn trouble(&self, _queue: &QueueName) -> Option<String> {
+        let waiting = self.inner.waiting.load(Ordering::SeqCst);
+        (waiting > 0).then(|| format!("{waiting} deliveries wait because copies are refused"))
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    Ack, Settled, Settlement, State, StoreError, Timestamp,
+    Ack, JobId, Settled, Settlement, State, StoreError, Timestamp,
     store::{Beat, ClaimRequest, Claimed, Finish, Holder, Ledger, Liveness, Pulse, WorkerRecord},
 };
 
@@ -24,21 +24,26 @@ impl Liveness for Alive {
 }
 
 fn claim(table: &mut Table, holder: &Holder, request: ClaimRequest, now: Timestamp) -> Claimed {
-    let id = match absorbed_by(table, &request) {
-        Some(id) => id,
-        None => request.envelope.id,
-    };
-    let waits = table.rows.get(&id).filter(|row| !row.state.is_final() && row.state != State::Running);
-    if let Some(until) = waits.and_then(|row| table.waits_for(row, now)) {
-        return Claimed::Held(Duration::try_from(until.duration_since(now)).unwrap_or_default());
+    let matched = absorbed_by(table, &request, now);
+    let id = matched.unwrap_or(request.envelope.id);
+    match (matched, claim_as(table, holder, request, id, now)) {
+        (Some(job), answer) if !matches!(answer, Claimed::Run(_)) => Claimed::Known(job, Box::new(answer)),
+        (_, answer) => answer,
     }
+}
+
+fn claim_as(table: &mut Table, holder: &Holder, request: ClaimRequest, id: JobId, now: Timestamp) -> Claimed {
+    let left = |until: Timestamp| Duration::try_from(until.duration_since(now)).unwrap_or_default();
+    let waits = table.rows.get(&id).filter(|row| !row.state.is_final() && row.state != State::Running);
+    let waits_until = waits.and_then(|row| table.waits_for(row, now));
     let Some(row) = table.rows.get_mut(&id) else {
         let mut row = Row::new(request.envelope, request.broker, now);
+        row.anonymous = request.anonymous;
         let start = row.start(holder, now);
         table.rows.insert(start.lease.job, row);
         return Claimed::Run(start);
     };
-    if row.envelope.payload != request.envelope.payload {
+    if !is_of(row, &request) {
         return Claimed::Conflict;
     }
     match row.state {
@@ -49,24 +54,49 @@ fn claim(table: &mut Table, holder: &Holder, request: ClaimRequest, now: Timesta
                 return Claimed::Over(row.state);
             }
         }
-        State::Running => {
-            let left = row.lease_until.map(|until| until.duration_since(now)).unwrap_or_default();
-            return Claimed::Held(Duration::try_from(left).unwrap_or_default());
-        }
+        State::Running => return Claimed::Held(row.lease_until.map(left).unwrap_or_default()),
+        State::Retrying | State::Scheduled if row.run_at > now => return Claimed::Early(left(row.run_at)),
         _ => {}
+    }
+    if let Some(until) = waits_until {
+        return Claimed::Held(left(until));
     }
     row.published = true;
     Claimed::Run(row.start(holder, now))
 }
 
-/// The row that an anonymous redelivery belongs to: same bytes, and no redelivery used it yet.
-fn absorbed_by(table: &mut Table, request: &ClaimRequest) -> Option<backshift_core::JobId> {
+/// Whether the delivery is one of this job: whoever may publish can write any id.
+fn is_of(row: &Row, request: &ClaimRequest) -> bool {
+    let (known, delivered) = (&row.envelope, &request.envelope);
+    row.broker == request.broker
+        && (&known.payload, &known.queue, &known.kind)
+            == (&delivered.payload, &delivered.queue, &delivered.kind)
+}
+
+/// How long after its end a row may answer for a redelivery.
+const ABSORBS_FOR: Duration = Duration::from_secs(3600);
+
+/// The row that an anonymous redelivery belongs to: the same bytes, a message that may still be there, unfinished ones
+/// first, then those with which the fewest redeliveries were matched.
+fn absorbed_by(table: &mut Table, request: &ClaimRequest, now: Timestamp) -> Option<JobId> {
     if !(request.anonymous && request.redelivered) {
         return None;
     }
-    let same = |row: &&mut Row| !row.absorbed && row.envelope.payload == request.envelope.payload;
-    let row = table.rows.values_mut().find(same)?;
-    row.absorbed = true;
+    let same = |row: &&mut Row| {
+        let recent = row.finished_at.is_none_or(|at| later(at, ABSORBS_FOR) > now);
+        row.anonymous
+            && recent
+            && row.absorbed.is_some()
+            && is_of(row, request)
+            && !request.except.contains(&row.envelope.id)
+    };
+    let rank = |row: &&mut Row| {
+        let matched = i64::try_from(row.absorbed.unwrap_or_default()).unwrap_or(i64::MAX);
+        (row.envelope.id != request.envelope.id, row.state.is_final(), matched - row.token.0, row.envelope.id)
+    };
+    let row = table.rows.values_mut().filter(same).min_by_key(rank)?;
+    let before = row.absorbed.unwrap_or_default().max(u64::try_from(row.token.0).unwrap_or_default());
+    row.absorbed = Some(before + 1);
     Some(row.envelope.id)
 }
 
@@ -97,13 +127,20 @@ impl Ledger for MemoryStore {
             let (now, mut table) = (store.now(), store.table());
             // A job that is in the batch twice runs once, whatever its second delivery says.
             let mut begun = BTreeSet::new();
-            let mut one = |request: ClaimRequest| {
+            let mut found = Vec::new();
+            let mut one = |mut request: ClaimRequest| {
                 if begun.contains(&request.envelope.id) {
                     return Claimed::Held(holder.lease);
                 }
+                request.except.extend(&found);
                 let answer = claim(&mut table, holder, request, now);
-                if let Claimed::Run(start) = &answer {
-                    begun.insert(start.lease.job);
+                match &answer {
+                    Claimed::Run(start) => {
+                        begun.insert(start.lease.job);
+                        found.push(start.lease.job);
+                    }
+                    Claimed::Known(job, _) => found.push(*job),
+                    _ => {}
                 }
                 answer
             };
@@ -121,6 +158,19 @@ impl Ledger for MemoryStore {
             .await;
         self.arrived().notify_waiters();
         answer
+    }
+
+    async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+        self.call("store.gone", |store| {
+            let mut table = store.table();
+            for id in &jobs {
+                if let Some(row) = table.rows.get_mut(id).filter(|row| row.anonymous) {
+                    row.absorbed = None;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {

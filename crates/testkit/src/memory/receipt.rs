@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use backshift_core::{Ack, BrokerError, DeadLetter, QueueName, Receipt, Retry, Settled};
+use backshift_core::{Ack, BrokerError, DeadLetter, QueueName, Receipt, Retry, Settled, broker::Tie};
 use tokio::time::Instant;
 
 use super::{
@@ -36,6 +36,11 @@ async fn answer(struck: Struck, call: &'static str) -> Result<Settled, BrokerErr
 
 #[async_trait]
 impl Receipt for MemoryReceipt {
+    fn tie(&self) -> Option<Tie> {
+        let (inner, queue, tag) = (Arc::clone(&self.inner), self.queue.clone(), self.tag);
+        Some(Tie::new(move || inner.is_cut(&queue, tag)))
+    }
+
     async fn ack(self: Box<Self>, _ack: Ack) -> Result<Settled, BrokerError> {
         let struck = self.faults.strike("broker.ack").await.map_err(away)?;
         self.end()?;
@@ -44,6 +49,7 @@ impl Receipt for MemoryReceipt {
 
     async fn retry(self: Box<Self>, retry: Retry) -> Result<Settled, BrokerError> {
         let struck = self.faults.strike("broker.retry").await.map_err(away)?;
+        self.inner.copies(&self.queue, self.tag).await?;
         // Published first: when the connection is gone, the job is doubled and never lost.
         let message = Message { job: Ok(retry.next), redelivered: false, anonymous: false };
         self.inner.put(message, &self.queue, Some(Instant::now() + retry.delay));
@@ -53,6 +59,7 @@ impl Receipt for MemoryReceipt {
 
     async fn dead_letter(self: Box<Self>, letter: DeadLetter) -> Result<Settled, BrokerError> {
         let struck = self.faults.strike("broker.dead_letter").await.map_err(away)?;
+        self.inner.copies(&self.queue, self.tag).await?;
         let message = self.end()?;
         self.inner.lines().line(&self.queue).dead.push(DeadMessage { job: message.job, letter });
         answer(struck, "broker.dead_letter").await

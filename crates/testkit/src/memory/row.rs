@@ -35,8 +35,10 @@ pub(super) struct Row {
     /// A foreign broker has it; else the relay takes it after `held_until`.
     pub(super) published: bool,
     pub(super) held_until: Option<Timestamp>,
-    /// An anonymous redelivery was matched with this row.
-    pub(super) absorbed: bool,
+    /// Its message carries no id.
+    pub(super) anonymous: bool,
+    /// How many redeliveries were matched with this row; `None` = its message is gone.
+    pub(super) absorbed: Option<u64>,
     pub(super) attempts: Vec<AttemptRecord>,
 }
 
@@ -65,7 +67,8 @@ impl Row {
             superseded: false,
             published: true,
             held_until: None,
-            absorbed: false,
+            anonymous: false,
+            absorbed: Some(0),
             attempts: Vec::new(),
         }
     }

@@ -5,8 +5,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use backshift_brokers::rabbitmq::{Config, Options, QueueType, RabbitMqBroker};
-use backshift_core::{Broker, Bytes, QueueName};
+use backshift_brokers::rabbitmq::{Config, Options, QueueType, RabbitMqBroker, STEPS};
+use backshift_core::{Broker, Bytes, Kind, QueueName};
 use backshift_testkit::{
     conformance::{
         BrokerHarness, Corpse, DeadJob, EngineHarness, EngineParts, Namespace, OpenStore, StoreHarness,
@@ -15,8 +15,10 @@ use backshift_testkit::{
 };
 use lapin::{
     BasicProperties, Connection, ConnectionProperties,
-    options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions},
-    types::AMQPValue,
+    options::{
+        BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
+    types::{AMQPValue, FieldTable},
 };
 
 /// One server and one type of queue.
@@ -88,12 +90,16 @@ impl Space {
             .map_err(|error| error.to_string())
     }
 
-    async fn put(&self, queue: &QueueName, raw: Bytes) -> Result<(), lapin::Error> {
+    async fn put(&self, queue: &QueueName, raw: Bytes, kind: Option<&Kind>) -> Result<(), lapin::Error> {
         let connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let properties = BasicProperties::default().with_delivery_mode(2);
+        let properties = match kind {
+            Some(kind) => properties.with_type(kind.as_str().into()),
+            None => properties,
+        };
         let confirm =
             channel.basic_publish("".into(), queue.as_str().into(), options, &raw, properties).await?;
         confirm.await?;
@@ -148,7 +154,34 @@ impl Namespace for Space {
     }
 
     async fn publish_malformed(&self, queue: &QueueName, raw: Bytes) -> Result<bool, String> {
-        self.put(queue, raw).await.map_err(|error| error.to_string())?;
+        self.put(queue, raw, None).await.map_err(|error| error.to_string())?;
+        Ok(true)
+    }
+
+    async fn publish_nameless(&self, queue: &QueueName, kind: &Kind, payload: Bytes) -> Result<bool, String> {
+        self.put(queue, payload, Some(kind)).await.map_err(|error| error.to_string())?;
+        Ok(true)
+    }
+
+    /// Retry queues that somebody made otherwise, and a dead-letter queue that takes nothing.
+    async fn refuse_copies(&self, queue: &QueueName, refused: bool) -> Result<bool, String> {
+        let connection = self.raw().await?;
+        let channel = connection.create_channel().await.map_err(|error| error.to_string())?;
+        let steps = STEPS.iter().map(|(label, _)| format!("{queue}.retry.{label}"));
+        for name in steps.chain([format!("{queue}.dlq")]) {
+            let name = name.as_str();
+            let deleted = channel.queue_delete(name.into(), QueueDeleteOptions::default()).await;
+            deleted.map_err(|error| error.to_string())?;
+            let mut full = FieldTable::default();
+            full.insert("x-max-length".into(), AMQPValue::LongInt(0));
+            full.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+            let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+            if refused {
+                let declared = channel.queue_declare(name.into(), options, full).await;
+                declared.map_err(|error| error.to_string())?;
+            }
+        }
+        connection.close(200, "done".into()).await.map_err(|error| error.to_string())?;
         Ok(true)
     }
 

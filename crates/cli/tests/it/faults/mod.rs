@@ -6,6 +6,7 @@
 mod account;
 mod broker;
 mod clock;
+mod copies;
 mod file;
 mod locks;
 mod mails;

@@ -72,6 +72,12 @@ impl Place {
         self
     }
 
+    /// The same as another user of the broker.
+    pub(crate) fn by(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.flags[1]);
+        self
+    }
+
     /// The SQLite file.
     pub(crate) fn file(&self) -> PathBuf {
         self.directory.path().join("jobs.db")
@@ -101,10 +107,16 @@ impl Place {
 
     /// Enqueues these lines; their ids.
     pub(crate) async fn enqueue(&self, lines: &[Value]) -> Vec<String> {
+        self.enqueue_with(lines, &[]).await
+    }
+
+    /// The same with settings of this call alone.
+    pub(crate) async fn enqueue_with(&self, lines: &[Value], pairs: &[(&str, &str)]) -> Vec<String> {
         let flags: Vec<&str> = self.flags.iter().map(String::as_str).collect();
         let input: Vec<String> = lines.iter().map(Value::to_string).collect();
         let arguments = [&["enqueue", "--stdin", "--json"][..], &flags].concat();
-        let ended = backshift_fed(&arguments, &self.settings.pairs(), &input.join("\n")).await.done();
+        let settings = self.settings.with(pairs);
+        let ended = backshift_fed(&arguments, &settings.pairs(), &input.join("\n")).await.done();
         ended.list().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 

@@ -53,7 +53,59 @@ impl Letter {
     }
 }
 
+/// A user of one virtual host; it is deleted with its value.
+pub(crate) struct User {
+    management: Url,
+    name: String,
+    vhost: String,
+    /// How this user reaches the virtual host.
+    pub(crate) url: String,
+}
+
+impl User {
+    /// What it may declare from now on: a regular expression. It may write and read everything.
+    pub(crate) fn may_declare(&self, names: &str) {
+        let rights = serde_json::json!({"configure": names, "write": ".*", "read": ".*"}).to_string();
+        let path = format!("/api/permissions/{}/{}", self.vhost, self.name);
+        ask(&self.management, "PUT", &path, &rights).expect("rights can be given");
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        if let Err(error) = ask(&self.management, "DELETE", &format!("/api/users/{}", self.name), "") {
+            eprintln!("user {} stays behind: {error}", self.name);
+        }
+    }
+}
+
 impl Vhost {
+    /// A user with a name of its own, who may declare these names only.
+    pub(crate) fn user(&self, may_declare: &str) -> User {
+        let (name, management) = (servers::unique_name("limited"), self.management.clone());
+        let body = serde_json::json!({"password": name, "tags": ""}).to_string();
+        ask(&management, "PUT", &format!("/api/users/{name}"), &body).expect("a user can be made");
+        let mut url = Url::parse(&self.url).unwrap();
+        url.set_username(&name).unwrap();
+        url.set_password(Some(&name)).unwrap();
+        let user = User { management, name, vhost: self.name.clone(), url: url.into() };
+        user.may_declare(may_declare);
+        user
+    }
+
+    /// Declares a queue with these arguments, as somebody else would.
+    pub(crate) async fn declare(&self, queue: &str, arguments: FieldTable) {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    }
+
+    /// Puts a message into a queue.
+    pub(crate) async fn put(&self, queue: &str, body: &str, properties: BasicProperties) {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let put = self.channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties);
+        put.await.unwrap().await.unwrap();
+    }
+
     /// A new one on the server of `require("RABBITMQ_URL")`; `None` = skip the test.
     pub(crate) async fn create() -> Option<Self> {
         let mut url = Url::parse(&servers::require("RABBITMQ_URL")?).unwrap();

@@ -5,6 +5,7 @@
 
 mod ends;
 mod enqueue;
+mod redelivery;
 mod scene;
 mod steering;
 mod stopping;
@@ -15,5 +16,8 @@ use super::case::Case;
 
 /// Every case, in the order of the rules.
 pub(super) fn cases() -> Vec<&'static Case<Scene>> {
-    [ends::CASES, stopping::CASES, steering::CASES, enqueue::CASES].into_iter().flatten().collect()
+    [ends::CASES, stopping::CASES, redelivery::CASES, steering::CASES, enqueue::CASES]
+        .into_iter()
+        .flatten()
+        .collect()
 }

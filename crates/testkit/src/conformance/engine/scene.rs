@@ -96,10 +96,19 @@ impl Scene {
         F: Fn(JobContext, Journal) -> R + Send + Sync + 'static,
         R: Future<Output = JobResult> + Send + 'static,
     {
+        self.builder_with(4, handler)
+    }
+
+    /// The same with so many slots.
+    pub(super) fn builder_with<F, R>(&self, slots: usize, handler: F) -> Result<WorkerBuilder, Failure>
+    where
+        F: Fn(JobContext, Journal) -> R + Send + Sync + 'static,
+        R: Future<Output = JobResult> + Send + 'static,
+    {
         let journal = self.journal.clone();
         let run = move |context: JobContext| handler(context, journal.clone());
         let registry = Registry::default().with_raw(&kind(), JobOptions::default(), run);
-        Ok(self.builder_of(registry, &self.broker)?.pool(self.queue.clone(), 4))
+        Ok(self.builder_of(registry, &self.broker)?.pool(self.queue.clone(), slots))
     }
 
     /// A worker without pools.
@@ -151,12 +160,16 @@ impl Scene {
 
 /// Starts a worker as a task.
 pub(super) fn run(builder: WorkerBuilder) -> Result<Running, Failure> {
-    let shutdown = Shutdown::new();
-    let task = tokio::spawn(builder.build()?.run(shutdown.clone()));
-    Ok(Running { shutdown, task })
+    Ok(Running::begin(builder.build()?, Shutdown::new()))
 }
 
 impl Running {
+    /// Runs a worker that was built.
+    pub(super) fn begin(worker: Worker, shutdown: Shutdown) -> Self {
+        let task = tokio::spawn(worker.run(shutdown.clone()));
+        Self { shutdown, task }
+    }
+
     /// Drains the worker, which must end in time.
     pub(super) async fn drain(mut self) -> Result<Drained, Failure> {
         self.shutdown.quiet();

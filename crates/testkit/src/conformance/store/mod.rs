@@ -13,6 +13,7 @@ mod list;
 mod maintenance;
 mod outbox;
 mod queues;
+mod redelivery;
 mod scene;
 mod schedules;
 mod unique;
@@ -25,6 +26,7 @@ use super::case::Case;
 pub(super) fn cases() -> Vec<&'static Case<Scene>> {
     let chapters = [
         claim::CASES,
+        redelivery::CASES,
         finish::CASES,
         heartbeat::CASES,
         list::CASES,

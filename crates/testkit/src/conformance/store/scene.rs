@@ -114,7 +114,13 @@ impl Scene {
 
 /// The request for a delivery that is handed out for the first time.
 pub(super) fn request(envelope: &Envelope) -> ClaimRequest {
-    ClaimRequest { envelope: envelope.clone(), broker: BROKER, redelivered: false, anonymous: false }
+    ClaimRequest {
+        envelope: envelope.clone(),
+        broker: BROKER,
+        redelivered: false,
+        anonymous: false,
+        except: Vec::new(),
+    }
 }
 
 /// The start of a claim that must run.
