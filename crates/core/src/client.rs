@@ -4,7 +4,7 @@
 //! an idempotency or unique key, or a far time. Everything else goes straight to the broker.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -178,31 +178,41 @@ impl Client {
     /// Publishes to queues that exist: each is declared once, and again after a publish to it was refused.
     async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>> {
         let queues: Vec<QueueName> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
-        let undeclared = self.declare(&queues).await;
-        let answers = self.broker.publish(batch).await;
-        let refused = |(queue, answer): (&QueueName, &Result<Accepted, BrokerError>)| {
-            matches!(answer, Err(BrokerError::Rejected { .. })).then(|| queue.clone())
+        let refused = self.declare(&queues).await;
+        let wanted: Vec<bool> = queues.iter().map(|queue| !refused.contains_key(queue)).collect();
+        let batch = batch.into_iter().zip(&wanted).filter(|(_, wanted)| **wanted).map(|(one, _)| one);
+        let mut published = self.broker.publish(batch.collect()).await.into_iter();
+        let answer = |queue: &QueueName| match refused.get(queue) {
+            Some(problem) => Err(problem.error()),
+            None => published.next().unwrap_or(Err(BrokerError::Closed)),
         };
-        for queue in queues.iter().zip(&answers).filter_map(refused).chain(undeclared) {
-            self.known().remove(&queue);
+        let answers: Vec<_> = queues.iter().map(answer).collect();
+        for (queue, answer) in queues.iter().zip(&answers) {
+            if matches!(answer, Err(BrokerError::Rejected { .. })) {
+                self.known().remove(queue);
+            }
         }
         answers
     }
 
-    /// Makes sure of these queues; returns those that could not be declared: publishing to them says why.
-    async fn declare(&self, queues: &[QueueName]) -> Vec<QueueName> {
+    /// Makes sure of these queues; returns those that the broker refuses for good: no worker would work them either.
+    async fn declare(&self, queues: &[QueueName]) -> HashMap<QueueName, Refused> {
         let fresh: HashSet<QueueName> = {
             let known = self.known();
             queues.iter().filter(|queue| !known.contains(*queue)).cloned().collect()
         };
-        let mut failed = Vec::new();
+        let mut refused = HashMap::new();
         for queue in fresh {
             match self.broker.declare(&queue).await {
                 Ok(()) => drop(self.known().insert(queue)),
-                Err(_) => failed.push(queue),
+                Err(BrokerError::Rejected { broker, problem }) => {
+                    refused.insert(queue, Refused { broker, problem });
+                }
+                // Publishing says what is the matter.
+                Err(_) => {}
             }
         }
-        failed
+        refused
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashSet<QueueName>> {
@@ -242,15 +252,37 @@ impl Client {
         if batch.is_empty() {
             return Vec::new();
         }
+        // What waits for its time is published by a relay: its queue must be there by then.
+        let queues: Vec<QueueName> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
+        let refused = self.declare(&queues).await;
+        if refused.is_empty() {
+            return self.accept_all(store, batch).await;
+        }
+        let mut good = batch;
+        good.retain(|envelope| !refused.contains_key(&envelope.queue));
+        let mut accepted = match good.is_empty() {
+            true => Vec::new(),
+            false => self.accept_all(store, good).await,
+        }
+        .into_iter();
+        let answer = |queue: &QueueName| match refused.get(queue) {
+            Some(problem) => Err(problem.error().into()),
+            None => accepted.next().unwrap_or(Err(EnqueueError::Broker(BrokerError::Closed))),
+        };
+        queues.iter().map(answer).collect()
+    }
+
+    async fn accept_all(
+        &self,
+        store: &Arc<dyn Store>,
+        batch: Vec<Envelope>,
+    ) -> Vec<Result<Accepted, EnqueueError>> {
         let accepted = match store.accept(self.broker.name(), batch.clone()).await {
             Ok(accepted) => accepted,
             Err(error) => {
                 return batch.iter().map(|_| Err(error.clone().into())).collect();
             }
         };
-        // What waits for its time is published by a relay: its queue must be there by then.
-        let queues: Vec<QueueName> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
-        self.declare(&queues).await;
         let now = self.clock.now();
         let due = |e: &Envelope| e.run_at.is_none_or(|at| at <= now);
         let fresh = batch.into_iter().zip(&accepted).filter(|(e, a)| matches!(a, Accepted::New(_)) && due(e));
@@ -264,6 +296,18 @@ impl Client {
             }
         }
         accepted.into_iter().map(Ok).collect()
+    }
+}
+
+/// Why a queue cannot be declared.
+struct Refused {
+    broker: &'static str,
+    problem: String,
+}
+
+impl Refused {
+    fn error(&self) -> BrokerError {
+        BrokerError::Rejected { broker: self.broker, problem: self.problem.clone() }
     }
 }
 

@@ -170,6 +170,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "PEM file of the authority that signed RabbitMQ's certificate, besides the system's.",
     ),
+    set(
+        "rabbitmq.queue_type",
+        &[],
+        "quorum",
+        Word(&["quorum", "classic", "existing"]),
+        "Type of our own queues; existing takes a queue as it is and makes a quorum queue where there is none.",
+    ),
     set("nats.url", &["NATS_URL"], "", Url, "NATS JetStream; read, not yet worked by this version."),
     set(
         "redis.url",

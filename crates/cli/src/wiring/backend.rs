@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_brokers::{
     embedded, postgres,
-    rabbitmq::{self, RabbitMqBroker},
+    rabbitmq::{self, QueueType, RabbitMqBroker},
 };
 use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
 use backshift_store::{Database, SqlStore, notify::Bell};
@@ -132,7 +132,12 @@ fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
 pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Config, Failure> {
     let no_text = |_| Failure::configuration("rabbitmq.ca_file: it is no PEM text");
     let ca_pem = pem(settings, "rabbitmq.ca_file")?.map(String::from_utf8).transpose().map_err(no_text)?;
-    let options = rabbitmq::Options { ca_pem, ..rabbitmq::Options::default() };
+    let queue_type = match settings.text("rabbitmq.queue_type") {
+        "classic" => QueueType::Classic,
+        "existing" => QueueType::Existing,
+        _ => QueueType::Quorum,
+    };
+    let options = rabbitmq::Options { ca_pem, queue_type, ..rabbitmq::Options::default() };
     rabbitmq::Config::from_url(url, options).map_err(Failure::configuration)
 }
 

@@ -28,6 +28,7 @@ mod ports;
 mod private;
 mod probe;
 mod producers;
+mod queue_types;
 mod replicas;
 mod scene;
 mod secrets;
