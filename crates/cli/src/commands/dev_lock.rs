@@ -102,8 +102,9 @@ mod tests {
             // One directory by another path is the same directory.
             let elsewhere = tempfile::tempdir().unwrap();
             let link = elsewhere.path().join("link");
-            std::os::unix::fs::symlink(directory.path(), &link).unwrap();
-            assert!(refused(&link).contains("is in use by"));
+            std::os::unix::fs::symlink(directory.path().parent().unwrap(), &link).unwrap();
+            let same = link.join(directory.path().file_name().unwrap());
+            assert!(refused(&same).contains("is in use by"));
         }
         drop(lock);
         DevLock::take(directory.path()).unwrap();

@@ -154,7 +154,6 @@ impl Committer {
         if self.dead {
             return Err(Problem::Refused(lost_sync()));
         }
-        self.place.check().map_err(Problem::Refused)?;
         if durability != self.synchronous {
             let level = if durability == Durability::Strict { "FULL" } else { "NORMAL" };
             self.connection.pragma_update(None, "synchronous", level).map_err(Problem::Sqlite)?;
