@@ -24,7 +24,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Generous: a busy machine is slow, and only a program that will never end is worth losing its results.
     pub(crate) const TESTS: Self =
-        Self { silence: Duration::from_secs(8 * 60), whole: Duration::from_secs(30 * 60) };
+        Self { silence: Duration::from_secs(15 * 60), whole: Duration::from_secs(45 * 60) };
 }
 
 /// How a watched run ended.
@@ -115,17 +115,17 @@ impl Program {
     fn noted(&mut self, line: &str, now: Instant) {
         let line = line.trim_start();
         if line.starts_with("Running ") || line.starts_with("Doc-tests ") {
-            *self = Self { name: Some(line.to_owned()), since: Some(now), ..Self::default() };
+            // Lines of the two outputs may overtake each other: what the first program said stays.
+            let slow = if self.name.is_none() { std::mem::take(&mut self.slow) } else { BTreeSet::new() };
+            *self = Self { name: Some(line.to_owned()), since: Some(now), last: None, slow };
         }
         self.last = Some(now);
     }
 
-    /// A line of libtest.
+    /// A line of libtest. Its last one ends nothing: a program may hang on its way out, too.
     fn said(&mut self, line: &str, now: Instant) {
         self.last = Some(now);
-        if line.starts_with("test result: ") {
-            *self = Self::default();
-        } else if let Some(rest) = line.strip_prefix("test ") {
+        if let Some(rest) = line.strip_prefix("test ") {
             if let Some(name) = rest.strip_suffix(" has been running for over 60 seconds") {
                 self.slow.insert(name.to_owned());
             } else if let Some((name, _)) = rest.split_once(" ... ") {
@@ -197,8 +197,11 @@ mod tests {
         (1010..1101).for_each(|second| program.said("noise", at(second)));
         assert!(program.overdue(LIMITS, at(1101)).unwrap().contains("100 s"));
 
-        program.said("test result: ok. 2 passed; 0 failed", at(1101));
-        assert!(program.overdue(LIMITS, at(9000)).is_none(), "it is over");
+        program.noted("     Running tests/other.rs (target/debug/deps/other-1)", at(1101));
+        assert!(program.slow.is_empty());
+        program.said("test result: ok. 2 passed; 0 failed", at(1102));
+        assert!(program.overdue(LIMITS, at(1112)).is_none());
+        assert!(program.overdue(LIMITS, at(1113)).is_some(), "it does not end");
     }
 
     #[test]

@@ -182,6 +182,8 @@ fn on_its_own_thread(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime {
             let _ = runtime.block_on(worker.run(shutdown));
+            // Its tasks drive connections of the store's pool: closed ones are told from open ones only after this.
+            drop(runtime);
             let _ = say.send(());
         }
     });
