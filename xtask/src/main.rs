@@ -1,6 +1,7 @@
 //! `cargo xtask …`: the developer's commands (test servers, the whole test run, tidy checks, benchmarks).
 //! Depends on next to nothing, so that it is built in seconds on a bare machine.
 
+mod bare;
 mod bench;
 mod fuzz;
 mod services;
@@ -18,6 +19,8 @@ use anyhow::{Result, bail};
 
 const USAGE: &str = "\
 cargo xtask test [--quick]                 everything: servers, format, tidy, clippy, tests (--quick: no clippy)
+cargo xtask bare [--keep] [--commit REV] [--command CMD] [--cache DIR]
+                                           the same in a fresh Debian root with a fresh clone (needs root)
 cargo xtask services up [--fast] [NAME…]   start test servers (all of them, or these)
 cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
@@ -50,6 +53,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "services" => services::run(&root, rest),
         "test" => test::run(&root, rest),
         "simulate" => simulate::run(&root, rest),
+        "bare" => bare::run(&root, rest),
         "tidy" => tidy::run(&root, rest),
         "bench" => bench::run(&root, rest),
         "fuzz" => fuzz::run(&root, rest),

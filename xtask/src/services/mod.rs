@@ -19,10 +19,13 @@ mod record;
 mod redis;
 mod session;
 mod smtp;
+pub(crate) mod sources;
 mod start;
 mod unpack;
 mod wire;
 
+pub(crate) use account::is_root;
 pub(crate) use command::{Options, environment, run};
+pub(crate) use packages::install;
 pub(crate) use programs::PROGRAMS;
 pub(crate) use session::Session;

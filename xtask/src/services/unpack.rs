@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::place::{Place, enterable};
+use super::sources;
 use crate::workspace::{run, which};
 
 const SUITE: &str = "trixie";
@@ -112,19 +113,8 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
 
 /// The mirror that this system itself uses.
 fn mirror() -> Result<String> {
-    let sources = fs::read_to_string("/etc/apt/sources.list.d/debian.sources").unwrap_or_default();
-    let list = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
-    let found = mirror_of(&sources, &list).map(str::to_owned);
+    let found = sources::debian().and_then(|(_, text)| sources::mirror(&text).map(str::to_owned));
     found.context("no Debian mirror is configured under /etc/apt: RabbitMQ 4 is unpacked from its packages")
-}
-
-fn mirror_of<'a>(sources: &'a str, list: &'a str) -> Option<&'a str> {
-    let deb822 = sources.lines().find_map(|line| line.strip_prefix("URIs:")?.split_whitespace().next());
-    let one_line = || {
-        let line = list.lines().find(|line| line.starts_with("deb ") && line.contains("/debian"))?;
-        line.split_whitespace().find(|word| word.contains("://"))
-    };
-    deb822.or_else(one_line)
 }
 
 /// Points every unpacked program at the unpacked loader and libraries.
@@ -189,18 +179,4 @@ fn rewrite_erl(erlang: &Path) -> Result<()> {
         fs::set_permissions(script, fs::Permissions::from_mode(0o755))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mirror_of;
-
-    #[test]
-    fn uses_the_systems_own_mirror() {
-        let sources = "Types: deb\n# note\nURIs: http://mirror.example/debian\nSuites: bookworm\n";
-        assert_eq!(mirror_of(sources, ""), Some("http://mirror.example/debian"));
-        let list = "# deb cdrom\ndeb [arch=amd64] http://other.example/debian bookworm main\n";
-        assert_eq!(mirror_of("", list), Some("http://other.example/debian"));
-        assert_eq!(mirror_of("", ""), None);
-    }
 }
