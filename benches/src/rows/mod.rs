@@ -2,6 +2,7 @@
 
 pub(crate) mod mail;
 mod memory;
+mod memory_api;
 mod postgres;
 mod postgres_drain;
 mod rabbitmq;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Vec<Bench> {
         rabbitmq_ledger::BENCH,
         memory::MEMORY,
         memory::MILLION,
+        memory_api::API,
         mail::MAIL,
         sqlite::DRAIN,
         sqlite::ENQUEUE,

@@ -11,6 +11,8 @@ use backshift_store::Durability;
 use super::{
     IdentityService,
     counts::{Count, What, give_back, look, take},
+    gate::Pass,
+    passwords::busy,
     refusals::internal,
 };
 
@@ -34,8 +36,18 @@ impl Guess {
 }
 
 impl IdentityService {
+    /// Leave to guess: not refused yet, and few enough others guess the same from there at this moment.
+    pub(super) async fn let_guess(&self, guess: &Guess) -> Result<Option<Pass>, IdentityError> {
+        self.hear_guess(guess).await?;
+        let Some(pair) = &guess.pair else { return Ok(None) };
+        let pass = self.gate.enter(pair).await.map_err(busy)?;
+        // Those before may have locked it.
+        self.hear_guess(guess).await?;
+        Ok(Some(pass))
+    }
+
     /// Refuses a guess whose account or network has had its share. Writes nothing.
-    pub(super) async fn hear_guess(&self, guess: &Guess) -> Result<(), IdentityError> {
+    async fn hear_guess(&self, guess: &Guess) -> Result<(), IdentityError> {
         let now = self.now();
         let pair = match &guess.pair {
             Some(pair) => look(&self.db, What::Pair, pair, now).await?,

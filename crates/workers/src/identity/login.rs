@@ -44,7 +44,7 @@ impl IdentityService {
         let address = address(email)?;
         password_given(password)?;
         let guess = Guess::of(self, &address.key, origin);
-        self.hear_guess(&guess).await?;
+        let pass = self.let_guess(&guess).await?;
         // A place first: who is sent away leaves nothing behind in the database.
         let network = self.counted_network(origin);
         let seat = self.passwords.seat(errand, network.as_deref().unwrap_or_default())?;
@@ -65,6 +65,7 @@ impl IdentityService {
                 self.known(account, &guess).await
             }
             (found, _) => {
+                drop(pass);
                 self.floor(begun).await;
                 let known = found.is_some() || self.config.uniform_errors;
                 Err(if known { WRONG_PASSWORD } else { USER_NOT_FOUND }.into())

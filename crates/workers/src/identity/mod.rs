@@ -11,6 +11,7 @@ mod code;
 mod code_mail;
 mod config;
 mod counts;
+mod gate;
 mod guesses;
 mod jwt;
 mod limits;

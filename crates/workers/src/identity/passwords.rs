@@ -100,7 +100,8 @@ impl Passwords {
     }
 }
 
-fn busy(_: Full) -> IdentityError {
+/// No place: when to come back.
+pub(super) fn busy(_: Full) -> IdentityError {
     IdentityError::Busy { retry_after: COME_BACK }
 }
 

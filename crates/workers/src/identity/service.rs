@@ -16,13 +16,14 @@ use backshift_store::Database;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{CodeMail, IdentityConfig, passwords::Passwords, tokens::Tokens};
+use super::{CodeMail, IdentityConfig, gate::Gate, passwords::Passwords, tokens::Tokens};
 
 /// System C's use cases on our tables.
 pub struct IdentityService {
     pub(super) db: Database,
     pub(super) config: IdentityConfig,
     pub(super) passwords: Passwords,
+    pub(super) gate: Gate,
     pub(super) tokens: Tokens,
     pub(super) mail: Arc<dyn CodeMail>,
     pub(super) clock: Arc<dyn Clock>,
@@ -36,7 +37,8 @@ impl IdentityService {
     pub fn new(db: Database, config: IdentityConfig, mail: Arc<dyn CodeMail>) -> Result<Self, String> {
         let passwords = Passwords::new(config.hash_slots, config.hash_queue)?;
         let tokens = Tokens::new(&config.jwt_secret)?;
-        Ok(Self { db, config, passwords, tokens, mail, clock: Arc::new(SystemClock) })
+        let gate = Gate::new(config.hash_slots.max(1).saturating_mul(config.hash_queue));
+        Ok(Self { db, config, passwords, gate, tokens, mail, clock: Arc::new(SystemClock) })
     }
 
     /// With another clock, for tests.

@@ -137,6 +137,27 @@ async fn parallel_guesses_do_not_pass_together() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_right_passwords_at_once_are_not_taken_for_wrong_ones() {
+    for world in worlds(|_| {}).await {
+        world.member("lan@x.io").await;
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..48 {
+            let service = world.service.clone();
+            crowd.spawn(async move {
+                service.login("lan@x.io", PASSWORD.into(), false, from("192.0.2.1")).await.map(drop)
+            });
+        }
+        for answer in crowd.join_all().await {
+            answer.unwrap();
+        }
+        assert_eq!(
+            world.count("SELECT CAST(sum(n) AS bigint) FROM auth_counts WHERE what = 'pair'").await,
+            0
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guesses_of_many_accounts_and_networks_at_once_never_stand_in_each_other_s_way() {
     for world in worlds(|config| config.hash_queue = 1000).await {
         world.member("lan@x.io").await;
