@@ -187,7 +187,14 @@ impl Consumer for Hand {
 }
 
 fn delivery(job: Envelope) -> Delivery {
-    Delivery { job: Ok(job), redelivered: false, anonymous: false, start: None, receipt: Box::new(Forget) }
+    Delivery {
+        job: Ok(job),
+        redelivered: false,
+        anonymous: false,
+        start: None,
+        claimed_at: None,
+        receipt: Box::new(Forget),
+    }
 }
 
 struct Forget;

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Accepted, Ack, DeadLetter, Envelope, Headers, Kind, Malformed, QueueName, Retry, Settled, Settlement,
-    WorkerName, store::Start,
+    Accepted, Ack, DeadLetter, Envelope, Headers, Kind, Kinds, Malformed, Moment, QueueName, Retry, Settled,
+    Settlement, WorkerName, store::Start,
 };
 
 /// Moves envelopes. Cheap to share, safe to call from many tasks.
@@ -36,6 +36,12 @@ pub trait Broker: Send + Sync + 'static {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError>;
 
+    /// How much later than its time a job may come that was for so long from now, while a worker is idle: the granularity
+    /// of this broker's delays. Never earlier.
+    fn lateness(&self, _delay: Duration) -> Duration {
+        Duration::from_millis(50)
+    }
+
     /// How many envelopes wait, about.
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError>;
 
@@ -57,6 +63,9 @@ pub trait Broker: Send + Sync + 'static {
 pub struct ConsumeOptions {
     /// How many deliveries may be unsettled at once: the pool's slots.
     pub slots: usize,
+    /// The kinds that this worker has a handler for; `None` = whatever comes. A broker that can filter
+    /// ([`Capability::Ledger`]) delivers no others and puts those that it meets aside for a consumer that names them.
+    pub kinds: Option<Kinds>,
     /// How long a claim in the ledger holds without a heartbeat.
     pub lease: Duration,
     /// The process that asks.
@@ -88,6 +97,8 @@ pub struct Delivery {
     pub anonymous: bool,
     /// Set by brokers whose claim is already the ledger row; then settling the receipt settles the ledger.
     pub start: Option<Start>,
+    /// When the claim of that start was sent, at the latest: its lease holds so long from then on.
+    pub claimed_at: Option<Moment>,
     /// The right to settle.
     pub receipt: Box<dyn Receipt>,
 }

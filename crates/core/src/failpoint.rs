@@ -59,7 +59,7 @@ impl fmt::Display for Failpoint {
 }
 
 /// Arms one point of this process, once: `after-ledger:abort` ends it there at the first pass,
-/// `after-ledger:abort:3` at the third.
+/// `after-ledger:abort:3` at the third. `stop` instead of `abort` freezes it there until somebody sends SIGCONT.
 ///
 /// # Errors
 /// A text for the person who wrote the plan: an unknown point or action, or a build without failpoints.
@@ -92,6 +92,8 @@ mod armed {
     #[derive(Debug)]
     pub(super) struct Plan {
         pub(super) point: Failpoint,
+        /// Frozen instead of ended.
+        pub(super) stop: bool,
         /// How many passes are left, this one included.
         pub(super) passes: AtomicU32,
     }
@@ -108,18 +110,27 @@ mod armed {
         let point = Failpoint::ALL.into_iter().find(|point| point.as_str() == name);
         let known = || Failpoint::ALL.map(Failpoint::as_str).join(", ");
         let point = point.ok_or_else(|| format!("{name}: no such failpoint; there are {}", known()))?;
-        let passes = match (parts.next(), parts.next(), parts.next()) {
-            (Some("abort"), None, _) => Some(1),
-            (Some("abort"), Some(passes), None) => passes.parse().ok().filter(|passes| *passes > 0),
+        let action = parts.next();
+        let passes = match (action, parts.next(), parts.next()) {
+            (Some("abort" | "stop"), None, _) => Some(1),
+            (Some("abort" | "stop"), Some(passes), None) => passes.parse().ok().filter(|passes| *passes > 0),
             _ => None,
         };
         let passes = passes.ok_or_else(|| format!("{text}: write POINT:abort or POINT:abort:PASSES"))?;
-        Ok(Plan { point, passes: AtomicU32::new(passes) })
+        Ok(Plan { point, stop: action == Some("stop"), passes: AtomicU32::new(passes) })
     }
 
     pub(super) fn pass(point: Failpoint) {
         let Some(plan) = PLAN.get().filter(|plan| plan.point == point) else { return };
-        if plan.passes.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if plan.passes.fetch_sub(1, Ordering::SeqCst) != 1 {
+            return;
+        }
+        if plan.stop {
+            // Every thread stands still here, as when a machine is suspended.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            // The signal may take effect a moment later, and nothing may happen in it.
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        } else {
             // Without unwinding and without a goodbye, as SIGKILL does it.
             std::process::abort();
         }
@@ -136,6 +147,7 @@ mod tests {
         assert_eq!((plan.point, plan.passes.into_inner()), (Failpoint::AfterLedger, 3));
         for point in Failpoint::ALL {
             assert_eq!(parse(&format!("{point}:abort")).unwrap().passes.into_inner(), 1);
+            assert!(parse(&format!("{point}:stop")).unwrap().stop);
         }
     }
 

@@ -26,7 +26,7 @@ pub use broker::{
     Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, Delivery, Receipt,
 };
 pub use client::{Client, EnqueueError};
-pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
+pub use clock::{Clock, ManualClock, Moment, SystemClock, Timestamp};
 pub use context::JobContext;
 pub use effects::{EffectState, EffectStatus};
 pub use envelope::{Accepted, Envelope, Headers, Malformed, UniqueKey, UniquePolicy};
@@ -37,7 +37,7 @@ pub use job::{Backoff, EnqueueOptions, Job, JobOptions};
 pub use middleware::{EnqueueMiddleware, Middleware, Next, NextEnqueue};
 pub use names::{BrokerName, InvalidName, JobId, Kind, Lease, QueueName, Token, WorkerName};
 pub use record::{AttemptRecord, JobFilter, JobRecord, Page, QueueCounts, State};
-pub use registry::Registry;
+pub use registry::{Kinds, Registry};
 pub use settle::{Ack, Completion, DeadLetter, Retry, Settled, Settlement};
 pub use store::{Store, StoreError};
 

@@ -2,9 +2,19 @@
 //!
 //! A payload that does not fit its type is a permanent error, because no retry can mend it.
 
-use std::{collections::HashMap, fmt, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+};
 
 use crate::{Handler, Job, JobContext, JobError, JobOptions, JobResult, Kind, Reason};
+
+/// Kinds that a worker has a handler for.
+pub type Kinds = Arc<BTreeSet<Kind>>;
 
 type Running = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 
@@ -98,6 +108,11 @@ impl Registry {
         let mut kinds: Vec<_> = self.entries.keys().map(String::as_str).collect();
         kinds.sort_unstable();
         kinds
+    }
+
+    /// The same as a set that can be handed on; a kind whose name is not legal is never delivered.
+    pub fn known(&self) -> Kinds {
+        Arc::new(self.entries.keys().filter_map(|kind| Kind::new(kind).ok()).collect())
     }
 
     /// Starts the handler of the context's kind; `None` = nobody here does it.

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
-    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease, Page,
-    QueueCounts, QueueName, Settled, Settlement, State, WorkerName,
+    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Kind, Lease,
+    Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName,
 };
 
 /// Everything a store does.
@@ -164,6 +164,8 @@ pub struct WorkerRecord {
     pub name: WorkerName,
     /// `queue:slots`, comma-separated.
     pub queues: String,
+    /// The kinds that it has a handler for.
+    pub kinds: Vec<Kind>,
     /// When it began.
     pub started_at: Timestamp,
     /// Its last sign of life.
@@ -176,6 +178,27 @@ pub struct WorkerRecord {
 pub trait Liveness: Send + Sync {
     /// Whether the sign still stands; a lost session lock must be taken again.
     fn stands(&self) -> bool;
+}
+
+/// Hears that something may have changed, in this process and, where the database can tell, in others. A hint may be
+/// lost, so whoever waits looks now and then all the same.
+#[async_trait]
+pub trait Hints: Send {
+    /// Waits for a hint, at most so long; `true` = one came. A hint since the last call counts. One about a time counts
+    /// only when that time is before `next`, for which this caller wakes anyway.
+    async fn wait(&mut self, next: Option<Timestamp>, at_most: Duration) -> bool;
+}
+
+/// Hears nothing: a store without hints is asked again and again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHints;
+
+#[async_trait]
+impl Hints for NoHints {
+    async fn wait(&mut self, _: Option<Timestamp>, at_most: Duration) -> bool {
+        tokio::time::sleep(at_most).await;
+        false
+    }
 }
 
 /// Starts and results.
@@ -197,7 +220,20 @@ pub trait Ledger: Send + Sync + 'static {
     /// Extends many leases at once and brings back wishes to cancel.
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError>;
 
-    /// Shows this process to the others until the guard is dropped.
+    /// Which of this worker's running jobs somebody asked to cancel. Looks and extends nothing.
+    async fn unwanted(&self, worker: &WorkerName, leases: &[Lease]) -> Result<Vec<Lease>, StoreError>;
+
+    /// Takes in running jobs of a foreign broker whose kind their worker does not know, uncounted; for each whether it
+    /// did, because the payload is here whole: then the message is over. The relay publishes it again when a worker that
+    /// knows the kind and works the queue announces itself; while one lives already, after a moment.
+    async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError>;
+
+    /// Takes the one seat of the fleet for a job that must run alone and is not claimed with it (foreign brokers);
+    /// `false` = another such job runs. It is free again when this start is over, however it ends.
+    async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError>;
+
+    /// Shows this process to the others until the guard is dropped, and offers what was parked of the kinds that it
+    /// knows.
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError>;
 
     /// Every worker that was seen in the last minute.
@@ -239,13 +275,29 @@ pub trait Queues: Send + Sync + 'static {
 
     /// The queues that are paused.
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError>;
+
+    /// Hears when a person wishes something: a running job cancelled, a queue paused or resumed.
+    fn wishes(&self) -> Box<dyn Hints>;
+}
+
+/// When the next job is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Its time.
+    pub at: Timestamp,
+    /// How long that is from now, by the store's clock.
+    pub wait: Duration,
 }
 
 /// What the scheduler, the rescuer and the pruner call. Safe to call from every worker at once.
 #[async_trait]
 pub trait Maintenance: Send + Sync + 'static {
-    /// Makes due jobs of the SQL brokers available, at most `limit`; how many, and when the next one is due.
-    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError>;
+    /// Makes due jobs of the SQL brokers available, at most `limit`, and wakes whoever waits for their queues; how many,
+    /// and when the next one is due.
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Due>), StoreError>;
+
+    /// Hears when a job is scheduled that is due sooner than the others.
+    fn dues(&self) -> Box<dyn Hints>;
 
     /// Returns jobs whose lease has ended (or whose holder's sign of life is gone), counting a crash and no attempt.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
@@ -314,7 +366,8 @@ pub struct BreakerPolicy {
 pub enum Admission {
     /// The circuit is closed.
     Go,
-    /// It is half open and this caller holds the one probe.
+    /// It is half open and this caller holds the one probe, or it returns and this is one of the calls that it lets
+    /// through: how it ends must be told.
     Probe,
     /// It is open: snooze for about this long.
     Wait(Duration),
@@ -325,8 +378,10 @@ pub enum Admission {
 pub struct BreakerRecord {
     /// The dependency.
     pub name: String,
-    /// `closed`, `open`, `half-open`.
+    /// `closed`, `open`, `half-open`, `returning`.
     pub state: String,
+    /// How many calls an interval lets through now, while it returns.
+    pub returning: Option<u32>,
     /// Failures in a row.
     pub failures: u32,
     /// When the next probe may go.
@@ -338,7 +393,8 @@ pub struct BreakerRecord {
 /// Circuit breakers, one a dependency, shared by the fleet.
 #[async_trait]
 pub trait Breakers: Send + Sync + 'static {
-    /// Asks before a call. A probe is handed to one caller for at most a minute.
+    /// Asks before a call. A probe is handed to one caller for at most a minute. After a probe that succeeded the circuit
+    /// returns step by step: 2, 4, 8 … calls an interval while they succeed, then it is closed.
     async fn admit(&self, name: &str) -> Result<Admission, StoreError>;
 
     /// Tells how calls ended: how many succeeded, how many failed in a row at the end, and the last error.

@@ -25,6 +25,7 @@ pub(crate) async fn run(
 ) {
     let started_at = clock.now();
     let queues: Vec<_> = pools.iter().map(|pool| format!("{}:{}", pool.queue, pool.options.slots)).collect();
+    let kinds = engine.registry.known();
     let mut signs: Vec<Arc<dyn Liveness>> = Vec::new();
     loop {
         if signs.last().is_none_or(|sign| !sign.stands()) {
@@ -32,6 +33,7 @@ pub(crate) async fn run(
             let record = WorkerRecord {
                 name: engine.name.clone(),
                 queues: queues.join(","),
+                kinds: kinds.iter().cloned().collect(),
                 started_at,
                 seen_at: clock.now(),
                 running: u32::try_from(running).unwrap_or(u32::MAX),
@@ -42,8 +44,9 @@ pub(crate) async fn run(
                     signs.push(fresh);
                 }
                 Err(error) => {
-                    engine.health.trouble("store announcement", &error);
-                    tracing::warn!(%error, "this worker could not announce itself");
+                    if engine.health.trouble("store announcement", &error) {
+                        tracing::warn!(%error, "this worker could not announce itself");
+                    }
                 }
             }
             engine.introduced.cancel();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Envelope, JobContext, JobId, Lease, Receipt, broker::Tie, store::Start};
+use backshift_core::{Envelope, JobContext, JobId, Lease, Moment, Receipt, broker::Tie, store::Start};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
@@ -31,15 +31,14 @@ pub(crate) struct Places {
 }
 
 /// Tells a handler to stop, once.
-#[derive(Clone)]
-pub(crate) struct Stopper {
+struct Stopper {
     cancel: CancellationToken,
-    why: Arc<OnceLock<Stop>>,
+    why: OnceLock<Stop>,
 }
 
 impl Stopper {
     /// The first reason stands.
-    pub(crate) fn stop(&self, why: Stop) {
+    fn stop(&self, why: Stop) {
         if self.why.set(why).is_ok() {
             self.cancel.cancel();
         }
@@ -77,7 +76,7 @@ pub(crate) struct Attempt {
     tie: Mutex<Option<Tie>>,
     /// The receipt of the delivery that took the place of a lost one whose settlement had begun.
     heir: Mutex<Option<Box<dyn Receipt>>>,
-    confirmed: Mutex<Instant>,
+    confirmed: Mutex<Moment>,
     began: OnceLock<Instant>,
     ended: AtomicBool,
     shown: Mutex<Option<(u8, String)>>,
@@ -89,7 +88,7 @@ impl Attempt {
         cancel: CancellationToken,
         start: Option<Start>,
         receipt: Box<dyn Receipt>,
-        claimed_at: Instant,
+        claimed_at: Moment,
     ) -> Self {
         static ATTEMPTS: AtomicU64 = AtomicU64::new(0);
         Self {
@@ -102,7 +101,7 @@ impl Attempt {
             timeout: Duration::MAX,
             nameless: false,
             again: AtomicBool::new(false),
-            stopper: Stopper { cancel, why: Arc::default() },
+            stopper: Stopper { cancel, why: OnceLock::new() },
             tie: Mutex::new(receipt.tie()),
             hold: Mutex::new(Hold::Here(receipt)),
             heir: Mutex::default(),
@@ -128,10 +127,6 @@ impl Attempt {
 
     pub(crate) fn stopped(&self) -> Option<Stop> {
         self.stopper.why.get().copied()
-    }
-
-    pub(crate) fn stopper(&self) -> Stopper {
-        self.stopper.clone()
     }
 
     /// Resolves when the handler had its time to obey. A time-out is the innermost's business first.
@@ -164,8 +159,14 @@ impl Attempt {
     }
 
     /// A sign of life that was sent at `at` was confirmed.
-    pub(crate) fn confirm(&self, at: Instant) {
+    pub(crate) fn confirm(&self, at: Moment) {
         *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// Somebody else may hold the job already, or will before this one could hear of it. Where no lease is kept by us
+    /// nobody can say.
+    pub(crate) fn may_be_lost(&self, lease: Duration) -> bool {
+        (self.start.is_some() || self.extends) && self.unconfirmed_for() >= lease * 2 / 3
     }
 
     pub(crate) fn unconfirmed_for(&self) -> Duration {

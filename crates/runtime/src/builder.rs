@@ -13,9 +13,9 @@ use crate::{
     cron::{Cron, Schedule},
     health::Health,
     options::{PoolOptions, WorkerOptions},
-    pauses::Paused,
     pool::{Engine, Pool},
     shutdown::Shutdown,
+    wishes::Paused,
     worker::{RunError, Worker},
 };
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Reason, Store, StoreError,
+    Moment, Reason, Store, StoreError,
     store::{ClaimRequest, Claimed},
 };
 use tokio::time::sleep;
@@ -20,8 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The ledger's word on one delivery.
 #[derive(Debug)]
 pub(crate) enum Word {
-    /// It said so.
-    Said(Claimed),
+    /// It said so, asked at this moment.
+    Said(Claimed, Moment),
     /// It refuses this envelope for good, with the reason.
     Refused(Reason, String),
     /// The worker stops before an answer came.
@@ -38,19 +38,21 @@ pub(crate) async fn claim(
     let holder = pool.engine.holder();
     let mut pause = FIRST_PAUSE;
     loop {
+        let asked_at = Moment::now();
         let answer = store.claim(&holder, requests.clone()).await;
         match answer {
             Ok(claimed) => {
                 pool.engine.health.clear("store claims");
-                return claimed.into_iter().map(Word::Said).collect();
+                return claimed.into_iter().map(|word| Word::Said(word, asked_at)).collect();
             }
             Err(StoreError::Rejected(problem)) if requests.len() == 1 => {
                 return vec![Word::Refused(Reason::Malformed, problem)];
             }
             Err(StoreError::Rejected(_)) => return one_by_one(pool, store, requests, quiet).await,
             Err(error) => {
-                pool.engine.health.trouble("store claims", &error);
-                tracing::warn!(%error, queue = %pool.queue, deliveries = requests.len(), "claims wait for the store");
+                if pool.engine.health.trouble("store claims", &error) {
+                    tracing::warn!(%error, queue = %pool.queue, deliveries = requests.len(), "claims wait for the store");
+                }
                 tokio::select! {
                 biased;
                     () = quiet.cancelled() => return requests.iter().map(|_| Word::Unasked).collect(),

@@ -1,17 +1,18 @@
 //! From a batch of deliveries to running attempts; what cannot run is settled on the way.
 //!
-//! One claim a batch. Bytes that are no job and payloads that are too large never reach a handler, and an
-//! unknown kind is parked, because a worker that knows it may come with the next deploy.
+//! One claim a batch. Bytes that are no job and payloads that are too large never reach a handler. A job of an unknown
+//! kind is parked in the ledger until a worker that knows it announces itself; where that cannot be, it goes round in
+//! short steps. (The SQL brokers do not hand such a job out.)
 
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Ack, Capability, Completion, DeadLetter, Delivery, Envelope, ErrorClass, ErrorReport, Failpoint,
-    JobContext, Reason, Receipt, Retry, Settlement, State,
+    JobContext, Moment, Reason, Receipt, Retry, Settlement, State,
     record::PARKED,
     store::{ClaimRequest, Claimed, Start},
 };
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -25,8 +26,8 @@ use crate::{
     settling::Settling,
 };
 
-/// The first and the longest parking of an unknown kind.
-const PARKED_FOR: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(600));
+/// The first and the longest step of an unknown kind that no ledger can take in.
+const PARKED_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Counts parkings where no ledger counts starts.
 const PARKED_HEADER: &str = "backshift-parked";
 
@@ -36,24 +37,31 @@ struct Taken {
     redelivered: bool,
     anonymous: bool,
     start: Option<Start>,
+    /// When that start was asked for.
+    claimed_at: Moment,
     receipt: Box<dyn Receipt>,
 }
 
-/// Claims and starts a batch; returns when every delivery runs or is on its way to be settled.
+/// Claims and starts a batch; returns when every delivery runs or is on its way to be settled. `true` = nobody here knew
+/// any of it.
 pub(crate) async fn dispatch(
     pool: &Arc<Pool>,
     batch: Vec<Delivery>,
     mut slots: OwnedSemaphorePermit,
     pass: Pass,
     quiet: &CancellationToken,
-) {
-    let claimed_at = Instant::now();
-    let mut lonely = Vec::new();
+) -> bool {
+    let delivered = batch.len();
+    let (mut lonely, mut strangers) = (Vec::new(), Vec::new());
     let claimed = claim(pool, jobs(pool, batch).await, quiet).await;
     Failpoint::AfterClaim.pass();
     for (taken, word) in claimed {
         // Without a future of its own: this is what nearly every job passes.
         let (mut taken, word, ledger_first) = started(taken, word);
+        if word.is_none() && ledger_first && is_stranger(pool, &taken) {
+            strangers.push(taken);
+            continue;
+        }
         if word.is_some() || !fits(pool, &mut taken) {
             Box::pin(turn_away(pool, taken, word, ledger_first)).await;
             continue;
@@ -71,19 +79,59 @@ pub(crate) async fn dispatch(
         };
         match taken.start.as_ref().is_some_and(Start::runs_alone) {
             true => lonely.push((taken, ledger_first, slot)),
-            false => start(pool, taken, ledger_first, slot, pass.clone(), claimed_at),
+            false => start(pool, taken, ledger_first, slot, pass.clone()),
         }
     }
     for (taken, ledger_first, slot) in lonely {
-        start(pool, taken, ledger_first, slot, pass.clone(), claimed_at);
+        start(pool, taken, ledger_first, slot, pass.clone());
+    }
+    let only_strangers = strangers.len() == delivered;
+    if !strangers.is_empty() {
+        Box::pin(take_in(pool, strangers)).await;
+    }
+    only_strangers
+}
+
+fn is_stranger(pool: &Pool, taken: &Taken) -> bool {
+    pool.engine.registry.options(&taken.envelope.kind).is_none() && !has(Bug::FailsUnknownKinds)
+}
+
+/// Lets the ledger keep the jobs that nobody here knows; whose payload it has not whole goes round at the broker.
+async fn take_in(pool: &Pool, strangers: Vec<Taken>) {
+    let leases: Vec<_> = strangers.iter().filter_map(|taken| Some(taken.start.as_ref()?.lease)).collect();
+    let parked = match &pool.store {
+        Some(store) if leases.len() == strangers.len() => store.park(&leases).await,
+        _ => Ok(Vec::new()),
+    };
+    let parked = parked.unwrap_or_else(|error| {
+        tracing::warn!(%error, queue = %pool.queue, "jobs of unknown kinds could not be parked in the ledger");
+        Vec::new()
+    });
+    let taken_in = parked.iter().filter(|parked| **parked).count();
+    if let Some(first) = strangers.first().filter(|_| taken_in > 0) {
+        let (kind, job) = (&first.envelope.kind, first.envelope.id);
+        tracing::warn!(queue = %pool.queue, jobs = taken_in, %job, %kind, "parked until a worker that knows the kind announces itself");
+        metrics::counter!("jobs_parked_total").increment(taken_in as u64);
+    }
+    let mut parked = parked.into_iter();
+    for mut taken in strangers {
+        if parked.next() == Some(true) {
+            // The ledger has it: for the broker it is over.
+            let ack = Settlement::Ack(Ack::Completed(Completion::default()));
+            submit(pool, Settling::unstarted(Some(taken.envelope.id), ack, taken.receipt)).await;
+        } else {
+            fits(pool, &mut taken);
+            turn_away_unfit(pool, taken, true).await;
+        }
     }
 }
 
 /// Sorts out the bytes that are no job.
 async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
-    let mut taken = Vec::with_capacity(batch.len());
+    let (mut taken, received) = (Vec::with_capacity(batch.len()), Moment::now());
     for delivery in batch {
-        let Delivery { job, redelivered, anonymous, start, receipt } = delivery;
+        let Delivery { job, redelivered, anonymous, start, claimed_at, receipt } = delivery;
+        let claimed_at = claimed_at.unwrap_or(received);
         match job {
             // What still runs here and lost its delivery goes on with this one.
             Ok(envelope) if redelivered && start.is_none() => {
@@ -92,10 +140,14 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
                         tracing::info!(queue = %pool.queue, "a job that still runs here was delivered again; it goes on");
                         metrics::counter!("deliveries_adopted_total").increment(1);
                     }
-                    Err(receipt) => taken.push(Taken { envelope, redelivered, anonymous, start, receipt }),
+                    Err(receipt) => {
+                        taken.push(Taken { envelope, redelivered, anonymous, start, claimed_at, receipt })
+                    }
                 }
             }
-            Ok(envelope) => taken.push(Taken { envelope, redelivered, anonymous, start, receipt }),
+            Ok(envelope) => {
+                taken.push(Taken { envelope, redelivered, anonymous, start, claimed_at, receipt })
+            }
             Err(malformed) => {
                 tracing::warn!(queue = %pool.queue, %malformed, "dead letter: no job");
                 metrics::counter!("messages_consumed_total").increment(1);
@@ -147,14 +199,15 @@ fn is_left(pool: &Pool, one: &Taken) -> bool {
 /// Takes over what the ledger said about a delivery that may run; the third is whether the ledger is told first.
 fn started(mut taken: Taken, word: Option<Word>) -> (Taken, Option<Word>, bool) {
     match word {
-        Some(Word::Said(Claimed::Run(start))) => {
+        Some(Word::Said(Claimed::Run(start), asked_at)) => {
+            taken.claimed_at = asked_at;
             taken.envelope.id = start.lease.job;
             taken.start = Some(start);
             (taken, None, true)
         }
-        Some(Word::Said(Claimed::Known(job, answer))) => {
+        Some(Word::Said(Claimed::Known(job, answer), asked_at)) => {
             taken.envelope.id = job;
-            (taken, Some(Word::Said(*answer)), false)
+            (taken, Some(Word::Said(*answer, asked_at)), false)
         }
         word => (taken, word, false),
     }
@@ -164,21 +217,23 @@ fn started(mut taken: Taken, word: Option<Word>) -> (Taken, Option<Word>, bool) 
 async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: bool) {
     let attempt = taken.envelope.attempt;
     let settlement = match word {
-        None | Some(Word::Said(Claimed::Run(_))) => return turn_away_unfit(pool, taken, ledger_first).await,
-        Some(Word::Said(Claimed::Over(State::Cancelled))) => Settlement::Ack(Ack::Cancelled),
-        Some(Word::Said(Claimed::Over(State::Dead))) => buried(pool, &taken.envelope).await,
-        Some(Word::Said(Claimed::Over(_))) => Settlement::Ack(Ack::Completed(Completion::default())),
-        Some(Word::Said(Claimed::Held(wait))) => {
+        None | Some(Word::Said(Claimed::Run(_), _)) => {
+            return turn_away_unfit(pool, taken, ledger_first).await;
+        }
+        Some(Word::Said(Claimed::Over(State::Cancelled), _)) => Settlement::Ack(Ack::Cancelled),
+        Some(Word::Said(Claimed::Over(State::Dead), _)) => buried(pool, &taken.envelope).await,
+        Some(Word::Said(Claimed::Over(_), _)) => Settlement::Ack(Ack::Completed(Completion::default())),
+        Some(Word::Said(Claimed::Held(wait), _)) => {
             let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
             put_back(&taken.envelope, pool.engine.around(wait))
         }
-        Some(Word::Said(Claimed::Early(wait))) => put_back(&taken.envelope, wait),
-        Some(Word::Said(Claimed::Conflict)) => {
+        Some(Word::Said(Claimed::Early(wait), _)) => put_back(&taken.envelope, wait),
+        Some(Word::Said(Claimed::Conflict, _)) => {
             let word = "another job with this id has another payload, kind, queue or broker";
             dead(Reason::IdConflict, word, attempt)
         }
         // Never: it was opened where the word came in.
-        Some(Word::Said(Claimed::Known(..))) => return,
+        Some(Word::Said(Claimed::Known(..), _)) => return,
         Some(Word::Refused(reason, problem)) => dead(reason, problem, attempt),
         Some(Word::Unasked) => release(&taken.envelope, attempt, Duration::ZERO, "the worker stopped"),
     };
@@ -264,14 +319,7 @@ fn park(pool: &Pool, taken: &Taken) -> Settlement {
     settlement
 }
 
-fn start(
-    pool: &Arc<Pool>,
-    taken: Taken,
-    ledger_first: bool,
-    slot: OwnedSemaphorePermit,
-    pass: Pass,
-    claimed_at: Instant,
-) {
+fn start(pool: &Arc<Pool>, taken: Taken, ledger_first: bool, slot: OwnedSemaphorePermit, pass: Pass) {
     let cancel = CancellationToken::new();
     let timeout = pool.engine.timeout(&taken.envelope.kind);
     let mut context = JobContext::new(taken.envelope, pool.engine.name.clone(), cancel.clone());
@@ -282,7 +330,7 @@ fn start(
     // A SQL broker's lease is the ledger's: with a store the beat keeps it.
     let extends = capabilities.has(Capability::Lease)
         && !(capabilities.has(Capability::Ledger) && pool.store.is_some());
-    let mut attempt = Attempt::new(context, cancel, taken.start, taken.receipt, claimed_at);
+    let mut attempt = Attempt::new(context, cancel, taken.start, taken.receipt, taken.claimed_at);
     (attempt.ledger_first, attempt.extends, attempt.timeout) = (ledger_first, extends, timeout);
     attempt.nameless = taken.anonymous;
     attempt.comes_again(taken.redelivered);

@@ -3,6 +3,9 @@
 //! Panics and time-outs are turned into errors *inside* the chain, so that middleware sees them like any error;
 //! a handler that does not stop when told is dropped after the grace. A handler that blocks its thread cannot be
 //! dropped: use `tokio::task::spawn_blocking` for blocking work.
+//!
+//! The last thing before a handler begins is the question whether its lease can still hold: this process may have been
+//! frozen, or its machine asleep, since it asked for the job.
 
 use std::{
     any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration,
@@ -23,10 +26,13 @@ use crate::{
     settling::Parting,
 };
 
+/// The word of a job that goes back unstarted.
+const NOT_BEGUN: &str =
+    "its lease may have ended before it could begin: this process was frozen, or very busy";
 /// The error of a handler that was dropped at its time-out.
 pub(crate) const TIMED_OUT: &str = "timed out";
-/// How long a job that found no quiet moment to run alone stays away.
-const LONELY_DELAY: Duration = Duration::from_secs(30);
+/// How long a job that found no quiet moment to run alone stays away: short, so that another worker tries.
+const LONELY_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs the attempt and hands its result to the settler; the slot is free then.
 pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedSemaphorePermit, pass: Pass) {
@@ -57,36 +63,60 @@ fn panicked(parting: &Parting) -> bool {
     retry.error.as_ref().is_some_and(|error| error.class == ErrorClass::Panic)
 }
 
-async fn run_alone(pool: &Pool, attempt: &Attempt, pass: Pass) -> Parting {
-    let patience = pool.engine.options.lonely_patience;
+/// One of the whole fleet at a time: the worker that has it takes nothing else until it ran, the others go on.
+async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Parting {
+    if !has_seat(pool, attempt).await {
+        return lonely_later(pool, attempt, "it has to run alone, and another such job runs");
+    }
     let alone = tokio::select! {
                 biased;
-        alone = pool.engine.gate.alone(pass, patience) => alone,
+        alone = pool.engine.gate.alone(pass, patience(pool, attempt)) => alone,
         () = attempt.out_of_patience(Duration::ZERO) => None,
     };
     match alone {
         Some(_alone) => run(pool, attempt).await,
         None if attempt.stopped().is_some() => conclude(pool, attempt, Ended::Aborted),
-        None => {
-            let word = "it has to run alone, and its neighbours did not end in time";
-            let delay = pool.engine.around(LONELY_DELAY);
-            Parting::Settle(release(attempt.context.envelope(), attempt.number, delay, word))
+        None => lonely_later(pool, attempt, "it has to run alone, and its neighbours did not end in time"),
+    }
+}
+
+fn lonely_later(pool: &Pool, attempt: &Attempt, word: &str) -> Parting {
+    let delay = pool.engine.around(LONELY_DELAY);
+    Parting::Settle(release(attempt.context.envelope(), attempt.number, delay, word))
+}
+
+/// On an SQL broker it was claimed with the seat.
+async fn has_seat(pool: &Pool, attempt: &Attempt) -> bool {
+    let (Some(store), Some(lease), true) = (&pool.store, attempt.lease(), attempt.ledger_first) else {
+        return true;
+    };
+    match store.take_seat(lease).await {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::warn!(%error, job = %attempt.id(), "whether another job runs alone is unknown; later");
+            false
         }
     }
 }
 
-async fn run(pool: &Pool, attempt: &Attempt) -> Parting {
+/// How long the neighbours may take: twice as long each time that they took longer, so that the fleet's least patient
+/// moment is short and a fleet of long jobs finds one all the same, at the end of the longest time-out at the latest.
+fn patience(pool: &Pool, attempt: &Attempt) -> Duration {
+    let options = &pool.engine.options;
+    let before =
+        attempt.start.as_ref().map_or(0, |start| start.starts.saturating_sub(start.crashes + start.attempt));
+    let longest = options.timeout.max(options.lonely_patience);
+    options.lonely_patience.saturating_mul(1 << before.min(16)).min(longest)
+}
+
+async fn run(pool: &Pool, attempt: &Arc<Attempt>) -> Parting {
     let engine = &pool.engine;
     attempt.begin();
     let panic = Arc::new(std::sync::OnceLock::new());
     // The innermost part outlives no borrow: it owns what it needs.
     let innermost = |context: JobContext| -> Pin<Box<dyn Future<Output = JobResult> + Send>> {
-        let handler = Handling {
-            engine: Arc::clone(engine),
-            stop: attempt.stopper(),
-            timeout: attempt.timeout,
-            panic: Arc::clone(&panic),
-        };
+        let handler =
+            Handling { engine: Arc::clone(engine), attempt: Arc::clone(attempt), panic: Arc::clone(&panic) };
         Box::pin(handler.run(context))
     };
     let chain = Next::new(&engine.chain, &innermost).run(attempt.context.clone());
@@ -119,14 +149,17 @@ async fn patiently<F: Future>(chain: Pin<&mut F>, attempt: &Attempt, grace: Dura
 /// The innermost part of the chain: the handler under its time-out.
 struct Handling {
     engine: Arc<Engine>,
-    stop: crate::attempt::Stopper,
-    timeout: Duration,
+    attempt: Arc<Attempt>,
     panic: Arc<std::sync::OnceLock<String>>,
 }
 
 impl Handling {
     async fn run(self, context: JobContext) -> JobResult {
         let engine = Arc::clone(&self.engine);
+        if self.attempt.may_be_lost(engine.options.lease) && !has(Bug::StartsAfterTheLease) {
+            tracing::warn!(job = %self.attempt.id(), "not started: its lease may have ended meanwhile");
+            return Err(JobError::snooze(Duration::ZERO, NOT_BEGUN));
+        }
         let handler = async move {
             Failpoint::BeforeEffect.pass();
             match engine.registry.handle(context) {
@@ -155,8 +188,8 @@ impl Handling {
         tokio::select! {
             biased;
             ended = &mut handler => ended,
-            () = sleep(self.timeout), if !has(Bug::NeverTimesOut) => {
-                self.stop.stop(Stop::Timeout);
+            () = sleep(self.attempt.timeout), if !has(Bug::NeverTimesOut) => {
+                self.attempt.stop(Stop::Timeout);
                 tokio::select! {
                     biased;
                     ended = &mut handler => ended,

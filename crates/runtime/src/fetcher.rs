@@ -19,6 +19,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a consumer may take to stop taking, or to give back what it took.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a worker that got only jobs which it does not know lets others go first, doubled so many times at most.
+const BESIDE_STRANGERS: Duration = Duration::from_millis(10);
+const MOST_STRANGE: u32 = 5;
+
 /// Why a consumer was let go.
 enum Over {
     Quiet,
@@ -43,7 +47,7 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
         // A store that does not even refuse.
         () = sleep(pool.engine.options.lease / 3) => {}
     }
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut broken) = (FIRST_PAUSE, false);
     while !quiet.is_cancelled() {
         if pool.is_paused() {
             pool.vitals.waits_not();
@@ -54,13 +58,14 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
         let consumer = tokio::select! {
                 biased;
             () = quiet.cancelled() => return,
-            consumer = pool.broker.consume(&pool.queue, pool.consume_options()) => consumer,
+            consumer = begin(&pool, broken) => consumer,
         };
         let over = match consumer {
             Ok(consumer) => consume(&pool, consumer, &quiet, &mut pause).await,
             Err(error) => Over::Broken(error),
         };
         pool.vitals.set_consuming(false);
+        broken = matches!(over, Over::Broken(_));
         if let Over::Broken(error) = over {
             report(&pool, &error, pause);
             let wait = pool.engine.around(pause);
@@ -70,10 +75,20 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
     }
 }
 
+/// A new consumer. Some brokers ask their server for nothing until there is work: after a failure they have to answer
+/// first, else the pool would call itself well again between two failures.
+async fn begin(pool: &Pool, broken: bool) -> Result<Box<dyn Consumer>, BrokerError> {
+    if broken {
+        pool.broker.ping().await?;
+    }
+    pool.broker.consume(&pool.queue, pool.consume_options()).await
+}
+
 fn report(pool: &Pool, error: &BrokerError, pause: Duration) {
     pool.vitals.waits_not();
-    pool.engine.health.trouble(&pool.part(), error);
-    tracing::warn!(queue = %pool.queue, broker = pool.broker.name(), %error, ?pause, "not consuming; connecting again");
+    if pool.engine.health.trouble(&pool.part(), error) {
+        tracing::warn!(queue = %pool.queue, broker = pool.broker.name(), %error, ?pause, "not consuming; connecting again");
+    }
 }
 
 /// Works with one consumer until there is a reason to let it go.
@@ -127,6 +142,7 @@ async fn take_beside(
     quiet: &CancellationToken,
     pause: &mut Duration,
 ) -> Option<Over> {
+    let mut strange = 0_u32;
     loop {
         let asked = tokio::select! {
             biased;
@@ -145,7 +161,15 @@ async fn take_beside(
             Asked::Batch(Ok(batch), slots) => {
                 pool.vitals.got(batch.len());
                 *pause = FIRST_PAUSE;
-                dispatcher::dispatch(pool, batch, slots, pass.clone(), quiet).await;
+                match dispatcher::dispatch(pool, batch, slots, pass.clone(), quiet).await {
+                    true => strange = (strange + 1).min(MOST_STRANGE),
+                    false => strange = 0,
+                }
+                if strange > 0 {
+                    // Whoever else works this queue may know what comes next.
+                    let wait = pool.engine.around(BESIDE_STRANGERS * (1 << strange));
+                    tokio::select! { biased; over = stopped(pool, quiet) => return Some(over), () = sleep(wait) => {} }
+                }
             }
         }
     }

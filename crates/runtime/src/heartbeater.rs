@@ -6,11 +6,11 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Store,
+    Moment, Store,
     store::{Beat, Pulse},
 };
 use futures::StreamExt;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     attempt::Attempt,
@@ -65,25 +65,27 @@ async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>]) {
         let beats = batch
             .iter()
             .filter_map(|attempt| Some(Beat { lease: attempt.lease()?, progress: attempt.fresh_progress() }));
-        let (sent_at, limit) = (Instant::now(), engine.options.lease / 3);
+        let (sent_at, limit) = (Moment::now(), engine.options.lease / 3);
         match timeout(limit, store.beat(&engine.holder(), beats.collect())).await {
             Ok(Ok(pulses)) => {
                 engine.health.clear("store heartbeats");
                 batch.iter().zip(pulses).for_each(|(attempt, pulse)| take(attempt, pulse, sent_at));
             }
             Ok(Err(error)) => {
-                engine.health.trouble("store heartbeats", &error);
-                tracing::warn!(%error, leases = batch.len(), "a heartbeat failed");
+                if engine.health.trouble("store heartbeats", &error) {
+                    tracing::warn!(%error, leases = batch.len(), "a heartbeat failed");
+                }
             }
             Err(_) => {
-                engine.health.trouble("store heartbeats", &"no answer");
-                tracing::warn!(leases = batch.len(), "a heartbeat got no answer");
+                if engine.health.trouble("store heartbeats", &"no answer") {
+                    tracing::warn!(leases = batch.len(), "a heartbeat got no answer");
+                }
             }
         }
     }
 }
 
-fn take(attempt: &Attempt, pulse: Pulse, sent_at: Instant) {
+fn take(attempt: &Attempt, pulse: Pulse, sent_at: Moment) {
     match pulse {
         Pulse::Until(_) => attempt.confirm(sent_at),
         Pulse::CancelRequested => {
@@ -117,7 +119,7 @@ async fn extend(lease: Duration, pools: &[Arc<Pool>]) {
 
 async fn extend_one(lease: Duration, pool: &Pool, attempt: Arc<Attempt>) {
     let Some(mut loan) = attempt.lend() else { return };
-    let sent_at = Instant::now();
+    let sent_at = Moment::now();
     let Some(receipt) = loan.receipt() else { return };
     match timeout(lease / 3, receipt.extend(lease)).await {
         Ok(Ok(())) if attempt.lease().is_none() || pool.store.is_none() => attempt.confirm(sent_at),
@@ -130,9 +132,7 @@ async fn extend_one(lease: Duration, pool: &Pool, attempt: Arc<Attempt>) {
 }
 
 fn stop_unconfirmed(pool: &Pool, lease: Duration) {
-    let kept_by_us = |attempt: &Arc<Attempt>| attempt.lease().is_some() || attempt.extends;
-    let late = |attempt: &Arc<Attempt>| attempt.unconfirmed_for() >= lease * 2 / 3;
-    for attempt in pool.running.all().into_iter().filter(kept_by_us).filter(late) {
+    for attempt in pool.running.all().into_iter().filter(|attempt| attempt.may_be_lost(lease)) {
         if !attempt.has_ended() && attempt.stopped().is_none() {
             tracing::warn!(job = %attempt.id(), "no heartbeat was confirmed in time; stopping the handler");
             attempt.stop(Stop::Unconfirmed);

@@ -21,7 +21,6 @@ mod lonely;
 pub mod middleware;
 mod options;
 pub mod outcome;
-mod pauses;
 #[doc(hidden)]
 pub mod planted;
 mod pool;
@@ -38,6 +37,7 @@ mod settling;
 mod shutdown;
 mod supervisor;
 mod watchdog;
+mod wishes;
 mod worker;
 
 pub use builder::WorkerBuilder;

@@ -29,7 +29,8 @@ pub struct WorkerOptions {
     pub stuck_after: Duration,
     /// End [`Worker::run`](crate::Worker::run) with an error when a queue stays stuck after its consumer was rebuilt.
     pub exit_when_stuck: bool,
-    /// How long a job that must run alone waits for its neighbours to end before it goes back uncounted.
+    /// How long a job that must run alone waits for its neighbours to end before it goes back, uncounted, for another
+    /// worker. Twice as long each time, up to the time-out.
     pub lonely_patience: Duration,
     /// How long finished rows are kept; a day at least.
     pub keep_finished: Duration,
@@ -50,7 +51,7 @@ impl Default for WorkerOptions {
             strict: false,
             stuck_after: Duration::from_secs(30),
             exit_when_stuck: true,
-            lonely_patience: Duration::from_secs(60),
+            lonely_patience: Duration::from_secs(5),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
             seed: None,
         }

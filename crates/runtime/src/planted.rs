@@ -46,11 +46,13 @@ pub enum Bug {
     IgnoresPauses,
     /// Handlers run for as long as they like.
     NeverTimesOut,
+    /// Begins a handler whatever became of its lease meanwhile.
+    StartsAfterTheLease,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AcksBeforeTheEffect,
         Self::AcksBeforeTheLedger,
         Self::TrustsStaleResults,
@@ -71,6 +73,7 @@ impl Bug {
         Self::TrustsTheEnvelope,
         Self::IgnoresPauses,
         Self::NeverTimesOut,
+        Self::StartsAfterTheLease,
     ];
 }
 

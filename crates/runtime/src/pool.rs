@@ -29,11 +29,11 @@ use crate::{
     health::Health,
     lonely::Gate,
     options::{PoolOptions, WorkerOptions},
-    pauses::Paused,
     retry_budget::RetryBudget,
     runners::Runners,
     running::Running,
     settler::Settler,
+    wishes::Paused,
 };
 
 /// What a pool promises about effects in our own database.
@@ -158,6 +158,7 @@ impl Pool {
     pub(crate) fn consume_options(&self) -> ConsumeOptions {
         ConsumeOptions {
             slots: self.options.slots + self.options.lookahead,
+            kinds: Some(self.engine.registry.known()),
             lease: self.engine.options.lease,
             worker: self.engine.name.clone(),
         }

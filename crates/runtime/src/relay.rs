@@ -38,8 +38,9 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, broker: Arc<
                 AFTER_TROUBLE
             }
             Err(error) => {
-                engine.health.trouble(&part, &error);
-                tracing::warn!(%error, broker = broker.name(), "the relay waits for the store");
+                if engine.health.trouble(&part, &error) {
+                    tracing::warn!(%error, broker = broker.name(), "the relay waits for the store");
+                }
                 AFTER_TROUBLE
             }
         };

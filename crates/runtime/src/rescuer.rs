@@ -26,8 +26,9 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>) {
                 }
             }
             Err(error) => {
-                engine.health.trouble("store rescuer", &error);
-                tracing::warn!(%error, "ended leases could not be returned");
+                if engine.health.trouble("store rescuer", &error) {
+                    tracing::warn!(%error, "ended leases could not be returned");
+                }
             }
         }
     }

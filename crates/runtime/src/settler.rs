@@ -183,8 +183,9 @@ impl Settler {
                     return self.reread(store, &batch, answers, tries).await;
                 }
                 Err(error) if error.is_outage() => {
-                    self.health.trouble("store results", &error);
-                    tracing::warn!(%error, results = batch.len(), "results wait for the store");
+                    if self.health.trouble("store results", &error) {
+                        tracing::warn!(%error, results = batch.len(), "results wait for the store");
+                    }
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

@@ -19,7 +19,6 @@ use crate::{
     cron::Cron,
     fetcher, gauges, heartbeater,
     outcome::{Stop, release},
-    pauses::{self, Paused},
     planted::{Bug, has},
     pool::{Engine, Pool},
     pruner,
@@ -29,6 +28,7 @@ use crate::{
     shutdown::Shutdown,
     supervisor::Supervisor,
     watchdog,
+    wishes::{self, Paused},
 };
 
 /// Why a worker cannot run, or ended by itself.
@@ -144,17 +144,17 @@ impl Worker {
             let (engine, store, clock) = own.clone();
             announcer::run(engine, store, pools.clone(), clock)
         });
-        let (own, paused) = (all.clone(), Arc::clone(&self.paused));
-        supervisor.keep("pauses", quiet, move || {
-            pauses::run(Arc::clone(&own.0), Arc::clone(&own.1), Arc::clone(&paused))
+        let (own, paused, pools) = (all.clone(), Arc::clone(&self.paused), self.pools.clone());
+        supervisor.keep("wishes", end, move || {
+            wishes::run(Arc::clone(&own.0), Arc::clone(&own.1), pools.clone(), Arc::clone(&paused))
         });
         if !self.maintains {
             return;
         }
         let own = all.clone();
         supervisor.keep("scheduler", quiet, move || {
-            let (engine, store, clock) = own.clone();
-            scheduler::run(engine, store, clock)
+            let (engine, store, _) = own.clone();
+            scheduler::run(engine, store)
         });
         let own = all.clone();
         supervisor.keep("rescuer", quiet, move || rescuer::run(Arc::clone(&own.0), Arc::clone(&own.1)));

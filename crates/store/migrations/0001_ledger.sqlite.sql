@@ -34,10 +34,14 @@ CREATE TABLE IF NOT EXISTS background_jobs (
     note                TEXT,
     error_fingerprint   TEXT,
     reason              TEXT,
+    -- The kind, while the job is parked because nobody who looked at it knows that kind.
+    aside               TEXT,
     effect              TEXT NOT NULL DEFAULT 'none',
     cancel_requested    INTEGER NOT NULL DEFAULT 0,
     published_at        INTEGER,
     publish_hold_until  INTEGER,
+    -- The token when the relay took it: a confirm that comes after the next start says nothing about this one.
+    publish_token       INTEGER,
     anonymous           INTEGER NOT NULL DEFAULT 0,
     absorbed            INTEGER,
     started_at          INTEGER,

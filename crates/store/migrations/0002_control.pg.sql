@@ -34,6 +34,13 @@ CREATE TABLE IF NOT EXISTS job_slots (
     PRIMARY KEY (key, job_id)
 ) WITH (fillfactor = 70);
 
+-- The one seat of the fleet for a job that must run alone: taken while this job runs under this token.
+CREATE TABLE IF NOT EXISTS job_alone (
+    seat    integer PRIMARY KEY CHECK (seat = 1),
+    job_id  uuid NOT NULL,
+    token   bigint NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS job_breakers (
     name        text PRIMARY KEY,
     state       text NOT NULL DEFAULT 'closed',
@@ -41,13 +48,19 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     open_us     bigint NOT NULL DEFAULT 0,
     open_until  timestamptz,
     probe_until timestamptz,
-    error       text
+    error       text,
+    -- After an outage calls come back step by step: so many in an interval, twice as many in the next one.
+    step        integer NOT NULL DEFAULT 0,
+    step_until  timestamptz,
+    admitted    integer NOT NULL DEFAULT 0,
+    succeeded   integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 
--- signed: its process gave a sign of life that ends with it; without one only leases tell.
+-- kinds: what it has a handler for, comma-separated. signed: its process gave a sign of life that ends with it; without one only leases tell.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        text PRIMARY KEY,
     queues      text NOT NULL,
+    kinds       text NOT NULL DEFAULT '',
     started_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,
     running     integer NOT NULL DEFAULT 0,

@@ -34,6 +34,13 @@ CREATE TABLE IF NOT EXISTS job_slots (
     PRIMARY KEY (key, job_id)
 ) STRICT, WITHOUT ROWID;
 
+-- The one seat of the fleet for a job that must run alone: taken while this job runs under this token.
+CREATE TABLE IF NOT EXISTS job_alone (
+    seat    INTEGER PRIMARY KEY CHECK (seat = 1),
+    job_id  TEXT NOT NULL,
+    token   INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE IF NOT EXISTS job_breakers (
     name        TEXT PRIMARY KEY NOT NULL,
     state       TEXT NOT NULL DEFAULT 'closed',
@@ -41,13 +48,19 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     open_us     INTEGER NOT NULL DEFAULT 0,
     open_until  INTEGER,
     probe_until INTEGER,
-    error       TEXT
+    error       TEXT,
+    -- After an outage calls come back step by step: so many in an interval, twice as many in the next one.
+    step        INTEGER NOT NULL DEFAULT 0,
+    step_until  INTEGER,
+    admitted    INTEGER NOT NULL DEFAULT 0,
+    succeeded   INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- signed: its process gave a sign of life that ends with it; without one only leases tell.
+-- kinds: what it has a handler for, comma-separated. signed: its process gave a sign of life that ends with it; without one only leases tell.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        TEXT PRIMARY KEY NOT NULL,
     queues      TEXT NOT NULL,
+    kinds       TEXT NOT NULL DEFAULT '',
     started_at  INTEGER NOT NULL,
     seen_at     INTEGER NOT NULL,
     running     INTEGER NOT NULL DEFAULT 0,

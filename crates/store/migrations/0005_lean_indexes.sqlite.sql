@@ -3,7 +3,10 @@
 -- The claim's order needs no id: rows of one time are told apart by their rowid, the order in which they came.
 DROP INDEX IF EXISTS background_jobs_claim;
 CREATE INDEX IF NOT EXISTS background_jobs_claim ON background_jobs (queue, priority DESC, run_at)
-    WHERE status = 'available' AND broker = 'embedded' AND crashes < 3;
+    WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 AND aside IS NULL;
+-- What was put aside, by kind: only a worker that knows the kind looks here.
+CREATE INDEX IF NOT EXISTS background_jobs_aside ON background_jobs (queue, aside, priority DESC, run_at)
+    WHERE aside IS NOT NULL AND status = 'available';
 DROP INDEX IF EXISTS background_jobs_claim_alone;
 CREATE INDEX IF NOT EXISTS background_jobs_claim_alone ON background_jobs (queue, priority DESC, run_at)
     WHERE crashes >= 3 AND status = 'available' AND broker = 'embedded';

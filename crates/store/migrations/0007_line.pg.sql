@@ -10,10 +10,15 @@ CREATE TABLE IF NOT EXISTS job_line (
     run_at      timestamptz NOT NULL,
     ready       boolean NOT NULL,
     alone       boolean NOT NULL,
-    unique_key  text
+    unique_key  text,
+    -- The kind, once a worker that does not know it met the job: such jobs stand beside the line, one line a kind.
+    aside       text
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.05,
         autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
-CREATE INDEX IF NOT EXISTS job_line_ready ON job_line (queue, priority DESC, run_at, id) WHERE ready AND NOT alone;
+CREATE INDEX IF NOT EXISTS job_line_ready ON job_line (queue, priority DESC, run_at, id)
+    WHERE ready AND NOT alone AND aside IS NULL;
+CREATE INDEX IF NOT EXISTS job_line_aside ON job_line (queue, aside, priority DESC, run_at, id)
+    WHERE ready AND NOT alone AND aside IS NOT NULL;
 CREATE INDEX IF NOT EXISTS job_line_alone ON job_line (queue, priority DESC, run_at, id) WHERE ready AND alone;
 CREATE INDEX IF NOT EXISTS job_line_due ON job_line (run_at) WHERE NOT ready;
 
@@ -47,6 +52,9 @@ CREATE INDEX IF NOT EXISTS background_jobs_kept ON background_jobs (created_at, 
 CREATE INDEX IF NOT EXISTS background_jobs_abroad ON background_jobs (abroad) WHERE abroad IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (unpublished, run_at)
     WHERE unpublished IS NOT NULL;
+
+-- Parked jobs of foreign brokers, by what has to announce itself.
+CREATE INDEX IF NOT EXISTS background_jobs_aside ON background_jobs (queue, aside) WHERE aside IS NOT NULL;
 
 -- Room for the next version of every row of a page.
 ALTER TABLE background_jobs SET (fillfactor = 45);
@@ -144,14 +152,14 @@ DECLARE
 BEGIN
     RETURN QUERY WITH urgent AS MATERIALIZED (
         SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
-        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
+        WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
           AND j.status = 'available' AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
         LIMIT many FOR UPDATE OF j SKIP LOCKED),
     rest AS MATERIALIZED (
         SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
-        WHERE l.ready AND NOT l.alone AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
+        WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
           AND l.run_at >= COALESCE(since, '-infinity')
           AND j.status = 'available' AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
@@ -169,8 +177,114 @@ BEGIN
             j.lease_until, j.crashes;
 END $$;
 
--- The same for one job that must run alone in its process because it ended its worker too often.
-CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigint, hand uuid)
+-- Starts jobs whose rows the caller has locked in this transaction.
+CREATE OR REPLACE FUNCTION backshift_begin(picked uuid[], who text, lease bigint, hand uuid)
+    RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
+    headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
+    unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
+    lease_until timestamptz, crashes integer)
+LANGUAGE plpgsql VOLATILE ROWS 64
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    moment timestamptz := clock_timestamp();
+    until timestamptz := moment + lease * interval '1 microsecond';
+BEGIN
+    DELETE FROM job_line l WHERE l.id = ANY (picked);
+    INSERT INTO job_hands (id, worker, jobs) VALUES (hand, who, picked);
+    RETURN QUERY UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1,
+        worker = who, lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
+        WHERE j.id = ANY (picked) AND j.status = 'available'
+        RETURNING j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority,
+            j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token,
+            j.lease_until, j.crashes;
+END $$;
+
+-- The claim of a worker that may not know every kind of its queue. What it does not know and finds at the head of the
+-- line is put aside, once, so that nobody walks past it again; what was put aside and this worker knows comes first.
+-- Who knows everything asks like this now and then, or when the line gave less than it wanted, and else the quick one.
+-- Whoever waits elsewhere hears of what was put aside.
+CREATE OR REPLACE FUNCTION backshift_start_known(line text, many integer, who text, lease bigint, hand uuid,
+    known text[]) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
+    headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
+    unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
+    lease_until timestamptz, crashes integer)
+LANGUAGE plpgsql VOLATILE ROWS 64
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    moved integer;
+    any_moved boolean := false;
+    picked uuid[];
+    more uuid[];
+BEGIN
+    FOR round IN 1..10 LOOP
+        WITH head AS MATERIALIZED (SELECT l.id, j.ctid AS tuple, j.job_type
+                FROM job_line l JOIN background_jobs j ON j.id = l.id
+                WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line
+                ORDER BY l.priority DESC, l.run_at, l.id LIMIT CASE WHEN round = 1 THEN many ELSE 1000 END),
+            strange AS MATERIALIZED (SELECT j.id, j.job_type::text AS kind FROM background_jobs j
+                WHERE j.ctid = ANY (ARRAY(SELECT h.tuple FROM head h WHERE h.job_type <> ALL (known)))
+                  AND j.status = 'available' FOR UPDATE OF j SKIP LOCKED)
+        UPDATE job_line l SET aside = s.kind FROM strange s WHERE l.id = s.id AND l.ready AND l.aside IS NULL;
+        GET DIAGNOSTICS moved = ROW_COUNT;
+        EXIT WHEN moved = 0;
+        any_moved := true;
+    END LOOP;
+    IF any_moved THEN
+        PERFORM pg_notify('backshift', line || ' aside');
+    END IF;
+    IF EXISTS (SELECT 1 FROM job_line l WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.queue = line) THEN
+        SELECT array_agg(w.id) INTO picked FROM (
+            SELECT c.id FROM unnest(known) AS k(kind) CROSS JOIN LATERAL (
+                SELECT l.id, l.priority, l.run_at FROM job_line l JOIN background_jobs j ON j.id = l.id
+                WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.aside = k.kind AND l.queue = line
+                  AND j.status = 'available' AND (l.unique_key IS NULL
+                       OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
+                ORDER BY l.priority DESC, l.run_at, l.id LIMIT many FOR UPDATE OF j SKIP LOCKED) c
+            ORDER BY c.priority DESC, c.run_at LIMIT many) w;
+    END IF;
+    SELECT array_agg(w.id) INTO more FROM (
+        SELECT l.id FROM job_line l JOIN background_jobs j ON j.id = l.id
+        WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND j.job_type = ANY (known)
+          AND j.status = 'available' AND (l.unique_key IS NULL
+               OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
+        ORDER BY l.priority DESC, l.run_at, l.id
+        LIMIT CASE WHEN moved = 0 THEN many - COALESCE(cardinality(picked), 0) ELSE 0 END FOR UPDATE OF j SKIP LOCKED) w;
+    picked := COALESCE(picked, '{}') || COALESCE(more, '{}');
+    IF picked <> '{}' THEN
+        RETURN QUERY SELECT * FROM backshift_begin(picked, who, lease, hand);
+    END IF;
+END $$;
+
+-- One job that must run alone in its process because it ended its worker too often. One at a time in the whole fleet:
+-- the worker that has it takes nothing else meanwhile, and the others are to go on.
+-- Two statements: what the holder of the lock before us wrote is seen by the second only.
+CREATE OR REPLACE FUNCTION backshift_alone_is_taken() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.job_alone', 0)) THEN
+        RETURN true;
+    END IF;
+    RETURN EXISTS (SELECT 1 FROM job_alone a JOIN background_jobs j ON j.id = a.job_id
+        WHERE j.token = a.token AND j.status = 'running');
+END $$;
+
+-- The seat for a job of a foreign broker that runs under this token.
+CREATE OR REPLACE FUNCTION backshift_take_alone(job uuid, fence bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF backshift_alone_is_taken() THEN
+        RETURN false;
+    END IF;
+    INSERT INTO job_alone (seat, job_id, token) VALUES (1, job, fence)
+        ON CONFLICT (seat) DO UPDATE SET job_id = excluded.job_id, token = excluded.token;
+    RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigint, hand uuid, known text[])
     RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
@@ -181,26 +295,25 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force
 AS $$
 #variable_conflict use_column
 DECLARE
-    moment timestamptz := clock_timestamp();
-    until timestamptz := moment + lease * interval '1 microsecond';
+    suspect uuid;
 BEGIN
-    RETURN QUERY WITH walked AS MATERIALIZED (
-        SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
-        WHERE l.ready AND l.alone AND l.queue = line
+    IF NOT EXISTS (SELECT 1 FROM job_line l WHERE l.ready AND l.alone AND l.queue = line) THEN
+        RETURN;
+    END IF;
+    IF backshift_alone_is_taken() THEN
+        RETURN;
+    END IF;
+    SELECT l.id INTO suspect FROM job_line l JOIN background_jobs j ON j.id = l.id
+        WHERE l.ready AND l.alone AND l.queue = line AND (known IS NULL OR j.job_type = ANY (known))
           AND j.status = 'available' AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT 1 FOR UPDATE OF j SKIP LOCKED),
-    picked AS MATERIALIZED (SELECT array_agg(w.id) AS ids, array_agg(w.place) AS places, array_agg(w.tuple) AS tuples
-        FROM walked w),
-    left_line AS (DELETE FROM job_line l WHERE l.ctid = ANY ((SELECT p.places FROM picked p)::tid[])),
-    noted AS (INSERT INTO job_hands (id, worker, jobs) SELECT hand, who, p.ids FROM picked p WHERE p.ids IS NOT NULL)
-    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
-        lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
-        WHERE j.ctid = ANY ((SELECT p.tuples FROM picked p)::tid[]) AND j.status = 'available'
-        RETURNING j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority,
-            j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token,
-            j.lease_until, j.crashes;
+        LIMIT 1 FOR UPDATE OF j SKIP LOCKED;
+    IF suspect IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM backshift_begin(ARRAY[suspect], who, lease, hand);
+        INSERT INTO job_alone (seat, job_id, token) SELECT 1, j.id, j.token FROM background_jobs j WHERE j.id = suspect
+            ON CONFLICT (seat) DO UPDATE SET job_id = excluded.job_id, token = excluded.token;
+    END IF;
 END $$;
 
 -- Which waiting jobs are due now.

@@ -5,11 +5,15 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
-use backshift_core::QueueName;
+use async_trait::async_trait;
+use backshift_core::{QueueName, Timestamp, store::Hints};
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -18,12 +22,17 @@ use uuid::Uuid;
 
 use crate::{Database, postgres::Pg, sqlite::Sqlite};
 
-/// The PostgreSQL channel; the payload is the queue's name, then optionally a space and who rang.
+/// The PostgreSQL channel; the payload is the queue's name (or one of the two words below), then optionally a space and
+/// who rang.
 pub const CHANNEL: &str = "backshift";
 /// One ring a queue in this time at most.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often a SQLite file is asked whether another process wrote.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(25);
+/// In place of a queue's name: a person wishes something. No queue can have such a name.
+const WISHES: &str = "!wishes";
+/// The same: a job is due at this time, in microseconds.
+const DUE: &str = "!due:";
 /// The longest pause between attempts to listen again.
 const RECONNECT_CAP: Duration = Duration::from_secs(5);
 
@@ -38,6 +47,9 @@ struct Inner {
     name: String,
     queues: Mutex<HashMap<String, watch::Sender<u64>>>,
     waiting: Mutex<BTreeSet<String>>,
+    /// The earliest time that the others have not been told.
+    untold: Mutex<Option<Timestamp>>,
+    sleepers: Mutex<Vec<Weak<Sleeper>>>,
     rung: Arc<Notify>,
     /// Held while rings are taken and sent: whoever has it last knows that all are sent.
     sending: tokio::sync::Mutex<()>,
@@ -60,7 +72,7 @@ impl Drop for Tasks {
 impl Drop for Inner {
     /// Rings that still wait are sent by a task of their own, as long as the runtime lasts; [`Bell::flush`] waits for it.
     fn drop(&mut self) {
-        let queues = std::mem::take(&mut *lock(&self.waiting));
+        let queues = self.take_waiting();
         self.rung.notify_one();
         if queues.is_empty() {
             return;
@@ -87,6 +99,39 @@ impl Ear {
     }
 }
 
+/// Somebody who sleeps until a job is due.
+#[derive(Debug)]
+struct Sleeper {
+    /// For when it is set already; the end of time while it is awake, so that it misses nothing.
+    until: AtomicI64,
+    sooner: Notify,
+}
+
+/// Hears of jobs that are due sooner than the one that is waited for.
+#[derive(Debug)]
+pub struct Dues {
+    sleeper: Arc<Sleeper>,
+    /// Keeps the listening task alive.
+    _ear: Ear,
+}
+
+#[async_trait]
+impl Hints for Dues {
+    async fn wait(&mut self, next: Option<Timestamp>, at_most: Duration) -> bool {
+        self.sleeper.until.store(next.map_or(i64::MAX, Timestamp::as_microsecond), Ordering::Release);
+        let sooner = tokio::time::timeout(at_most, self.sleeper.sooner.notified()).await.is_ok();
+        self.sleeper.until.store(i64::MAX, Ordering::Release);
+        sooner
+    }
+}
+
+#[async_trait]
+impl Hints for Ear {
+    async fn wait(&mut self, _: Option<Timestamp>, at_most: Duration) -> bool {
+        self.rung(at_most).await
+    }
+}
+
 impl Bell {
     /// A bell for the processes that share this database. Connects to nothing yet.
     pub fn new(db: &Database) -> Self {
@@ -95,6 +140,8 @@ impl Bell {
             name: Uuid::now_v7().simple().to_string(),
             queues: Mutex::default(),
             waiting: Mutex::default(),
+            untold: Mutex::default(),
+            sleepers: Mutex::default(),
             rung: Arc::default(),
             sending: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
@@ -107,6 +154,45 @@ impl Bell {
         // Other processes on a SQLite file see the change of the file itself.
         let Database::Pg(_) = &self.0.db else { return };
         lock(&self.0.waiting).insert(queue.as_str().to_owned());
+        self.ring_others();
+    }
+
+    /// Tells everybody that a person wishes something; the others have been told when it returns, as far as they can be:
+    /// the process that wishes may end then.
+    pub async fn wish(&self) {
+        self.0.wake(WISHES);
+        if let Database::Pg(_) = &self.0.db {
+            send(&self.0.db, &self.0.name, BTreeSet::from([WISHES.to_owned()])).await;
+        }
+    }
+
+    /// Hears wishes. Needs a runtime.
+    pub fn wishes(&self) -> Ear {
+        self.listen_to(WISHES)
+    }
+
+    /// A job is due at this time. A worker that scheduled it keeps that time itself; `tell` the others when nobody might.
+    pub fn due(&self, at: Timestamp, tell: bool) {
+        self.0.due(at);
+        if tell && matches!(&self.0.db, Database::Pg(_)) {
+            let mut untold = lock(&self.0.untold);
+            *untold = Some(untold.map_or(at, |before| before.min(at)));
+            drop(untold);
+            self.ring_others();
+        }
+    }
+
+    /// Hears of jobs that are due sooner than others. Needs a runtime.
+    pub fn dues(&self) -> Dues {
+        let sleeper = Arc::new(Sleeper { until: AtomicI64::new(i64::MAX), sooner: Notify::new() });
+        let mut sleepers = lock(&self.0.sleepers);
+        sleepers.retain(|sleeper| sleeper.strong_count() > 0);
+        sleepers.push(Arc::downgrade(&sleeper));
+        drop(sleepers);
+        Dues { sleeper, _ear: self.listen_to(DUE) }
+    }
+
+    fn ring_others(&self) {
         let mut tasks = lock(&self.0.tasks);
         if tasks.ringing.is_none() {
             let rung = Arc::clone(&self.0.rung);
@@ -123,7 +209,11 @@ impl Bell {
 
     /// Listens for a queue. Needs a runtime.
     pub fn listen(&self, queue: &QueueName) -> Ear {
-        let rings = lock(&self.0.queues).entry(queue.as_str().to_owned()).or_default().subscribe();
+        self.listen_to(queue.as_str())
+    }
+
+    fn listen_to(&self, name: &str) -> Ear {
+        let rings = lock(&self.0.queues).entry(name.to_owned()).or_default().subscribe();
         let mut tasks = lock(&self.0.tasks);
         if tasks.listening.is_none() {
             let inner = Arc::downgrade(&self.0);
@@ -144,15 +234,43 @@ impl Inner {
         }
     }
 
+    fn due(&self, at: Timestamp) {
+        for sleeper in lock(&self.sleepers).iter().filter_map(Weak::upgrade) {
+            if at.as_microsecond() < sleeper.until.load(Ordering::Acquire) {
+                sleeper.sooner.notify_one();
+            }
+        }
+    }
+
+    /// What another process told.
+    fn heard(&self, what: &str) {
+        let time = what.strip_prefix(DUE).and_then(|text| text.parse().ok());
+        match time.and_then(|at| Timestamp::from_microsecond(at).ok()) {
+            Some(at) => self.due(at),
+            None => self.wake(what),
+        }
+    }
+
+    /// What the others have not been told.
+    fn take_waiting(&self) -> BTreeSet<String> {
+        let mut words = std::mem::take(&mut *lock(&self.waiting));
+        if let Some(at) = lock(&self.untold).take() {
+            words.insert(format!("{DUE}{}", at.as_microsecond()));
+        }
+        words
+    }
+
     async fn send_waiting(&self) {
         let _sending = self.sending.lock().await;
-        let queues = std::mem::take(&mut *lock(&self.waiting));
+        let queues = self.take_waiting();
         if !queues.is_empty() {
             send(&self.db, &self.name, queues).await;
         }
     }
 
+    /// Something happened elsewhere, and nobody knows what.
     fn wake_all(&self) {
+        self.due(Timestamp::MIN);
         for sender in lock(&self.queues).values() {
             sender.send_modify(|rings| *rings = rings.wrapping_add(1));
         }
@@ -220,7 +338,7 @@ async fn hear(inner: &Weak<Inner>, pg: &Pg) -> Result<Heard, backshift_core::Sto
         let Some(inner) = inner.upgrade() else { break };
         let (queue, who) = payload.split_once(' ').unwrap_or((&payload, ""));
         if who != inner.name {
-            inner.wake(queue);
+            inner.heard(queue);
         }
     }
     Ok(Heard::Lost)

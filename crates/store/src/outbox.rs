@@ -34,12 +34,13 @@ pub(crate) const TAKE: Sql = Sql {
         due!("unpublished = $1", " * interval '1 microsecond'"),
         " FOR UPDATE SKIP LOCKED) \
          UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3 * interval '1 microsecond', \
-         status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
+         publish_token = token, status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
          RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
          unique_policy, idempotency_key, user_id, created_at, token"
     ),
     sqlite: concat!(
-        "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, status = 'available', \
+        "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, publish_token = token, \
+         status = 'available', \
          updated_at = clock_timestamp() WHERE rowid IN (SELECT rowid FROM background_jobs WHERE ",
         due!(
             "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> 'embedded' \
@@ -51,14 +52,22 @@ pub(crate) const TAKE: Sql = Sql {
     ),
 };
 
-/// The broker keeps the message from here on: a sensitive or large payload is not kept twice.
+/// The broker keeps the message from here on: a sensitive or large payload is not kept twice. A job that was started since
+/// it was taken, and parked or retried by a person, waits for its next publish: this confirm is not of that one.
 pub(crate) const MARK: Sql = Sql {
-    pg: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \
-         publish_hold_until = NULL, unpublished = NULL, updated_at = clock_timestamp(), \
+    pg: "UPDATE background_jobs SET \
+         published_at = CASE WHEN token = COALESCE(publish_token, 0) \
+         THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
+         publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
+         unpublished = CASE WHEN token <> COALESCE(publish_token, 0) THEN unpublished END, \
+         updated_at = clock_timestamp(), \
          payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
          WHERE id = ANY($1::uuid[]) AND broker <> 'postgres'",
-    sqlite: "UPDATE background_jobs SET published_at = COALESCE(published_at, clock_timestamp()), \
-             publish_hold_until = NULL, updated_at = clock_timestamp(), \
+    sqlite: "UPDATE background_jobs SET \
+             published_at = CASE WHEN token = COALESCE(publish_token, 0) \
+             THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
+             publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
+             updated_at = clock_timestamp(), \
              payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
              WHERE id = $1 AND broker <> 'embedded'",
 };

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     QueueCounts, QueueName, State, StoreError, Timestamp,
-    store::{COMPLETED_COUNTED, Queues},
+    store::{COMPLETED_COUNTED, Hints, Queues},
 };
 
 use crate::ledger::both::same;
@@ -44,8 +44,11 @@ const NOTICEABLE: Duration = Duration::from_millis(100);
 
 /// The queues with something to run: one step through the index a queue, declared ones beside them.
 pub(crate) const AVAILABLE: Sql = Sql {
-    pg: available!("job_line", "ready AND NOT alone"),
-    sqlite: available!("background_jobs", "status = 'available' AND broker = 'embedded' AND crashes < 3"),
+    pg: available!("job_line", "ready AND NOT alone AND aside IS NULL"),
+    sqlite: available!(
+        "background_jobs",
+        "status = 'available' AND broker = 'embedded' AND crashes < 3 AND aside IS NULL"
+    ),
 };
 
 /// Every other group; `$1` bounds each, `$2` the completed ones.
@@ -53,6 +56,8 @@ pub(crate) const OTHERS: Sql = Sql {
     pg: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
          SELECT queue, 'available' AS status, run_at AS due FROM (SELECT queue, run_at FROM job_line \
          WHERE ready AND alone LIMIT $1) alone \
+         UNION ALL SELECT queue, 'available', run_at FROM (SELECT queue, run_at FROM job_line \
+         WHERE ready AND NOT alone AND aside IS NOT NULL LIMIT $1) aside \
          UNION ALL SELECT queue, status, NULL FROM (SELECT j.queue, j.status FROM job_line l \
          JOIN background_jobs j ON j.id = l.id WHERE NOT l.ready LIMIT $1) waiting \
          UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
@@ -68,6 +73,8 @@ pub(crate) const OTHERS: Sql = Sql {
     sqlite: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
              SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \
              WHERE status = 'available' AND broker = 'embedded' AND crashes >= 3 LIMIT $1) alone \
+             UNION ALL SELECT queue, status, run_at FROM (SELECT queue, status, run_at FROM background_jobs \
+             WHERE aside IS NOT NULL AND status = 'available' AND broker = 'embedded' AND crashes < 3 LIMIT $1) aside \
              UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
              WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' LIMIT $1) waiting \
              UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
@@ -120,12 +127,19 @@ impl Queues for SqlStore {
         }
         let changed = db.sql(PAUSE).bind(queue).bind(paused).run().await? == 1;
         self.tally.forget();
+        if changed {
+            self.bell.wish().await;
+        }
         Ok(changed)
     }
 
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         let names = self.database().sql(PAUSED).all::<String>().await?;
         Ok(names.iter().filter_map(|name| QueueName::new(name).ok()).collect())
+    }
+
+    fn wishes(&self) -> Box<dyn Hints> {
+        Box::new(self.bell.wishes())
     }
 }
 

@@ -7,17 +7,19 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    AttemptRecord, JobFilter, JobId, JobRecord, Page, Settled, State, Store, StoreError, Timestamp,
+    AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, Settled, State, Store, StoreError, Timestamp,
+    WorkerName,
     store::{
-        Beat, ClaimRequest, Claimed, Finish, Holder, Jobs, Ledger, Liveness, Maintenance, Pulse, Rescued,
-        WorkerRecord,
+        Beat, ClaimRequest, Claimed, Due, Finish, Hints, Holder, Jobs, Ledger, Liveness, Maintenance, Pulse,
+        Rescued, WorkerRecord,
     },
 };
 
 use crate::{
     Database,
     allowances::Allowances,
-    ledger::{anonymous, beat, deliveries, finish, jobs, list, rescue, upkeep},
+    ledger::{anonymous, beat, claim, deliveries, finish, jobs, list, park, rescue, upkeep},
+    notify::Bell,
     queues::Tally,
     workers,
 };
@@ -29,12 +31,19 @@ pub struct SqlStore {
     walk: Arc<upkeep::Walk>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) allowances: Arc<Allowances>,
+    pub(crate) bell: Bell,
 }
 
 impl SqlStore {
     /// A store on this database; `migrate::check` says whether its tables fit.
     pub fn new(db: Database) -> Self {
-        Self { db, walk: Arc::default(), tally: Arc::default(), allowances: Arc::default() }
+        let bell = Bell::new(&db);
+        Self { db, walk: Arc::default(), tally: Arc::default(), allowances: Arc::default(), bell }
+    }
+
+    /// What wakes whoever waits on this database, in this process and in others.
+    pub fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// Its database.
@@ -59,7 +68,13 @@ impl Ledger for SqlStore {
     }
 
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
-        finish::finish(&self.db, batch).await
+        let soonest = finish::soonest(&batch);
+        let settled = finish::finish(&self.db, batch).await?;
+        if let Some(at) = soonest.and_then(|delay| Timestamp::now().checked_add(delay).ok()) {
+            // This process keeps its time; when it ends before, the others find the job at their next look.
+            self.bell.due(at, false);
+        }
+        Ok(settled)
     }
 
     async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
@@ -68,6 +83,18 @@ impl Ledger for SqlStore {
 
     async fn beat(&self, holder: &Holder, beats: Vec<Beat>) -> Result<Vec<Pulse>, StoreError> {
         beat::beat(&self.db, holder, beats).await
+    }
+
+    async fn unwanted(&self, worker: &WorkerName, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        beat::unwanted(&self.db, worker, leases).await
+    }
+
+    async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        park::park(&self.db, leases).await
+    }
+
+    async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError> {
+        claim::take_seat(&self.db, lease).await
     }
 
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
@@ -94,7 +121,11 @@ impl Jobs for SqlStore {
     }
 
     async fn cancel(&self, id: JobId) -> Result<State, StoreError> {
-        jobs::cancel(&self.db, id).await
+        let state = jobs::cancel(&self.db, id).await?;
+        if state == State::Running {
+            self.bell.wish().await;
+        }
+        Ok(state)
     }
 
     async fn retry(&self, id: JobId) -> Result<State, StoreError> {
@@ -104,8 +135,14 @@ impl Jobs for SqlStore {
 
 #[async_trait]
 impl Maintenance for SqlStore {
-    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
-        upkeep::promote(&self.db, limit).await
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Due>), StoreError> {
+        let (queues, next) = upkeep::promote(&self.db, limit).await?;
+        queues.keys().for_each(|queue| self.bell.ring(queue));
+        Ok((queues.values().sum(), next))
+    }
+
+    fn dues(&self) -> Box<dyn Hints> {
+        Box::new(self.bell.dues())
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {

@@ -5,15 +5,15 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    StoreError, Timestamp, WorkerName,
+    Kind, StoreError, Timestamp, WorkerName,
     store::{Liveness, WorkerRecord},
 };
 use tokio::task::JoinHandle;
 
 use crate::ledger::both::same;
 use crate::{
-    Database, FromRow, Row, Sql,
-    ledger::{both::both, rescue},
+    Database, Durability, FromRow, Row, Sql,
+    ledger::{both::both, park, rescue},
     liveness,
 };
 
@@ -21,15 +21,15 @@ use crate::{
 const REFRESH: Duration = Duration::from_secs(20);
 
 pub(crate) const BEGAN: &str = "SELECT started_at FROM job_workers WHERE name = $1";
-pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed) \
-     VALUES ($1, $2, $3, clock_timestamp(), $4, $5) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
+pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed, kinds) \
+     VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
      started_at = excluded.started_at, seen_at = excluded.seen_at, running = excluded.running, \
-     signed = excluded.signed";
+     signed = excluded.signed, kinds = excluded.kinds";
 pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
 pub(crate) const HIDE: &str = "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
      AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')";
 pub(crate) const ALL: Sql = both!(
-    "SELECT name, queues, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
+    "SELECT name, queues, kinds, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
      WHERE j.status = 'running' AND j.worker = job_workers.name) FROM job_workers \
      WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
 );
@@ -44,9 +44,13 @@ pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc
     if reborn && sign.is_some() {
         rescue::rescue_from(db, std::slice::from_ref(&worker.name)).await?;
     }
-    let show = db.sql(SHOW).bind(&worker.name).bind(&worker.queues).bind(worker.started_at);
-    show.bind(worker.running).bind(sign.is_some()).run().await?;
-    let refresher = tokio::spawn(refresh(db.clone(), worker.name.clone()));
+    let tx = db.begin_with(Durability::Relaxed).await?;
+    tx.sql(park::ANNOUNCING).all::<String>().await?;
+    let show = tx.sql(SHOW).bind(&worker.name).bind(&worker.queues).bind(worker.started_at);
+    show.bind(worker.running).bind(sign.is_some()).bind(park::kinds(worker)).run().await?;
+    tx.commit().await?;
+    // From here on nobody parks what this worker knows for good.
+    let refresher = tokio::spawn(refresh(db.clone(), worker.clone()));
     let (name, started_at) = (worker.name.clone(), worker.started_at);
     Ok(Arc::new(Announcement { db: db.clone(), name, started_at, sign, refresher }))
 }
@@ -81,10 +85,18 @@ impl Drop for Announcement {
     }
 }
 
-async fn refresh(db: Database, name: WorkerName) {
+/// What was parked while the row was old, because the database was away, is offered again as well.
+async fn refresh(db: Database, worker: WorkerRecord) {
     loop {
+        match park::offer(&db, &worker).await {
+            Ok(0) => {}
+            Ok(offered) => {
+                tracing::info!(offered, "parked jobs are offered again: this worker knows their kinds")
+            }
+            Err(error) => tracing::debug!(%error, "parked jobs could not be offered"),
+        }
         tokio::time::sleep(REFRESH).await;
-        if let Err(error) = db.sql(REFRESHED).bind(&name).relaxed().run().await {
+        if let Err(error) = db.sql(REFRESHED).bind(&worker.name).relaxed().run().await {
             tracing::debug!(%error, "the worker's row was not refreshed");
         }
     }
@@ -99,9 +111,10 @@ impl FromRow for WorkerRow {
         Ok(Self(WorkerRecord {
             name,
             queues: row.at(1)?,
-            started_at: row.at(2)?,
-            seen_at: row.at(3)?,
-            running: row.at(4)?,
+            kinds: row.at::<String>(2)?.split(',').filter_map(|kind| Kind::new(kind).ok()).collect(),
+            started_at: row.at(3)?,
+            seen_at: row.at(4)?,
+            running: row.at(5)?,
         }))
     }
 }

@@ -7,7 +7,7 @@
 //! | delivery | a row under a lease, claimed in batches as large as the free slots |
 //! | ack, retry, dead letter | the row's state, many in one commit |
 //! | delay, priority | `run_at`, `priority` |
-//! | wake-up | in the process at once; from other processes within 100 ms |
+//! | wake-up | in the process at once; from other processes within 25 ms |
 //! | a killed worker | its locked file is free, so its jobs come back at once |
 //!
 //! Several processes may share the file; SQLite has one writer at a time, so they take turns.

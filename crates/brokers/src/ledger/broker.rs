@@ -14,6 +14,7 @@ use backshift_store::{Database, SqlStore, ledger, notify::Bell};
 
 use super::{
     broker_error,
+    care::Care,
     consumer::{Claims, LedgerConsumer, most_of},
     publisher::Publisher,
     settler::Settler,
@@ -35,11 +36,11 @@ impl LedgerBroker {
     /// A broker under this name over a store whose schema is in place; needs a tokio runtime.
     pub(crate) fn new(name: &'static str, store: SqlStore) -> Self {
         let database = store.database().clone();
-        let bell = Bell::new(&database);
+        let bell = store.bell().clone();
         Self {
             name,
             publisher: Publisher::start(name, database.clone(), bell.clone()),
-            settler: Settler::start(name, database.clone()),
+            settler: Settler::start(name, database.clone(), bell.clone()),
             database,
             store,
             bell,
@@ -86,6 +87,7 @@ impl Broker for LedgerBroker {
             settler: self.settler.clone(),
             queue: queue.clone(),
             holder: Arc::new(Holder { worker: options.worker, lease: options.lease }),
+            care: Care::new(options.kinds),
             lonely_out: Arc::new(AtomicBool::new(false)),
             rounds: AtomicU32::new(0),
             most: most_of(options.slots),

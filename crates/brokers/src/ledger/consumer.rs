@@ -1,7 +1,7 @@
 //! Claims due rows, as many as there are free slots, and sleeps until somebody wakes it.
 //!
 //! A job whose worker was lost three times is claimed by itself and at most one at a time, so that it takes no
-//! neighbour along when it ends the process again.
+//! neighbour along when it ends the process again. A job of a kind that this worker does not know is never handed out.
 
 use std::{
     sync::{
@@ -13,7 +13,8 @@ use std::{
 
 use async_trait::async_trait;
 use backshift_core::{
-    BrokerError, Consumer, Delivery, Envelope, QueueName, Retry,
+    BrokerError, Consumer, Delivery, Envelope, ErrorClass, ErrorReport, Kinds, Moment, QueueName, Retry,
+    record::PARKED,
     store::{Holder, Start},
 };
 use backshift_store::{
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     broker_error,
+    care::Care,
     hands::{Hand, SettledHands},
     receipt::LedgerReceipt,
     settler::Settler,
@@ -68,6 +70,7 @@ pub(super) struct Claims {
     pub(super) settler: Settler,
     pub(super) queue: QueueName,
     pub(super) holder: Arc<Holder>,
+    pub(super) care: Care,
     pub(super) lonely_out: Arc<AtomicBool>,
     pub(super) rounds: AtomicU32,
     /// The most rows of one claim; see [`most_of`].
@@ -85,6 +88,13 @@ pub(super) fn most_of(slots: usize) -> usize {
 
 type Claimed = Result<Vec<Delivery>, BrokerError>;
 type Job = (Envelope, Start);
+
+/// One round of claiming.
+struct Claim {
+    hand: backshift_store::Uuid,
+    asked_at: Moment,
+    jobs: Vec<Job>,
+}
 
 impl LedgerConsumer {
     pub(super) fn new(claims: Claims, bell: &Bell) -> Self {
@@ -112,48 +122,73 @@ impl Claims {
     }
 
     async fn claim(self: &Arc<Self>, free: usize) -> Claimed {
+        let claimed = self.claim_any(free).await?;
+        if claimed.iter().all(|delivery| self.care.knows(delivery)) {
+            return Ok(claimed);
+        }
+        let (mine, strangers): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|delivery| self.care.knows(delivery));
+        self.care.met_a_stranger();
+        // Back into the line, where the next claim puts them aside: from now on this worker asks.
+        join_all(strangers.into_iter().map(|stranger| back(stranger, Some(&self.holder)))).await;
+        if mine.is_empty() { self.claim_any(free).await } else { Ok(mine) }
+    }
+
+    async fn claim_any(self: &Arc<Self>, free: usize) -> Claimed {
         if self.rounds.fetch_add(1, Ordering::Relaxed) % ROUNDS == ROUNDS - 1
             && let Some(delivery) = self.claim_alone().await?
         {
             return Ok(vec![delivery]);
         }
         let limit = free.clamp(1, self.most) as u32;
-        let (mut round, mut claimed) = self.claim_round(limit, self.place.next()).await?;
-        if claimed.is_empty() && round.from.is_some() {
-            (round, claimed) = self.claim_round(limit, None).await?;
+        let (kinds, from) = match self.care.kinds() {
+            Some(kinds) => (Some(kinds), None),
+            None => (None, self.place.next()),
+        };
+        let mut claim = self.claim_round(limit, from, kinds).await?;
+        if claim.jobs.is_empty() && from.is_some() {
+            claim = self.claim_round(limit, None, None).await?;
         }
-        if claimed.is_empty() {
+        if claim.jobs.is_empty() {
             return Ok(self.claim_alone().await?.into_iter().collect());
         }
-        let hand = self.settled.hand(round.hand, claimed.len());
-        let deliveries = claimed.into_iter();
-        Ok(deliveries.map(|(envelope, start)| self.delivery(envelope, start, None, Some(&hand))).collect())
+        let (hand, asked_at) = (self.settled.hand(claim.hand, claim.jobs.len()), claim.asked_at);
+        let deliveries = claim.jobs.into_iter();
+        let delivery = |(envelope, start)| self.delivery(envelope, start, asked_at, None, Some(&hand));
+        Ok(deliveries.map(delivery).collect())
     }
 
-    async fn claim_round(&self, limit: u32, from: Option<Place>) -> Result<(Round, Vec<Job>), BrokerError> {
-        let round = Round { settled: self.settled.take(), from, ..Round::default() };
-        let began = Instant::now();
-        let claimed = ledger::claim_round(&self.database, &self.queue, limit, &self.holder, &round).await;
-        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
-        let last = claimed.last().filter(|_| claimed.len() == limit as usize).map(|(envelope, _)| envelope);
+    async fn claim_round(
+        &self,
+        limit: u32,
+        from: Option<Place>,
+        kinds: Option<Kinds>,
+    ) -> Result<Claim, BrokerError> {
+        let round = Round { settled: self.settled.take(), from, kinds, ..Round::default() };
+        let (asked_at, began) = (Moment::now(), Instant::now());
+        let jobs = ledger::claim_round(&self.database, &self.queue, limit, &self.holder, &round).await;
+        let jobs = jobs.map_err(|error| broker_error(self.broker, error))?;
+        let last = jobs.last().filter(|_| jobs.len() == limit as usize).map(|(envelope, _)| envelope);
         self.place.ended(last, from.is_none().then(|| began.elapsed()));
-        Ok((round, claimed))
+        self.care.claimed(jobs.len(), limit as usize);
+        Ok(Claim { hand: round.hand, asked_at, jobs })
     }
 
     async fn claim_alone(self: &Arc<Self>) -> Result<Option<Delivery>, BrokerError> {
         if self.lonely_out.swap(true, Ordering::AcqRel) {
             return Ok(None);
         }
-        let lonely = Lonely(Arc::clone(&self.lonely_out));
-        let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder).await;
+        let (lonely, asked_at) = (Lonely(Arc::clone(&self.lonely_out)), Moment::now());
+        let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder, self.care.all()).await;
         let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
-        Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, Some(lonely), None)))
+        Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, asked_at, Some(lonely), None)))
     }
 
     fn delivery(
         self: &Arc<Self>,
         envelope: Envelope,
         start: Start,
+        asked_at: Moment,
         lonely: Option<Lonely>,
         hand: Option<&Arc<Hand>>,
     ) -> Delivery {
@@ -163,6 +198,7 @@ impl Claims {
             anonymous: false,
             job: Ok(envelope),
             start: Some(start),
+            claimed_at: Some(asked_at),
             receipt: Box::new(LedgerReceipt { lease, claims, hand: hand.cloned(), _lonely: lonely }),
         }
     }
@@ -194,13 +230,18 @@ impl Consumer for LedgerConsumer {
         let Some(pending) = self.pending.take() else { return };
         let claimed = pending.await.into_iter().flatten().flatten();
         // Side by side, so that they share statements.
-        join_all(claimed.map(back)).await;
+        join_all(claimed.map(|delivery| back(delivery, None))).await;
     }
 }
 
-async fn back(delivery: Delivery) {
+/// Uncounted, and at once; `stranger_to` = because this worker does not know its kind.
+async fn back(delivery: Delivery, stranger_to: Option<&Holder>) {
     let Ok(next) = delivery.job else { return };
-    let retry = Retry { next, delay: Duration::ZERO, counted: false, error: None };
+    let error = stranger_to.map(|holder| {
+        let text = format!("{PARKED}worker {} has no handler for kind {}", holder.worker, next.kind);
+        ErrorReport::new(ErrorClass::Released, text)
+    });
+    let retry = Retry { next, delay: Duration::ZERO, counted: false, error };
     if let Err(error) = delivery.receipt.retry(retry).await {
         tracing::warn!(%error, "a claimed job could not be put back; it returns when its lease ends");
     }

@@ -5,6 +5,7 @@
 
 mod batcher;
 mod broker;
+mod care;
 mod consumer;
 mod hands;
 mod publisher;

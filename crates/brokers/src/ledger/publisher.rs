@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use backshift_core::{Accepted, BrokerError, Envelope};
+use backshift_core::{Accepted, BrokerError, Envelope, Timestamp};
 use backshift_store::{Database, ledger, notify::Bell};
 
 use super::{batcher::Batcher, broker_error};
@@ -36,7 +36,12 @@ impl Publisher {
 
 async fn write(broker: &'static str, database: &Database, bell: &Bell, batch: Vec<Envelope>) -> Vec<Answer> {
     let queues: HashSet<_> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
+    let now = Timestamp::now();
+    let soonest = batch.iter().filter_map(|envelope| envelope.run_at).filter(|at| *at > now).min();
     let answers = ledger::enqueue(database, broker, batch).await;
+    if let Some(at) = soonest {
+        bell.due(at, true);
+    }
     queues.iter().for_each(|queue| bell.ring(queue));
     answers.into_iter().map(|answer| answer.map_err(|error| broker_error(broker, error))).collect()
 }

@@ -1,7 +1,7 @@
 //! Writes settlements, whatever piled up during the previous round trip in one statement.
 
-use backshift_core::{BrokerError, Settled, store::Finish};
-use backshift_store::{Database, ledger};
+use backshift_core::{BrokerError, Settled, Timestamp, store::Finish};
+use backshift_store::{Database, ledger, notify::Bell};
 
 use super::{batcher::Batcher, broker_error};
 
@@ -15,12 +15,16 @@ pub(super) struct Settler {
 }
 
 impl Settler {
-    pub(super) fn start(broker: &'static str, database: Database) -> Self {
+    pub(super) fn start(broker: &'static str, database: Database, bell: Bell) -> Self {
         let work = move |batch: Vec<Finish>| {
-            let database = database.clone();
+            let (database, bell) = (database.clone(), bell.clone());
             async move {
-                let count = batch.len();
-                match ledger::finish(&database, batch).await {
+                let (count, soonest) = (batch.len(), ledger::soonest(&batch));
+                let written = ledger::finish(&database, batch).await;
+                if let Some(at) = soonest.and_then(|delay| Timestamp::now().checked_add(delay).ok()) {
+                    bell.due(at, false);
+                }
+                match written {
                     Ok(settled) => settled.into_iter().map(Ok).collect(),
                     // The same answer for every item of a batch that failed as a whole.
                     Err(error) => (0..count).map(|_| Err(broker_error(broker, error.clone()))).collect(),

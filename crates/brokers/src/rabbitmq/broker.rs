@@ -276,6 +276,11 @@ impl Broker for RabbitMqBroker {
         Ok(Box::new(consumer))
     }
 
+    /// The steps of the ladder.
+    fn lateness(&self, delay: Duration) -> Duration {
+        ladder::lateness(delay)
+    }
+
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.shared.topology.depth(queue.as_str()).await
     }

@@ -84,6 +84,7 @@ impl AmqpConsumer {
             redelivered: incoming.redelivered,
             anonymous: incoming.anonymous,
             start: None,
+            claimed_at: None,
             receipt: Box::new(receipt),
         })
     }

@@ -17,6 +17,11 @@ pub const STEPS: [(&str, Duration); 7] = [
     ("6h", Duration::from_secs(6 * 3600)),
 ];
 
+/// The most that a chain of steps is longer than the delay that it stands for, and a little for the way.
+pub(super) fn lateness(delay: Duration) -> Duration {
+    (delay / 4).max(Duration::from_secs(1)) + Duration::from_millis(250)
+}
+
 /// The next step of a delay: the shortest that covers it with little excess, else the longest that fits into it.
 pub(super) fn step(remaining: Duration) -> Option<(&'static str, Duration)> {
     if remaining.is_zero() {

@@ -1,4 +1,5 @@
-//! A worker that was frozen past its lease: somebody else does the job, and its late result is refused.
+//! A worker that was frozen past its lease: somebody else does the job, its late result is refused, and what it had not
+//! begun it does not begin.
 
 use std::time::Duration;
 
@@ -55,4 +56,49 @@ async fn on_postgres() {
 async fn on_rabbitmq() {
     let Some(place) = Place::rabbitmq().await else { return };
     frozen(place).await;
+}
+
+/// Frozen between the claim and the first handler.
+async fn begins_nothing(place: Place) {
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    place.migrate().await;
+    let lines: Vec<_> = (0..4).map(|n| probe(&format!("cold{n}"), "ok", 0, 0)).collect();
+    let ids = place.enqueue(&lines).await;
+    let sleeper = [("BACKSHIFT_WORKER_NAME", "sleeper"), ("BACKSHIFT_FAILPOINT", "after-claim:stop")];
+    let first = place.start_with("probes:4", &sleeper);
+    assert!(first.process.stands_still(PATIENCE).await, "{}", first.output());
+    let second = place.start_with("probes:4", &[("BACKSHIFT_WORKER_NAME", "other")]).when_ready().await;
+    for id in &ids {
+        place.wait_state(id, "completed").await;
+    }
+    first.process.resume();
+    // It is itself again once it has worked something new.
+    let warm: Vec<_> = (0..6).map(|n| probe(&format!("warm{n}"), "sleep", 300, 0)).collect();
+    for id in &place.enqueue(&warm).await {
+        place.wait_state(id, "completed").await;
+    }
+    assert_eq!((first.drained().await, second.drained().await), (Some(0), Some(0)));
+    let attempts = place.probes("attempts").await;
+    let late: Vec<_> =
+        attempts.iter().filter(|row| row.0.starts_with("cold") && row.3 == "sleeper").collect();
+    assert!(late.is_empty(), "started under an old token: {late:?}");
+    let cold = attempts.iter().filter(|row| row.0.starts_with("cold")).count();
+    assert_eq!(cold, ids.len(), "each was begun once: {attempts:?}");
+}
+
+#[tokio::test]
+async fn what_was_claimed_and_not_begun_is_not_begun_on_the_embedded_broker() {
+    begins_nothing(Place::embedded()).await;
+}
+
+#[tokio::test]
+async fn what_was_claimed_and_not_begun_is_not_begun_on_postgres() {
+    let Some(place) = Place::postgres().await else { return };
+    begins_nothing(place).await;
+}
+
+#[tokio::test]
+async fn what_was_claimed_and_not_begun_is_not_begun_on_rabbitmq() {
+    let Some(place) = Place::rabbitmq().await else { return };
+    begins_nothing(place).await;
 }

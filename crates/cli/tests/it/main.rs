@@ -16,6 +16,7 @@ mod entitlement;
 mod faults;
 mod flow;
 mod frozen;
+mod kinds;
 mod looking;
 mod mails;
 mod malformed;

@@ -45,6 +45,7 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings) -> Explanation {
         State::Scheduled if parked(job) => unknown(job, around),
         State::Scheduled => waits(job, around, "It waits for its time"),
         State::Retrying => waits(job, around, "It waits for its next attempt"),
+        State::Available if parked(job) => stands_aside(job),
         State::Available => available(job),
         State::Dead => dead(job),
         State::Running | State::Completed | State::Cancelled => Explanation::default(),
@@ -107,6 +108,19 @@ fn unknown(job: &JobRecord, around: Surroundings) -> Explanation {
     let remedy =
         again(job, "Start a worker that knows the kind, or correct the name. To have it looked at now:");
     Explanation { question: "Why is it not running?", reasons, remedy }
+}
+
+fn stands_aside(job: &JobRecord) -> Explanation {
+    let text = format!(
+        "No worker that looked at it knows the kind {}. It is parked, which counts as no attempt, and goes at once to a \
+         worker that knows it",
+        job.kind
+    );
+    let remedy = Some((
+        "Start a worker that knows the kind. If the name is wrong:",
+        format!("backshift jobs cancel {}", job.id),
+    ));
+    Explanation { question: "Why is it not running?", reasons: vec![plain(text)], remedy }
 }
 
 fn available(job: &JobRecord) -> Explanation {

@@ -168,6 +168,7 @@ mod tests {
         sight.workers.push(WorkerRecord {
             name: WorkerName::new("w").unwrap(),
             queues: "p:1,q:10".into(),
+            kinds: Vec::new(),
             started_at: now,
             seen_at: now,
             running: 0,

@@ -1,6 +1,7 @@
 //! One circuit breaker per dependency, shared by the fleet through the store.
 //!
-//! Open means *snooze until it half-opens*: no attempt is burnt. One probe at a time tries the dependency again.
+//! Open means *snooze until it half-opens*: no attempt is burnt. One probe at a time tries the dependency again; when one
+//! succeeds, calls come back step by step, over the whole fleet.
 //! Only errors that a retry may mend count against it; a permanent error says nothing about the dependency.
 
 use std::{
@@ -90,8 +91,11 @@ impl Middleware for Breaker {
             ));
         }
         let told_to_stop = context.clone();
-        let result = next.run(context).await;
         let probe = admission == Admission::Probe;
+        if probe {
+            metrics::counter!("breaker_probes_total", "dependency" => dependency).increment(1);
+        }
+        let result = next.run(context).await;
         // A handler that the worker stopped says nothing about the dependency; the probe's hold runs out.
         if result.is_ok() || !told_to_stop.is_cancelled() || is_time_out(&result) {
             self.tell(store.as_ref(), dependency, probe, &result).await;

@@ -2,20 +2,20 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use backshift_core::{
-    JobError, JobOptions, State,
+    JobError, JobOptions, Middleware, State,
     store::{BreakerPolicy, Breakers},
 };
 use backshift_runtime::middleware::{Breaker, Trace};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::world::{Live, World, handler, queue, until};
+use crate::world::{Live, World, handler, publish, queue, until};
 
 const POLICY: BreakerPolicy =
     BreakerPolicy { failures: 3, open_for: Duration::from_secs(30), open_at_most: Duration::from_secs(300) };
@@ -55,6 +55,50 @@ async fn an_open_breaker_burns_no_attempt_and_lets_one_probe_through() {
     for id in ids {
         world.until_state(id, State::Completed).await;
     }
-    assert_eq!(world.store.breakers().await.unwrap()[0].state, "closed");
+    let shown = world.store.breakers().await.unwrap();
+    assert!(matches!(shown[0].state.as_str(), "returning" | "closed"), "{shown:?}");
     live.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_comes_back_step_by_step() {
+    let world = World::new();
+    let (down, calls) = (Arc::new(AtomicBool::new(true)), Arc::new(Mutex::new(Vec::new())));
+    let (is_down, called) = (Arc::clone(&down), Arc::clone(&calls));
+    let options = JobOptions { dependency: Some("mailer"), max_attempts: Some(50), ..JobOptions::default() };
+    let registry = handler("a", options, move |_| {
+        let down = is_down.load(Ordering::Relaxed);
+        if !down {
+            called.lock().unwrap().push(Instant::now());
+        }
+        async move { if down { Err(JobError::retry("421 try later")) } else { Ok(()) } }
+    });
+    let breaker = Arc::new(Breaker::new(registry.clone(), POLICY));
+    let mut lives = Vec::new();
+    for name in ["one", "two", "three"] {
+        let builder = world.ledger(name).middleware(Arc::clone(&breaker) as Arc<dyn Middleware>);
+        lives.push(Live::start(builder.registry(registry.clone()).pool(queue(), 200)));
+    }
+    for _ in 0..1000 {
+        publish(&world.store.broker(), world.envelope("a")).await;
+    }
+    until("the circuit to open", async || {
+        world.store.breakers().await.unwrap().iter().any(|breaker| breaker.state == "open")
+    })
+    .await;
+    down.store(false, Ordering::Relaxed);
+    until("all to complete", async || world.store.count(State::Completed) == 1000).await;
+    assert_eq!(world.store.breakers().await.unwrap()[0].state, "closed");
+    let calls = calls.lock().unwrap().clone();
+    // The probe, then 2, 4, 8 … a second over the whole fleet.
+    let mut most = 1;
+    for step in [2, 4, 8, 16, 32, 64] {
+        most += step;
+        let at = calls.get(most).expect("a thousand jobs").duration_since(calls[0]);
+        let steps = u64::from((step as u32).ilog2());
+        assert!(at >= Duration::from_secs(steps) * 9 / 10, "{most} calls within {at:?}");
+    }
+    for live in lives {
+        live.stop().await;
+    }
 }

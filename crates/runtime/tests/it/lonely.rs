@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Consumer, JobId, JobOptions, Kind, QueueName, State};
+use backshift_core::{
+    Consumer, JobId, JobOptions, Kind, QueueName, Registry, State,
+    store::{Jobs, Maintenance},
+};
 use backshift_runtime::WorkerBuilder;
 
 use crate::{
@@ -129,4 +132,91 @@ async fn a_crash_loop_ends_among_the_dead() {
     }
     let row = world.row(id).await;
     assert_eq!((row.reason.as_deref(), row.crashes, row.attempt), (Some("crash-loop"), 23, 1));
+}
+
+/// A suspect that ends its worker three times, short jobs that note who did them, and long ones.
+fn three_kinds(notes: &Notes) -> Registry {
+    let written = notes.clone();
+    let suspect = |context: backshift_core::JobContext| async move {
+        if context.starts() <= 3 {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    };
+    let short = move |context: backshift_core::JobContext| {
+        let written = written.clone();
+        async move {
+            context.sleep(Duration::from_millis(100)).await;
+            written.add(context.worker().to_string());
+            Ok(())
+        }
+    };
+    let long = |context: backshift_core::JobContext| async move {
+        context.sleep(Duration::from_secs(8)).await;
+        Ok(())
+    };
+    handler("suspect", JobOptions::default(), suspect)
+        .with_raw(&Kind::new("short").unwrap(), JobOptions::default(), short)
+        .with_raw(&Kind::new("long").unwrap(), JobOptions::default(), long)
+}
+
+/// Four workers, each with a neighbour that takes longer than the first patience, two suspects, and plenty of short jobs.
+async fn go_on(ledger: bool) {
+    let (world, notes) = (World::new(), Notes::default());
+    let registry = three_kinds(&notes);
+    let build = |name: &str| {
+        let builder = if ledger { world.ledger(name) } else { world.foreign(name) };
+        builder.registry(registry.clone()).pool(queue(), 4)
+    };
+    let send = async |kind: &str| match ledger {
+        true => publish(&world.store.broker(), world.envelope(kind)).await,
+        false => world.publish(kind).await,
+    };
+    let suspects = [send("suspect").await, send("suspect").await];
+    for start in 1..=3 {
+        let live = Live::start(build(&format!("killed{start}")));
+        until("both to start", async || {
+            let mut tokens = Vec::new();
+            for id in suspects {
+                tokens.push(world.store.find(id).await.unwrap().map_or(0, |row| row.token.0));
+            }
+            tokens == [start, start]
+        })
+        .await;
+        live.kill().await;
+        suspects.iter().for_each(|id| world.store.expire_lease(*id));
+        // Now, so that they stand before what comes.
+        world.store.rescue().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for _ in 0..3 {
+        send("long").await;
+    }
+    for _ in 0..2000 {
+        send("short").await;
+    }
+    let lives: Vec<Live> = ["one", "two", "three", "four"].map(|name| Live::start(build(name))).into();
+    until("a suspect's fourth start", async || {
+        world.row(suspects[0]).await.token.0 > 3 || world.row(suspects[1]).await.token.0 > 3
+    })
+    .await;
+    let before = notes.count();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut went_on = notes.all().split_off(before);
+    went_on.sort();
+    went_on.dedup();
+    assert!(went_on.len() >= 3, "only {went_on:?} took jobs, ledger {ledger}");
+    for id in suspects {
+        let row = world.until_state(id, State::Completed).await;
+        assert_eq!((row.attempt, row.crashes), (1, 3), "ledger {ledger}");
+    }
+    for live in lives {
+        live.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_others_go_on_while_a_suspect_waits_for_its_neighbours() {
+    go_on(true).await;
+    go_on(false).await;
 }

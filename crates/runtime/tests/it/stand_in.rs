@@ -45,6 +45,10 @@ where
             None => self.honest.consume(queue, options).await,
         }
     }
+    fn lateness(&self, delay: std::time::Duration) -> std::time::Duration {
+        self.honest.lateness(delay)
+    }
+
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.honest.depth(queue).await
     }

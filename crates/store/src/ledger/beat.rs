@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use backshift_core::{
-    JobId, StoreError, Timestamp, Token,
+    JobId, Lease, StoreError, Timestamp, Token, WorkerName,
     store::{Beat, Holder, Pulse},
 };
 use rusqlite::Connection;
@@ -33,7 +33,14 @@ pub(crate) const BEAT: Sql = Sql {
 pub(crate) const SEEN: &str =
     "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[BEAT, only_sqlite(SEEN)];
+/// Wishes to cancel what runs here: by the worker where that is an index (`$1`), else by the jobs (`$2`).
+pub(crate) const UNWANTED: Sql = Sql {
+    pg: "SELECT id, token FROM background_jobs WHERE id = ANY($2::uuid[]) AND cancel_requested \
+         AND status = 'running' AND worker = $1",
+    sqlite: "SELECT id, token FROM background_jobs WHERE status = 'running' AND worker = $1 AND cancel_requested = 1",
+};
+
+pub(crate) const STATEMENTS: &[Sql] = &[BEAT, UNWANTED, only_sqlite(SEEN)];
 
 type Beaten = (JobId, Token, Timestamp, bool);
 
@@ -64,6 +71,21 @@ pub(crate) async fn beat(
         })
         .collect();
     Ok(asked.iter().map(|lease| pulses.get(lease).copied().unwrap_or(Pulse::Lost)).collect())
+}
+
+/// Those of the leases whose job somebody asked to cancel.
+pub(crate) async fn unwanted(
+    db: &Database,
+    worker: &WorkerName,
+    leases: &[Lease],
+) -> Result<Vec<Lease>, StoreError> {
+    let query = db.sql(UNWANTED).bind(worker);
+    let query = match db {
+        Database::Pg(_) => query.column(leases.iter().map(|lease| lease.job).collect::<Vec<_>>()),
+        Database::Sqlite(_) => query,
+    };
+    let found: Vec<(JobId, Token)> = query.all().await?;
+    Ok(leases.iter().filter(|lease| found.contains(&(lease.job, lease.token))).copied().collect())
 }
 
 fn columns(beats: &[Beat]) -> Vec<Column> {

@@ -3,7 +3,7 @@
 //! A completion touches one row only: its start stands in the job's own row. Every other end also writes the start
 //! into the attempts table, because the job's row goes on.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use backshift_core::{Ack, JobId, Lease, Settled, Settlement, StoreError, Token, store::Finish};
 use rusqlite::Connection;
@@ -106,6 +106,15 @@ pub async fn finish(db: &Database, batch: Vec<Finish>) -> Result<Vec<Settled>, S
     // The completion did not take place: a foreign broker must not be told that it did, but deliver again.
     uncommitted.into_iter().for_each(|place| set(&mut answers, place, Settled::Stale));
     Ok(answers)
+}
+
+/// How soon the first of these jobs runs again that does not at once.
+pub fn soonest(batch: &[Finish]) -> Option<Duration> {
+    let delay = |finish: &Finish| match &finish.settlement {
+        Settlement::Retry(retry) => Some(retry.delay).filter(|delay| !delay.is_zero()),
+        _ => None,
+    };
+    batch.iter().filter_map(delay).min()
 }
 
 /// Looks whether handlers' own transactions completed their jobs; returns those that still run.

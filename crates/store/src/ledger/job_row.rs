@@ -5,16 +5,28 @@
 
 use backshift_core::{
     Bytes, EffectState, Envelope, Headers, JobId, JobRecord, Kind, Lease, QueueName, State, StoreError,
-    Timestamp, Token, envelope::SENSITIVE, store::Start,
+    Timestamp, Token, envelope::SENSITIVE, record::PARKED, store::Start,
 };
 
 use super::entry::unique_key;
-use crate::{FromRow, Row};
+use crate::{Dialect, FromRow, Row};
 
 /// What `JobRow` needs.
-pub(crate) const JOB_COLUMNS: &str = "id, user_id, job_type, status, attempts, error_message, created_at, queue, \
+const JOB_COLUMNS: &str = "id, user_id, job_type, status, attempts, error_message, created_at, queue, \
      broker, payload, payload_size, headers, priority, max_attempts, failures, token, crashes, worker, lease_until, \
      run_at, unique_key, progress_percent, progress_word, output, note, reason, effect, started_at, finished_at";
+
+/// The same, and the kind for which a waiting job stands aside. PostgreSQL's line knows it.
+pub(crate) fn job_columns(dialect: Dialect) -> String {
+    let aside = match dialect {
+        Dialect::Postgres => {
+            "CASE WHEN status = 'available' AND broker = 'postgres' \
+             THEN (SELECT l.aside FROM job_line l WHERE l.id = background_jobs.id) END AS aside"
+        }
+        Dialect::Sqlite => "CASE WHEN status = 'available' AND broker = 'embedded' THEN aside END AS aside",
+    };
+    format!("{JOB_COLUMNS}, {aside}")
+}
 
 /// A whole job.
 pub(crate) struct JobRow(pub(crate) JobRecord);
@@ -29,6 +41,9 @@ impl FromRow for JobRow {
         let attempts = row.get::<Option<u32>>("attempts")?.unwrap_or_default();
         let next = row.get::<u32>("failures")? + 1;
         let running = state == State::Running;
+        let aside = row.get::<Option<String>>("aside")?.map(|kind| {
+            format!("{PARKED}the workers that looked at it have no handler for kind {kind}; it stays until one comes")
+        });
         let percent: Option<u8> = row.get("progress_percent")?;
         let word: Option<String> = row.get("progress_word")?;
         Ok(Self(JobRecord {
@@ -45,7 +60,7 @@ impl FromRow for JobRow {
             created_at: row.get::<Option<Timestamp>>("created_at")?.unwrap_or(Timestamp::UNIX_EPOCH),
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
-            error: row.get("error_message")?,
+            error: aside.or(row.get("error_message")?),
             reason: row.get("reason")?,
             effect: EffectState::parse(&row.get::<String>("effect")?).unwrap_or_default(),
             note: row.get("note")?,

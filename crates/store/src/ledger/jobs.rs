@@ -5,8 +5,8 @@
 use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
 
 use super::both::{both, same};
-use super::job_row::{JOB_COLUMNS, JobRow, state};
-use crate::{Database, Executor, FromRow, Row, Sql};
+use super::job_row::{JobRow, job_columns, state};
+use crate::{Database, Dialect, Executor, FromRow, Row, Sql};
 
 /// The starts that are shown of one job.
 const ATTEMPTS_SHOWN: u32 = 200;
@@ -32,7 +32,7 @@ pub(crate) const CANCEL: Sql = both!(
 /// Fresh attempts, and for a job of a foreign broker a fresh message by the relay.
 pub(crate) const RETRY: Sql = both!(
     "UPDATE background_jobs SET status = 'available', " again "failures = 0, crashes = 0, \
-     lonely_crashes = 0, reason = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
+     lonely_crashes = 0, reason = NULL, aside = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
      run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), \
      updated_at = clock_timestamp() \
      WHERE id = $1 AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
@@ -43,10 +43,14 @@ pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1
 
 pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE)];
 
+/// The statement that finds one job.
+pub(crate) fn find_text(dialect: Dialect) -> String {
+    format!("SELECT {} FROM background_jobs WHERE id = $1", job_columns(dialect))
+}
+
 /// One job, or `None`.
 pub(crate) async fn find(db: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {
-    let text = format!("SELECT {JOB_COLUMNS} FROM background_jobs WHERE id = $1");
-    Ok(db.text(text).bind(id).optional::<JobRow>().await?.map(|row| row.0))
+    Ok(db.text(find_text(db.dialect())).bind(id).optional::<JobRow>().await?.map(|row| row.0))
 }
 
 /// The starts of one job, oldest first.

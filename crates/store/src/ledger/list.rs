@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use backshift_core::{EffectState, JobFilter, JobRecord, Page, State, StoreError, Timestamp};
 
-use super::job_row::{JOB_COLUMNS, JobRow};
+use super::job_row::{JobRow, job_columns};
 use crate::{Database, Dialect, Executor};
 
 /// The longest page.
@@ -39,7 +39,7 @@ pub(crate) async fn list(
 
 /// The statement up to its optional filters.
 pub(crate) fn text(dialect: Dialect, state: Option<State>, effect: Option<EffectState>) -> String {
-    let mut text = format!("SELECT {JOB_COLUMNS} FROM background_jobs WHERE true");
+    let mut text = format!("SELECT {} FROM background_jobs WHERE true", job_columns(dialect));
     if let Some(state) = state {
         let _ = write!(text, " AND status = '{}'", state.as_str());
         text.push_str(found_by(dialect, state));

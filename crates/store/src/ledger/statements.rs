@@ -5,8 +5,8 @@
 use backshift_core::{EffectState, State};
 
 use super::{
-    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, job_row, jobs, list, rescue,
-    takeover, unique, upkeep,
+    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, jobs, list, park, rescue, takeover,
+    unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
 
@@ -20,6 +20,7 @@ const FIXED: &[&[Sql]] = &[
     finish::STATEMENTS,
     foreign::STATEMENTS,
     jobs::STATEMENTS,
+    park::STATEMENTS,
     rescue::STATEMENTS,
     takeover::STATEMENTS,
     unique::STATEMENTS,
@@ -36,7 +37,7 @@ const FIXED: &[&[Sql]] = &[
 /// The text of every statement that the store may send to such a database.
 pub fn statements(dialect: Dialect) -> Vec<String> {
     let fixed = FIXED.iter().flat_map(|list| list.iter()).map(|sql| sql.text(dialect).to_owned());
-    let job = format!("SELECT {} FROM background_jobs WHERE id = $1", job_row::JOB_COLUMNS);
+    let job = jobs::find_text(dialect);
     let mut texts: Vec<String> = fixed.chain([job, list::CURSOR.to_owned()]).collect();
     for state in State::ALL {
         texts.push(list::text(dialect, Some(state), None));

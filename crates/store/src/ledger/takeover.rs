@@ -39,13 +39,14 @@ pub(crate) const TAKE: Sql = Sql {
          lonely_crashes = j.lonely_crashes + CASE WHEN j.crashes >= 3 THEN f.crashed ELSE 0 END, worker = $1, \
          lease_until = clock_timestamp() + $2 * interval '1 microsecond', started_at = clock_timestamp(), \
          updated_at = clock_timestamp(), published_at = COALESCE(j.published_at, clock_timestamp()), \
-         unpublished = NULL \
+         unpublished = NULL, aside = NULL \
          FROM unnest($3::uuid[], $4::bigint[]) AS f(id, crashed) WHERE j.id = f.id \
          RETURNING j.id, j.token, j.lease_until, j.attempts, j.crashes, j.max_attempts",
     sqlite: "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
              crashes = crashes + $4, lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN $4 ELSE 0 END, \
              worker = $1, lease_until = clock_timestamp() + $2, started_at = clock_timestamp(), \
-             updated_at = clock_timestamp(), published_at = COALESCE(published_at, clock_timestamp()) WHERE id = $3 \
+             updated_at = clock_timestamp(), published_at = COALESCE(published_at, clock_timestamp()), aside = NULL \
+             WHERE id = $3 \
              RETURNING id, token, lease_until, attempts, crashes, max_attempts",
 };
 

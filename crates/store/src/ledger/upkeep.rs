@@ -3,16 +3,17 @@
 //! Dead jobs are never pruned: a person decides about them.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use backshift_core::{JobId, StoreError, Timestamp};
+use backshift_core::{JobId, QueueName, StoreError, Timestamp, store::Due};
 use rusqlite::Connection;
 
 use super::{
     both::{both, only_sqlite, same},
-    entry::micros,
+    entry::{between, micros},
 };
 use crate::{Column, Database, Durability, Sql, sqlite};
 
@@ -23,16 +24,17 @@ const KEPT_AT_LEAST: Duration = Duration::from_secs(86_400);
 pub(crate) const PROMOTE: Sql = Sql {
     pg: "WITH due AS MATERIALIZED (SELECT p AS id FROM backshift_due($1::int) p), \
          moved AS (UPDATE background_jobs j SET status = 'available', updated_at = clock_timestamp() FROM due \
-         WHERE j.id = due.id AND j.status IN ('scheduled', 'retrying') RETURNING 1) SELECT COUNT(*) FROM moved",
+         WHERE j.id = due.id AND j.status IN ('scheduled', 'retrying') RETURNING j.queue) \
+         SELECT queue, COUNT(*) FROM moved GROUP BY queue",
     sqlite: "UPDATE background_jobs SET status = 'available', updated_at = clock_timestamp() WHERE rowid IN \
              (SELECT rowid FROM background_jobs INDEXED BY background_jobs_due \
              WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' AND run_at <= $2 \
-             ORDER BY run_at LIMIT $1)",
+             ORDER BY run_at LIMIT $1) RETURNING queue",
 };
 
 pub(crate) const NEXT_DUE: Sql = Sql {
-    pg: "SELECT run_at FROM job_line WHERE NOT ready ORDER BY run_at LIMIT 1",
-    sqlite: "SELECT run_at FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' \
+    pg: "SELECT run_at, clock_timestamp() FROM job_line WHERE NOT ready ORDER BY run_at LIMIT 1",
+    sqlite: "SELECT run_at, clock_timestamp() FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' \
              ORDER BY run_at LIMIT 1",
 };
 
@@ -74,22 +76,39 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     only_sqlite(DELETE_EFFECTS_LITE),
 ];
 
-/// Makes due jobs available; how many, and when the next one is due.
-pub(crate) async fn promote(db: &Database, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
-    let moved = match db {
-        Database::Pg(_) => db.sql(PROMOTE).bind(limit).relaxed().one::<u64>().await?,
+/// Makes due jobs available; in which queues how many, and when the next one is due.
+pub(crate) async fn promote(
+    db: &Database,
+    limit: u32,
+) -> Result<(BTreeMap<QueueName, u64>, Option<Due>), StoreError> {
+    let moved: Vec<(String, u64)> = match db {
+        Database::Pg(_) => db.sql(PROMOTE).bind(limit).relaxed().all().await?,
         Database::Sqlite(lite) => {
             let due = move |on: &Connection| {
-                sqlite::run(on, PROMOTE.sqlite, &[limit.into(), Timestamp::now().into()])
+                sqlite::query::<String>(on, PROMOTE.sqlite, &[limit.into(), Timestamp::now().into()])
             };
             // Looking needs no writer; promoting does.
-            match db.sql(NEXT_DUE).optional::<Timestamp>().await? {
-                Some(at) if at <= Timestamp::now() => lite.write(Durability::Relaxed, due).await?,
-                _ => 0,
+            match next_due(db).await? {
+                Some(due_at) if due_at.wait.is_zero() => {
+                    let queues = lite.write(Durability::Relaxed, due).await?;
+                    queues.into_iter().map(|queue| (queue, 1)).collect()
+                }
+                _ => Vec::new(),
             }
         }
     };
-    Ok((moved, db.sql(NEXT_DUE).optional().await?))
+    let mut queues = BTreeMap::new();
+    for (queue, jobs) in moved {
+        if let Ok(queue) = QueueName::new(queue) {
+            *queues.entry(queue).or_insert(0) += jobs;
+        }
+    }
+    Ok((queues, next_due(db).await?))
+}
+
+async fn next_due(db: &Database) -> Result<Option<Due>, StoreError> {
+    let next = db.sql(NEXT_DUE).optional::<(Timestamp, Timestamp)>().await?;
+    Ok(next.map(|(at, now)| Due { at, wait: between(now, at) }))
 }
 
 /// Where the last walk ended, so that a walk does not begin again at rows which stay.

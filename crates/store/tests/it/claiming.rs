@@ -63,7 +63,7 @@ on_both_databases! {
         assert_eq!(world.state(later.id).await, State::Scheduled);
         let (moved, next) = world.store.promote(100).await.unwrap();
         let exact = later.run_at.unwrap().as_microsecond();
-        assert_eq!((moved, next.map(|at| at.as_microsecond())), (0, Some(exact)));
+        assert_eq!((moved, next.map(|due| due.at.as_microsecond())), (0, Some(exact)));
         assert!(world.claim("w").await.is_none());
         world.set_time(later.id, "run_at", -1).await;
         assert_eq!(world.store.promote(100).await.unwrap(), (1, None));

@@ -116,10 +116,38 @@ on_both_databases! {
         assert!(shut >= jiff::SignedDuration::from_millis(150) && shut < jiff::SignedDuration::from_millis(1500));
         assert_eq!(probes(&ask_when_half_open(world).await), 1);
         world.store.report("smtp", POLICY, Ok(())).await.unwrap();
-        assert_eq!(world.store.admit("smtp").await.unwrap(), Admission::Go);
         let shown = world.store.breakers().await.unwrap();
-        assert_eq!((shown[0].state.as_str(), shown[0].failures), ("closed", 0));
+        assert_eq!((shown[0].state.as_str(), shown[0].returning), ("returning", Some(2)));
         assert_eq!(shown[0].error.as_deref(), Some("421 busy"));
+    }
+
+    async fn many_callers_at_once_get_no_more_than_a_step_while_a_circuit_returns(world) {
+        for _ in 0..3 {
+            fail(world).await;
+        }
+        assert_eq!(probes(&ask_when_half_open(world).await), 1);
+        world.store.report("smtp", POLICY, Ok(())).await.unwrap();
+        let mut steps = Vec::new();
+        while steps.len() < 3 {
+            let shown = || async { world.store.breakers().await.unwrap()[0].returning };
+            let before = shown().await;
+            let asked = join_all((0..20).map(|_| world.store.admit("smtp"))).await;
+            let asked: Vec<Admission> = asked.into_iter().map(Result::unwrap).collect();
+            assert!(!asked.contains(&Admission::Go), "a circuit that returns lets nobody pass unseen: {asked:?}");
+            let (step, admitted) = (shown().await, probes(&asked));
+            if admitted == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+            // An interval may end while they ask.
+            let most = before.into_iter().chain(step.filter(|_| before != step)).sum::<u32>() as usize;
+            assert!(admitted <= most, "{admitted} calls of a step of {most}");
+            steps.extend(step);
+            for _ in 0..admitted {
+                world.store.report("smtp", POLICY, Ok(())).await.unwrap();
+            }
+        }
+        assert_eq!(steps.last().copied().unwrap() / steps[0], 4, "{steps:?}");
     }
 
     async fn a_tick_is_moved_by_one_instance(world) {

@@ -15,7 +15,14 @@ use crate::{
 fn worker(name: &str) -> WorkerRecord {
     let now = Timestamp::now();
     let name = WorkerName::new(name).unwrap();
-    WorkerRecord { name, queues: "ready:4".into(), started_at: now, seen_at: now, running: 0 }
+    WorkerRecord {
+        name,
+        queues: "ready:4".into(),
+        kinds: Vec::new(),
+        started_at: now,
+        seen_at: now,
+        running: 0,
+    }
 }
 
 const NOBODY: Rescued = Rescued { returned: 0, dead: 0 };

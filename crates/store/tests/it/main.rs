@@ -12,6 +12,7 @@ mod deliveries;
 mod durability;
 mod files;
 mod finishing;
+mod kinds;
 mod line;
 mod liveness;
 mod migrations;

@@ -15,7 +15,14 @@ async fn a_job_lives_its_life_behind_a_transaction_pooler() {
     assert!(!world.db().access().await.unwrap().direct);
     let now = Timestamp::now();
     let name = WorkerName::new("w").unwrap();
-    let worker = WorkerRecord { name, queues: "ready:1".into(), started_at: now, seen_at: now, running: 0 };
+    let worker = WorkerRecord {
+        name,
+        queues: "ready:1".into(),
+        kinds: Vec::new(),
+        started_at: now,
+        seen_at: now,
+        running: 0,
+    };
     let sign = world.store.announce(&worker).await.unwrap();
     assert!(sign.stands());
     world.enqueue_all((0..50).map(|_| job("ready")).collect()).await;

@@ -105,7 +105,7 @@ impl World {
     }
 
     pub async fn claim_alone(&self, worker: &str) -> Option<(Envelope, Start)> {
-        ledger::claim_alone(self.db(), &queue("ready"), &holder(worker)).await.unwrap()
+        ledger::claim_alone(self.db(), &queue("ready"), &holder(worker), None).await.unwrap()
     }
 
     pub async fn finish(&self, lease: Lease, settlement: Settlement) -> Settled {

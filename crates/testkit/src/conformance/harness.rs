@@ -160,6 +160,11 @@ pub trait EngineHarness: Send + Sync + 'static {
     /// A fresh pair which nobody else uses.
     async fn parts(&self) -> Result<EngineParts, String>;
 
+    /// Whether hints of one process reach another: a transaction pooler passes none.
+    fn hints(&self) -> bool {
+        true
+    }
+
     /// The lease of the engine's claims in these tests, stretched when the machine is slow.
     fn lease(&self) -> Duration {
         Duration::from_secs(1)

@@ -217,6 +217,10 @@ impl<B: Broker> Broker for Connection<B> {
         self.broker.trouble(queue)
     }
 
+    fn lateness(&self, delay: std::time::Duration) -> std::time::Duration {
+        self.broker.lateness(delay)
+    }
+
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.open()?.depth(queue).await
     }

@@ -62,11 +62,13 @@ pub enum BrokerFault {
     KeepsPrefetched,
     /// Says of no delivery that it is a second one.
     HidesRedelivery,
+    /// Delivers what the worker does not know.
+    IgnoresKinds,
 }
 
 impl BrokerFault {
     /// Every fault.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AcksNothing,
         Self::AcksEarlierOnesToo,
         Self::AcksBeforeTheEffect,
@@ -91,6 +93,7 @@ impl BrokerFault {
         Self::NeverExtends,
         Self::KeepsPrefetched,
         Self::HidesRedelivery,
+        Self::IgnoresKinds,
     ];
 
     /// A rule of `docs/spec/broker.md` that this fault breaks.
@@ -118,6 +121,7 @@ impl BrokerFault {
             Self::NeverExtends => "B30",
             Self::KeepsPrefetched => "B71",
             Self::HidesRedelivery => "B17",
+            Self::IgnoresKinds => "B63",
         }
     }
 
@@ -130,6 +134,7 @@ impl BrokerFault {
                 | Self::NeverExtends
                 | Self::CountsCrashes
                 | Self::ClaimsTooLittle
+                | Self::IgnoresKinds
         )
     }
 }
@@ -251,8 +256,13 @@ impl Broker for FaultyBroker {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         let slots = options.slots;
-        let honest = self.honest.consume(queue, options).await?;
+        let kinds = options.kinds.filter(|_| self.fault != BrokerFault::IgnoresKinds);
+        let honest = self.honest.consume(queue, ConsumeOptions { kinds, ..options }).await?;
         Ok(Box::new(FaultyConsumer::new(honest, Arc::clone(&self.honest), self.fault, slots)))
+    }
+
+    fn lateness(&self, delay: std::time::Duration) -> std::time::Duration {
+        self.honest.lateness(delay)
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {

@@ -73,6 +73,7 @@ impl FaultyConsumer {
             job: delivery.job.clone(),
             redelivered: delivery.redelivered,
             anonymous: delivery.anonymous,
+            claimed_at: None,
             start: delivery.start.clone(),
             receipt: Box::new(Forgotten),
         };

@@ -12,12 +12,11 @@ mod store_fault;
 pub use broker::{BrokerFault, FaultyBrokers};
 pub use store_fault::{FaultyStores, StoreFault};
 
-#[cfg(feature = "simulation")]
 use std::sync::Arc;
 
 #[cfg(feature = "simulation")]
-use backshift_core::{Broker, Store};
-#[cfg(feature = "simulation")]
+use backshift_core::Broker;
+use backshift_core::Store;
 pub(crate) use store::Keys;
 
 /// This broker with one planted fault.
@@ -27,7 +26,6 @@ pub(crate) fn lying_broker(honest: Arc<dyn Broker>, fault: BrokerFault) -> Arc<d
 }
 
 /// This store with one planted fault; handles that share `keys` are handles on one store.
-#[cfg(feature = "simulation")]
 pub(crate) fn lying_store(honest: Arc<dyn Store>, fault: StoreFault, keys: &Keys) -> Arc<dyn Store> {
     Arc::new(store::FaultyStore::new(honest, fault, Arc::clone(keys)))
 }

@@ -9,12 +9,12 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Ack, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease,
-    Page, QueueCounts, QueueName, Settled, Settlement, State, Store, StoreError, Timestamp,
+    Page, QueueCounts, QueueName, Settled, Settlement, State, Store, StoreError, Timestamp, WorkerName,
     envelope::SENSITIVE,
     store::{
-        Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Effects, Finish,
-        Holder, Jobs, Ledger, Limits, Liveness, Maintenance, Outbox, Pulse, Queues, Rate, Rescued, Schedules,
-        WorkerRecord,
+        Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Due, Effects, Finish,
+        Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox, Pulse, Queues, Rate,
+        Rescued, Schedules, WorkerRecord,
     },
 };
 
@@ -164,8 +164,22 @@ impl Ledger for FaultyStore {
         Ok(pulses)
     }
 
+    async fn unwanted(&self, worker: &WorkerName, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        let unwanted = self.honest.unwanted(worker, leases).await?;
+        Ok(unwanted.into_iter().filter(|_| !self.has(StoreFault::HidesWishes)).collect())
+    }
+
+    async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        self.honest.park(leases).await
+    }
+
+    async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError> {
+        Ok(self.honest.take_seat(lease).await? || self.has(StoreFault::SeatsEverybody))
+    }
+
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
-        self.honest.announce(worker).await
+        let kinds = if self.has(StoreFault::OffersNothing) { Vec::new() } else { worker.kinds.clone() };
+        self.honest.announce(&WorkerRecord { kinds, ..worker.clone() }).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
@@ -213,12 +227,23 @@ impl Queues for FaultyStore {
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         self.honest.paused().await
     }
+
+    fn wishes(&self) -> Box<dyn Hints> {
+        match self.has(StoreFault::TellsNobody) {
+            true => Box::new(NoHints),
+            false => self.honest.wishes(),
+        }
+    }
 }
 
 #[async_trait]
 impl Maintenance for FaultyStore {
-    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Due>), StoreError> {
         self.honest.promote(limit).await
+    }
+
+    fn dues(&self) -> Box<dyn Hints> {
+        self.honest.dues()
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
@@ -270,6 +295,10 @@ impl Breakers for FaultyStore {
         let shown = self.honest.breakers().await?;
         let half_open = shown.iter().any(|breaker| breaker.name == name && breaker.state == "half-open");
         let answer = self.honest.admit(name).await?;
+        let returning = shown.iter().any(|breaker| breaker.name == name && breaker.state == "returning");
+        if returning && self.has(StoreFault::ReturnsAtOnce) {
+            return Ok(Admission::Go);
+        }
         Ok(if half_open && self.has(StoreFault::ProbesAtOnce) { Admission::Probe } else { answer })
     }
 

@@ -61,11 +61,21 @@ pub enum StoreFault {
     ForgetsWhatIsGone,
     /// Lets a delivery of another queue run a job whose id it knows.
     TrustsIds,
+    /// Forgets which kinds a worker knows.
+    OffersNothing,
+    /// Lets every suspect run at once.
+    SeatsEverybody,
+    /// Gives nobody a hint of a wish.
+    TellsNobody,
+    /// Does not find the wish to cancel when it is asked.
+    HidesWishes,
+    /// Lets everything through as soon as one probe has succeeded.
+    ReturnsAtOnce,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -92,6 +102,11 @@ impl StoreFault {
         Self::RunsEarly,
         Self::ForgetsWhatIsGone,
         Self::TrustsIds,
+        Self::OffersNothing,
+        Self::SeatsEverybody,
+        Self::TellsNobody,
+        Self::HidesWishes,
+        Self::ReturnsAtOnce,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -122,6 +137,10 @@ impl StoreFault {
             Self::RunsEarly => "S120",
             Self::ForgetsWhatIsGone => "S121",
             Self::TrustsIds => "S123",
+            Self::OffersNothing => "S100",
+            Self::SeatsEverybody => "S102",
+            Self::TellsNobody | Self::HidesWishes => "S103",
+            Self::ReturnsAtOnce => "S104",
         }
     }
 }

@@ -313,6 +313,11 @@ impl Broker for MemoryBroker {
         Ok(Box::new(MemoryConsumer::new(Arc::clone(&self.inner), self.faults.clone(), queue.clone())))
     }
 
+    /// With a store, jobs for later pass its outbox, and the relay looks twice a second.
+    fn lateness(&self, _delay: std::time::Duration) -> std::time::Duration {
+        std::time::Duration::from_millis(750)
+    }
+
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.faults.strike("broker.depth").await.map_err(away)?;
         Ok(self.inner.lines().line(queue).ready.len() as u64)

@@ -48,6 +48,7 @@ impl MemoryConsumer {
                 redelivered: message.redelivered,
                 anonymous: message.anonymous,
                 start: None,
+                claimed_at: None,
                 receipt: Box::new(MemoryReceipt::new(inner, faults, self.queue.clone(), tag)),
             });
         }

@@ -48,17 +48,20 @@ impl Jobs for MemoryStore {
     }
 
     async fn cancel(&self, id: JobId) -> Result<State, StoreError> {
-        self.call("store.cancel", |store| {
-            let (now, mut table) = (store.now(), store.table());
-            let row = table.rows.get_mut(&id).ok_or_else(|| missing(id))?;
-            match row.state {
-                State::Running => row.cancel_requested = true,
-                state if state.is_final() => {}
-                _ => row.finish(State::Cancelled, now),
-            }
-            Ok(row.state)
-        })
-        .await
+        let answer = self
+            .call("store.cancel", |store| {
+                let (now, mut table) = (store.now(), store.table());
+                let row = table.rows.get_mut(&id).ok_or_else(|| missing(id))?;
+                match row.state {
+                    State::Running => row.cancel_requested = true,
+                    state if state.is_final() => {}
+                    _ => row.finish(State::Cancelled, now),
+                }
+                Ok(row.state)
+            })
+            .await;
+        self.wished();
+        answer
     }
 
     async fn retry(&self, id: JobId) -> Result<State, StoreError> {

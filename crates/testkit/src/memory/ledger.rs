@@ -4,14 +4,15 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    Ack, JobId, Settled, Settlement, State, StoreError, Timestamp,
+    Ack, JobId, Lease, Settled, Settlement, State, StoreError, Timestamp, WorkerName,
     store::{Beat, ClaimRequest, Claimed, Finish, Holder, Ledger, Liveness, Pulse, WorkerRecord},
 };
 
 use super::{
     MemoryStore,
+    ledger_broker::NAME,
     row::{Row, later},
-    table::Table,
+    table::{Table, knows},
 };
 
 /// Held by a worker while it lives.
@@ -181,11 +182,38 @@ impl Ledger for MemoryStore {
         .await
     }
 
+    async fn unwanted(&self, _: &WorkerName, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
+        self.call("store.unwanted", |store| {
+            let table = store.table();
+            let unwanted = |lease: &&Lease| {
+                table.rows.get(&lease.job).is_some_and(|row| row.is_held_by(lease) && row.cancel_requested)
+            };
+            Ok(leases.iter().filter(unwanted).copied().collect())
+        })
+        .await
+    }
+
+    async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
+        self.call("store.park", |store| {
+            let (now, mut table) = (store.now(), store.table());
+            Ok(leases.iter().map(|lease| table.park(lease, now)).collect())
+        })
+        .await
+    }
+
+    async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError> {
+        self.call("store.take_seat", |store| Ok(store.table().take_seat(&lease))).await
+    }
+
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
         self.call("store.announce", |store| {
             let sign = Arc::new(Alive);
             let entry = (worker.clone(), Arc::downgrade(&sign));
-            store.table().workers.insert(worker.name.to_string(), entry);
+            let mut table = store.table();
+            table.workers.insert(worker.name.to_string(), entry);
+            let parked = |row: &&mut Row| row.aside && row.state == State::Available && row.broker != NAME;
+            let rows = table.rows.values_mut().filter(parked);
+            rows.filter(|row| knows(worker, row)).for_each(Row::offer);
             Ok(sign as Arc<dyn Liveness>)
         })
         .await

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Ack, Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, DeadLetter,
-    Delivery, Envelope, Lease, QueueName, Receipt, Retry, Settled, Settlement, State, StoreError,
-    store::{Finish, Holder},
+    Delivery, Envelope, Kinds, Lease, Moment, QueueName, Receipt, Retry, Settled, Settlement, State,
+    StoreError, Timestamp,
+    store::{CRASHES_BEFORE_ALONE, Finish, Holder},
 };
 use tokio::time::sleep;
 
@@ -85,8 +86,8 @@ impl Broker for MemoryLedgerBroker {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError> {
         let holder = Holder { worker: options.worker, lease: options.lease };
-        let consumer =
-            LedgerConsumer { store: self.store.clone(), queue: queue.clone(), holder, quiet: false };
+        let (store, queue, kinds) = (self.store.clone(), queue.clone(), options.kinds);
+        let consumer = LedgerConsumer { store, queue, holder, kinds, quiet: false };
         self.store.call("broker.consume", |_| Ok(())).await.map_err(error)?;
         Ok(Box::new(consumer))
     }
@@ -95,7 +96,11 @@ impl Broker for MemoryLedgerBroker {
         self.store
             .call("broker.depth", |store| {
                 let table = store.table();
-                let waits = |row: &&Row| row.state == State::Available && row.envelope.queue == *queue;
+                // What stands aside, or waits for the seat of those that run alone, says of no worker that it is stuck.
+                let seat_is_free = table.seat_is_free();
+                let may = |row: &Row| !row.aside && (seat_is_free || row.crashes < CRASHES_BEFORE_ALONE);
+                let waits =
+                    |row: &&Row| row.state == State::Available && row.envelope.queue == *queue && may(row);
                 Ok(table.rows.values().filter(waits).count() as u64)
             })
             .await
@@ -115,11 +120,13 @@ struct LedgerConsumer {
     store: MemoryStore,
     queue: QueueName,
     holder: Holder,
+    kinds: Option<Kinds>,
     quiet: bool,
 }
 
 impl LedgerConsumer {
     async fn claim(&self, free: usize) -> Result<Vec<Delivery>, StoreError> {
+        let asked_at = Moment::now();
         self.store
             .call("broker.next", |store| {
                 let (now, mut table) = (store.now(), store.table());
@@ -135,26 +142,49 @@ impl LedgerConsumer {
                     let here = row.broker == NAME && row.envelope.queue == self.queue && due(row);
                     here && table.waits_for(row, now).is_none()
                 };
-                let key = |row: &Row| (-row.envelope.priority, row.run_at, row.envelope.id);
+                let known =
+                    |row: &Row| self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&row.envelope.kind));
+                let key = |row: &Row| (-row.envelope.priority, row.run_at, row.envelope.id, known(row));
                 let mut ids: Vec<_> = table.rows.values().filter(mine).map(key).collect();
                 ids.sort_unstable();
-                let ids = ids.into_iter().take(free).map(|(_, _, id)| id).collect::<Vec<_>>();
-                Ok(ids.into_iter().filter_map(|id| self.deliver(table.rows.get_mut(&id)?, now)).collect())
+                let mut deliveries = Vec::new();
+                for (.., id, known) in ids {
+                    if deliveries.len() == free {
+                        break;
+                    }
+                    let seat_is_free = table.seat_is_free();
+                    let Some(row) = table.rows.get_mut(&id) else { continue };
+                    if !known {
+                        row.aside = row.state == State::Available;
+                        continue;
+                    }
+                    let alone = row.crashes >= CRASHES_BEFORE_ALONE;
+                    if alone && !seat_is_free {
+                        continue;
+                    }
+                    let delivery = self.deliver(row, now, asked_at);
+                    if let Some(start) = delivery.start.as_ref().filter(|_| alone) {
+                        table.alone = Some(start.lease);
+                    }
+                    deliveries.push(delivery);
+                }
+                Ok(deliveries)
             })
             .await
     }
 
-    fn deliver(&self, row: &mut Row, now: backshift_core::Timestamp) -> Option<Delivery> {
+    fn deliver(&self, row: &mut Row, now: Timestamp, asked_at: Moment) -> Delivery {
         let start = row.start(&self.holder, now);
         let envelope = Envelope { attempt: start.attempt, ..row.envelope.clone() };
         let receipt = LedgerReceipt { store: self.store.clone(), lease: start.lease };
-        Some(Delivery {
+        Delivery {
             job: Ok(envelope),
             redelivered: start.starts > 1,
             anonymous: false,
             start: Some(start),
+            claimed_at: Some(asked_at),
             receipt: Box::new(receipt),
-        })
+        }
     }
 }
 

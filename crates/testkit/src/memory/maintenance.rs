@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{
     State, StoreError, Timestamp,
-    store::{Maintenance, Rescued},
+    store::{Due, Hints, Maintenance, NoHints, Rescued},
 };
 
 use super::{
@@ -18,7 +18,7 @@ const KEEP_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
 impl Maintenance for MemoryStore {
-    async fn promote(&self, limit: u32) -> Result<(u64, Option<Timestamp>), StoreError> {
+    async fn promote(&self, limit: u32) -> Result<(u64, Option<Due>), StoreError> {
         let answer = self
             .call("store.promote", |store| {
                 let (now, mut table) = (store.now(), store.table());
@@ -34,11 +34,16 @@ impl Maintenance for MemoryStore {
                         next = Some(next.map_or(row.run_at, |next| next.min(row.run_at)));
                     }
                 }
-                Ok((promoted, next))
+                let wait = |at: Timestamp| Duration::try_from(at.duration_since(now)).unwrap_or_default();
+                Ok((promoted, next.map(|at| Due { at, wait: wait(at) })))
             })
             .await;
         self.arrived().notify_waiters();
         answer
+    }
+
+    fn dues(&self) -> Box<dyn Hints> {
+        Box::new(NoHints)
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {

@@ -24,7 +24,8 @@ impl Outbox for MemoryStore {
                     && let Some(row) = table.rows.get_mut(&id)
                 {
                     row.published = false;
-                    row.held_until = Some(later(now, PUBLISH_WITHIN));
+                    // Who accepts a job for later does not publish it.
+                    row.held_until = (row.state == State::Available).then(|| later(now, PUBLISH_WITHIN));
                 }
                 answer
             };
@@ -48,6 +49,7 @@ impl Outbox for MemoryStore {
             };
             let take = |row: &mut Row| {
                 row.held_until = Some(later(now, hold));
+                row.taken_at = row.token;
                 let mut headers = row.envelope.headers.clone();
                 if row.token > Token(0) {
                     headers.insert(STARTED.to_owned(), "true".to_owned());
@@ -63,7 +65,8 @@ impl Outbox for MemoryStore {
         self.call("store.mark_published", |store| {
             let mut table = store.table();
             for id in ids {
-                if let Some(row) = table.rows.get_mut(id) {
+                // A confirm that comes after the next start says nothing about what was done since.
+                if let Some(row) = table.rows.get_mut(id).filter(|row| row.token == row.taken_at) {
                     row.published = true;
                     if row.state == State::Scheduled {
                         row.state = State::Available;

@@ -1,9 +1,13 @@
 //! Queues as a whole in the memory store.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
-use backshift_core::{QueueCounts, QueueName, State, StoreError, store::Queues};
+use backshift_core::{
+    QueueCounts, QueueName, State, StoreError, Timestamp,
+    store::{Hints, Queues},
+};
+use tokio::sync::watch;
 
 use super::MemoryStore;
 
@@ -34,17 +38,34 @@ impl Queues for MemoryStore {
     }
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
-        self.call("store.pause", |store| {
-            let mut table = store.table();
-            Ok(match paused {
-                true => table.paused.insert(queue.clone()),
-                false => table.paused.remove(queue),
+        let answer = self
+            .call("store.pause", |store| {
+                let mut table = store.table();
+                Ok(match paused {
+                    true => table.paused.insert(queue.clone()),
+                    false => table.paused.remove(queue),
+                })
             })
-        })
-        .await
+            .await;
+        self.wished();
+        answer
     }
 
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         self.call("store.paused", |store| Ok(store.table().paused.iter().cloned().collect())).await
+    }
+
+    fn wishes(&self) -> Box<dyn Hints> {
+        Box::new(Wishes(self.wishes_made()))
+    }
+}
+
+/// Rung by every cancel and every pause.
+struct Wishes(watch::Receiver<u64>);
+
+#[async_trait]
+impl Hints for Wishes {
+    async fn wait(&mut self, _: Option<Timestamp>, at_most: Duration) -> bool {
+        matches!(tokio::time::timeout(at_most, self.0.changed()).await, Ok(Ok(())))
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use backshift_core::{
     Ack, AttemptRecord, Bytes, EffectState, Envelope, JobRecord, Lease, Reason, Settled, Settlement, State,
     Timestamp, Token,
+    record::PARKED,
     store::{CRASHES_BEFORE_ALONE, Holder, LONELY_CRASHES_BEFORE_DEAD, Start},
 };
 
@@ -39,6 +40,10 @@ pub(super) struct Row {
     pub(super) anonymous: bool,
     /// How many redeliveries were matched with this row; `None` = its message is gone.
     pub(super) absorbed: Option<u64>,
+    /// The token when the relay took it.
+    pub(super) taken_at: Token,
+    /// Nobody who looked at it knows its kind; it is out of everybody's way until somebody does.
+    pub(super) aside: bool,
     pub(super) attempts: Vec<AttemptRecord>,
 }
 
@@ -69,6 +74,8 @@ impl Row {
             held_until: None,
             anonymous: false,
             absorbed: Some(0),
+            taken_at: Token(0),
+            aside: false,
             attempts: Vec::new(),
         }
     }
@@ -77,6 +84,7 @@ impl Row {
     pub(super) fn start(&mut self, holder: &Holder, now: Timestamp) -> Start {
         self.token = Token(self.token.0 + 1);
         self.starts += 1;
+        self.aside = false;
         self.state = State::Running;
         self.worker = Some(holder.worker.to_string());
         let until = later(now, holder.lease);
@@ -185,6 +193,26 @@ impl Row {
         Settled::Applied
     }
 
+    /// Takes in a running job whose kind its worker does not know; `known` = a worker that does lives.
+    pub(super) fn park(&mut self, lease: &Lease, known: bool, now: Timestamp) -> bool {
+        if !self.is_held_by(lease) || self.is_unwanted() || self.envelope.is_sensitive() {
+            return false;
+        }
+        self.end_attempt("released", None, now);
+        (self.lease_until, self.worker) = (None, None);
+        self.state = State::Available;
+        self.aside = !known;
+        self.published = !known;
+        let pause = Duration::from_millis(16 << self.token.0.clamp(0, 8));
+        self.held_until = known.then(|| later(now, pause));
+        true
+    }
+
+    /// The relay is to publish it again.
+    pub(super) fn offer(&mut self) {
+        (self.aside, self.published, self.held_until) = (false, false, None);
+    }
+
     pub(super) fn finish(&mut self, state: State, now: Timestamp) {
         self.state = state;
         self.finished_at = Some(now);
@@ -206,7 +234,13 @@ impl Row {
             created_at: self.envelope.created_at,
             started_at: self.attempts.last().map(|attempt| attempt.started_at),
             finished_at: self.finished_at,
-            error: self.error.clone(),
+            error: match self.aside && self.state == State::Available {
+                true => Some(format!(
+                    "{PARKED}nobody who looked at it has a handler for kind {}",
+                    self.envelope.kind
+                )),
+                false => self.error.clone(),
+            },
             reason: self.reason.map(|reason| reason.as_str().to_owned()),
             effect: self.effect,
             note: self.note.clone(),

@@ -9,7 +9,7 @@ use backshift_core::{
     Ack, AttemptRecord, Clock, Completion, JobContext, JobId, JobRecord, Lease, Settled, Settlement, State,
     Store, StoreError, Timestamp,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Faults, MemoryLedgerBroker, TokioClock, row::Row, table::Table};
 
@@ -23,6 +23,7 @@ pub struct MemoryStore {
 struct Shared {
     table: Mutex<Table>,
     arrived: Notify,
+    wished: watch::Sender<u64>,
     clock: TokioClock,
 }
 
@@ -40,7 +41,8 @@ impl MemoryStore {
 
     /// With a clock that other models share.
     pub fn with_clock(clock: TokioClock) -> Self {
-        let shared = Shared { table: Mutex::default(), arrived: Notify::new(), clock };
+        let shared =
+            Shared { table: Mutex::default(), arrived: Notify::new(), wished: watch::Sender::new(0), clock };
         Self { shared: Arc::new(shared), faults: Faults::default() }
     }
 
@@ -166,6 +168,15 @@ impl MemoryStore {
 
     pub(super) fn arrived(&self) -> &Notify {
         &self.shared.arrived
+    }
+
+    /// A person wished something.
+    pub(super) fn wished(&self) {
+        self.shared.wished.send_modify(|wishes| *wishes += 1);
+    }
+
+    pub(super) fn wishes_made(&self) -> watch::Receiver<u64> {
+        self.shared.wished.subscribe()
     }
 
     /// Runs one call under the plan of faults: fail before, or do it and lose the answer.

@@ -6,10 +6,11 @@ use std::{
 };
 
 use backshift_core::{
-    Accepted, EffectState, Envelope, JobId, QueueName, State, Timestamp, UniquePolicy, store::WorkerRecord,
+    Accepted, EffectState, Envelope, JobId, Lease, QueueName, State, Timestamp, UniquePolicy,
+    store::WorkerRecord,
 };
 
-use super::{breakers::Circuit, ledger::Alive, limits::Bucket, row::Row};
+use super::{breakers::Circuit, ledger::Alive, ledger_broker::NAME, limits::Bucket, row::Row};
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -21,6 +22,8 @@ pub(super) struct Table {
     pub(super) circuits: BTreeMap<String, Circuit>,
     pub(super) effects: BTreeMap<(JobId, String), Effect>,
     pub(super) workers: BTreeMap<String, (WorkerRecord, Weak<Alive>)>,
+    /// The start that has the one seat of those that must run alone, while it runs.
+    pub(super) alone: Option<Lease>,
     /// Effects in "our own database": what handlers committed, doubles included.
     pub(super) committed: Vec<(JobId, String)>,
 }
@@ -32,7 +35,36 @@ pub(super) struct Effect {
     pub(super) receipt: Option<String>,
 }
 
+/// Whether this worker could do the job.
+pub(super) fn knows(worker: &WorkerRecord, row: &Row) -> bool {
+    let works =
+        |part: &str| part.rsplit_once(':').is_some_and(|(queue, _)| queue == row.envelope.queue.as_str());
+    worker.kinds.contains(&row.envelope.kind) && worker.queues.split(',').any(works)
+}
+
 impl Table {
+    /// Takes in a running job of a foreign broker.
+    pub(super) fn park(&mut self, lease: &Lease, now: Timestamp) -> bool {
+        let Some(row) = self.rows.get(&lease.job).filter(|row| row.broker != NAME) else { return false };
+        let alive = self.workers.values().filter(|(_, sign)| sign.strong_count() > 0);
+        let known = alive.map(|(worker, _)| worker).any(|worker| knows(worker, row));
+        self.rows.get_mut(&lease.job).is_some_and(|row| row.park(lease, known, now))
+    }
+
+    /// Whether nobody has the seat of those that must run alone.
+    pub(super) fn seat_is_free(&self) -> bool {
+        let sits = |lease: Lease| self.rows.get(&lease.job).is_some_and(|row| row.is_held_by(&lease));
+        !self.alone.is_some_and(sits)
+    }
+
+    pub(super) fn take_seat(&mut self, lease: &Lease) -> bool {
+        let free = self.seat_is_free();
+        if free {
+            self.alone = Some(*lease);
+        }
+        free
+    }
+
     /// Accepts one job for a broker: known ids and keys first, then the unique key.
     pub(super) fn accept(&mut self, envelope: Envelope, broker: &str, now: Timestamp) -> Accepted {
         if let Some(known) = self.known(&envelope) {

@@ -88,6 +88,13 @@ impl Running {
         self.signal(Signal::STOP);
     }
 
+    /// Waits until it stands still, because somebody froze it or it froze itself; says whether it did in time.
+    pub async fn stands_still(&self, deadline: Duration) -> bool {
+        let stat = format!("/proc/{}/stat", self.pid());
+        let stopped = |text: String| text.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        wait::until(deadline, || async { std::fs::read_to_string(&stat).is_ok_and(stopped) }).await
+    }
+
     /// Lets a frozen process go on (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::CONT);

@@ -74,6 +74,10 @@ impl EngineHarness for Postgres {
         parts(self.namespace().await?)
     }
 
+    fn hints(&self) -> bool {
+        !StoreHarness::name(&self.0).ends_with("pooled")
+    }
+
     fn lease(&self) -> Duration {
         StoreHarness::lease(&self.0)
     }

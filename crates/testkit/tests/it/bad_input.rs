@@ -72,7 +72,8 @@ async fn awkward_payloads_pass_client_and_broker_byte_for_byte() {
         let queue = sent.queue.clone();
         assert_eq!(client.enqueue_raw(sent.clone()).await.unwrap(), Accepted::New(sent.id), "{name}");
         let worker = WorkerName::new("reader").unwrap();
-        let options = ConsumeOptions { slots: 1, lease: std::time::Duration::from_secs(5), worker };
+        let options =
+            ConsumeOptions { slots: 1, kinds: None, lease: std::time::Duration::from_secs(5), worker };
         let mut consumer = broker.consume(&queue, options).await.unwrap();
         let delivery = consumer.next(1).await.unwrap().pop().unwrap();
         assert_eq!(delivery.job.as_ref().unwrap().payload, bytes, "{name}");

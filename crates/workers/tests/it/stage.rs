@@ -93,9 +93,10 @@ impl Stage {
         match claimed {
             Some(claimed) => claimed,
             // One that ended its worker three times runs alone.
-            None => {
-                ledger::claim_alone(&self.fresh.db, &queue(), &holder).await.unwrap().expect("a job waits")
-            }
+            None => ledger::claim_alone(&self.fresh.db, &queue(), &holder, None)
+                .await
+                .unwrap()
+                .expect("a job waits"),
         }
     }
 

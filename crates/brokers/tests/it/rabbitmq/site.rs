@@ -133,7 +133,10 @@ pub(super) async fn publish(broker: &RabbitMqBroker, queue: &QueueName, payloads
 
 pub(super) async fn consume(broker: &RabbitMqBroker, queue: &QueueName, slots: usize) -> Box<dyn Consumer> {
     let worker = WorkerName::new("tester").unwrap();
-    broker.consume(queue, ConsumeOptions { slots, lease: Duration::from_secs(15), worker }).await.unwrap()
+    broker
+        .consume(queue, ConsumeOptions { slots, kinds: None, lease: Duration::from_secs(15), worker })
+        .await
+        .unwrap()
 }
 
 /// Takes exactly so many deliveries, in order.

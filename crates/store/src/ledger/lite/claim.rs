@@ -1,10 +1,10 @@
 //! Taking jobs on SQLite: one UPDATE a batch. The start is noted in the job's own row only.
 
-use backshift_core::{Bytes, Envelope, Kind, QueueName, StoreError, Timestamp, Token, WorkerName};
+use backshift_core::{Bytes, Envelope, Kind, Kinds, QueueName, StoreError, Timestamp, Token, WorkerName};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::read;
+use super::{IdText, read};
 use crate::{
     ledger::{
         entry::unique_key,
@@ -14,12 +14,12 @@ use crate::{
 };
 
 macro_rules! claim {
-    ($index:literal, $crashes:literal) => {
+    ($index:literal, $condition:literal) => {
         concat!(
             "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
-             worker = ?3, lease_until = ?4, started_at = ?5, updated_at = ?5, cancel_requested = 0 \
+             worker = ?3, lease_until = ?4, started_at = ?5, updated_at = ?5, cancel_requested = 0, aside = NULL \
              WHERE rowid IN (SELECT j.rowid FROM background_jobs j INDEXED BY ", $index,
-            " WHERE j.status = 'available' AND j.broker = 'embedded' AND j.", $crashes, " AND j.queue = ?1 \
+            " WHERE j.status = 'available' AND j.broker = 'embedded' AND ", $condition, " AND j.queue = ?1 \
              AND (j.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r \
              WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = j.unique_key)) \
              ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2) \
@@ -30,9 +30,34 @@ macro_rules! claim {
 }
 
 /// `?1` queue, `?2` at most, `?3` worker, `?4` end of the lease, `?5` now.
-pub(crate) const CLAIM: &str = claim!("background_jobs_claim", "crashes < 3");
-pub(crate) const CLAIM_ALONE: &str = claim!("background_jobs_claim_alone", "crashes >= 3");
+pub(crate) const CLAIM: &str = claim!("background_jobs_claim", "j.crashes < 3 AND j.aside IS NULL");
+/// The same of one kind that was put aside, `?6`.
+pub(crate) const CLAIM_ASIDE: &str =
+    claim!("background_jobs_aside", "j.aside IS NOT NULL AND j.aside = ?6 AND j.crashes < 3");
+/// The same of what must run alone, of the kinds in the array `?6`, while nothing else in the file has that seat.
+pub(crate) const CLAIM_ALONE: &str = claim!(
+    "background_jobs_claim_alone",
+    "j.crashes >= 3 AND (?6 IS NULL OR j.job_type IN (SELECT value FROM json_each(?6))) AND NOT EXISTS \
+     (SELECT 1 FROM job_alone a JOIN background_jobs o ON o.id = a.job_id WHERE o.token = a.token \
+     AND o.status = 'running')"
+);
+pub(crate) const TAKE_SEAT: &str = "INSERT INTO job_alone (seat, job_id, token) SELECT 1, $1, $2 WHERE NOT EXISTS \
+     (SELECT 1 FROM job_alone a JOIN background_jobs o ON o.id = a.job_id WHERE o.token = a.token \
+     AND o.status = 'running') \
+     ON CONFLICT (seat) DO UPDATE SET job_id = excluded.job_id, token = excluded.token RETURNING 1";
+const SIT: &str = "INSERT OR REPLACE INTO job_alone (seat, job_id, token) VALUES (1, ?1, ?2)";
 pub(crate) const PAUSED: &str = "SELECT 1 FROM job_queues WHERE name = ?1 AND paused = 1";
+/// Puts what is not in the array `?3` aside, of the first `?2` of the queue `?1`.
+pub(crate) const PUT_ASIDE: &str = "UPDATE background_jobs SET aside = job_type WHERE rowid IN (SELECT head.rowid FROM \
+     (SELECT j.rowid, j.job_type FROM background_jobs j INDEXED BY background_jobs_claim \
+     WHERE j.status = 'available' AND j.broker = 'embedded' AND j.crashes < 3 AND j.aside IS NULL AND j.queue = ?1 \
+     ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2) head \
+     WHERE head.job_type NOT IN (SELECT value FROM json_each(?3)))";
+pub(crate) const ANY_ASIDE: &str = "SELECT 1 FROM background_jobs INDEXED BY background_jobs_aside \
+     WHERE aside IS NOT NULL AND status = 'available' AND queue = ?1 LIMIT 1";
+
+/// How many of the line are looked at in one go once something strange stands at its head, and how often in one claim.
+const STRANGERS: (u32, u32) = (1000, 10);
 
 /// Who takes how much from where.
 #[derive(Debug, Clone)]
@@ -41,24 +66,92 @@ pub(crate) struct Take {
     pub(crate) limit: u32,
     pub(crate) worker: WorkerName,
     pub(crate) lease_us: i64,
+    /// Only these; others that are met are put aside.
+    pub(crate) kinds: Option<Kinds>,
 }
 
 /// Takes jobs, in no order.
-pub(crate) fn claim_on(
+pub(crate) fn claim_on(connection: &Connection, take: &Take) -> Result<Vec<ClaimedRow>, StoreError> {
+    if is_paused(connection, take)? {
+        return Ok(Vec::new());
+    }
+    let Some(kinds) = &take.kinds else { return run(connection, CLAIM, take, take.limit, None) };
+    let all_known = put_aside(connection, take, &array(kinds))?;
+    let mut claimed = Vec::new();
+    let mut aside = connection.prepare_cached(ANY_ASIDE).map_err(fault)?;
+    if aside.exists([take.queue.as_str()]).map_err(fault)? {
+        for kind in kinds.iter() {
+            let left = take.limit - claimed.len() as u32;
+            if left == 0 {
+                break;
+            }
+            claimed.extend(run(connection, CLAIM_ASIDE, take, left, Some(kind.as_str()))?);
+        }
+    }
+    let left = take.limit - claimed.len() as u32;
+    if all_known && left > 0 {
+        claimed.extend(run(connection, CLAIM, take, left, None)?);
+    }
+    Ok(claimed)
+}
+
+/// Takes one job that must run alone, and the seat with it.
+pub(crate) fn claim_alone_on(connection: &Connection, take: &Take) -> Result<Vec<ClaimedRow>, StoreError> {
+    if is_paused(connection, take)? {
+        return Ok(Vec::new());
+    }
+    let kinds = take.kinds.as_ref().map(array);
+    let claimed = run(connection, CLAIM_ALONE, take, 1, kinds.as_deref())?;
+    for lease in claimed.iter().map(|row| row.start.lease) {
+        let mut sit = connection.prepare_cached(SIT).map_err(fault)?;
+        sit.execute(params![IdText::new(lease.job.0), lease.token.0]).map_err(fault)?;
+    }
+    Ok(claimed)
+}
+
+fn is_paused(connection: &Connection, take: &Take) -> Result<bool, StoreError> {
+    let paused =
+        connection.prepare_cached(PAUSED).and_then(|mut paused| paused.exists([take.queue.as_str()]));
+    paused.map_err(fault)
+}
+
+/// Whether nothing but what is known stands at the head of the line now.
+fn put_aside(connection: &Connection, take: &Take, kinds: &str) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached(PUT_ASIDE).map_err(fault)?;
+    let mut looked_at = take.limit;
+    for _ in 0..STRANGERS.1 {
+        if statement.execute(params![take.queue.as_str(), looked_at, kinds]).map_err(fault)? == 0 {
+            return Ok(true);
+        }
+        looked_at = take.limit.max(STRANGERS.0);
+    }
+    Ok(false)
+}
+
+fn array(kinds: &Kinds) -> String {
+    let names: Vec<&str> = kinds.iter().map(Kind::as_str).collect();
+    serde_json::Value::from(names).to_string()
+}
+
+/// One of the claims; `only` is its `?6`.
+fn run(
     connection: &Connection,
     text: &str,
     take: &Take,
+    limit: u32,
+    only: Option<&str>,
 ) -> Result<Vec<ClaimedRow>, StoreError> {
-    let queue = take.queue.as_str();
-    if connection.prepare_cached(PAUSED).and_then(|mut paused| paused.exists([queue])).map_err(fault)? {
-        return Ok(Vec::new());
-    }
     let mut claim = connection.prepare_cached(text).map_err(fault)?;
     let now = Timestamp::now().as_microsecond();
     let until = now.saturating_add(take.lease_us);
     let lease_until = Timestamp::from_microsecond(until).map_err(|error| read::wrong(0, error))?;
-    let values = params![queue, take.limit, take.worker.as_str(), until, now];
-    let mut rows = claim.query(values).map_err(fault)?;
+    let (queue, worker) = (take.queue.as_str(), take.worker.as_str());
+    // A claim that needs no sixth parameter has none.
+    let mut rows = match claim.parameter_count() {
+        6 => claim.query(params![queue, limit, worker, until, now, only]),
+        _ => claim.query(params![queue, limit, worker, until, now]),
+    }
+    .map_err(fault)?;
     let mut claimed: Vec<ClaimedRow> = Vec::new();
     while let Some(row) = rows.next().map_err(fault)? {
         let before = claimed.last().map(|row| &row.envelope.kind);

@@ -7,6 +7,7 @@ mod dead_letter;
 mod delay;
 mod deliver;
 mod keys;
+mod kinds;
 mod lease;
 mod order;
 mod publish;
@@ -28,6 +29,7 @@ pub(super) fn cases() -> Vec<&'static Case<Scene>> {
         delay::CASES,
         order::CASES,
         keys::CASES,
+        kinds::CASES,
         dead_letter::CASES,
         close::CASES,
         reconnect::CASES,

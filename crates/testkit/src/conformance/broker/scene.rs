@@ -111,7 +111,7 @@ impl Scene {
         slots: usize,
     ) -> Result<Box<dyn Consumer>, Failure> {
         let worker = WorkerName::new(unique_name("worker"))?;
-        let options = ConsumeOptions { slots, lease: self.lease, worker };
+        let options = ConsumeOptions { slots, kinds: None, lease: self.lease, worker };
         Ok(broker.consume(&self.queue, options).await?)
     }
 

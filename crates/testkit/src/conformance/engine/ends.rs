@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Bytes, EnqueueOptions, Job, JobContext, JobError, Registry, State};
+use backshift_core::{
+    Bytes, EnqueueOptions, Job, JobContext, JobError, JobRecord, Registry, State, record::PARKED,
+};
 use serde::{Deserialize, Serialize};
 
 use super::scene::{Scene, kind, run};
@@ -253,10 +255,11 @@ async fn e10_unknown_kind_is_parked(scene: Scene) -> Verdict {
     let _worker = run(scene.builder_of(Registry::default(), &scene.broker)?.pool(scene.queue.clone(), 2))?;
     let id = scene.enqueue("{}").await?;
     let parked = wait::until_some(wait::PATIENCE, || async {
-        scene.store.find(id).await.ok().flatten().filter(|row| row.token.0 > 0 && row.state != State::Running)
+        let parked = |row: &JobRecord| row.error.as_ref().is_some_and(|error| error.starts_with(PARKED));
+        scene.store.find(id).await.ok().flatten().filter(parked)
     });
     let Some(row) = parked.await else {
-        ensure!(false, "nobody took the job: {:?}", scene.store.find(id).await?);
+        ensure!(false, "nobody says that it is parked: {:?}", scene.store.find(id).await?);
         return Ok(Outcome::Pass);
     };
     ensure!(!row.state.is_final(), "an unknown kind ended as {:?}", row.state);

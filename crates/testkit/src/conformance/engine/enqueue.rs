@@ -1,18 +1,22 @@
 //! Chapter *enqueue*: what the store promises holds on every broker, also on one that cannot promise it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use backshift_core::{JobId, State, Timestamp, UniqueKey, UniquePolicy};
 use backshift_runtime::Schedule;
 
 use super::scene::{Scene, kind, run};
-use crate::conformance::case::{Outcome, Verdict, cases, ensure};
+use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
 
 cases! { Scene:
     e40_job_for_later_runs_at_its_time,
     e41_repeated_enqueue_runs_once,
     e42_unique_job_runs_once_at_a_time,
     e43_each_tick_runs_once_with_two_workers,
+    e64_due_job_starts_at_its_time,
 }
 
 async fn e40_job_for_later_runs_at_its_time(scene: Scene) -> Verdict {
@@ -88,5 +92,49 @@ async fn e43_each_tick_runs_once_with_two_workers(scene: Scene) -> Verdict {
     ensure!(ids.len() == runs, "{runs} runs of {} ticks", ids.len());
     // Four ticks of one second: three full seconds at least, else a tick came twice under another id.
     ensure!(took >= Duration::from_millis(2500), "{runs} ticks in {took:?}");
+    Ok(Outcome::Pass)
+}
+
+/// A busy machine is late now and then; a broker that is late by nature is late in every round.
+const ROUNDS: u32 = 12;
+
+async fn e64_due_job_starts_at_its_time(scene: Scene) -> Verdict {
+    if !scene.hints {
+        return Ok(Outcome::NotTested(
+            "a transaction pooler passes no hints: a look a second is all there is",
+        ));
+    }
+    let started = Arc::<Mutex<Vec<Timestamp>>>::default();
+    let notes = Arc::clone(&started);
+    let _worker = scene.start(move |context, journal| {
+        let began = Timestamp::now();
+        let notes = Arc::clone(&notes);
+        async move {
+            notes.lock().unwrap_or_else(PoisonError::into_inner).push(began);
+            journal.note(&context);
+            Ok(())
+        }
+    })?;
+    let mut worst = Vec::new();
+    for round in 1..=ROUNDS {
+        let mut late = Duration::ZERO;
+        for job in 1..=4_usize {
+            // No multiple of a poll.
+            let delay = Duration::from_millis(330 + 70 * job as u64);
+            let at = Timestamp::now().checked_add(delay)?;
+            let done = scene.journal.entries().len();
+            scene.enqueue_with("{}", |options| options.run_at = Some(at)).await?;
+            scene.journal_has(done + 1).await?;
+            let last = started.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let last = last.ok_or_else(|| Failure::new("a handler ran and noted no time"))?;
+            let by = Duration::try_from(last.duration_since(at)).unwrap_or_default();
+            late = late.max(by.saturating_sub(scene.broker.lateness(delay)));
+        }
+        if late.is_zero() {
+            return Ok(Outcome::Pass);
+        }
+        worst.push(late);
+        ensure!(round < ROUNDS, "in every round a job was later than the broker says, by {worst:?}");
+    }
     Ok(Outcome::Pass)
 }

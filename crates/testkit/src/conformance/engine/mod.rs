@@ -5,6 +5,7 @@
 
 mod ends;
 mod enqueue;
+mod kinds;
 mod redelivery;
 mod scene;
 mod steering;
@@ -16,7 +17,7 @@ use super::case::Case;
 
 /// Every case, in the order of the rules.
 pub(super) fn cases() -> Vec<&'static Case<Scene>> {
-    [ends::CASES, stopping::CASES, redelivery::CASES, steering::CASES, enqueue::CASES]
+    [ends::CASES, stopping::CASES, redelivery::CASES, steering::CASES, enqueue::CASES, kinds::CASES]
         .into_iter()
         .flatten()
         .collect()

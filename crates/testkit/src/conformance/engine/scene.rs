@@ -34,6 +34,7 @@ pub(in crate::conformance) struct Scene {
     pub(super) client: Client,
     pub(super) queue: backshift_core::QueueName,
     pub(super) lease: Duration,
+    pub(super) hints: bool,
     /// How long a worker that is drained waits for its handlers.
     grace: Duration,
     pub(super) journal: Journal,
@@ -67,6 +68,7 @@ impl Scene {
             broker,
             queue,
             lease: harness.lease().mul_f64(stretch),
+            hints: harness.hints(),
             grace: GRACE.mul_f64(stretch),
             journal: Journal::default(),
             _guard: parts.guard,

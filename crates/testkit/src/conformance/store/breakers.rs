@@ -17,6 +17,7 @@ cases! { Scene:
     s64_circuit_opens_after_failures_in_a_row,
     s65_half_open_circuit_admits_one_probe,
     s66_probe_decides,
+    s104_circuit_returns_step_by_step,
 }
 
 const POLICY: BreakerPolicy = BreakerPolicy {
@@ -78,12 +79,57 @@ async fn s66_probe_decides(scene: Scene) -> Verdict {
     ensure!(until <= limit, "a failed probe opens it until {until}, beyond the limit");
     probe(&scene).await?;
     scene.store.report("smtp", POLICY, Ok(())).await?;
-    let answer = scene.store.admit("smtp").await?;
-    ensure!(answer == Admission::Go, "after a probe that succeeded: {answer:?}");
+    returned(&scene).await?;
     fail(&scene, 2).await?;
     let answer = scene.store.admit("smtp").await?;
     ensure!(answer == Admission::Go, "failures from before the success still count: {answer:?}");
     Ok(Outcome::Pass)
+}
+
+async fn s104_circuit_returns_step_by_step(scene: Scene) -> Verdict {
+    fail(&scene, 3).await?;
+    probe(&scene).await?;
+    scene.store.report("smtp", POLICY, Ok(())).await?;
+    let shown = scene.store.breakers().await?.into_iter().find(|breaker| breaker.name == "smtp");
+    let shown = shown.ok_or_else(|| Failure::new("a circuit that returns is not shown"))?;
+    ensure!(shown.state == "returning" && shown.returning == Some(2), "shown as {shown:?}");
+    let begun = std::time::Instant::now();
+    let (mut first, mut last) = (0, Admission::Probe);
+    while first < 20 && last == Admission::Probe {
+        last = scene.store.admit("smtp").await?;
+        first += usize::from(last == Admission::Probe);
+    }
+    ensure!(matches!(last, Admission::Wait(_)), "after one probe the whole backlog may go: {last:?}");
+    ensure!(first <= 2 || begun.elapsed() > Duration::from_secs(1), "{first} calls in the first step");
+    scene.store.report("smtp", POLICY, Ok(())).await?;
+    let calls = returned(&scene).await?;
+    ensure!(calls >= 5, "closed after {calls} more calls");
+    ensure!(begun.elapsed() >= Duration::from_secs(4), "closed after {:?}", begun.elapsed());
+    fail(&scene, 3).await?;
+    probe(&scene).await?;
+    scene.store.report("smtp", POLICY, Ok(())).await?;
+    fail(&scene, 1).await?;
+    let answer = scene.store.admit("smtp").await?;
+    ensure!(matches!(answer, Admission::Wait(_)), "a failure while it returns opens it again: {answer:?}");
+    ensure!(open_until(&scene).await? > now(), "it does not say until when");
+    Ok(Outcome::Pass)
+}
+
+/// Calls, and tells that they succeeded, until the circuit is closed; how many calls that were.
+async fn returned(scene: &Scene) -> Result<usize, Failure> {
+    let mut calls = 0;
+    let until = std::time::Instant::now() + wait::PATIENCE * 3;
+    while std::time::Instant::now() < until {
+        match scene.store.admit("smtp").await? {
+            Admission::Go => return Ok(calls),
+            Admission::Probe => {
+                calls += 1;
+                scene.store.report("smtp", POLICY, Ok(())).await?;
+            }
+            Admission::Wait(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    Err(Failure::new(format!("the circuit did not close after {calls} calls that succeeded")))
 }
 
 async fn open_until(scene: &Scene) -> Result<Timestamp, Failure> {

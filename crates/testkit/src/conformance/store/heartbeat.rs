@@ -90,6 +90,7 @@ async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
     let record = WorkerRecord {
         name: WorkerName::new(scene.holder.worker.as_str())?,
         queues: "default:8,mail:2".into(),
+        kinds: vec![scene.envelope("").kind],
         started_at: now(),
         seen_at: now(),
         running: 1,
@@ -101,6 +102,7 @@ async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
     let seen = workers.iter().find(|worker| worker.name == record.name);
     let seen = seen.ok_or_else(|| Failure::new(format!("not listed among {workers:?}")))?;
     ensure!(seen.queues == record.queues && seen.running == 1, "listed as {seen:?}");
+    ensure!(seen.kinds == record.kinds, "listed with the kinds {:?}", seen.kinds);
     Ok(Outcome::Pass)
 }
 

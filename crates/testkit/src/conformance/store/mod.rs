@@ -12,11 +12,13 @@ mod limits;
 mod list;
 mod maintenance;
 mod outbox;
+mod parking;
 mod queues;
 mod redelivery;
 mod scene;
 mod schedules;
 mod unique;
+mod wishes;
 
 pub(super) use scene::Scene;
 
@@ -39,6 +41,8 @@ pub(super) fn cases() -> Vec<&'static Case<Scene>> {
         effects::CASES,
         outbox::CASES,
         unique::CASES,
+        parking::CASES,
+        wishes::CASES,
     ];
     chapters.into_iter().flatten().collect()
 }

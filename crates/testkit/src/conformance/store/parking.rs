@@ -1,0 +1,113 @@
+//! Chapter *parking*: what a worker does not know waits for one that does, and what may take its worker along runs alone.
+
+use std::time::Duration;
+
+use backshift_core::{
+    Envelope, JobId, Kind, State, Timestamp, WorkerName,
+    envelope::SENSITIVE,
+    store::{Start, WorkerRecord},
+};
+
+use super::scene::{BROKER, Scene, applied, completed, now, running};
+use crate::{
+    conformance::case::{Failure, Outcome, Verdict, cases, ensure},
+    servers::unique_name,
+    wait,
+};
+
+cases! { Scene:
+    s100_parked_job_waits_for_a_worker_that_knows_its_kind,
+    s101_parked_job_that_somebody_knows_goes_back_by_itself,
+    s102_one_suspect_of_the_fleet_runs_at_a_time,
+    s105_late_confirm_loses_no_parked_job,
+}
+
+/// The relay takes what is due now for so long.
+const HOLD: Duration = Duration::from_millis(50);
+
+fn worker(queues: String, kinds: Vec<Kind>) -> Result<WorkerRecord, Failure> {
+    let name = WorkerName::new(unique_name("worker"))?;
+    Ok(WorkerRecord { name, queues, kinds, started_at: now(), seen_at: now(), running: 0 })
+}
+
+async fn relayed(scene: &Scene) -> Result<Vec<Envelope>, Failure> {
+    Ok(scene.store.take_unpublished(BROKER, 10, HOLD).await?)
+}
+
+/// What the relay gets of this job.
+async fn comes(scene: &Scene, id: JobId) -> Result<Envelope, Failure> {
+    let there = || async { relayed(scene).await.ok()?.into_iter().find(|envelope| envelope.id == id) };
+    let came = wait::until_some(wait::PATIENCE, there).await;
+    came.ok_or_else(|| Failure::new("the job was not offered to the relay"))
+}
+
+async fn s100_parked_job_waits_for_a_worker_that_knows_its_kind(scene: Scene) -> Verdict {
+    let (envelope, bytes) = (scene.envelope(&b"{ \"n\": 1 }"[..]), b"{ \"n\": 1 }");
+    let start = scene.start(&envelope).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
+    let row = scene.row(envelope.id).await?;
+    ensure!(row.state == State::Available && row.attempt == 1 && row.crashes == 0, "parked: {row:?}");
+    ensure!(row.error.as_deref().is_some_and(|text| text.starts_with("parked: ")), "it says {:?}", row.error);
+    ensure!(scene.store.park(&[start.lease]).await? == [false], "parked twice under one lease");
+    let (queue, kind) = (scene.queue.clone(), envelope.kind.clone());
+    let elsewhere = scene.store.announce(&worker("elsewhere:4".into(), vec![kind.clone()])?).await?;
+    let ignorant =
+        scene.store.announce(&worker(format!("{queue}:4"), vec![Kind::new("another.kind")?])?).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    ensure!(relayed(&scene).await?.is_empty(), "offered although nobody who works the queue knows the kind");
+    let knowing = scene.store.announce(&worker(format!("{queue}:4,more:1"), vec![kind])?).await?;
+    let offered = comes(&scene, envelope.id).await?;
+    ensure!(offered.payload == bytes[..] && offered.attempt == 1, "offered as {offered:?}");
+    drop((elsewhere, ignorant, knowing));
+    let mut secret = scene.envelope("secret");
+    secret.headers.insert(SENSITIVE.to_owned(), "true".to_owned());
+    let start = scene.start(&secret).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [false], "a payload that is not kept was parked");
+    ensure!(scene.row(secret.id).await?.state == State::Running, "what was not parked was changed");
+    Ok(Outcome::Pass)
+}
+
+async fn s101_parked_job_that_somebody_knows_goes_back_by_itself(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let knowing = worker(format!("{}:4", scene.queue), vec![envelope.kind.clone()])?;
+    let _guard = scene.store.announce(&knowing).await?;
+    let start = scene.start(&envelope).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
+    comes(&scene, envelope.id).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn s102_one_suspect_of_the_fleet_runs_at_a_time(scene: Scene) -> Verdict {
+    let (one, two) = (suspect(&scene).await?, suspect(&scene).await?);
+    ensure!(one.runs_alone() && two.runs_alone(), "three crashes make a suspect: {one:?}");
+    ensure!(scene.store.take_seat(one.lease).await?, "the seat was free");
+    ensure!(!scene.store.take_seat(two.lease).await?, "two suspects at once");
+    applied(scene.finish(one.lease, completed()).await?)?;
+    ensure!(scene.store.take_seat(two.lease).await?, "the seat was not free again");
+    Ok(Outcome::Pass)
+}
+
+async fn s105_late_confirm_loses_no_parked_job(scene: Scene) -> Verdict {
+    let envelope = scene.envelope("x");
+    let knowing = worker(format!("{}:4", scene.queue), vec![envelope.kind.clone()])?;
+    let _guard = scene.store.announce(&knowing).await?;
+    let start = scene.start(&envelope).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
+    comes(&scene, envelope.id).await?;
+    // It is published, delivered to an ignorant worker and parked before the relay has written down the confirm.
+    let start = running(scene.claim(&scene.patient(), &envelope).await?)?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked again");
+    scene.store.mark_published(&[envelope.id]).await?;
+    comes(&scene, envelope.id).await?;
+    Ok(Outcome::Pass)
+}
+
+/// A job whose worker was lost three times.
+async fn suspect(scene: &Scene) -> Result<Start, Failure> {
+    let envelope = Envelope { created_at: Timestamp::now(), ..scene.envelope(unique_name("suspect")) };
+    let mut start = scene.start(&envelope).await?;
+    while !start.runs_alone() {
+        start = running(scene.reclaim(&scene.patient(), &envelope).await?)?;
+    }
+    Ok(start)
+}
