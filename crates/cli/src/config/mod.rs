@@ -3,6 +3,7 @@
 //! Flags beat the environment, which beats the file, which beats the defaults. Every error names the key, the
 //! value, the source and the remedy; all errors are reported at once.
 
+mod setting;
 mod settings;
 mod sources;
 mod template;
@@ -15,7 +16,8 @@ use secrecy::SecretString;
 
 use sources::{Rights, rights_of};
 
-pub(crate) use settings::{Form, SETTINGS, Setting, setting};
+pub(crate) use setting::{Form, Setting};
+pub(crate) use settings::{SETTINGS, setting};
 pub(crate) use sources::FAILPOINT;
 pub(crate) use template::template;
 pub(crate) use value::duration;
