@@ -100,9 +100,12 @@ impl Port {
                 Ok((stream, peer)) => return (stream, peer, socket),
                 // The client is gone again.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if self.places.make_room() => {
+                    tracing::debug!(%error, "a connection that was waited for makes room");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted; trying again");
-                    self.places.make_room();
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -79,14 +79,37 @@ pub(crate) fn limits(config: &Config) -> Result<Limits, Failure> {
         idle: config.duration("http.idle_timeout"),
         grace: config.duration("shutdown.grace"),
     };
+    let (wanted, room) = (count("http.connections"), descriptors());
+    let connections = fitting(wanted, room);
+    if connections < wanted && *config.origin("http.connections") != Origin::Default {
+        tracing::warn!(
+            wanted,
+            connections,
+            "http.connections: not so many files may be open, fewer connections are; raise it (ulimit -n)"
+        );
+    }
     Ok(Limits {
-        connections: count("http.connections"),
+        connections,
         connections_per_network: count("http.connections_per_network"),
         requests_per_network: count("http.requests_per_network"),
         times,
         proxies: Proxies::new(trusted, header),
         ..Limits::default()
     })
+}
+
+/// As many connections as there are descriptors for, when the database and our own files have theirs: without one left
+/// nobody gets in, and no lost server is reached again.
+fn fitting(wanted: usize, descriptors: Option<usize>) -> usize {
+    const OTHERS: usize = 200;
+    descriptors.map_or(wanted, |all| wanted.min(all.saturating_sub(OTHERS).max(all / 4)).max(1))
+}
+
+/// How many files this process may have open, where the system tells it.
+fn descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// What the health routes need.
@@ -97,5 +120,20 @@ pub(crate) fn health_of(ready: &Ready, metrics: &Metrics, shown: Shown) -> Healt
         readiness: Arc::new(ready.clone()),
         metrics: metrics.renderer(),
         shown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{descriptors, fitting};
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(fitting(1024, None), 1024);
+        assert_eq!(fitting(1024, Some(1_048_576)), 1024);
+        assert_eq!(fitting(1024, Some(1024)), 824);
+        assert_eq!(fitting(1024, Some(256)), 64);
+        assert_eq!(fitting(1024, Some(0)), 1);
+        assert!(!cfg!(target_os = "linux") || descriptors().is_some());
     }
 }
