@@ -5,6 +5,7 @@ mod bare;
 mod bench;
 mod fuzz;
 mod services;
+mod siege;
 mod simulate;
 mod survival;
 mod survival_mails;
@@ -26,6 +27,8 @@ cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
 cargo xtask simulate [--seeds 10000] [--from N] [--threads N] [--trace | --planted]
                                            simulated worlds; one with its history; the planted bugs
+cargo xtask siege [ATTACK…] [--clients 2000] [--seconds 5] [--factor 5] [--floor-ms 50]
+                                           clients by the thousand that mean harm, and an honest one that measures
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
 cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers
 cargo xtask bench report                   docs/benchmarks.md from benches/results
@@ -52,6 +55,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     match args.first().map_or("help", String::as_str) {
         "services" => services::run(&root, rest),
         "test" => test::run(&root, rest),
+        "siege" => siege::run(&root, rest),
         "simulate" => simulate::run(&root, rest),
         "bare" => bare::run(&root, rest),
         "tidy" => tidy::run(&root, rest),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{survival_mails, workspace::cargo};
 
 /// As optimised as a release, without the minutes of link-time optimisation.
-const PROFILE: &str = "bench";
+pub(crate) const PROFILE: &str = "bench";
 
 /// Runs the fault runner with these arguments.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
@@ -36,7 +36,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
 }
 
 /// Where cargo puts what it builds.
-fn target(root: &Path) -> Result<PathBuf> {
+pub(crate) fn target(root: &Path) -> Result<PathBuf> {
     let output = cargo(root).args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
     let metadata: Value =
         serde_json::from_slice(&output.stdout).context("cargo metadata is not understood")?;

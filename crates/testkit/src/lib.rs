@@ -15,6 +15,7 @@ pub mod programs;
 pub mod proxy;
 pub mod reaper;
 pub mod servers;
+pub mod siege;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod survival;

@@ -11,6 +11,7 @@ const DOORS: &[&str] = &[
     "crates/testkit/src/programs.rs",
     "crates/testkit/src/process/binary.rs",
     "crates/testkit/src/process/running.rs",
+    "crates/testkit/src/siege/server.rs",
     "crates/testkit/src/survival/producer.rs",
     "crates/testkit/src/survival/fleet.rs",
 ];
