@@ -165,12 +165,17 @@ fn print(as_json: bool, findings: &[Finding]) {
     for finding in findings {
         let mark = if finding.problem.is_none() { "ok     " } else { "problem" };
         output::line(format!("{mark}  {:<14} {}", finding.part, finding.what));
+        if let Some(problem) = &finding.problem {
+            output::line(format!("{:24} {problem}", ""));
+        }
         for way in &finding.ways {
+            // A server that was refused is none of these things: they are what it must be.
+            let wanted = if finding.problem.is_some() { "wanted: " } else { "" };
             let risk = match way.safety() {
                 Safety::Exposed(why) => format!("; not safe: {why}"),
                 Safety::Local | Safety::Verified => String::new(),
             };
-            output::line(format!("{:24} {} at {way}{risk}", "", way.service));
+            output::line(format!("{:24} {wanted}{} at {way}{risk}", "", way.service));
         }
     }
 }
