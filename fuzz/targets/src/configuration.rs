@@ -12,7 +12,7 @@ use std::{ffi::OsString, time::Duration};
 
 use config::{Config, Form, SETTINGS, Setting};
 
-use crate::log_line::SECRET;
+use crate::{cost, log_line::SECRET};
 
 /// Longest duration that every clock of ours can still add to now.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 86_400);
@@ -23,7 +23,8 @@ pub fn configuration(bytes: &[u8]) {
     let (file, variables) = text.split_once("\n---\n").unwrap_or((&text, ""));
     let variables = variables.lines().filter_map(|line| line.split_once('='));
     let environment = variables.map(|(name, value)| (OsString::from(name), OsString::from(value)));
-    match Config::read(Some(("fuzz.toml", file)), environment, &[]) {
+    let read = || Config::read(Some(("fuzz.toml", file)), environment, &[]);
+    match cost::within("a configuration", bytes.len(), 1024, read) {
         Err(problems) => {
             assert!(!problems.0.is_empty(), "refused without a reason");
             for problem in &problems.0 {

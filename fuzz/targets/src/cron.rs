@@ -7,7 +7,7 @@ use backshift_core::{Kind, QueueName, Timestamp};
 use backshift_runtime::{Missed, Schedule};
 use jiff::SignedDuration;
 
-use crate::log_line;
+use crate::{cost, log_line};
 
 /// One schedule.
 pub fn cron(bytes: &[u8]) {
@@ -15,12 +15,15 @@ pub fn cron(bytes: &[u8]) {
     let mut lines = text.split('\n');
     let mut line = || lines.next().unwrap_or_default();
     let (when, zone, from, away) = (line(), line(), line(), line());
-    let Some(schedule) = schedule(when, zone) else { return };
+    let Some(schedule) = cost::within("a schedule", bytes.len(), 256, || schedule(when, zone)) else {
+        return;
+    };
     let Ok(from) = Timestamp::from_second(from.trim().parse().unwrap_or(1_774_744_200)) else { return };
     let away = SignedDuration::from_secs(away.trim().parse::<u32>().unwrap_or(86_400).into());
     ticks_rise(&schedule, from, when.trim().starts_with("@every"));
     for missed in [Missed::Skip, Missed::RunOnce, Missed::CatchUp(3)] {
-        catches_up(&schedule.clone().missed(missed), missed, from, away);
+        let schedule = schedule.clone().missed(missed);
+        cost::within("catching up", bytes.len(), 256, || catches_up(&schedule, missed, from, away));
     }
 }
 

@@ -10,12 +10,12 @@ use amq_protocol::frame::{AMQPContentHeader, AMQPFrame, WriteContext, gen_frame,
 use backshift_brokers::rabbitmq::fuzzing::{self, Message};
 use backshift_core::{
     Bytes, DeadLetter, Envelope, ErrorReport, Headers, Kind, Malformed, QueueName, Reason, Timestamp,
-    broker::{Binding, Decoder},
+    broker::{Binding, Decoded, Decoder},
     error::ErrorClass,
 };
 use lapin::BasicProperties;
 
-use crate::log_line;
+use crate::{cost, log_line};
 
 /// One message of a bound or a plain queue.
 pub fn envelope(bytes: &[u8]) {
@@ -25,7 +25,8 @@ pub fn envelope(bytes: &[u8]) {
     let Some(properties) = received(flags & 0xFFFC, &fields, body.len(), table) else { return };
     let binding = (flags & 1 == 1).then(mail_queue);
     let now = Timestamp::from_second(1_774_744_200).expect("it is a time");
-    let message = Message::read(properties.clone(), body, &queue(), binding.as_ref(), now);
+    let read = || Message::read(properties.clone(), body, &queue(), binding.as_ref(), now);
+    let message = cost::within("a message", bytes.len(), 128, read);
     assert_eq!(message.body(), body, "the bytes changed");
     match message.job() {
         Ok(job) => {
@@ -54,9 +55,9 @@ fn mail_queue() -> Binding {
 struct Mails;
 
 impl Decoder for Mails {
-    fn decode(&self, raw: &Bytes, _: &Headers) -> Result<Kind, String> {
+    fn decode(&self, raw: &Bytes, _: &Headers) -> Result<Decoded, String> {
         backshift_mail::decode(raw).map_err(|malformed| malformed.to_string())?;
-        Kind::new("email.send").map_err(|error| error.to_string())
+        Kind::new("email.send").map(Decoded::from).map_err(|error| error.to_string())
     }
 }
 

@@ -4,12 +4,12 @@
 use backshift_core::{EffectState, JobFilter};
 use backshift_http::pages::fuzzing::{self, Asked};
 
-use crate::log_line;
+use crate::{cost, log_line};
 
 /// One query string of the list of jobs.
 pub fn filter(bytes: &[u8]) {
     let Ok(query) = std::str::from_utf8(bytes) else { return };
-    let Some(asked) = fuzzing::jobs(query) else { return };
+    let Some(asked) = cost::within("a filter", bytes.len(), 256, || fuzzing::jobs(query)) else { return };
     leads_back(&asked);
     is_plain(&asked.command);
     is_plain(&asked.sentence);

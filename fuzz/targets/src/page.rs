@@ -4,14 +4,15 @@
 use backshift_http::pages::fuzzing;
 use serde_json::Value;
 
-use crate::log_line;
+use crate::{cost, log_line};
 
 /// One payload.
 pub fn page(bytes: &[u8]) {
-    let shown = fuzzing::payload(bytes);
+    let shown = cost::within("a payload", bytes.len(), 256, || fuzzing::payload(bytes));
     assert!(shown.lines().count() <= 201, "{} lines", shown.lines().count());
     assert!(!shown.chars().any(|c| c.is_control() && c != '\n'));
-    let told = fuzzing::said(&String::from_utf8_lossy(bytes), 160);
+    let text = String::from_utf8_lossy(bytes);
+    let told = cost::within("a word", bytes.len(), 64, || fuzzing::said(&text, 160));
     assert!(told.chars().count() <= 161 && !told.chars().any(char::is_control), "{told:?}");
     log_line::assert_addresses_are_masked(&told);
     if let Ok(value) = serde_json::from_slice::<Value>(bytes) {

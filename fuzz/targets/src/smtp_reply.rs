@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backshift_mail::{Class, Outcome, Stage, classify::classify, mask_text, smtp::Reply};
 
-use crate::log_line;
+use crate::{cost, log_line};
 
 const STAGES: [Stage; 7] =
     [Stage::Connect, Stage::Tls, Stage::Auth, Stage::Mail, Stage::Rcpt, Stage::Data, Stage::Final];
@@ -17,11 +17,11 @@ pub fn smtp_reply(bytes: &[u8]) {
     let stage = STAGES[usize::from(*stage) % STAGES.len()];
     let said = String::from_utf8_lossy(said);
     log_line::assert_addresses_are_masked(&mask_text(&said));
-    let Some(reply) = Reply::parse(&said) else { return };
+    let Some(reply) = cost::within("a reply", bytes.len(), 64, || Reply::parse(&said)) else { return };
     is_sound(&reply);
     assert_eq!(Some(&reply), Reply::parse(&said.replace("\r\n", "\n").replace('\n', "\r\n")).as_ref());
     if reply.code >= 400 {
-        let outcome = classify(stage, &reply);
+        let outcome = cost::within("a verdict", bytes.len(), 64, || classify(stage, &reply));
         is_fit_for_logs(&outcome, stage, &reply);
         keeps_to_the_table(&outcome, stage, &reply);
     }

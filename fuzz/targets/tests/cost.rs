@@ -154,3 +154,26 @@ fn headers_and_addresses_of_any_length_are_refused_before_they_cost() {
         assert!(read.is_err() && cost.bytes <= 64 << 10, "{domain:?}: {cost:?}");
     }
 }
+
+#[test]
+fn a_payload_on_a_page_costs_what_its_bytes_cost() {
+    let _alone = cost::alone();
+    let size = 256 << 10;
+    let list = |entry: &str| format!("[{}]", vec![entry; size / (entry.len() + 1)].join(","));
+    let quoted = |json: &str| serde_json::to_string(json).unwrap();
+    for payload in [
+        list("[]"),
+        list("{\"password\":[1]}"),
+        list(&("[".repeat(100) + &"]".repeat(100))),
+        list("\"https://a:b@c/?token=d&pin=e\""),
+        list(&quoted(&format!("{{\"a\":{}}}", quoted("{\"pin\":1}")))),
+        list("\"a@x.io\""),
+        format!("{{{}}}", (0..size / 10).map(|n| format!("\"k{n}\":0")).collect::<Vec<_>>().join(",")),
+        format!("{{\"{}\":0}}", "aB_".repeat(size / 3)),
+        "[".repeat(size),
+    ] {
+        let (page, cost) = cost::of(|| backshift_http::pages::fuzzing::payload(payload.as_bytes()));
+        assert!(page.len() <= 2 << 20, "{payload:.40}: {} bytes", page.len());
+        assert!(cost.bytes <= (1 << 20) + 256 * size, "{payload:.40}: {cost:?}");
+    }
+}

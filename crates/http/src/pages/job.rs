@@ -106,7 +106,7 @@ fn progress((percent, word): &(u8, String)) -> Value {
 fn payload(job: &JobRecord, shown: Shown) -> String {
     match &job.payload {
         Some(payload) => mask::payload(payload, shown),
-        None => "(not kept here: it is sensitive or too large)".to_owned(),
+        None => "(not kept here: it is sensitive, too large, or a mail of another program)".to_owned(),
     }
 }
 

@@ -6,11 +6,17 @@
 use backshift_mail::mask_text;
 use serde_json::Value;
 
+use super::secrets::{is_secret, without_url_secrets};
+
 const LONGEST: usize = 160;
 /// Lines of a payload on its page.
 const LINES: usize = 200;
-const SECRET_WORDS: [&str; 8] =
-    ["password", "passwd", "secret", "token", "otp", "code", "authorization", "credential"];
+/// Bytes of a payload on its page.
+const MOST: usize = 1 << 20;
+/// JSON inside texts of JSON is looked into so deep.
+const TEXTS: usize = 3;
+/// Keys under which a pair of name and value has its name, and its value.
+const PAIR: ([&str; 4], [&str; 3]) = (["name", "key", "field", "header"], ["value", "values", "content"]);
 
 /// Words of the other side (an error, a note, a subject): on one line, at most `most` characters.
 pub(super) fn said(text: &str, most: usize) -> String {
@@ -35,12 +41,40 @@ pub(super) enum Shown {
 pub(super) fn payload(bytes: &[u8], shown: Shown) -> String {
     match serde_json::from_slice::<Value>(bytes) {
         Ok(mut value) => {
-            hide(&mut value, shown);
-            let text = visible(&serde_json::to_string_pretty(&value).unwrap_or_default());
+            hide(&mut value, shown, TEXTS);
+            let text = visible(&pretty(&value));
             if shown == Shown::Whole { text } else { shortened(&text) }
         }
         Err(_) if bytes.is_empty() => "(empty)".to_owned(),
         Err(_) => format!("({} bytes that cannot be read as JSON)", bytes.len()),
+    }
+}
+
+/// Indented, and no longer than anybody reads: a line deep inside is mostly indentation.
+fn pretty(value: &Value) -> String {
+    let mut page = Bounded(Vec::new());
+    let whole = serde_json::to_writer_pretty(&mut page, value).is_ok();
+    let mut text = String::from_utf8_lossy(&page.0).into_owned();
+    if !whole {
+        text.push_str("\n… and more");
+    }
+    text
+}
+
+/// Takes [`MOST`] bytes, then no more.
+struct Bounded(Vec<u8>);
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -53,22 +87,51 @@ fn shortened(text: &str) -> String {
     format!("{}\n… and {} more lines", kept.join("\n"), lines - LINES)
 }
 
-fn hide(value: &mut Value, how: Shown) {
+fn hide(value: &mut Value, how: Shown, texts: usize) {
     match value {
         Value::Object(map) => {
+            let named = names_a_secret(map);
             let entries = std::mem::take(map).into_iter();
             map.extend(entries.map(|(key, mut inner)| {
-                let small = key.to_ascii_lowercase();
-                match SECRET_WORDS.iter().any(|word| small.contains(word)) {
+                match is_secret(&key) || (named && is_one_of(&PAIR.1, &key)) {
                     true => hide_whole(&mut inner),
-                    false => hide(&mut inner, how),
+                    false => hide(&mut inner, how, texts),
                 }
                 (if how == Shown::Whole { key } else { masked(&key) }, inner)
             }));
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, how)),
-        Value::String(text) if how == Shown::Masked => *text = masked(text),
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, how, texts)),
+        Value::String(text) => {
+            *text = without_url_secrets(text);
+            hide_inside(text, how, texts);
+            if how == Shown::Masked {
+                *text = masked(text);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// `{"name": "password", "value": …}`, as lists of headers and fields are written.
+fn names_a_secret(map: &serde_json::Map<String, Value>) -> bool {
+    let mut names = map.iter().filter(|(key, _)| is_one_of(&PAIR.0, key));
+    names.any(|(_, name)| name.as_str().is_some_and(is_secret))
+}
+
+fn is_one_of(keys: &[&str], key: &str) -> bool {
+    keys.iter().any(|one| key.eq_ignore_ascii_case(one))
+}
+
+/// A text that is JSON itself, as it is when somebody encoded a payload twice.
+fn hide_inside(text: &mut String, how: Shown, texts: usize) {
+    if texts == 0 || !text.trim_start().starts_with(['{', '[']) {
+        return;
+    }
+    let Ok(before) = serde_json::from_str::<Value>(text) else { return };
+    let mut after = before.clone();
+    hide(&mut after, how, texts - 1);
+    if after != before {
+        *text = after.to_string();
     }
 }
 
@@ -136,6 +199,26 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_hidden_wherever_they_stand() {
+        let hidden = [
+            r#"{"user":{"api_key":"SECRET1"}}"#,
+            r#"{"headers":[{"name":"Authorization","value":"SECRET1"},{"Key":"X-Api-Key","Value":["SECRET1"]}]}"#,
+            r#"{"body":"{\"cookie\":\"SECRET1\",\"deeper\":\"{\\\"pin\\\":\\\"SECRET1\\\"}\"}"}"#,
+            r#"["https://x.io/?session=SECRET1", {"a":"amqp://u:SECRET1@h/"}]"#,
+            r#"{"card":{"number":4111111111111111,"note":"SECRET1"}}"#,
+        ];
+        for json in hidden {
+            for shown in [Shown::Masked, Shown::Whole] {
+                let text = payload(json.as_bytes(), shown);
+                assert!(!text.contains("SECRET1") && !text.contains("41111"), "{json}: {text}");
+            }
+        }
+        let open = r#"{"name":"shipping","value":"to Hue","text":"[1, 2]"}"#;
+        let text = payload(open.as_bytes(), Shown::Masked);
+        assert!(text.contains("to Hue") && text.contains("[1, 2]"), "{text}");
+    }
+
+    #[test]
     fn unmasking_shows_everything_but_secrets() {
         let long = "x".repeat(500);
         let json = format!("{{\"to\":\"anna@example.com\",\"body\":\"{long}\",\"otp\":\"123456\"}}");
@@ -150,6 +233,9 @@ mod tests {
     fn long_lists_end_with_a_mark() {
         let many = serde_json::to_vec(&vec![1; 1000]).unwrap();
         assert!(payload(&many, Shown::Masked).ends_with("… and 802 more lines"));
+        let wide = format!("[{}]", vec!["[".repeat(100) + &"]".repeat(100); 2_000].join(","));
+        let text = payload(wide.as_bytes(), Shown::Whole);
+        assert!(text.len() <= MOST + 100 && text.ends_with("… and more"), "{} bytes", text.len());
         let deep = "[".repeat(10_000) + &"]".repeat(10_000);
         assert!(payload(deep.as_bytes(), Shown::Masked).contains("cannot be read"));
     }

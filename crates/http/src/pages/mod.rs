@@ -22,6 +22,7 @@ mod overview;
 mod people;
 mod queues;
 mod render;
+mod secrets;
 mod sight;
 mod waiting_room;
 mod words;
