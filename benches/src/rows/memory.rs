@@ -1,4 +1,5 @@
-//! The memory of the real binary: idle, draining with the ledger, with a million jobs before it, with a dead sink.
+//! The memory of the real binary: idle, draining with the ledger, with a million jobs before it, with a dead sink, after
+//! mails of the largest size.
 //!
 //! Resident memory is what `/proc/PID/status` says; the million is drained under a limit of the kernel, which would
 //! kill the worker beyond it. Probe jobs have an effect of their own in the ledger's database, so nothing is a no-op.
@@ -22,10 +23,11 @@ use super::rabbitmq::Place;
 use crate::{
     harness::{Arm, Bench, Goal, Row, Sample, Server, Stopwatch, Unit},
     ours::{self, binary::Binary},
+    raw::mail_sink::Sink,
     site::postgres::PgSite,
 };
 
-/// Idle, under load, without a sink.
+/// Idle, under load, without a sink, after large mails.
 pub(crate) const MEMORY: Bench = Bench {
     name: "memory",
     about: "Resident memory of `backshift worker` on RabbitMQ with the ledger on PostgreSQL.",
@@ -35,6 +37,7 @@ pub(crate) const MEMORY: Bench = Bench {
                 arm("idle", Moment::Idle, Source::RabbitMq, 0),
                 arm("load", Moment::Peak { limit: None }, Source::RabbitMq, 200_000),
                 arm("dead sink", Moment::DeadSink, Source::RabbitMq, 50_000),
+                arm("large mails", Moment::LargeMails, Source::RabbitMq, 100),
             ])
         }
         .boxed()
@@ -43,6 +46,7 @@ pub(crate) const MEMORY: Bench = Bench {
         row("RSS-idle", "resident after 15 s with nothing to do, MiB", "idle", 24.0),
         row("RSS-load", "the most while 200,000 probe jobs are drained, MiB", "load", 64.0),
         row("RSS-outage", "the most in 30 s with 50,000 mails and no SMTP server, MiB", "dead sink", 64.0),
+        row("RSS-large", "resident 15 s after 100 mails of 15.5 MiB, ten at once, MiB", "large mails", 64.0),
     ],
 };
 
@@ -89,6 +93,14 @@ enum Moment {
     Peak { limit: Option<u64> },
     /// For half a minute, while no mail can be sent.
     DeadSink,
+    /// A while after mails of the largest size, when the memory that they took can be back at the system.
+    LargeMails,
+}
+
+impl Moment {
+    fn is_about_mails(self) -> bool {
+        matches!(self, Self::DeadSink | Self::LargeMails)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -171,14 +183,14 @@ impl MemoryArm {
         let store = SqlStore::new(database.clone());
         let place = Place::find("RABBITMQ_URL")?;
         // The mails' queue is a foreign one: declared as its peers do, without arguments.
-        let queue_type = if self.moment == Moment::DeadSink { QueueType::Classic } else { QueueType::Quorum };
+        let queue_type = if self.moment.is_about_mails() { QueueType::Classic } else { QueueType::Quorum };
         let (broker, broker_url): (Arc<dyn Broker>, String) = match self.source {
             Source::RabbitMq => (ours::rabbitmq::broker(&place.url, queue_type)?, place.url.clone()),
             Source::Postgres => (Arc::new(postgres::broker(store)?), store_url.clone()),
             Source::Embedded => (Arc::new(embedded::broker(store)?), format!("embedded:{}", file.display())),
         };
         let queue = match self.moment {
-            Moment::DeadSink => MAILS.to_owned(),
+            moment if moment.is_about_mails() => MAILS.to_owned(),
             _ => format!("bench-{}", uuid::Uuid::now_v7().simple()),
         };
         let server = place.server;
@@ -189,10 +201,12 @@ impl MemoryArm {
     async fn on(&self, site: &Site, jobs: usize) -> Result<Sample> {
         match self.moment {
             Moment::DeadSink => fill(site, jobs, "email.send", mail).await?,
+            Moment::LargeMails => fill(site, jobs, "email.send", large_mail).await?,
             _ => fill(site, jobs, "backshift.probe", probe).await?,
         }
         let watch = Stopwatch::start(site.server);
-        let mut worker = start(site, self.moment)?;
+        let sink = (self.moment == Moment::LargeMails).then(Sink::start).transpose()?;
+        let mut worker = start(site, self.moment, sink.as_ref().map(|sink| sink.port))?;
         let mebibytes = match self.moment {
             Moment::Idle => {
                 consuming(&mut worker).await?;
@@ -209,6 +223,12 @@ impl MemoryArm {
                 worker.lives()?;
                 worker.peak()?
             }
+            Moment::LargeMails => {
+                sent(site, &mut worker, sink.as_ref().context("no sink")?, jobs).await?;
+                sleep(Duration::from_secs(15)).await;
+                eprintln!("  {:.0} MiB at the most", worker.peak()?);
+                worker.resident()?
+            }
         };
         let sample = watch.figure(jobs as u64, mebibytes, Unit::Mebibytes);
         worker.stop()?;
@@ -218,13 +238,14 @@ impl MemoryArm {
 
 /// Puts so many jobs into the queue.
 async fn fill(site: &Site, jobs: usize, kind: &str, payload: fn(usize) -> String) -> Result<()> {
-    const AT_ONCE: usize = 4096;
+    // Of large ones only a few: the whole batch is in this process.
+    let at_once = if payload(0).len() > 1 << 20 { 4 } else { 4096 };
     site.broker.declare(&site.queue).await?;
     let kind = Kind::new(kind)?;
-    for begin in (0..jobs).step_by(AT_ONCE) {
+    for begin in (0..jobs).step_by(at_once) {
         let one =
             |number| Envelope::new(kind.clone(), site.queue.clone(), payload(number), SystemClock.now());
-        for accepted in site.broker.publish((begin..jobs.min(begin + AT_ONCE)).map(one).collect()).await {
+        for accepted in site.broker.publish((begin..jobs.min(begin + at_once)).map(one).collect()).await {
             accepted?;
         }
     }
@@ -239,8 +260,17 @@ fn mail(number: usize) -> String {
     format!("{{\"recipient\":\"p{number}@example.org\",\"subject\":\"s\",\"body\":\"{:x<400}\"}}", "")
 }
 
-fn start(site: &Site, moment: Moment) -> Result<Binary> {
-    let queue = format!("{}:{SLOTS}", site.queue);
+/// Just below what a RabbitMQ 4 takes as it comes.
+fn large_mail(number: usize) -> String {
+    let file = "QmFja3NoaWZ0".repeat((155 << 20) / 10 / 12);
+    format!(
+        "{{\"recipient\":\"p{number}@example.org\",\"subject\":\"s\",\"attachments\":[{{\"data\":\"{file}\"}}]}}"
+    )
+}
+
+fn start(site: &Site, moment: Moment, sink: Option<u16>) -> Result<Binary> {
+    let slots = if moment == Moment::LargeMails { 10 } else { SLOTS };
+    let queue = format!("{}:{slots}", site.queue);
     let arguments = ["worker", "--broker", &site.broker_url, "--store", &site.store_url, "--queue", &queue];
     let limit = match moment {
         Moment::Peak { limit } => limit,
@@ -250,10 +280,10 @@ fn start(site: &Site, moment: Moment) -> Result<Binary> {
         ("BACKSHIFT_PROBE", "true".to_owned()),
         ("BACKSHIFT_WORKER_HTTP_ADDR", format!("127.0.0.1:{}", free_port()?)),
     ];
-    if moment == Moment::DeadSink {
-        // Nothing listens there.
+    if moment.is_about_mails() {
+        // Without a sink nothing listens there.
         variables.push(("SMTP_HOST", "127.0.0.1".to_owned()));
-        variables.push(("SMTP_PORT", free_port()?.to_string()));
+        variables.push(("SMTP_PORT", sink.map_or_else(free_port, Ok)?.to_string()));
         variables.push(("SMTP_FROM", "bench@example.org".to_owned()));
         variables.push(("BACKSHIFT_SMTP_TLS", "none".to_owned()));
     }
@@ -272,6 +302,24 @@ async fn consuming(worker: &mut Binary) -> Result<()> {
         ensure!(began.elapsed() < Duration::from_secs(30), "the worker does not consume: {}", worker.log());
         sleep(Duration::from_millis(50)).await;
     }
+    Ok(())
+}
+
+/// Waits until the sink has taken every mail.
+async fn sent(site: &Site, worker: &mut Binary, sink: &Sink, mails: usize) -> Result<()> {
+    let began = Instant::now();
+    while count(site, "SELECT COUNT(*) FROM background_jobs WHERE status = 'completed'").await? < mails as i64
+    {
+        worker.lives()?;
+        ensure!(
+            began.elapsed() < Duration::from_secs(300),
+            "{} of {mails} mails: {}",
+            sink.taken()?,
+            worker.log()
+        );
+        sleep(Duration::from_millis(200)).await;
+    }
+    ensure!(sink.taken()? == mails as u64, "{} of {mails} mails arrived", sink.taken()?);
     Ok(())
 }
 

@@ -55,6 +55,13 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether it works until it is told to stop.
+    pub(crate) fn runs_long(&self) -> bool {
+        matches!(self, Self::Dev | Self::Worker(_) | Self::Api(_))
+    }
+}
+
 /// Where the broker and the store are.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Connection {
@@ -88,9 +95,9 @@ pub(crate) struct Enqueue {
     /// JSON; {n} in a string is the number of the job.
     #[arg(long, value_name = "JSON", required_unless_present = "stdin")]
     pub(crate) payload: Option<String>,
-    /// The queue.
-    #[arg(long, default_value = "default")]
-    pub(crate) queue: String,
+    /// The queue; without it the kind's own (email.send: mail), else default.
+    #[arg(long)]
+    pub(crate) queue: Option<String>,
     /// How many.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MOST), conflicts_with = "id")]
     pub(crate) count: u64,

@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod config;
 mod exit;
+mod memory;
 mod output;
 mod signals;
 mod telemetry;
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return output::misuse(&error),
     };
+    if cli.command.runs_long() {
+        memory::give_large_blocks_back();
+    }
     match commands::run(cli) {
         Ok(code) => code,
         Err(failure) => {

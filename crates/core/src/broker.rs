@@ -177,10 +177,26 @@ pub async fn settle(receipt: Box<dyn Receipt>, settlement: Settlement) -> Result
     }
 }
 
+/// What foreign bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decoded {
+    /// Their kind.
+    pub kind: Kind,
+    /// Set when the ledger must not keep the bytes: what it keeps in their place, as headers of the job.
+    pub instead: Option<Headers>,
+}
+
+impl From<Kind> for Decoded {
+    fn from(kind: Kind) -> Self {
+        Self { kind, instead: None }
+    }
+}
+
 /// Reads one foreign format: says which kind the bytes are, or what is wrong with them.
 pub trait Decoder: Send + Sync + 'static {
-    /// The kind of these bytes, or the problem in words that name no secret and mask addresses.
-    fn decode(&self, raw: &Bytes, headers: &Headers) -> Result<Kind, String>;
+    /// What these bytes are, or the problem in words that name no secret and mask addresses. Called on the threads that
+    /// receive: work in proportion to the bytes, and little.
+    fn decode(&self, raw: &Bytes, headers: &Headers) -> Result<Decoded, String>;
 }
 
 /// A foreign queue and what feeds it, mapped to kinds by a decoder.

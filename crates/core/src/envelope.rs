@@ -19,6 +19,8 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const TRACESTATE: &str = "tracestate";
 /// Marks a payload that must appear in no ledger, log, dashboard or export (contracts/system-c.md).
 pub const SENSITIVE: &str = "backshift-sensitive";
+/// Marks a delivery of which the ledger keeps hash and size and no body: nobody said what is in it, and it may be a code.
+pub const BODY_NOT_KEPT: &str = "backshift-body-not-kept";
 /// Marks a job from the outbox that has started before: it goes back to its own queue and not through an exchange,
 /// whose other readers have seen it. Never on the wire.
 pub const STARTED: &str = "backshift-started";
@@ -84,6 +86,11 @@ impl Envelope {
     /// Whether the payload must not be shown or stored anywhere but at the broker.
     pub fn is_sensitive(&self) -> bool {
         self.headers.contains_key(SENSITIVE)
+    }
+
+    /// Whether a ledger may keep the body of a delivery that its broker keeps.
+    pub fn may_be_kept(&self) -> bool {
+        !self.is_sensitive() && !self.headers.contains_key(BODY_NOT_KEPT)
     }
 }
 

@@ -302,8 +302,21 @@ pub trait Maintenance: Send + Sync + 'static {
     /// Returns jobs whose lease has ended (or whose holder's sign of life is gone), counting a crash and no attempt.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
-    /// Deletes finished rows that ended longer ago than `keep` (a day at least), at most `limit`.
+    /// Deletes completed and cancelled rows that ended longer ago than `keep` (a day at least), at most `limit`.
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError>;
+
+    /// Deletes jobs that are dead for longer than `keep` (a day at least), at most `limit`.
+    async fn prune_dead(&self, keep: Duration, limit: u32) -> Result<u64, StoreError>;
+}
+
+/// Rows of a domain that nobody needs any more: the pruner of a worker deletes them beside finished jobs.
+#[async_trait]
+pub trait Retention: Send + Sync + 'static {
+    /// What ends here, such as `email_sends`: for the log.
+    fn name(&self) -> &'static str;
+
+    /// Deletes what is old enough, at most `limit` rows. Safe to call from every worker at once.
+    async fn prune(&self, limit: u32) -> Result<u64, StoreError>;
 }
 
 /// What a rescue did.

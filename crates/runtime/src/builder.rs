@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use backshift_core::{
     Broker, Capability, Client, Clock, Middleware, QueueName, Registry, Store, SystemClock, WorkerName,
+    store::Retention,
 };
 use tokio::sync::watch;
 
@@ -35,6 +36,7 @@ pub struct WorkerBuilder {
     clock: Option<Arc<dyn Clock>>,
     maintains: bool,
     relays: Vec<Arc<dyn Broker>>,
+    retentions: Vec<Arc<dyn Retention>>,
 }
 
 impl WorkerBuilder {
@@ -124,6 +126,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Deletes these rows too, when they are old enough. Needs a store.
+    #[must_use]
+    pub fn retention(mut self, rows: Arc<dyn Retention>) -> Self {
+        self.retentions.push(rows);
+        self
+    }
+
     /// Without scheduler, rescuer, pruner and relay: somebody else runs them.
     #[must_use]
     pub fn without_maintenance(mut self) -> Self {
@@ -172,6 +181,7 @@ impl WorkerBuilder {
             store: self.store,
             cron,
             relays: self.relays,
+            retentions: self.retentions,
             paused: Arc::new(paused),
             clock,
             maintains: self.maintains,

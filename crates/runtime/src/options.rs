@@ -32,8 +32,10 @@ pub struct WorkerOptions {
     /// How long a job that must run alone waits for its neighbours to end before it goes back, uncounted, for another
     /// worker. Twice as long each time, up to the time-out.
     pub lonely_patience: Duration,
-    /// How long finished rows are kept; a day at least.
+    /// How long completed and cancelled rows are kept; a day at least.
     pub keep_finished: Duration,
+    /// How long dead rows are kept, a day at least; `None` = for ever.
+    pub keep_dead: Option<Duration>,
     /// Seeds the jitter, so that a simulation repeats itself; `None` = random.
     pub seed: Option<u64>,
 }
@@ -53,6 +55,7 @@ impl Default for WorkerOptions {
             exit_when_stuck: true,
             lonely_patience: Duration::from_secs(5),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
+            keep_dead: Some(Duration::from_secs(90 * 24 * 3600)),
             seed: None,
         }
     }

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Ack, Broker, Clock, Completion, QueueName, Settlement, Store};
+use backshift_core::{Ack, Broker, Clock, Completion, QueueName, Settlement, Store, store::Retention};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -60,6 +60,7 @@ pub struct Worker {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) cron: Option<Arc<Cron>>,
     pub(crate) relays: Vec<Arc<dyn Broker>>,
+    pub(crate) retentions: Vec<Arc<dyn Retention>>,
     pub(crate) paused: Arc<watch::Sender<Paused>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) maintains: bool,
@@ -158,8 +159,10 @@ impl Worker {
         });
         let own = all.clone();
         supervisor.keep("rescuer", quiet, move || rescuer::run(Arc::clone(&own.0), Arc::clone(&own.1)));
-        let own = all.clone();
-        supervisor.keep("pruner", quiet, move || pruner::run(Arc::clone(&own.0), Arc::clone(&own.1)));
+        let (own, domains) = (all.clone(), self.retentions.clone());
+        supervisor.keep("pruner", quiet, move || {
+            pruner::run(Arc::clone(&own.0), Arc::clone(&own.1), domains.clone())
+        });
         for broker in &self.relays {
             let (own, broker) = (all.clone(), Arc::clone(broker));
             supervisor.keep("relay", quiet, move || {

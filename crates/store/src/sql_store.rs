@@ -152,4 +152,8 @@ impl Maintenance for SqlStore {
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
         upkeep::prune(&self.db, keep, limit, &self.walk).await
     }
+
+    async fn prune_dead(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        upkeep::prune_dead(&self.db, keep, limit).await
+    }
 }

@@ -219,7 +219,7 @@ fn is_first_of(binding: &Binding, envelope: &Envelope) -> bool {
         && binding
             .decoder
             .decode(&envelope.payload, &envelope.headers)
-            .is_ok_and(|kind| kind == envelope.kind)
+            .is_ok_and(|decoded| decoded.kind == envelope.kind)
 }
 
 fn refuse_what_we_cannot(envelope: &Envelope) -> Result<(), BrokerError> {

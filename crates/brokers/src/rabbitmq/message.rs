@@ -5,8 +5,9 @@
 use std::{borrow::Cow, str::FromStr};
 
 use backshift_core::{
-    Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Reason, Timestamp, broker::Binding,
-    envelope::SENSITIVE,
+    Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Reason, Timestamp,
+    broker::{Binding, Decoded},
+    envelope::{BODY_NOT_KEPT, SENSITIVE},
 };
 use lapin::{
     BasicProperties,
@@ -82,7 +83,7 @@ pub(super) fn read(
         ))
     } else {
         kind_of(&properties, own, binding, &origin)
-            .map(|kind| envelope(kind, queue, &properties, own, &origin, message_id, now))
+            .map(|decoded| envelope(decoded, queue, &properties, own, &origin, message_id, now))
             .map_err(|problem| (Reason::Malformed, problem))
     };
     let job = job.map_err(|(reason, problem)| {
@@ -106,20 +107,22 @@ fn kind_of(
     own: Own<'_>,
     binding: Option<&Binding>,
     origin: &Origin,
-) -> Result<Kind, String> {
+) -> Result<Decoded, String> {
     let written = own.get(KIND).or_else(|| properties.kind().as_ref().map(|kind| kind.as_str().into()));
     let is_ours = own.get(CREATED_AT).or_else(|| own.get(ATTEMPT)).is_some();
     match binding {
         Some(binding) if !is_ours => binding.decoder.decode(&origin.body, &origin.headers),
         _ => match written {
-            Some(kind) => Kind::new(&kind).map_err(|error| format!("the property type: {error}")),
+            Some(kind) => {
+                Kind::new(&kind).map(Decoded::from).map_err(|error| format!("the property type: {error}"))
+            }
             None => Err("the message names no kind: set the property `type`, such as email.send".into()),
         },
     }
 }
 
 fn envelope(
-    kind: Kind,
+    decoded: Decoded,
     queue: &QueueName,
     properties: &BasicProperties,
     own: Own<'_>,
@@ -133,10 +136,14 @@ fn envelope(
         // The moment that is kept to, also when the producer's own text of it cannot be read.
         headers.insert(EXPIRES_AT.into(), at.to_string());
     }
+    if let Some(instead) = decoded.instead {
+        headers.extend(instead);
+        headers.insert(BODY_NOT_KEPT.into(), "true".into());
+    }
     Envelope {
         // A generated id costs a call into the system: only where the message brings none.
         id: message_id.map_or_else(JobId::generate, |id| job_id(id, queue)),
-        kind,
+        kind: decoded.kind,
         queue: queue.clone(),
         payload: origin.body.clone(),
         headers,

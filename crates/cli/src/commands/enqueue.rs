@@ -20,7 +20,7 @@ use crate::{
     config,
     exit::Failure,
     output,
-    wiring::Backend,
+    wiring::{Backend, own_queue},
 };
 
 const BATCH: usize = 500;
@@ -54,7 +54,7 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
             output::line("[]")
         }
     })?;
-    let sink = Sink::new(&backend.client, args.json, args.count);
+    let sink = Sink::new(&backend, args.json, args.count);
     let ended = accept(args, sink).await;
     // Whoever waits for these jobs is told before the process is gone.
     backend.leave().await;
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
 async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
-        false => match from_flags(args).and_then(|line| template(&line)) {
+        false => match from_flags(args).and_then(|line| template(&line, sink.broker)) {
             Ok(template) => sink.add_all(&template).await,
             Err(failure) => Err(failure),
         },
@@ -83,7 +83,7 @@ async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
             Some(true) => serde_json::from_slice(&line).map_err(Failure::usage),
             Some(false) => Err(Failure::usage(format!("longer than {LINE_BYTES} bytes"))),
         };
-        match entry.and_then(|entry| template(&entry)) {
+        match entry.and_then(|entry| template(&entry, sink.broker)) {
             Ok(template) => sink.add_all(&template).await?,
             Err(failure) => sink.misused(&format!("line {number}: {failure}")),
         }
@@ -109,7 +109,7 @@ fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
         .map_err(|error| Failure::usage(format!("--payload is not JSON: {error}")))?;
     Ok(Line {
         kind: args.kind.clone().unwrap_or_default(),
-        queue: Some(args.queue.clone()),
+        queue: args.queue.clone(),
         id: args.id.clone(),
         payload,
         count: args.id.is_none().then_some(args.count),
@@ -131,7 +131,7 @@ struct Template {
     options: EnqueueOptions,
 }
 
-fn template(line: &Line) -> Result<Template, Failure> {
+fn template(line: &Line, broker: &str) -> Result<Template, Failure> {
     if line.id.is_some() && line.count.is_some() {
         return Err(Failure::usage("count together with id: one id names one job"));
     }
@@ -149,9 +149,11 @@ fn template(line: &Line) -> Result<Template, Failure> {
         ..EnqueueOptions::default()
     };
     let payload = line.payload.get().to_owned();
+    let kind = Kind::new(&line.kind).map_err(Failure::usage)?;
+    let queue = line.queue.as_deref().unwrap_or_else(|| own_queue(&kind, broker));
     Ok(Template {
-        kind: Kind::new(&line.kind).map_err(Failure::usage)?,
-        queue: QueueName::new(line.queue.as_deref().unwrap_or("default")).map_err(Failure::usage)?,
+        queue: QueueName::new(queue).map_err(Failure::usage)?,
+        kind,
         numbered: payload.contains("{n}"),
         payload,
         count: line.count.unwrap_or(1),
@@ -182,6 +184,8 @@ fn unique(line: &Line) -> Result<Option<UniqueKey>, Failure> {
 /// Collects batches, sends them, prints what was accepted.
 struct Sink<'a> {
     client: &'a Client,
+    /// Its name: the queues that workers look into by themselves depend on it.
+    broker: &'static str,
     json: bool,
     waiting: Vec<Envelope>,
     printed: u64,
@@ -192,14 +196,15 @@ struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn new(client: &'a Client, json: bool, count: u64) -> Self {
+    fn new(backend: &'a Backend, json: bool, count: u64) -> Self {
         let style = "{elapsed} {bar:40} {pos}/{len} accepted, {per_sec}";
         let bar = (count > 5000).then(|| {
             ProgressBar::new(count).with_style(
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
             )
         });
-        Self { client, json, waiting: Vec::new(), printed: 0, refused: 0, misused: 0, bar }
+        let (client, broker) = (&backend.client, backend.broker.name());
+        Self { client, broker, json, waiting: Vec::new(), printed: 0, refused: 0, misused: 0, bar }
     }
 
     async fn add_all(&mut self, template: &Template) -> Result<(), Failure> {

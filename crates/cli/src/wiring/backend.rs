@@ -145,10 +145,11 @@ pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Co
 fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Failure> {
     let config = rabbit_config(settings, url)?;
     protect(settings, &[named(config.way(), settings, "rabbitmq.ca_file")])?;
+    let keeps_foreign_bodies = settings.switch("mail.keep_foreign_bodies");
     let binding = Binding {
         queue: QueueName::new(MAIL_QUEUE).map_err(Failure::configuration)?,
         exchange: Some(EXCHANGE.to_owned()),
-        decoder: Arc::new(MailDecoder),
+        decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
     };
     Ok(RabbitMqBroker::new(config, vec![binding]))
 }

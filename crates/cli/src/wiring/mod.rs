@@ -32,4 +32,4 @@ pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
 pub(crate) use store::{Missing, Schema, extras, open_database, prepare, schema_failure};
 pub(crate) use ways::{named, pem, protect};
-pub(crate) use work::{Plan, plan, rabbit_queues, worker_builder, worker_name};
+pub(crate) use work::{Plan, own_queue, plan, rabbit_queues, worker_builder, worker_name};

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use backshift_core::{Backoff, Broker, QueueName, Registry, WorkerName};
+use backshift_core::{Backoff, Broker, Job as _, Kind, QueueName, Registry, WorkerName};
 use backshift_runtime::{
     Worker, WorkerBuilder, WorkerOptions,
     middleware::{Metrics, Trace},
 };
+
+use backshift_workers::{identity::SendCode, mail};
 
 use super::{Backend, backend::MAIL_QUEUE};
 use crate::{args, config::Config, exit::Failure};
@@ -27,7 +29,18 @@ impl Plan {
 }
 
 /// Queues of our own that a worker takes when none are named.
-const OWN_QUEUES: [&str; 3] = ["default", "mail", "identity"];
+const OWN_QUEUES: [&str; 3] = ["default", mail::QUEUE, SendCode::QUEUE];
+
+/// The queue that a kind stands in unless the producer says otherwise. A kind that may have to wait for a server of its own
+/// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them.
+pub(crate) fn own_queue(kind: &Kind, broker: &str) -> &'static str {
+    match (kind.as_str(), broker) {
+        (mail::KIND, "rabbitmq") => MAIL_QUEUE,
+        (mail::KIND, _) => mail::QUEUE,
+        (SendCode::KIND, broker) if broker != "rabbitmq" => SendCode::QUEUE,
+        _ => "default",
+    }
+}
 
 /// Reads `--queue` flags; without them what is configured decides.
 pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> Result<Plan, Failure> {
@@ -91,7 +104,10 @@ pub(crate) fn worker_builder(
         .middleware(Arc::new(Trace))
         .middleware(Arc::new(Metrics));
     if let Some(store) = &backend.store {
-        builder = builder.store(Arc::clone(store) as Arc<dyn backshift_core::Store>);
+        let keep = config.duration("retention.email_sends");
+        builder = builder
+            .store(Arc::clone(store) as Arc<dyn backshift_core::Store>)
+            .retention(Arc::new(mail::MailRetention::new(store.database().clone(), keep)));
     }
     builder = builder.broker(Arc::clone(&backend.broker));
     for (queue, slots) in &plan.own {
@@ -115,6 +131,7 @@ fn options(config: &Config) -> WorkerOptions {
         backoff: Backoff { base: config.duration("retry.base"), cap: config.duration("retry.cap") },
         strict: config.text("durability") == "strict",
         keep_finished: config.duration("retention.keep"),
+        keep_dead: Some(config.duration("retention.dead")).filter(|keep| !keep.is_zero()),
         ..WorkerOptions::default()
     }
 }
@@ -130,4 +147,21 @@ pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
         }
     };
     WorkerName::new(&text).map_err(|error| Failure::configuration(format!("worker.name: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_own_queue_is_worked_without_being_named() {
+        for kind in [mail::KIND, SendCode::KIND, "some.kind"] {
+            let kind = Kind::new(kind).unwrap();
+            for broker in ["embedded", "postgres"] {
+                assert!(OWN_QUEUES.contains(&own_queue(&kind, broker)), "{kind} on {broker}");
+            }
+            assert!(["default", MAIL_QUEUE].contains(&own_queue(&kind, "rabbitmq")), "{kind} on rabbitmq");
+        }
+        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), "rabbitmq"), MAIL_QUEUE);
+    }
 }

@@ -201,3 +201,30 @@ async fn large_and_odd_payloads_are_kept_or_refused_whole() {
     assert_eq!((refused.code, refused.list().len()), (1, 0), "{:.200}", refused.err);
     assert_eq!(here.list(&["--limit", "500"]).await.len(), 1);
 }
+
+#[tokio::test]
+async fn a_kind_stands_in_its_own_queue_unless_another_is_named() {
+    let here = Embedded::with(&[]);
+    let mail = r#"{"Recipient":"a@example.com"}"#;
+    here.run(&["enqueue", "email.send", "--payload", mail]).await.done();
+    here.run(&["enqueue", "email.send", "--payload", mail, "--queue", "named"]).await.done();
+    here.run(&["enqueue", "some.kind", "--payload", "{}"]).await.done();
+    let lines = r#"{"kind":"email.send","payload":{}}
+{"kind":"identity.send_code","payload":{}}
+{"kind":"email.send","queue":"default","payload":{}}"#;
+    here.fed(&["enqueue", "--stdin"], lines).await.done();
+    let newest_first = here.list(&[]).await;
+    let places: Vec<_> = newest_first.iter().rev().map(|job| (&job["kind"], &job["queue"])).collect();
+    let wanted = [
+        ("email.send", "mail"),
+        ("email.send", "named"),
+        ("some.kind", "default"),
+        ("email.send", "mail"),
+        ("identity.send_code", "identity"),
+        ("email.send", "default"),
+    ];
+    assert_eq!(
+        places,
+        wanted.map(|(kind, queue)| (json!(kind), json!(queue))).each_ref().map(|(k, q)| (k, q))
+    );
+}

@@ -20,6 +20,7 @@ mod kinds;
 mod looking;
 mod mails;
 mod malformed;
+mod memory;
 mod metrics;
 mod outcomes;
 mod pause;

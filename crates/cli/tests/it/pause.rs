@@ -1,11 +1,11 @@
 //! contracts/system-c.md, "Mail outcome": a transport that refuses us is paused for all, and no attempt is burnt.
 
-use backshift_testkit::wait;
+use backshift_testkit::{ports::free_port, wait};
 use serde_json::json;
 
 use crate::{
     outcomes::wait_jobs,
-    scene::{PATIENCE, Smtp, SystemC, Worker},
+    scene::{PATIENCE, Place, Smtp, SystemC, Worker},
 };
 
 async fn wait_status(worker: &Worker, status: u16) {
@@ -123,4 +123,41 @@ async fn tls_that_is_refused_or_broken_pauses_and_nothing_goes_in_clear() {
     system.smtp.wait_for("clear@example.com", 2).await;
     let jobs = wait_jobs(&system, "completed", 2).await;
     assert!(jobs.iter().all(|job| job["attempt"] == 1), "an attempt was burnt: {jobs:#?}");
+}
+
+/// 75 mails wait for a server that nobody can reach; other work of the same queue does not wait with them.
+async fn others_run(place: Place) {
+    let nobody = free_port().unwrap().to_string();
+    let place = place.with(&[
+        ("SMTP_HOST", "127.0.0.1"),
+        ("SMTP_PORT", &nobody),
+        ("SMTP_FROM", "noreply@example.com"),
+        ("BACKSHIFT_SMTP_TLS", "none"),
+    ]);
+    place.migrate().await;
+    let mail = json!({"kind": "email.send", "queue": "default", "count": 75,
+        "payload": {"Recipient": "p{n}@example.com", "Subject": "s", "Body": "b"}});
+    place.enqueue(&[mail]).await;
+    let worker = place.start("default:10");
+    worker.wait_metric("mail_transport_paused", 1.0).await;
+    let probe = |n: usize| json!({"kind": "backshift.probe", "queue": "default", "payload": {"key": format!("k{n}"), "mode": "ok"}});
+    let ids = place.enqueue(&(0..10).map(probe).collect::<Vec<_>>()).await;
+    for id in ids {
+        let job = place.wait_state(&id, "completed").await;
+        let time = |key: &str| job[key].as_str().unwrap().parse::<backshift_core::Timestamp>().unwrap();
+        let took = time("finished_at").duration_since(time("created_at"));
+        assert!(took.as_secs() < 5, "{took:#} beside paused mails: {job:#}");
+    }
+    assert!(place.completed("default").await.len() == 10, "no mail was sent");
+}
+
+#[tokio::test]
+async fn paused_mails_keep_no_slot_from_other_work_of_their_queue() {
+    others_run(Place::embedded()).await;
+    if let Some(place) = Place::postgres().await {
+        others_run(place).await;
+    }
+    if let Some(place) = Place::rabbitmq().await {
+        others_run(place).await;
+    }
 }

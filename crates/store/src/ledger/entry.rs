@@ -95,7 +95,7 @@ pub(crate) fn failures(envelope: &Envelope) -> i64 {
 
 /// What the ledger may keep of a payload that a foreign broker moves.
 pub(crate) fn kept_abroad(envelope: &Envelope) -> Option<Bytes> {
-    let keep = !envelope.is_sensitive() && envelope.payload.len() <= MAX_FOREIGN_PAYLOAD;
+    let keep = envelope.may_be_kept() && envelope.payload.len() <= MAX_FOREIGN_PAYLOAD;
     keep.then(|| envelope.payload.clone())
 }
 

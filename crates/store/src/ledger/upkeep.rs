@@ -1,6 +1,6 @@
 //! What keeps the table in order: due jobs become available, old finished rows go.
 //!
-//! Dead jobs are never pruned: a person decides about them.
+//! Dead jobs have a time of their own, a longer one: a person decides about them.
 
 use std::{
     collections::BTreeMap,
@@ -56,6 +56,24 @@ pub(crate) const DELETE: Sql = Sql {
 pub(crate) const DELETE_STARTS_LITE: &str = "DELETE FROM job_attempts WHERE job_id = $1";
 pub(crate) const DELETE_EFFECTS_LITE: &str = "DELETE FROM job_effects WHERE job_id = $1";
 
+/// `$1` age in microseconds, `$2` at most. Dead jobs stand in the small index of what is kept.
+pub(crate) const OLD_DEAD: Sql = Sql {
+    pg: "SELECT id FROM background_jobs WHERE kept AND status = 'dead' \
+         AND created_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond' \
+         AND finished_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond' ORDER BY created_at LIMIT $2",
+    sqlite: "SELECT id FROM background_jobs INDEXED BY background_jobs_kept \
+             WHERE status IN ('dead', 'cancelled') AND status = 'dead' \
+             AND created_at < (SELECT clock_timestamp()) - $1 AND finished_at < (SELECT clock_timestamp()) - $1 \
+             ORDER BY created_at LIMIT $2",
+};
+
+pub(crate) const DELETE_DEAD: Sql = Sql {
+    pg: "WITH gone AS (DELETE FROM background_jobs WHERE id = ANY($1::uuid[]) AND status = 'dead' RETURNING id), \
+         starts AS (DELETE FROM job_attempts WHERE job_id IN (SELECT id FROM gone)), \
+         effects AS (DELETE FROM job_effects WHERE job_id IN (SELECT id FROM gone)) SELECT COUNT(*) FROM gone",
+    sqlite: "DELETE FROM background_jobs WHERE id = $1 AND status = 'dead'",
+};
+
 /// What no job needs any more: places of jobs that do not run, allowances that are full again, workers of yesterday.
 pub(crate) const SLOTS: &str = "DELETE FROM job_slots WHERE NOT EXISTS (SELECT 1 FROM background_jobs j \
      WHERE j.id = job_slots.job_id AND j.token = job_slots.token AND j.status = 'running')";
@@ -69,6 +87,8 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     NEXT_DUE,
     OLD,
     DELETE,
+    OLD_DEAD,
+    DELETE_DEAD,
     same(SLOTS),
     LIMITS,
     WORKERS,
@@ -129,13 +149,7 @@ pub(crate) async fn prune(db: &Database, keep: Duration, limit: u32, walk: &Walk
     let end = old.last().map(|(_, at)| *at).filter(|_| old.len() as u64 >= u64::from(limit));
     *walk.end() = end;
     let ids: Vec<JobId> = old.into_iter().map(|(id, _)| id).collect();
-    let deleted = match db {
-        _ if ids.is_empty() => 0,
-        Database::Pg(_) => db.sql(DELETE).column(Column::from(ids)).relaxed().one::<u64>().await?,
-        Database::Sqlite(lite) => {
-            lite.write(Durability::Relaxed, move |on: &Connection| delete_on(on, &ids)).await?
-        }
-    };
+    let deleted = delete(db, DELETE, ids).await?;
     if end.is_none() {
         db.sql(SLOTS).run().await?;
         db.sql(LIMITS).run().await?;
@@ -144,12 +158,29 @@ pub(crate) async fn prune(db: &Database, keep: Duration, limit: u32, walk: &Walk
     Ok(deleted)
 }
 
+/// Deletes jobs that are dead for longer; how many.
+pub(crate) async fn prune_dead(db: &Database, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+    let age = micros(keep.max(KEPT_AT_LEAST));
+    let ids: Vec<JobId> = db.sql(OLD_DEAD).bind(age).bind(limit).all().await?;
+    delete(db, DELETE_DEAD, ids).await
+}
+
+async fn delete(db: &Database, sql: Sql, ids: Vec<JobId>) -> Result<u64, StoreError> {
+    match db {
+        _ if ids.is_empty() => Ok(0),
+        Database::Pg(_) => db.sql(sql).column(Column::from(ids)).relaxed().one::<u64>().await,
+        Database::Sqlite(lite) => {
+            lite.write(Durability::Relaxed, move |on: &Connection| delete_on(on, sql.sqlite, &ids)).await
+        }
+    }
+}
+
 /// On the writer thread.
-fn delete_on(connection: &Connection, ids: &[JobId]) -> Result<u64, StoreError> {
+fn delete_on(connection: &Connection, delete: &str, ids: &[JobId]) -> Result<u64, StoreError> {
     let mut deleted = 0;
     for id in ids {
         let id = [(*id).into()];
-        if sqlite::run(connection, DELETE.sqlite, &id)? == 1 {
+        if sqlite::run(connection, delete, &id)? == 1 {
             sqlite::run(connection, DELETE_STARTS_LITE, &id)?;
             sqlite::run(connection, DELETE_EFFECTS_LITE, &id)?;
             deleted += 1;

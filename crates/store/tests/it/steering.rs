@@ -110,7 +110,7 @@ on_both_databases! {
         assert_eq!(backshift_store::ledger::depth(world.db(), &queue("ready")).await.unwrap(), 2);
     }
 
-    async fn old_finished_rows_go_and_dead_ones_stay(world) {
+    async fn old_finished_rows_go_and_dead_ones_have_a_time_of_their_own(world) {
         world.enqueue_all((0..5).map(|_| job("ready")).collect()).await;
         let claimed = world.claim_many("w", 4).await;
         for (_, start) in &claimed[..3] {
@@ -130,5 +130,20 @@ on_both_databases! {
         assert!(world.store.attempts(claimed[0].0.id).await.unwrap().is_empty());
         assert_eq!(world.state(claimed[2].0.id).await, State::Completed);
         assert_eq!(world.state(claimed[3].0.id).await, State::Dead);
+        let three_days = Duration::from_secs(3 * 86_400);
+        assert_eq!(world.store.prune_dead(three_days, 10).await.unwrap(), 0);
+        assert_eq!(world.store.prune_dead(Duration::ZERO, 10).await.unwrap(), 1);
+        assert!(world.store.find(claimed[3].0.id).await.unwrap().is_none());
+        assert!(world.store.attempts(claimed[3].0.id).await.unwrap().is_empty());
+        assert_eq!(world.state(claimed[2].0.id).await, State::Completed);
+    }
+
+    async fn a_dead_job_of_today_stays_however_old_it_is(world) {
+        world.enqueue_all(vec![job("ready"), job("ready")]).await;
+        for (envelope, start) in world.claim_many("w", 2).await {
+            world.finish(start.lease, dead(Reason::Permanent)).await;
+            world.set_time(envelope.id, "created_at", -900_000).await;
+        }
+        assert_eq!(world.store.prune_dead(Duration::ZERO, 10).await.unwrap(), 0, "kept a day at least");
     }
 }

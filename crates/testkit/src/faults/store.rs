@@ -256,6 +256,10 @@ impl Maintenance for FaultyStore {
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
         self.honest.prune(keep, limit).await
     }
+
+    async fn prune_dead(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.honest.prune_dead(keep, limit).await
+    }
 }
 
 #[async_trait]

@@ -69,16 +69,24 @@ impl Maintenance for MemoryStore {
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
         self.call("store.prune", |store| {
-            let (now, mut table) = (store.now(), store.table());
-            let keep = keep.max(KEEP_AT_LEAST);
-            let over = |at: Option<Timestamp>| at.is_some_and(|at| later(at, keep) <= now);
-            let old = table.rows.values().filter(|row| over(row.finished_at)).map(|row| row.envelope.id);
-            let old: Vec<_> = old.take(limit as usize).collect();
-            for id in &old {
-                table.rows.remove(id);
-            }
-            Ok(old.len() as u64)
+            Ok(prune(store, keep, limit, |state| matches!(state, State::Completed | State::Cancelled)))
         })
         .await
     }
+
+    async fn prune_dead(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
+        self.call("store.prune", |store| Ok(prune(store, keep, limit, |state| state == State::Dead))).await
+    }
+}
+
+fn prune(store: &MemoryStore, keep: Duration, limit: u32, of: impl Fn(State) -> bool) -> u64 {
+    let (now, mut table) = (store.now(), store.table());
+    let keep = keep.max(KEEP_AT_LEAST);
+    let over = |at: Option<Timestamp>| at.is_some_and(|at| later(at, keep) <= now);
+    let old = table.rows.values().filter(|row| of(row.state) && over(row.finished_at));
+    let old: Vec<_> = old.map(|row| row.envelope.id).take(limit as usize).collect();
+    for id in &old {
+        table.rows.remove(id);
+    }
+    old.len() as u64
 }

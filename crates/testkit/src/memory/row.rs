@@ -219,7 +219,7 @@ impl Row {
     }
 
     pub(super) fn record(&self) -> JobRecord {
-        let sensitive = self.envelope.is_sensitive();
+        let kept = self.envelope.may_be_kept();
         JobRecord {
             id: self.envelope.id,
             kind: self.envelope.kind.clone(),
@@ -249,7 +249,7 @@ impl Row {
             crashes: self.crashes,
             progress: self.progress.clone(),
             output: self.output.clone(),
-            payload: (!sensitive).then(|| self.envelope.payload.clone()),
+            payload: kept.then(|| self.envelope.payload.clone()),
             payload_size: self.envelope.payload.len() as u64,
             headers: self.envelope.headers.clone(),
             unique_key: self.envelope.unique.as_ref().map(|unique| unique.key.clone()),

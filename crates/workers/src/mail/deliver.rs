@@ -10,6 +10,7 @@ use backshift_mail::{
     ComposeError, Composer, EmailAddress, EmailData, MailClass, Mailer, Message, SendLog, SendLogEntry,
     Suppressions,
 };
+use tokio::sync::Semaphore;
 
 use super::{
     AmbiguousPolicy, MailOptions, TransportPause,
@@ -19,7 +20,9 @@ use super::{
 
 /// A payload of this many bytes is read, and its mail built, on a blocking thread: the threads of the others must not wait
 /// for it. What a smaller one costs is less than what the way there and back does.
-pub(super) const LARGE: usize = 8 * 1024;
+const LARGE: usize = 8 * 1024;
+/// So many of them at once.
+const TURNS: usize = 2;
 
 /// Sends the mails of a process. Cheap to clone through its `Arc`.
 pub struct MailWorker {
@@ -30,6 +33,8 @@ pub struct MailWorker {
     pub(super) suppressions: Arc<dyn Suppressions>,
     pub(super) log: Arc<dyn SendLog>,
     pub(super) pause: Arc<TransportPause>,
+    /// Turns for work on a blocking thread: a large mail takes several times its bytes meanwhile.
+    turns: Semaphore,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -56,7 +61,8 @@ impl MailWorker {
         options: MailOptions,
     ) -> Self {
         let pause = Arc::new(TransportPause::new(options.pause, options.pause_cap));
-        Self { options, mailer, composer, suppressions, log, pause, clock: Arc::new(SystemClock) }
+        let (turns, clock) = (Semaphore::new(TURNS), Arc::new(SystemClock));
+        Self { options, mailer, composer, suppressions, log, pause, turns, clock }
     }
 
     /// With another clock, for tests.
@@ -176,13 +182,23 @@ impl MailWorker {
             .collect())
     }
 
+    /// Work in proportion to `size` bytes: here when they are few, else in its turn on a blocking thread.
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        size: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JobError> {
+        if size <= LARGE {
+            return Ok(work());
+        }
+        let _turn = self.turns.acquire().await.map_err(JobError::retry)?;
+        Ok(tokio::task::spawn_blocking(work).await?)
+    }
+
     async fn compose(&self, context: &JobContext, email: EmailData) -> Result<Message, JobError> {
         let (composer, id, now) = (self.composer.clone(), context.id().to_string(), self.clock.now());
-        let build = move || composer.compose(&email, &id, now);
-        let built = match context.envelope().payload.len() > LARGE {
-            true => tokio::task::spawn_blocking(build).await?,
-            false => build(),
-        };
+        let size = context.envelope().payload.len();
+        let built = self.work(size, move || composer.compose(&email, &id, now)).await?;
         built.map_err(|error| {
             let reason = match &error {
                 ComposeError::HeaderInjection(_) => Reason::Malformed,

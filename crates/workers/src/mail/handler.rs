@@ -7,7 +7,7 @@ use std::sync::Arc;
 use backshift_core::{Envelope, JobContext, JobError, JobResult, Kind, Reason, Registry, Timestamp};
 use backshift_mail::MailClass;
 
-use super::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker, deliver::LARGE};
+use super::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
 
 /// The wire name.
 pub const KIND: &str = "email.send";
@@ -30,10 +30,7 @@ async fn handle(worker: &MailWorker, context: JobContext) -> JobResult {
 
 async fn letter(worker: &MailWorker, envelope: &Envelope) -> Result<Letter, JobError> {
     let payload = envelope.payload.clone();
-    let read = match payload.len() > LARGE {
-        true => tokio::task::spawn_blocking(move || backshift_mail::decode(&payload)).await?,
-        false => backshift_mail::decode(&payload),
-    };
+    let read = worker.work(payload.len(), move || backshift_mail::decode(&payload)).await?;
     let email = read.map_err(|malformed| JobError::dead_letter(Reason::Malformed, malformed))?;
     let said = envelope.headers.get(MAIL_CLASS).and_then(|text| MailClass::parse(text));
     // A sensitive mail carries a code, whoever sent it.

@@ -9,18 +9,22 @@ mod effect;
 mod handler;
 mod options;
 mod pause;
+mod retention;
 mod send_log;
 mod suppressions;
 mod verdict;
 
-pub use decoder::MailDecoder;
+pub use decoder::{MailDecoder, RECIPIENT_HASH, SUBJECT};
 pub use deliver::{Letter, MailWorker};
 pub use handler::{KIND, register};
 pub use options::{AmbiguousPolicy, MailOptions};
 pub use pause::{PauseView, TransportPause};
+pub use retention::MailRetention;
 pub use send_log::DatabaseSendLog;
 pub use suppressions::DatabaseSuppressions;
 
+/// The queue of mails that did not come over system C's exchange.
+pub const QUEUE: &str = "mail";
 /// Header with the moment (RFC 3339) from which a mail is of no use; a later one is not sent.
 pub const EXPIRES_AT: &str = "backshift-expires-at";
 /// Header with the [`MailClass`](backshift_mail::MailClass) of a mail; a mail without it is an unknown one.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::JobContext;
+use backshift_core::{Job as _, JobContext};
 use backshift_mail::{Class, EmailAddress, Failure, Mailer, Outcome, Stage};
 use tokio::time::Instant;
 
@@ -20,9 +20,11 @@ use tokio::time::Instant;
 const UNREACHED: u32 = 10;
 /// The first pause of a server that is not there; the longest is the first one of a transport that refuses us.
 const ABSENT: Duration = Duration::from_secs(1);
-/// How long a mail keeps its slot during a pause. Sent back at once, a backlog would go round and round between broker
-/// and worker, with a row of the ledger for each start.
+/// How long a mail keeps its slot during a pause in a queue of mails. Sent back at once, a backlog would go round and round
+/// between broker and worker, with a row of the ledger for each start. In a queue that holds other work too it keeps none.
 const HOLD: Duration = Duration::from_secs(5);
+/// Queues that hold nothing but mails; system C's is the last.
+const MAILS_ALONE: [&str; 3] = [super::QUEUE, crate::identity::SendCode::QUEUE, "smtp_send_email"];
 
 /// Shared by every job of a process that sends through the same transport.
 #[derive(Debug)]
@@ -70,14 +72,15 @@ impl TransportPause {
         })
     }
 
-    /// Waits for the end of a short pause: `None` = send, `Some(delay)` = come back then.
+    /// Waits for the end of a short pause where nobody else wants the slot: `None` = send, `Some(delay)` = come back then.
     pub(super) async fn wait(
         &self,
         context: &JobContext,
         mailer: &dyn Mailer,
         from: &EmailAddress,
     ) -> Option<Duration> {
-        let until = Instant::now() + self.hold;
+        let alone = MAILS_ALONE.contains(&context.envelope().queue.as_str());
+        let until = Instant::now() + if alone { self.hold } else { Duration::ZERO };
         loop {
             let left = self.ask(mailer, from).await?;
             let held = left.min(until.saturating_duration_since(Instant::now()));
@@ -148,7 +151,8 @@ impl TransportPause {
             return Turn::Wait(left);
         }
         if paused.probing {
-            return Turn::Wait(Duration::from_secs(1));
+            // A probe may take as long as the server may be silent.
+            return Turn::Wait((paused.length / 4).max(Duration::from_secs(1)));
         }
         paused.probing = true;
         Turn::Probe
@@ -299,6 +303,32 @@ mod tests {
         pause.begin("535 no");
         cancel.cancel();
         assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "the worker stops");
+    }
+
+    #[tokio::test]
+    async fn a_mail_among_other_work_gives_its_slot_back_at_once() {
+        let mut pause = TransportPause::new(Duration::from_secs(300), Duration::from_secs(300));
+        let mailer = MemoryMailer::default();
+        pause.begin("535 no");
+        for (queue, held) in [
+            ("default", false),
+            ("critical", false),
+            ("mail", true),
+            ("identity", true),
+            ("smtp_send_email", true),
+        ] {
+            // What is not held would wait for a minute.
+            pause.hold = if held { 50 * MS } else { Duration::from_secs(60) };
+            let (kind, queue) = (Kind::new("email.send").unwrap(), QueueName::new(queue).unwrap());
+            let envelope = Envelope::new(kind, queue, "", backshift_core::Timestamp::UNIX_EPOCH);
+            let context = JobContext::new(envelope, WorkerName::new("w").unwrap(), CancellationToken::new());
+            let begun = Instant::now();
+            let delay = pause.wait(&context, &mailer, &from()).await.expect("the pause is longer");
+            assert_eq!(begun.elapsed() >= 50 * MS && held, held, "{:?}", context.envelope().queue);
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            let left = pause.view().unwrap().next_probe;
+            assert!(delay >= left && left > Duration::from_secs(200), "it comes back with the next probe");
+        }
     }
 
     #[test]

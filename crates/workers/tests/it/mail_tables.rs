@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use backshift_core::Timestamp;
+use backshift_core::{Timestamp, store::Retention as _};
 use backshift_mail::{EmailAddress, SendLog, SendLogEntry, Suppression, SuppressionReason, Suppressions};
-use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions};
+use backshift_store::Executor as _;
+use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailRetention};
 use uuid::Uuid;
 
 use crate::databases;
@@ -59,6 +60,35 @@ async fn the_log_gives_back_what_it_was_given_but_the_address() {
         let leaks =
             "SELECT count(*) FROM email_sends WHERE recipient_masked LIKE '%lan@%' OR reply LIKE '%lan@%'";
         assert_eq!(fresh.db.sql(leaks).one::<i64>().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn entries_and_suppressions_end_with_their_time_in_batches() {
+    for fresh in databases::migrated().await {
+        let (log, list) =
+            (DatabaseSendLog::new(fresh.db.clone()), DatabaseSuppressions::new(fresh.db.clone()));
+        let (now, day) = (now(), Duration::from_secs(86_400));
+        let job = Uuid::now_v7();
+        for (attempt, age) in [(1, 91), (2, 95), (3, 92), (4, 89), (5, 0)] {
+            log.record(entry(job, attempt, "sent", now - day * age)).await.unwrap();
+        }
+        // System B's own row has no time of ours.
+        fresh.db.sql("INSERT INTO email_sends (id) VALUES ($1)").bind(Uuid::now_v7()).run().await.unwrap();
+        for (name, since) in [("over", 91), ("holds", 89)] {
+            let since = now - day * since;
+            let address = address(&format!("{name}@x.io"));
+            list.add(Suppression::new(address, SuppressionReason::HardBounce, "", since)).await.unwrap();
+        }
+        let retention = MailRetention::new(fresh.db.clone(), day * 90);
+        assert_eq!(retention.prune(2).await.unwrap(), 2, "a batch");
+        assert_eq!(retention.prune(2).await.unwrap(), 1);
+        assert_eq!(retention.prune(2).await.unwrap(), 0);
+        let left = log.of_job(&job.to_string()).await.unwrap();
+        assert_eq!(left.iter().map(|e| e.attempt).collect::<Vec<_>>(), [4, 5]);
+        let rows = |table: &str| format!("SELECT count(*) FROM {table}");
+        assert_eq!(fresh.db.text(rows("email_sends")).one::<i64>().await.unwrap(), 3);
+        assert_eq!(fresh.db.text(rows("email_suppressions")).one::<i64>().await.unwrap(), 1);
     }
 }
 

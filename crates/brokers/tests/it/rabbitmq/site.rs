@@ -6,7 +6,7 @@ use backshift_brokers::rabbitmq::{Config, Options, RabbitMqBroker};
 use backshift_core::{
     Ack, Broker, Bytes, Completion, ConsumeOptions, Consumer, Delivery, Envelope, Headers, Kind, QueueName,
     Timestamp, WorkerName,
-    broker::{Binding, Decoder},
+    broker::{Binding, Decoded, Decoder},
 };
 use backshift_testkit::{programs, servers, wait};
 use lapin::{
@@ -165,10 +165,10 @@ pub(super) fn done() -> Ack {
 pub(super) fn mail_binding() -> Binding {
     struct Mails;
     impl Decoder for Mails {
-        fn decode(&self, raw: &Bytes, _headers: &Headers) -> Result<Kind, String> {
+        fn decode(&self, raw: &Bytes, _headers: &Headers) -> Result<Decoded, String> {
             let text = std::str::from_utf8(raw).map_err(|_| "not UTF-8".to_owned())?;
             match text.starts_with('{') && text.contains("\"Recipient\"") {
-                true => Ok(Kind::new("email.send").unwrap()),
+                true => Ok(Kind::new("email.send").unwrap().into()),
                 false => Err("not a mail".into()),
             }
         }

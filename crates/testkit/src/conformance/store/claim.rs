@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use backshift_core::{
     Bytes, JobId, State,
-    envelope::SENSITIVE,
+    envelope::{BODY_NOT_KEPT, SENSITIVE},
     store::{ClaimRequest, Claimed},
 };
 
@@ -166,8 +166,15 @@ async fn s8_payload_bytes_are_kept(scene: Scene) -> Verdict {
 }
 
 async fn s9_sensitive_payload_is_not_kept(scene: Scene) -> Verdict {
+    for mark in [SENSITIVE, BODY_NOT_KEPT] {
+        marked_payload_is_not_kept(&scene, mark).await?;
+    }
+    Ok(Outcome::Pass)
+}
+
+async fn marked_payload_is_not_kept(scene: &Scene, mark: &str) -> Result<(), Failure> {
     let mut envelope = scene.envelope("the code is 123456");
-    envelope.headers.insert(SENSITIVE.into(), "true".into());
+    envelope.headers.insert(mark.into(), "true".into());
     let start = scene.start(&envelope).await?;
     let row = scene.row(envelope.id).await?;
     ensure!(row.payload.is_none(), "a sensitive payload is kept: {:?}", row.payload);
@@ -175,9 +182,9 @@ async fn s9_sensitive_payload_is_not_kept(scene: Scene) -> Verdict {
     let mut other = envelope.clone();
     other.payload = "the code is 654321".into();
     let claimed = scene.claim(&scene.other()?, &other).await?;
-    ensure!(claimed == Claimed::Conflict, "another sensitive payload was answered with {claimed:?}");
+    ensure!(claimed == Claimed::Conflict, "another payload marked {mark} was answered with {claimed:?}");
     applied(scene.finish(start.lease, completed()).await?)?;
-    Ok(Outcome::Pass)
+    Ok(())
 }
 
 async fn s10_anonymous_redelivery_finds_its_row(scene: Scene) -> Verdict {

@@ -84,13 +84,16 @@ async fn s54_crash_loop_ends_among_the_dead(scene: Scene) -> Verdict {
 }
 
 async fn s55_prune_keeps_a_day_and_the_unfinished(scene: Scene) -> Verdict {
-    let (done, runs) = (scene.envelope("done"), scene.envelope("runs"));
+    let (done, runs, dead) = (scene.envelope("done"), scene.envelope("runs"), scene.envelope("dead"));
     scene.complete(&done).await?;
     scene.start(&runs).await?;
-    let pruned = scene.store.prune(Duration::ZERO, 1000).await?;
+    scene.bury(&dead).await?;
+    let pruned =
+        scene.store.prune(Duration::ZERO, 1000).await? + scene.store.prune_dead(Duration::ZERO, 1000).await?;
     ensure!(pruned == 0, "{pruned} rows were deleted within a day of their end");
     ensure!(scene.row(done.id).await?.state == State::Completed, "a fresh row is gone");
     ensure!(scene.row(runs.id).await?.state == State::Running, "a running job is gone");
+    ensure!(scene.row(dead.id).await?.state == State::Dead, "a fresh dead job is gone");
     Ok(Outcome::Pass)
 }
 

@@ -1,0 +1,36 @@
+//! Memory that large messages took goes back to the system.
+//!
+//! The trap: glibc gives a block of its own, which it returns, only to what is larger than a threshold; and it raises the
+//! threshold to the largest block that was ever freed. After the first mails of 16 MiB such blocks are cut from heaps that
+//! never shrink, and a worker keeps hundreds of MiB for ever. Only the environment at the start of a process fixes the
+//! threshold, so a long-running command begins once more with it: same process id, same files, same arguments.
+
+/// What glibc reads.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+/// Large enough that ordinary work never asks the system for a block.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const BYTES: &str = "1048576";
+
+/// Begins this program again with a fixed threshold, unless somebody has chosen one. Returns when there is nothing to do, or
+/// when it cannot be done: then memory is kept, and nothing else is wrong.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) fn give_large_blocks_back() {
+    use std::os::unix::process::CommandExt as _;
+
+    let tuned =
+        std::env::var("GLIBC_TUNABLES").is_ok_and(|text| text.contains("glibc.malloc.mmap_threshold"));
+    if tuned || std::env::var_os(THRESHOLD).is_some() {
+        return;
+    }
+    let (Ok(program), mut arguments) = (std::env::current_exe(), std::env::args_os()) else { return };
+    let mut again = std::process::Command::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    let _ = again.args(arguments).env(THRESHOLD, BYTES).exec();
+}
+
+/// Other allocators have no such threshold.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn give_large_blocks_back() {}
