@@ -1,0 +1,50 @@
+//! What every setting promises: its names, its form, its default.
+
+use super::*;
+
+#[test]
+fn the_names_that_contracts_promise_exist() {
+    let all: Vec<String> = SETTINGS.iter().flat_map(Setting::variables).collect();
+    for name in [
+        "BACKSHIFT_WORKER_HTTP_ADDR",
+        "BACKSHIFT_SMTP_TLS",
+        "BACKSHIFT_SMTP_CA_FILE",
+        "BACKSHIFT_SMTP_COMMAND_TIMEOUT",
+        "BACKSHIFT_MAIL_CONCURRENCY",
+        "BACKSHIFT_MAIL_RETRY_BASE",
+        "BACKSHIFT_MAIL_RETRY_CAP",
+        "BACKSHIFT_MAIL_MAX_ATTEMPTS",
+        "BACKSHIFT_MAIL_PAUSE",
+        "BACKSHIFT_OTP_TTL",
+        "BACKSHIFT_OTP_RESEND_COOLDOWN",
+        "BACKSHIFT_OTP_MAX_PER_HOUR",
+        "BACKSHIFT_OTP_MAX_PER_HOUR_IP",
+        "BACKSHIFT_OTP_MAX_TRIES",
+        "BACKSHIFT_SHUTDOWN_GRACE",
+        "BACKSHIFT_DEV_PORT",
+        "BACKSHIFT_DATA_DIR",
+        "BACKSHIFT_REQUIRE_TLS",
+        "BACKSHIFT_ALLOW_UNSAFE_SERVER",
+        "BACKSHIFT_MIGRATE",
+        "BACKSHIFT_LOG_SUBJECTS",
+        "BACKSHIFT_AUTH_UNIFORM_ERRORS",
+        "BACKSHIFT_IDENTITY_OPEN_SUBSCRIPTIONS",
+        "BACKSHIFT_PROBE",
+        "BACKSHIFT_PROBE_LOG",
+        "BACKSHIFT_WORKER_NAME",
+        "BACKSHIFT_WORKER_LEASE",
+        "BACKSHIFT_RETRY_BASE",
+        "BACKSHIFT_RETRY_CAP",
+        "BACKSHIFT_MAX_ATTEMPTS",
+        "DATABASE_URL",
+        "RABBITMQ_URL",
+        "SMTP_USER",
+        "SMTP_PASS",
+        "APP_PORT",
+        "PORT",
+        "LOGGER_ENCODING",
+        "JWT_SECRET",
+    ] {
+        assert!(all.iter().any(|v| v == name), "{name}");
+    }
+}
