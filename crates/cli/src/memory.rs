@@ -23,8 +23,8 @@ pub(crate) fn give_large_blocks_back() {
     if tuned || std::env::var_os(THRESHOLD).is_some() {
         return;
     }
-    let (Ok(program), mut arguments) = (std::env::current_exe(), std::env::args_os()) else { return };
-    let mut again = std::process::Command::new(program);
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(std::env::current_exe().unwrap_or_default());
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
