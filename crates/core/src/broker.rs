@@ -45,6 +45,11 @@ pub trait Broker: Send + Sync + 'static {
     /// How many envelopes wait, about.
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError>;
 
+    /// How many messages of this queue nobody holds, those included that wait in places of our own for their time.
+    async fn left(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.depth(queue).await
+    }
+
     /// What keeps this broker from settling deliveries of the queue, in words for a person: a copy that the server does
     /// not take, an object that may not be made. `None` = nothing is known. Never waits.
     fn trouble(&self, _queue: &QueueName) -> Option<String> {

@@ -302,6 +302,19 @@ pub trait Maintenance: Send + Sync + 'static {
     /// Returns jobs whose lease has ended (or whose holder's sign of life is gone), counting a crash and no attempt.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
+    /// Unfinished jobs of this queue whose message a foreign broker had, and of which nobody has given a sign for so long:
+    /// their lease is over, or their time has come, and nothing happened. At most 1,000.
+    async fn forsaken(
+        &self,
+        broker: &str,
+        queue: &QueueName,
+        after: Duration,
+    ) -> Result<Vec<JobId>, StoreError>;
+
+    /// Ends these jobs as dead and ambiguous, those that are still forsaken: their message is gone from the broker, and
+    /// somebody else may have done what they ask for. How many.
+    async fn forsake(&self, jobs: Vec<JobId>, after: Duration) -> Result<u64, StoreError>;
+
     /// Deletes completed and cancelled rows that ended longer ago than `keep` (a day at least), at most `limit`.
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError>;
 

@@ -13,6 +13,7 @@ mod cron_slots;
 mod dispatcher;
 mod executor;
 mod fetcher;
+mod forsaken;
 mod gauges;
 mod gone;
 mod health;

@@ -32,6 +32,9 @@ pub struct WorkerOptions {
     /// How long a job that must run alone waits for its neighbours to end before it goes back, uncounted, for another
     /// worker. Twice as long each time, up to the time-out.
     pub lonely_patience: Duration,
+    /// How long after the end of its lease, or after its time, a job of a foreign broker is given up whose message the
+    /// broker has no more.
+    pub forsaken_after: Duration,
     /// How long completed and cancelled rows are kept; a day at least.
     pub keep_finished: Duration,
     /// How long dead rows are kept, a day at least; `None` = for ever.
@@ -54,6 +57,7 @@ impl Default for WorkerOptions {
             stuck_after: Duration::from_secs(30),
             exit_when_stuck: true,
             lonely_patience: Duration::from_secs(5),
+            forsaken_after: Duration::from_secs(10 * 60),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
             keep_dead: Some(Duration::from_secs(90 * 24 * 3600)),
             seed: None,

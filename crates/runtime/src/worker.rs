@@ -17,7 +17,7 @@ use crate::{
     attempt::Places,
     builder::WorkerBuilder,
     cron::Cron,
-    fetcher, gauges, heartbeater,
+    fetcher, forsaken, gauges, heartbeater,
     outcome::{Stop, release},
     planted::{Bug, has},
     pool::{Engine, Pool},
@@ -159,6 +159,8 @@ impl Worker {
         });
         let own = all.clone();
         supervisor.keep("rescuer", quiet, move || rescuer::run(Arc::clone(&own.0), Arc::clone(&own.1)));
+        let (own, pools) = (Arc::clone(store), self.pools.clone());
+        supervisor.keep("forsaken", quiet, move || forsaken::run(pools.clone(), Arc::clone(&own)));
         let (own, domains) = (all.clone(), self.retentions.clone());
         supervisor.keep("pruner", quiet, move || {
             pruner::run(Arc::clone(&own.0), Arc::clone(&own.1), domains.clone())

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, Settled, State, Store, StoreError, Timestamp,
-    WorkerName,
+    AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, QueueName, Settled, State, Store, StoreError,
+    Timestamp, WorkerName,
     store::{
         Beat, ClaimRequest, Claimed, Due, Finish, Hints, Holder, Jobs, Ledger, Liveness, Maintenance, Pulse,
         Rescued, WorkerRecord,
@@ -18,7 +18,7 @@ use backshift_core::{
 use crate::{
     Database,
     allowances::Allowances,
-    ledger::{anonymous, beat, claim, deliveries, finish, jobs, list, park, rescue, upkeep},
+    ledger::{anonymous, beat, claim, deliveries, finish, forsaken, jobs, list, park, rescue, upkeep},
     notify::Bell,
     queues::Tally,
     workers,
@@ -147,6 +147,19 @@ impl Maintenance for SqlStore {
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
         rescue::rescue(&self.db).await
+    }
+
+    async fn forsaken(
+        &self,
+        broker: &str,
+        queue: &QueueName,
+        after: Duration,
+    ) -> Result<Vec<JobId>, StoreError> {
+        forsaken::forsaken(&self.db, broker, queue, after).await
+    }
+
+    async fn forsake(&self, jobs: Vec<JobId>, after: Duration) -> Result<u64, StoreError> {
+        forsaken::forsake(&self.db, jobs, after).await
     }
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {

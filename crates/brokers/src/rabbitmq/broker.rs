@@ -285,6 +285,10 @@ impl Broker for RabbitMqBroker {
         self.shared.topology.depth(queue.as_str()).await
     }
 
+    async fn left(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        self.shared.topology.left(queue).await
+    }
+
     fn trouble(&self, queue: &QueueName) -> Option<String> {
         self.shared.troubles.of(queue)
     }

@@ -159,6 +159,18 @@ impl Topology {
         Ok(u64::from(self.queue(queue, passive, FieldTable::default()).await?.message_count()))
     }
 
+    /// How many messages are ready in the queue and in the steps of its ladder.
+    pub(super) async fn left(&self, queue: &QueueName) -> Result<u64, BrokerError> {
+        let mut left = self.depth(queue.as_str()).await?;
+        for (label, _) in ladder::STEPS {
+            let name = ladder::queue(queue, label);
+            if self.exists(&name).await? {
+                left += self.depth(&name).await?;
+            }
+        }
+        Ok(left)
+    }
+
     /// Deletes a queue with what is in it; a missing one is no error.
     pub(super) async fn remove(&self, queue: &str) -> Result<(), BrokerError> {
         let wire = self.link.open().await?;

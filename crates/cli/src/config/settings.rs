@@ -139,6 +139,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "Kafka consumer group of system D.",
     ),
+    set(
+        "worker.forsaken_after",
+        &[],
+        "10m",
+        Duration,
+        "A job of RabbitMQ is given up as ambiguous so long after its worker died, when the broker has nothing of it.",
+    ),
     set("worker.name", &[], "", Text, "Name of this process; host and pid when not set."),
     set(
         "worker.lease",

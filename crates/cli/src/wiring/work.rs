@@ -131,6 +131,7 @@ fn options(config: &Config) -> WorkerOptions {
         backoff: Backoff { base: config.duration("retry.base"), cap: config.duration("retry.cap") },
         strict: config.text("durability") == "strict",
         keep_finished: config.duration("retention.keep"),
+        forsaken_after: config.duration("worker.forsaken_after"),
         keep_dead: Some(config.duration("retention.dead")).filter(|keep| !keep.is_zero()),
         ..WorkerOptions::default()
     }

@@ -15,6 +15,7 @@ mod enqueue;
 mod entitlement;
 mod faults;
 mod flow;
+mod forsaken;
 mod frozen;
 mod kinds;
 mod looking;

@@ -5,8 +5,8 @@
 use backshift_core::{EffectState, State};
 
 use super::{
-    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, jobs, list, park, rescue, takeover,
-    unique, upkeep,
+    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, job_row, jobs, list, park,
+    rescue, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
 
@@ -19,6 +19,7 @@ const FIXED: &[&[Sql]] = &[
     enqueue::STATEMENTS,
     finish::STATEMENTS,
     foreign::STATEMENTS,
+    forsaken::STATEMENTS,
     jobs::STATEMENTS,
     park::STATEMENTS,
     rescue::STATEMENTS,

@@ -253,6 +253,21 @@ impl Maintenance for FaultyStore {
         self.honest.rescue().await
     }
 
+    async fn forsaken(
+        &self,
+        broker: &str,
+        queue: &QueueName,
+        after: Duration,
+    ) -> Result<Vec<JobId>, StoreError> {
+        let after = if self.has(StoreFault::ForsakesWhatRuns) { Duration::ZERO } else { after };
+        self.honest.forsaken(broker, queue, after).await
+    }
+
+    async fn forsake(&self, jobs: Vec<JobId>, after: Duration) -> Result<u64, StoreError> {
+        let after = if self.has(StoreFault::ForsakesWhatRuns) { Duration::ZERO } else { after };
+        self.honest.forsake(jobs, after).await
+    }
+
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {
         self.honest.prune(keep, limit).await
     }

@@ -71,11 +71,13 @@ pub enum StoreFault {
     HidesWishes,
     /// Lets everything through as soon as one probe has succeeded.
     ReturnsAtOnce,
+    /// Gives up jobs at the very end of their lease.
+    ForsakesWhatRuns,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -107,6 +109,7 @@ impl StoreFault {
         Self::TellsNobody,
         Self::HidesWishes,
         Self::ReturnsAtOnce,
+        Self::ForsakesWhatRuns,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -141,6 +144,7 @@ impl StoreFault {
             Self::SeatsEverybody => "S102",
             Self::TellsNobody | Self::HidesWishes => "S103",
             Self::ReturnsAtOnce => "S104",
+            Self::ForsakesWhatRuns => "S124",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backshift_core::{
-    State, StoreError, Timestamp,
+    JobId, QueueName, State, StoreError, Timestamp,
     store::{Due, Hints, Maintenance, NoHints, Rescued},
 };
 
@@ -65,6 +65,36 @@ impl Maintenance for MemoryStore {
             .await;
         self.arrived().notify_waiters();
         answer
+    }
+
+    async fn forsaken(
+        &self,
+        broker: &str,
+        queue: &QueueName,
+        after: Duration,
+    ) -> Result<Vec<JobId>, StoreError> {
+        self.call("store.forsaken", |store| {
+            let (now, table) = (store.now(), store.table());
+            let of = |row: &&Row| row.broker == broker && row.envelope.queue == *queue;
+            let rows = table.rows.values().filter(of).filter(|row| row.is_forsaken(after, now));
+            Ok(rows.map(|row| row.envelope.id).take(1000).collect())
+        })
+        .await
+    }
+
+    async fn forsake(&self, jobs: Vec<JobId>, after: Duration) -> Result<u64, StoreError> {
+        self.call("store.forsake", |store| {
+            let (now, mut table) = (store.now(), store.table());
+            let mut ended = 0;
+            for id in &jobs {
+                if let Some(row) = table.rows.get_mut(id).filter(|row| row.is_forsaken(after, now)) {
+                    row.forsake(now);
+                    ended += 1;
+                }
+            }
+            Ok(ended)
+        })
+        .await
     }
 
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError> {

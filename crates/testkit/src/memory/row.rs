@@ -143,6 +143,34 @@ impl Row {
         }
     }
 
+    /// Nobody has given a sign of it for so long, although its message was with a foreign broker.
+    pub(super) fn is_forsaken(&self, after: Duration, now: Timestamp) -> bool {
+        let (since, after) = match self.state {
+            State::Running => (self.lease_until.unwrap_or(now), after),
+            // Another worker may hold its message and not begin it yet.
+            _ => (self.run_at, after * 6),
+        };
+        self.published && !self.state.is_final() && later(since, after) < now
+    }
+
+    /// Its message is gone from the broker.
+    pub(super) fn forsake(&mut self, now: Timestamp) {
+        let who = self.worker.take().unwrap_or_default();
+        self.error = Some(format!(
+            "worker {who} is gone, and the broker has nothing of it any more: another consumer may have done it"
+        ));
+        self.end_attempt("crash", self.error.clone(), now);
+        self.lease_until = None;
+        if self.is_unwanted() {
+            return self.finish(State::Cancelled, now);
+        }
+        if self.effect != EffectState::Done {
+            self.effect = EffectState::Ambiguous;
+        }
+        self.reason = Some(Reason::Ambiguous);
+        self.finish(State::Dead, now);
+    }
+
     pub(super) fn settle(&mut self, lease: &Lease, settlement: &Settlement, now: Timestamp) -> Settled {
         if !self.is_held_by(lease) {
             return Settled::Stale;

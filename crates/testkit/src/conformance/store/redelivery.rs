@@ -5,14 +5,15 @@
 use std::{collections::HashSet, time::Duration};
 
 use backshift_core::{
-    JobId, Kind, Settlement, State,
+    EffectState, JobId, Kind, Settled, Settlement, State,
     store::{ClaimRequest, Claimed},
 };
 
-use super::scene::{Scene, applied, completed, dead, request, retry, running};
+use super::scene::{BROKER, Scene, applied, completed, dead, request, retry, running};
 use crate::{
     conformance::case::{Failure, Outcome, Verdict, cases, ensure},
     servers::unique_queue,
+    wait,
 };
 
 cases! { Scene:
@@ -20,6 +21,8 @@ cases! { Scene:
     s121_ended_job_answers_until_its_message_is_gone,
     s122_redelivery_is_none_of_the_jobs_that_the_asking_process_holds,
     s123_delivery_of_another_queue_kind_or_broker_is_a_conflict,
+    s124_job_of_which_nobody_gives_a_sign_is_forsaken,
+    s125_forsaken_job_ends_as_ambiguous,
 }
 
 /// A message without an id: each delivery of it brings a fresh one.
@@ -126,5 +129,66 @@ async fn s123_delivery_of_another_queue_kind_or_broker_is_a_conflict(scene: Scen
         }
     }
     applied(scene.finish(start.lease, completed()).await?)?;
+    Ok(Outcome::Pass)
+}
+
+/// The forsaken ones of the scene's queue.
+async fn forsaken(scene: &Scene, after: Duration) -> Result<Vec<JobId>, Failure> {
+    Ok(scene.store.forsaken(BROKER, &scene.queue, after).await?)
+}
+
+/// Waits until the job is listed.
+async fn given_up(scene: &Scene, id: JobId) -> Result<(), Failure> {
+    let listed = || async { forsaken(scene, Duration::ZERO).await.is_ok_and(|ids| ids.contains(&id)) };
+    match wait::until(wait::PATIENCE, listed).await {
+        true => Ok(()),
+        false => Err(Failure::new("a job whose lease is over is not listed as forsaken")),
+    }
+}
+
+async fn s124_job_of_which_nobody_gives_a_sign_is_forsaken(scene: Scene) -> Verdict {
+    let (lost, held, waiting, done) =
+        (scene.envelope("lost"), scene.envelope("held"), scene.envelope("waiting"), scene.envelope("done"));
+    running(scene.claim(&scene.holder, &lost).await?)?;
+    scene.start(&held).await?;
+    let start = scene.start(&waiting).await?;
+    applied(scene.finish(start.lease, later(retry(&waiting, 1, true), Duration::from_secs(3600))).await?)?;
+    scene.complete(&done).await?;
+    let mut unpublished = scene.envelope("unpublished");
+    unpublished.run_at = Some(super::scene::now());
+    scene.store.accept(BROKER, vec![unpublished]).await?;
+    given_up(&scene, lost.id).await?;
+    let listed = forsaken(&scene, Duration::ZERO).await?;
+    ensure!(listed == [lost.id], "listed are {listed:?}, forsaken is {}", lost.id);
+    let hour = forsaken(&scene, Duration::from_secs(3600)).await?;
+    ensure!(hour.is_empty(), "nobody has been silent for an hour, but {hour:?}");
+    let elsewhere = scene.store.forsaken("another", &scene.queue, Duration::ZERO).await?;
+    ensure!(elsewhere.is_empty(), "of another broker {elsewhere:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn s125_forsaken_job_ends_as_ambiguous(scene: Scene) -> Verdict {
+    let (lost, taken) = (scene.envelope("lost"), scene.envelope("taken"));
+    let start = running(scene.claim(&scene.holder, &lost).await?)?;
+    scene.store.intend(&start.lease, "mail").await?;
+    running(scene.claim(&scene.holder, &taken).await?)?;
+    given_up(&scene, lost.id).await?;
+    given_up(&scene, taken.id).await?;
+    let other = running(scene.reclaim(&scene.patient(), &taken).await?)?;
+    let ended = scene.store.forsake(vec![lost.id, taken.id], Duration::ZERO).await?;
+    ensure!(ended == 1, "{ended} jobs were given up, one of two had come back");
+    let row = scene.row(lost.id).await?;
+    ensure!(row.state == State::Dead && row.reason.as_deref() == Some("ambiguous"), "it ended as {row:?}");
+    ensure!(row.effect == EffectState::Ambiguous && row.finished_at.is_some(), "its effect: {row:?}");
+    ensure!(
+        row.error.as_deref().is_some_and(|text| text.contains("another consumer")),
+        "it says {:?}",
+        row.error
+    );
+    let late = scene.finish(start.lease, completed()).await?;
+    ensure!(late == Settled::Stale, "the late result was {late:?}");
+    let claimed = scene.reclaim(&scene.holder, &lost).await?;
+    ensure!(claimed == Claimed::Over(State::Dead), "its message is answered with {claimed:?}");
+    applied(scene.finish(other.lease, completed()).await?)?;
     Ok(Outcome::Pass)
 }
