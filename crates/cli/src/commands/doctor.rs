@@ -24,6 +24,11 @@ use crate::{
 /// The longest time that one server gets.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// No client is told the value, so it is said how a person sees it.
+const PATIENCE_OF_RABBITMQ: &str = "RabbitMQ hands a job out again that runs longer than its consumer_timeout (30 min unless it was \
+     changed; `rabbitmqctl eval 'application:get_env(rabbit, consumer_timeout).'` says it, and a policy may set \
+     consumer-timeout for a queue); with a store the job goes on and starts no second time";
+
 /// One finding.
 struct Finding {
     part: &'static str,
@@ -102,6 +107,9 @@ async fn broker(args: &Doctor, config: &Config) -> Vec<Finding> {
     let problem = answered(rabbit.ping()).await;
     let answers = problem.is_none();
     let mut findings = vec![Finding { ways: way_to_rabbit(config), ..Finding::new(part, what, problem) }];
+    if answers {
+        findings.push(Finding::new(part, PATIENCE_OF_RABBITMQ, None));
+    }
     let queues = rabbit_queues(&args.queues, config, &backend);
     for queue in queues.into_iter().flatten().filter(|_| answers) {
         let problem = answered(rabbit.prepare(&queue)).await;

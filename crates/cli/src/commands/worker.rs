@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use backshift_core::Broker;
-use backshift_runtime::{Readiness, RunError, Shutdown};
+use backshift_brokers::rabbitmq::CONSUMER_TIMEOUT;
+use backshift_core::{Broker, Kind, Registry};
+use backshift_runtime::{Readiness, RunError, Shutdown, WorkerOptions};
 
 use crate::{
     args,
@@ -25,6 +26,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     let plan = plan(args, config, &backend)?;
     let equipment = equipment(config, &backend, &plan)?;
     let registry = registry(config, &backend, &equipment)?;
+    warn_of_long_jobs(&backend, &registry);
     let ready = Ready::starting("the store");
     let metrics = start_metrics()?;
     let shutdown = Shutdown::new();
@@ -56,6 +58,30 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
         Err(error @ RunError::Stuck(_)) => Err(Failure::failed(error)),
         Err(error) => Err(Failure::configuration(error)),
     }
+}
+
+/// Without a ledger nobody knows that a job still runs when RabbitMQ hands its message to somebody else.
+fn warn_of_long_jobs(backend: &Backend, registry: &Registry) {
+    if backend.store.is_some() || backend.rabbit.is_none() {
+        return;
+    }
+    for (kind, limit) in longer_than(registry, CONSUMER_TIMEOUT) {
+        tracing::warn!(kind, ?limit, "{LONG}");
+    }
+}
+
+const LONG: &str = "this kind may run longer than RabbitMQ waits for an acknowledgement (consumer_timeout, 30 min unless it was \
+                    changed): its message is then handed out again, and without a store another worker starts it a second time";
+
+/// The kinds whose attempts may take longer, with their limit.
+fn longer_than(registry: &Registry, limit: Duration) -> Vec<(String, Duration)> {
+    let own = WorkerOptions::default().timeout;
+    let of = |kind: &&str| {
+        let kind = Kind::new(kind).ok()?;
+        let timeout = registry.options(&kind)?.timeout.unwrap_or(own);
+        (timeout > limit).then(|| (kind.to_string(), timeout))
+    };
+    registry.kinds().iter().filter_map(of).collect()
 }
 
 /// The first signal drains, the second one aborts.
@@ -119,5 +145,25 @@ async fn announce(readiness: Readiness) {
             !consumed
         });
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_core::JobOptions;
+
+    use super::*;
+
+    #[test]
+    fn kinds_that_outlive_the_server_s_patience_are_named() {
+        let with = |registry: Registry, kind: &str, minutes: Option<u64>| {
+            let timeout = minutes.map(|minutes| Duration::from_secs(60 * minutes));
+            let options = JobOptions { timeout, ..JobOptions::default() };
+            registry.with_raw(&Kind::new(kind).unwrap(), options, |_| async { Ok(()) })
+        };
+        let registry = with(Registry::default(), "short", Some(30));
+        let registry = with(with(registry, "usual", None), "long", Some(31));
+        let long = longer_than(&registry, CONSUMER_TIMEOUT);
+        assert_eq!(long, [("long".to_owned(), Duration::from_secs(31 * 60))]);
     }
 }
