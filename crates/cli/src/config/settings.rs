@@ -139,13 +139,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "Kafka consumer group of system D.",
     ),
-    set(
-        "worker.forsaken_after",
-        &[],
-        "10m",
-        Duration,
-        "A job of RabbitMQ is given up as ambiguous so long after its worker died, when the broker has nothing of it.",
-    ),
+    set("worker.forsaken_after", &[], "10m", Duration, "Silence that makes a lost job ambiguous."),
     set("worker.name", &[], "", Text, "Name of this process; host and pid when not set."),
     set(
         "worker.lease",
