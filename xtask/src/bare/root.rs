@@ -63,8 +63,10 @@ impl Root {
 
     /// A Debian without anything but apt, a C compiler and what HTTPS needs.
     fn bootstrap(&self, sources: &Path) -> Result<()> {
-        let mut command = Command::new("mmdebstrap");
+        // It mounts, too: a kill in the middle must leave nothing mounted.
+        let mut command = apart();
         command.args([
+            "mmdebstrap",
             "--quiet",
             "--mode=root",
             "--variant=minbase",
@@ -115,10 +117,8 @@ impl Root {
             Some(cache) => cached(cache)?,
             None => PathBuf::new(),
         };
-        // Ends with us; and with it, as the first process of its name space, everything that it started.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]);
-        command.args(["--propagation", "private", "--", "sh", "-c", ENTER, "sh"]);
+        let mut command = apart();
+        command.args(["sh", "-c", ENTER, "sh"]);
         command.arg(&self.path).arg(&self.rust).arg(host::go().unwrap_or_default()).arg(cache);
         let path = format!("PATH={PATH}");
         command.args([path.as_str(), "HOME=/root", "LANG=C.UTF-8", "CARGO_HOME=/root/.cargo"]);
@@ -146,6 +146,14 @@ impl Drop for Root {
             eprintln!("{} could not be removed", self.path.display());
         }
     }
+}
+
+/// A command in name spaces of its own. It ends with us; and with it, as their first process, everything that it started.
+fn apart() -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"]);
+    command.args(["--propagation", "private", "--mount-proc", "--"]);
+    command
 }
 
 /// Waits for our end in a session of its own and removes the root, unless it is told to keep it. The mounts are in
