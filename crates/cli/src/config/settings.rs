@@ -180,6 +180,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long dead jobs are kept; at least a day, 0s = for ever.",
     ),
     set("retention.email_sends", &[], "90d", Duration, "How long the send log keeps an entry."),
+    set(
+        "retention.otp",
+        &[],
+        "7d",
+        Duration,
+        "How long challenges of one-time codes and the log of sent codes are kept; at least a day.",
+    ),
     set("smtp.host", &["SMTP_HOST"], "", Text, "SMTP server; without one `dev` keeps mails in its mailbox."),
     set("smtp.port", &["SMTP_PORT"], "587", Number(1, 65535), "SMTP port."),
     set("smtp.username", &["SMTP_USERNAME", "SMTP_USER"], "", Text, "User for AUTH; none = no AUTH."),

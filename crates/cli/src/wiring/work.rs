@@ -8,7 +8,10 @@ use backshift_runtime::{
     middleware::{Metrics, Trace},
 };
 
-use backshift_workers::{identity::SendCode, mail};
+use backshift_workers::{
+    identity::{IdentityRetention, SendCode},
+    mail,
+};
 
 use super::{Backend, backend::MAIL_QUEUE};
 use crate::{args, config::Config, exit::Failure};
@@ -104,10 +107,11 @@ pub(crate) fn worker_builder(
         .middleware(Arc::new(Trace))
         .middleware(Arc::new(Metrics));
     if let Some(store) = &backend.store {
-        let keep = config.duration("retention.email_sends");
+        let (sends, codes) = (config.duration("retention.email_sends"), config.duration("retention.otp"));
         builder = builder
             .store(Arc::clone(store) as Arc<dyn backshift_core::Store>)
-            .retention(Arc::new(mail::MailRetention::new(store.database().clone(), keep)));
+            .retention(Arc::new(mail::MailRetention::new(store.database().clone(), sends)))
+            .retention(Arc::new(IdentityRetention::new(store.database().clone(), codes)));
     }
     builder = builder.broker(Arc::clone(&backend.broker));
     for (queue, slots) in &plan.own {

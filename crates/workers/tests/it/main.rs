@@ -15,6 +15,7 @@ mod mail_tables;
 mod plans;
 mod probe;
 mod registration;
+mod retention;
 mod send_code;
 mod sessions;
 mod stage;
