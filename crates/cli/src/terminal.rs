@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// The text as it may stand in one line: line breaks and everything that acts become visible escapes.
 pub(crate) fn shown(text: &str) -> Cow<'_, str> {
-    escaped(text, |c| acts(c), visible)
+    escaped(text, acts, visible)
 }
 
 /// The same for a text of many lines, which keeps its lines and tabs.
@@ -46,7 +46,7 @@ fn visible(c: char, out: &mut String) {
 }
 
 fn escaped(text: &str, escapes: impl Fn(char) -> bool, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if !text.contains(|c| escapes(c)) {
+    if !text.contains(&escapes) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);

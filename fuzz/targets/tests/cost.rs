@@ -41,6 +41,9 @@ const WORST: [&str; 16] = [
     "<pre>\n",
 ];
 
+/// A message whose list has so many entries.
+type Message<'a> = &'a dyn Fn(usize) -> String;
+
 #[test]
 fn a_mail_body_costs_what_its_bytes_cost_whatever_its_tags_are() {
     let _alone = cost::alone();
@@ -93,7 +96,7 @@ fn lists_of_a_message_are_read_no_further_than_a_mail_may_have() {
         let entries: Vec<String> = (0..count).map(|n| format!("\"k{n}\":[]")).collect();
         format!("{{\"Recipient\":\"a@x.io\",\"Other\":{{{}}}}}", entries.join(","))
     };
-    let lists: [(&str, &dyn Fn(usize) -> String, usize); 4] = [
+    let lists: [(&str, Message<'_>, usize); 4] = [
         ("CcAddresses has more than 50", &copies, 50),
         ("Attachments has more than 10", &files, 10),
         ("Headers has more than 20", &headers, 20),

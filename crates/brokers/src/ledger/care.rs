@@ -29,7 +29,7 @@ impl Care {
 
     /// The kinds to ask for now; `None` = take what is there.
     pub(super) fn kinds(&self) -> Option<Kinds> {
-        let now_and_then = self.full.load(Ordering::Relaxed) % NOW_AND_THEN == 0;
+        let now_and_then = self.full.load(Ordering::Relaxed).is_multiple_of(NOW_AND_THEN);
         self.kinds.clone().filter(|_| now_and_then || self.asking.load(Ordering::Relaxed) > 0)
     }
 

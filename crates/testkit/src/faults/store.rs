@@ -81,8 +81,8 @@ impl FaultyStore {
         let filter = JobFilter { state: Some(State::Running), ..JobFilter::default() };
         for row in self.honest.list(&filter, &Page::default()).await? {
             // A claim for another broker than the job's would be a conflict.
-            let known = ["conformance", "memory", "memory-ledger"].into_iter();
-            let Some(broker) = known.filter(|name| *name == row.broker).last() else { continue };
+            let mut known = ["conformance", "memory", "memory-ledger"].into_iter();
+            let Some(broker) = known.rfind(|name| *name == row.broker) else { continue };
             let payload = row.payload.unwrap_or_default();
             let mut envelope = Envelope::new(row.kind, row.queue, payload, row.created_at);
             envelope.id = row.id;

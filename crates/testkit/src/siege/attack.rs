@@ -179,7 +179,7 @@ async fn besiege(
             let login = request("POST", "/api/v1/authentication/login", &" ".repeat(1000), "keep-alive");
             (login.into_bytes()[..200].to_vec(), Some(b" "))
         }
-        Attack::H2Idle => ([PREFACE, &get(1)].concat(), Some(b"\0\0\x08\x06\0\0\0\0\012345678")),
+        Attack::H2Idle => ([PREFACE, &get(1)].concat(), Some(b"\0\0\x08\x06\0\0\0\0\x0012345678")),
         Attack::H2Reset => return reset(stream).await,
         Attack::Unread => return unread(stream).await,
         Attack::Register => return register(stream, (number << 32) | came).await,
