@@ -31,31 +31,40 @@ impl Clock for SystemClock {
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     awake: Instant,
-    since_boot: Duration,
+    asleep: Duration,
 }
+
+/// A sleep that is shorter is not told from the time between two looks at the clocks. It also keeps real time out of
+/// tests that own the clock.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl Moment {
     /// Now.
     pub fn now() -> Self {
-        Self { awake: Instant::now(), since_boot: since_boot() }
+        Self { awake: Instant::now(), asleep: asleep() }
     }
 
     /// How long ago it was.
     pub fn elapsed(&self) -> Duration {
-        self.awake.elapsed().max(since_boot().saturating_sub(self.since_boot))
+        let slept = asleep().saturating_sub(self.asleep);
+        self.awake.elapsed() + if slept < SHORTEST_SLEEP { Duration::ZERO } else { slept }
     }
 }
 
-/// The steady clock of a program stands still while the machine is suspended; this one goes on.
+/// How long the machine has been suspended since it started: the steady clock of a program stands still meanwhile.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn since_boot() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
-    Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
+fn asleep() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = |clock| {
+        let now = clock_gettime(clock);
+        let (seconds, nanos) = (u64::try_from(now.tv_sec), u32::try_from(now.tv_nsec));
+        Duration::new(seconds.unwrap_or_default(), nanos.unwrap_or_default())
+    };
+    read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn since_boot() -> Duration {
+fn asleep() -> Duration {
     Duration::ZERO
 }
 

@@ -217,17 +217,16 @@ impl Attempt {
         self.tie.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(Tie::is_cut)
     }
 
-    /// Whether a delivery brings the message of this attempt once more.
+    /// Whether a delivery brings the message of this attempt once more. An id alone says nothing: anybody can publish
+    /// other bytes under it, and those belong to the dead letters.
     pub(crate) fn is_of(&self, envelope: &Envelope, nameless: bool) -> bool {
         let own = self.context.envelope();
-        match nameless || self.nameless {
+        let same = (&own.payload, &own.kind) == (&envelope.payload, &envelope.kind);
+        let called = match nameless {
             false => own.id == envelope.id,
-            true => {
-                nameless == self.nameless
-                    && (&own.payload, &own.kind, &own.headers)
-                        == (&envelope.payload, &envelope.kind, &envelope.headers)
-            }
-        }
+            true => own.headers == envelope.headers,
+        };
+        nameless == self.nameless && same && called
     }
 
     /// Goes on with the receipt of the delivery that took the place of the lost one.

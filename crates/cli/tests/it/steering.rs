@@ -68,7 +68,8 @@ async fn a_mail_that_waits_for_its_retry_can_be_cancelled() {
 
 #[tokio::test]
 async fn a_dead_mail_is_sent_when_an_operator_retries_it() {
-    let Some(system) = SystemC::new().await else { return };
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("BACKSHIFT_MAIL_KEEP_FOREIGN_BODIES", "true")]);
     system.vhost.neighbour("email_backup").await;
     let _worker = system.worker().await;
     system.smtp.mood("blocked@example.com", &[Mood::Rcpt("554 5.7.1 blocked")]);
@@ -85,4 +86,20 @@ async fn a_dead_mail_is_sent_when_an_operator_retries_it() {
     );
     assert_eq!(system.vhost.depth("email_backup").await, Some(1), "a retry does not pass the exchange");
     assert_eq!(system.jobs(&["--kind", "email.send"]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_mail_whose_body_was_not_kept_says_where_its_bytes_are() {
+    let Some(system) = SystemC::new().await else { return };
+    let _worker = system.worker().await;
+    system.smtp.mood("blocked@example.com", &[Mood::Rcpt("554 5.7.1 blocked")]);
+    system.vhost.publish_mail("blocked@example.com", "please").await;
+    let job = wait_jobs(&system, "dead", 1).await.remove(0);
+    let ended = system.run(&["jobs", "retry", job["id"].as_str().unwrap()]).await;
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.err.contains("queue of dead letters"), "{ended:?}");
+    let kept = wait::until(PATIENCE, || async {
+        system.vhost.depth("smtp_send_email.dlq").await == Some(1)
+    });
+    assert!(kept.await, "the dead letters have its bytes");
 }

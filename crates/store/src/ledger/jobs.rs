@@ -83,7 +83,8 @@ pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError>
     match current(db, id).await? {
         as_it_is @ (State::Available | State::Running | State::Completed) => Ok(as_it_is),
         _ => Err(StoreError::Rejected(format!(
-            "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): replay it from its broker's dead letters"
+            "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): its bytes are in the \
+             broker's queue of dead letters; publish them from there as a new message"
         ))),
     }
 }
