@@ -12,6 +12,11 @@ const THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const BYTES: &str = "1048576";
 
+/// Holds our process id, which beginning again keeps. The threshold alone cannot say that we did: newer versions of glibc
+/// take it out of the environment of a program with file capabilities.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const AGAIN: &str = "_BACKSHIFT_BEGUN_AGAIN";
+
 /// Begins this program again with a fixed threshold, unless somebody has chosen one. Returns when there is nothing to do, or
 /// when it cannot be done: then memory is kept, and nothing else is wrong.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -20,7 +25,9 @@ pub(crate) fn give_large_blocks_back() {
 
     let tuned =
         std::env::var("GLIBC_TUNABLES").is_ok_and(|text| text.contains("glibc.malloc.mmap_threshold"));
-    if tuned || std::env::var_os(THRESHOLD).is_some() {
+    let own = std::process::id().to_string();
+    let again = std::env::var(AGAIN).is_ok_and(|id| id == own);
+    if tuned || again || std::env::var_os(THRESHOLD).is_some() {
         return;
     }
     let mut arguments = std::env::args_os();
@@ -28,7 +35,7 @@ pub(crate) fn give_large_blocks_back() {
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
-    let _ = again.args(arguments).env(THRESHOLD, BYTES).exec();
+    let _ = again.args(arguments).env(THRESHOLD, BYTES).env(AGAIN, own).exec();
 }
 
 /// Other allocators have no such threshold.

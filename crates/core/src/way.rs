@@ -134,7 +134,8 @@ pub fn is_this_machine(host: &str) -> bool {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => {
             let name = bare.trim_end_matches('.').to_ascii_lowercase();
-            name == "localhost" || name.ends_with(".localhost") || bare.starts_with('/')
+            // Not `db.localhost`: most resolvers ask the network for it.
+            name == "localhost" || bare.starts_with('/')
         }
     }
 }
@@ -171,7 +172,6 @@ mod tests {
             "localhost",
             "LOCALHOST",
             "localhost.",
-            "db.localhost",
             "127.0.0.2",
             "::1",
             "[::1]",
@@ -180,9 +180,16 @@ mod tests {
         ] {
             assert!(is_this_machine(host), "{host}");
         }
-        for host in
-            ["localhost.evil.example", "10.0.0.1", "0.0.0.0", "::", "127.0.0.1.example", "", "2130706433"]
-        {
+        for host in [
+            "localhost.evil.example",
+            "db.localhost",
+            "10.0.0.1",
+            "0.0.0.0",
+            "::",
+            "127.0.0.1.example",
+            "",
+            "2130706433",
+        ] {
             assert!(!is_this_machine(host), "{host}");
         }
     }

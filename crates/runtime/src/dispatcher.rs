@@ -118,7 +118,9 @@ async fn take_in(pool: &Pool, strangers: Vec<Taken>) {
         if parked.next() == Some(true) {
             // The ledger has it: for the broker it is over.
             let ack = Settlement::Ack(Ack::Completed(Completion::default()));
-            submit(pool, Settling::unstarted(Some(taken.envelope.id), ack, taken.receipt)).await;
+            let nameless = taken.anonymous;
+            let unstarted = Settling::unstarted(Some(taken.envelope.id), ack, taken.receipt);
+            submit(pool, Settling { nameless, again: taken.redelivered, ..unstarted }).await;
         } else {
             fits(pool, &mut taken);
             turn_away_unfit(pool, taken, true).await;

@@ -33,6 +33,8 @@ const NOT_BEGUN: &str =
 pub(crate) const TIMED_OUT: &str = "timed out";
 /// How long a job that found no quiet moment to run alone stays away: short, so that another worker tries.
 const LONELY_DELAY: Duration = Duration::from_secs(1);
+/// How long it stays away while another one of the fleet runs alone: each look costs a delivery and a copy.
+const SEAT_DELAY: Duration = Duration::from_secs(5);
 
 /// Runs the attempt and hands its result to the settler; the slot is free then.
 pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedSemaphorePermit, pass: Pass) {
@@ -66,7 +68,7 @@ fn panicked(parting: &Parting) -> bool {
 /// One of the whole fleet at a time: the worker that has it takes nothing else until it ran, the others go on.
 async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Parting {
     if !has_seat(pool, attempt).await {
-        return lonely_later(pool, attempt, "it has to run alone, and another such job runs");
+        return lonely_later(pool, attempt, SEAT_DELAY, "it has to run alone, and another such job runs");
     }
     let alone = tokio::select! {
                 biased;
@@ -74,14 +76,25 @@ async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Parting {
         () = attempt.out_of_patience(Duration::ZERO) => None,
     };
     match alone {
-        Some(_alone) => run(pool, attempt).await,
+        Some(_alone) => {
+            pool.engine.lonely_tries.forget(attempt.id());
+            run(pool, attempt).await
+        }
         None if attempt.stopped().is_some() => conclude(pool, attempt, Ended::Aborted),
-        None => lonely_later(pool, attempt, "it has to run alone, and its neighbours did not end in time"),
+        None => {
+            pool.engine.lonely_tries.one_more(attempt.id());
+            lonely_later(
+                pool,
+                attempt,
+                LONELY_DELAY,
+                "it has to run alone, and its neighbours did not end in time",
+            )
+        }
     }
 }
 
-fn lonely_later(pool: &Pool, attempt: &Attempt, word: &str) -> Parting {
-    let delay = pool.engine.around(LONELY_DELAY);
+fn lonely_later(pool: &Pool, attempt: &Attempt, delay: Duration, word: &str) -> Parting {
+    let delay = pool.engine.around(delay);
     Parting::Settle(release(attempt.context.envelope(), attempt.number, delay, word))
 }
 
@@ -103,8 +116,7 @@ async fn has_seat(pool: &Pool, attempt: &Attempt) -> bool {
 /// moment is short and a fleet of long jobs finds one all the same, at the end of the longest time-out at the latest.
 fn patience(pool: &Pool, attempt: &Attempt) -> Duration {
     let options = &pool.engine.options;
-    let before =
-        attempt.start.as_ref().map_or(0, |start| start.starts.saturating_sub(start.crashes + start.attempt));
+    let before = pool.engine.lonely_tries.of(attempt.id());
     let longest = options.timeout.max(options.lonely_patience);
     options.lonely_patience.saturating_mul(1 << before.min(16)).min(longest)
 }

@@ -5,13 +5,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Capability, Store};
+use backshift_core::{Capability, JobId, Moment, State, Store};
 use tokio::time::sleep;
 
 use crate::pool::Pool;
 
 /// How often, at most and at least.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
+/// A queue is empty for so many times as long before a job is given up that nobody had begun: another worker may hold its
+/// message and not come to it.
+const EMPTY_FOR: u32 = 6;
 
 /// Looks until it is dropped.
 pub(crate) async fn run(pools: Vec<Arc<Pool>>, store: Arc<dyn Store>) {
@@ -20,15 +23,18 @@ pub(crate) async fn run(pools: Vec<Arc<Pool>>, store: Arc<dyn Store>) {
     let Some(first) = pools.first() else { return std::future::pending().await };
     let after = first.engine.options.forsaken_after;
     let interval = (after / 4).clamp(INTERVAL.0, INTERVAL.1);
+    let mut empty: Vec<Option<Moment>> = vec![None; pools.len()];
     loop {
         sleep(first.engine.around(interval)).await;
-        for pool in &pools {
-            look(pool, &store, after).await;
+        for (pool, empty) in pools.iter().zip(&mut empty) {
+            look(pool, &store, after, empty).await;
         }
     }
 }
 
-async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration) {
+/// `empty` = since when the broker has had nothing of the queue at each look.
+async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration, empty: &mut Option<Moment>) {
+    let since = empty.take();
     // What waits here for its copy is in nobody's queue, and is not lost.
     if !pool.vitals.is_consuming() || pool.is_paused() || pool.broker.trouble(&pool.queue).is_some() {
         return;
@@ -43,6 +49,13 @@ async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration) {
         Ok(_) => return,
         Err(error) => return tracing::debug!(%error, "the broker could not be asked what is left"),
     }
+    let emptied = since.unwrap_or_else(Moment::now);
+    *empty = Some(emptied);
+    let forsaken = match emptied.elapsed() {
+        short if short < after => return,
+        long if long < after * EMPTY_FOR => running(store, forsaken).await,
+        _ => forsaken,
+    };
     match store.forsake(forsaken, after).await {
         Ok(0) => {}
         Ok(count) => {
@@ -52,4 +65,17 @@ async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration) {
         }
         Err(error) => tracing::debug!(%error, "forsaken jobs could not be ended"),
     }
+}
+
+/// Those of them that had begun.
+async fn running(store: &Arc<dyn Store>, jobs: Vec<JobId>) -> Vec<JobId> {
+    let mut begun = Vec::new();
+    for job in jobs {
+        if let Ok(Some(row)) = store.find(job).await
+            && row.state == State::Running
+        {
+            begun.push(job);
+        }
+    }
+    begun
 }

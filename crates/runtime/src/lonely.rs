@@ -4,10 +4,12 @@
 //! starve; those already inside may finish, so no innocent claim is open when the suspect runs.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use backshift_core::JobId;
 use tokio::sync::Notify;
 
 #[derive(Debug, Default)]
@@ -145,6 +147,36 @@ impl Drop for Alone {
     fn drop(&mut self) {
         self.0.counts().alone = false;
         self.0.changed.notify_waiters();
+    }
+}
+
+/// How often this process was not quiet in time for a job that must run alone. Forgotten when the job runs, and all of it
+/// when it is about too many.
+#[derive(Debug, Default)]
+pub(crate) struct Tries(Mutex<HashMap<JobId, u32>>);
+
+/// More jobs than this are not remembered.
+const REMEMBERED: usize = 1000;
+
+impl Tries {
+    pub(crate) fn of(&self, job: JobId) -> u32 {
+        self.tries().get(&job).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn one_more(&self, job: JobId) {
+        let mut tries = self.tries();
+        if tries.len() >= REMEMBERED && !tries.contains_key(&job) {
+            tries.clear();
+        }
+        *tries.entry(job).or_default() += 1;
+    }
+
+    pub(crate) fn forget(&self, job: JobId) {
+        self.tries().remove(&job);
+    }
+
+    fn tries(&self) -> MutexGuard<'_, HashMap<JobId, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::{
     attempt::Leaving,
     backoff,
     health::Health,
-    lonely::Gate,
+    lonely::{Gate, Tries},
     options::{PoolOptions, WorkerOptions},
     retry_budget::RetryBudget,
     runners::Runners,
@@ -52,6 +52,7 @@ pub(crate) struct Engine {
     pub(crate) chain: Arc<[Arc<dyn Middleware>]>,
     pub(crate) options: WorkerOptions,
     pub(crate) gate: Gate,
+    pub(crate) lonely_tries: Tries,
     pub(crate) health: Arc<Health>,
     pub(crate) paused: watch::Receiver<Paused>,
     /// Cancelled once this worker has tried to announce itself: what it takes before that would, if it died, have to
@@ -75,7 +76,18 @@ impl Engine {
         };
         let (chain, gate, rng) = (chain.into(), Gate::default(), Mutex::new(rng));
         let introduced = CancellationToken::new();
-        Self { name, registry, chain, options, gate, health, paused, introduced, rng }
+        Self {
+            name,
+            registry,
+            chain,
+            options,
+            gate,
+            lonely_tries: Tries::default(),
+            health,
+            paused,
+            introduced,
+            rng,
+        }
     }
 
     pub(crate) fn random<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {

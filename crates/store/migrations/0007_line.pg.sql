@@ -300,6 +300,14 @@ BEGIN
     IF NOT EXISTS (SELECT 1 FROM job_line l WHERE l.ready AND l.alone AND l.queue = line) THEN
         RETURN;
     END IF;
+    -- What this worker does not know must not look as if it could begin it.
+    IF known IS NOT NULL THEN
+        UPDATE job_line l SET aside = s.kind FROM (
+            SELECT a.id, j.job_type::text AS kind FROM job_line a JOIN background_jobs j ON j.id = a.id
+            WHERE a.ready AND a.alone AND a.queue = line AND a.aside IS NULL AND j.job_type <> ALL (known)
+            ORDER BY a.priority DESC, a.run_at, a.id LIMIT 1000 FOR UPDATE OF j SKIP LOCKED) s
+        WHERE l.id = s.id AND l.aside IS NULL;
+    END IF;
     IF backshift_alone_is_taken() THEN
         RETURN;
     END IF;

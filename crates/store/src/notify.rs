@@ -104,6 +104,8 @@ impl Ear {
 struct Sleeper {
     /// For when it is set already; the end of time while it is awake, so that it misses nothing.
     until: AtomicI64,
+    /// The earliest time that was heard of since it last looked.
+    heard: AtomicI64,
     sooner: Notify,
 }
 
@@ -118,9 +120,16 @@ pub struct Dues {
 #[async_trait]
 impl Hints for Dues {
     async fn wait(&mut self, next: Option<Timestamp>, at_most: Duration) -> bool {
-        self.sleeper.until.store(next.map_or(i64::MAX, Timestamp::as_microsecond), Ordering::Release);
-        let sooner = tokio::time::timeout(at_most, self.sleeper.sooner.notified()).await.is_ok();
-        self.sleeper.until.store(i64::MAX, Ordering::Release);
+        let until = next.map_or(i64::MAX, Timestamp::as_microsecond);
+        self.sleeper.until.store(until, Ordering::SeqCst);
+        // What was told while it was awake counts when it is sooner, and only then: retries that stream must not keep it up.
+        let heard = async {
+            while self.sleeper.heard.swap(i64::MAX, Ordering::SeqCst) >= until {
+                self.sleeper.sooner.notified().await;
+            }
+        };
+        let sooner = tokio::time::timeout(at_most, heard).await.is_ok();
+        self.sleeper.until.store(i64::MAX, Ordering::SeqCst);
         sooner
     }
 }
@@ -184,7 +193,11 @@ impl Bell {
 
     /// Hears of jobs that are due sooner than others. Needs a runtime.
     pub fn dues(&self) -> Dues {
-        let sleeper = Arc::new(Sleeper { until: AtomicI64::new(i64::MAX), sooner: Notify::new() });
+        let sleeper = Arc::new(Sleeper {
+            until: AtomicI64::new(i64::MAX),
+            heard: AtomicI64::new(i64::MAX),
+            sooner: Notify::new(),
+        });
         let mut sleepers = lock(&self.0.sleepers);
         sleepers.retain(|sleeper| sleeper.strong_count() > 0);
         sleepers.push(Arc::downgrade(&sleeper));
@@ -236,7 +249,8 @@ impl Inner {
 
     fn due(&self, at: Timestamp) {
         for sleeper in lock(&self.sleepers).iter().filter_map(Weak::upgrade) {
-            if at.as_microsecond() < sleeper.until.load(Ordering::Acquire) {
+            sleeper.heard.fetch_min(at.as_microsecond(), Ordering::SeqCst);
+            if at.as_microsecond() < sleeper.until.load(Ordering::SeqCst) {
                 sleeper.sooner.notify_one();
             }
         }

@@ -98,8 +98,6 @@ async fn a_dead_mail_whose_body_was_not_kept_says_where_its_bytes_are() {
     let ended = system.run(&["jobs", "retry", job["id"].as_str().unwrap()]).await;
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("queue of dead letters"), "{ended:?}");
-    let kept = wait::until(PATIENCE, || async {
-        system.vhost.depth("smtp_send_email.dlq").await == Some(1)
-    });
+    let kept = wait::until(PATIENCE, || async { system.vhost.depth("smtp_send_email.dlq").await == Some(1) });
     assert!(kept.await, "the dead letters have its bytes");
 }

@@ -20,6 +20,8 @@ const OPEN_FOR_EACH: usize = 8;
 /// The most that bodies on their way and at work may hold: of one network, and in all.
 const BODIES_OF_ONE: usize = 8 << 20;
 const BODIES: usize = 64 << 20;
+/// So much a network may always hold, whatever others hold: a login is far smaller.
+const SMALL: usize = 8 << 10;
 
 /// The requests of all networks.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl Open {
         self.bytes += more;
         let own = self.line.bodies.fetch_add(more, Ordering::Relaxed) + more;
         let all = self.requests.bodies.fetch_add(more, Ordering::Relaxed) + more;
-        own <= BODIES_OF_ONE && all <= BODIES
+        own <= BODIES_OF_ONE && (all <= BODIES || own <= SMALL)
     }
 }
 

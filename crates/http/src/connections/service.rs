@@ -80,7 +80,11 @@ impl Answering {
         response.map(|body| Answer::new(body, turn))
     }
 
-    async fn answer(&self, request: Request<Incoming>, turn: Option<&mut Turn>) -> Result<Response, Refusal> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        mut turn: Option<&mut Turn>,
+    ) -> Result<Response, Refusal> {
         let (mut parts, body) = request.into_parts();
         host::check(&parts).map_err(|why| Refusal::closing(StatusCode::BAD_REQUEST, why))?;
         let path = parts.uri.path();
@@ -99,8 +103,15 @@ impl Answering {
         let too_many =
             || Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "Too many requests at once from your network");
         let mut open = self.house.requests.open(network).ok_or_else(too_many)?;
-        let bytes = self.read(body, turn, &mut open).await?;
+        let bytes = self.read(body, turn.as_deref_mut(), &mut open).await?;
+        // In the line of its own network it keeps a place and nobody works for it: whoever comes may have that place.
+        if let Some(turn) = turn.as_deref_mut() {
+            turn.theirs();
+        }
         let _slot = open.slot().await;
+        if let Some(turn) = turn {
+            turn.ours();
+        }
         Ok(self.route(parts, bytes).await)
     }
 

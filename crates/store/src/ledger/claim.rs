@@ -81,6 +81,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     TAKE_SEAT,
     only_sqlite(lite::PAUSED),
     only_sqlite(lite::PUT_ASIDE),
+    only_sqlite(lite::PUT_ALONE_ASIDE),
     only_sqlite(lite::ANY_ASIDE),
 ];
 

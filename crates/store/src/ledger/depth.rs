@@ -25,13 +25,13 @@ pub(crate) const DEPTH: Sql = Sql {
 };
 pub(crate) const DEPTH_ALONE: Sql = Sql {
     pg: concat!(
-        "SELECT COUNT(*) FROM (SELECT 1 FROM job_line WHERE ready AND alone AND queue = $1",
+        "SELECT COUNT(*) FROM (SELECT 1 FROM job_line WHERE ready AND alone AND aside IS NULL AND queue = $1",
         seat_is_free!(),
         " LIMIT $2) some_jobs"
     ),
     sqlite: concat!(
         "SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE status = 'available' \
-         AND broker = 'embedded' AND crashes >= 3 AND queue = $1",
+         AND broker = 'embedded' AND crashes >= 3 AND aside IS NULL AND queue = $1",
         seat_is_free!(),
         " LIMIT $2) some_jobs"
     ),

@@ -1,7 +1,8 @@
 //! Jobs of a foreign broker that wait for a message which does not come: a consumer that is not ours has taken it.
 //!
 //! The row alone cannot know that. Whoever asks has looked into the broker, found nothing there, and ends the row: what the
-//! job asks for may have been done, so it is ambiguous, and only a person lets it run again.
+//! job asks for may have been done, so it is ambiguous, and only a person lets it run again. What is parked for its kind waits
+//! here and not at the broker, for however long.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ macro_rules! forsake {
              finished_at = clock_timestamp(), updated_at = clock_timestamp(), \
              payload = CASE WHEN sensitive THEN NULL ELSE payload END WHERE ",
             $which,
-            " AND status IN ('scheduled', 'available', 'running', 'retrying') \
+            " AND aside IS NULL AND status IN ('scheduled', 'available', 'running', 'retrying') \
              AND CASE WHEN status = 'running' THEN lease_until ELSE ",
             $waited,
             " END < clock_timestamp() - ",
@@ -56,17 +57,17 @@ macro_rules! note {
 /// lease of a job that runs, the time of one that waits. That one gets six times as long: another worker of ours may hold
 /// its message and not begin it, because a job there has to run alone.
 pub(crate) const FORSAKEN: Sql = Sql {
-    pg: "SELECT id FROM (SELECT id, broker, published_at, unpublished, \
+    pg: "SELECT id FROM (SELECT id, broker, published_at, unpublished, aside, \
          CASE WHEN status = 'running' THEN lease_until ELSE GREATEST(run_at, updated_at) \
          + 5 * $3 * interval '1 microsecond' END AS since \
          FROM background_jobs WHERE abroad = $1 LIMIT $4) j \
-         WHERE broker = $2 AND published_at IS NOT NULL AND unpublished IS NULL \
+         WHERE broker = $2 AND published_at IS NOT NULL AND unpublished IS NULL AND aside IS NULL \
          AND since < clock_timestamp() - $3 * interval '1 microsecond' LIMIT $5",
     sqlite: "SELECT id FROM (SELECT * FROM (SELECT id, broker, published_at, lease_until AS since \
              FROM background_jobs WHERE status = 'running' AND broker <> 'embedded' AND queue = $1 LIMIT $4) \
              UNION ALL SELECT * FROM (SELECT id, broker, published_at, MAX(run_at, updated_at) + 5 * $3 AS since \
              FROM background_jobs WHERE broker <> 'embedded' AND status IN ('scheduled', 'available', 'retrying') \
-             AND queue = $1 LIMIT $4)) \
+             AND queue = $1 AND aside IS NULL LIMIT $4)) \
              WHERE broker = $2 AND published_at IS NOT NULL AND since < clock_timestamp() - $3 LIMIT $5",
 };
 

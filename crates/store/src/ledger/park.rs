@@ -33,7 +33,7 @@ pub(crate) const PARK: Sql = Sql {
          published_at = CASE WHEN NOT f.known THEN COALESCE(j.published_at, clock_timestamp()) END, \
          unpublished = CASE WHEN f.known THEN j.broker END, \
          publish_hold_until = CASE WHEN f.known THEN clock_timestamp() \
-         + LEAST(4, power(2, LEAST(j.token, 12) - 6)) * interval '1 second' END, \
+         + LEAST(30, power(2, LEAST(j.token, 12) - 6)) * interval '1 second' END, \
          error_message = 'parked: worker ' || COALESCE(j.worker, '?') || ' has no handler for kind ' || j.job_type \
          || '; it stays until one comes', error_fingerprint = NULL, updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' AND j.broker <> 'postgres' \
@@ -50,7 +50,7 @@ pub(crate) const PARK: Sql = Sql {
              aside = CASE WHEN NOT f.known THEN job_type END, \
              published_at = CASE WHEN NOT f.known THEN COALESCE(published_at, clock_timestamp()) END, \
              publish_hold_until = CASE WHEN f.known THEN clock_timestamp() \
-             + MIN(4000000, 15625 << MIN(token, 12)) END, \
+             + MIN(30000000, 15625 << MIN(token, 12)) END, \
              error_message = 'parked: worker ' || COALESCE(worker, '?') || ' has no handler for kind ' || job_type \
              || '; it stays until one comes', error_fingerprint = NULL, updated_at = clock_timestamp() \
              FROM (SELECT EXISTS (SELECT 1 FROM job_workers w JOIN background_jobs j ON j.id = $1 \

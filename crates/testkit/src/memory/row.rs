@@ -150,7 +150,7 @@ impl Row {
             // Another worker may hold its message and not begin it yet.
             _ => (self.run_at, after * 6),
         };
-        self.published && !self.state.is_final() && later(since, after) < now
+        self.published && !self.aside && !self.state.is_final() && later(since, after) < now
     }
 
     /// Its message is gone from the broker.
@@ -231,7 +231,7 @@ impl Row {
         self.state = State::Available;
         self.aside = !known;
         self.published = !known;
-        let pause = Duration::from_millis(16 << self.token.0.clamp(0, 8));
+        let pause = Duration::from_millis((16 << self.token.0.clamp(0, 11)).min(30_000));
         self.held_until = known.then(|| later(now, pause));
         true
     }

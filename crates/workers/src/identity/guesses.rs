@@ -102,16 +102,20 @@ impl IdentityService {
     /// The password was right: what this network had failed for the account is forgotten, this attempt among it.
     /// What others failed stays.
     pub(super) async fn forget_guesses(&self, guess: &Guess) -> Result<(), IdentityError> {
-        let failed = match &guess.pair {
-            Some(pair) => look(&self.db, What::Pair, pair, self.now()).await?.n,
-            None => 1,
-        };
-        self.take_back(guess, failed.max(1)).await
+        self.take_back(guess, i64::MAX).await
     }
 
-    /// The password was not looked at after all.
+    /// The password was not looked at after all. Never more is taken than this pair has added: right passwords at the same
+    /// time, each with the count of all, would wash away what the network failed elsewhere.
     pub(super) async fn take_back(&self, guess: &Guess, attempts: i64) -> Result<(), IdentityError> {
         let tx = self.db.begin_with(Durability::Relaxed).await.map_err(internal)?;
+        // Holds the account's row: those of one pair come here one after the other.
+        give_back(&tx, What::Account, &guess.account, 0).await?;
+        let added = match &guess.pair {
+            Some(pair) => look(&tx, What::Pair, pair, self.now()).await?.n,
+            None => 1,
+        };
+        let attempts = attempts.min(added);
         give_back(&tx, What::Account, &guess.account, attempts).await?;
         if let Some(network) = &guess.network {
             give_back(&tx, What::Network, network, attempts).await?;

@@ -53,6 +53,11 @@ pub(crate) const PUT_ASIDE: &str = "UPDATE background_jobs SET aside = job_type 
      WHERE j.status = 'available' AND j.broker = 'embedded' AND j.crashes < 3 AND j.aside IS NULL AND j.queue = ?1 \
      ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2) head \
      WHERE head.job_type NOT IN (SELECT value FROM json_each(?3)))";
+/// The same for what must run alone, of the first 1,000.
+pub(crate) const PUT_ALONE_ASIDE: &str = "UPDATE background_jobs SET aside = job_type WHERE rowid IN (SELECT j.rowid FROM \
+     background_jobs j INDEXED BY background_jobs_claim_alone WHERE j.status = 'available' AND j.broker = 'embedded' \
+     AND j.crashes >= 3 AND j.aside IS NULL AND j.queue = ?1 \
+     AND j.job_type NOT IN (SELECT value FROM json_each(?2)) LIMIT 1000)";
 pub(crate) const ANY_ASIDE: &str = "SELECT 1 FROM background_jobs INDEXED BY background_jobs_aside \
      WHERE aside IS NOT NULL AND status = 'available' AND queue = ?1 LIMIT 1";
 
@@ -101,6 +106,10 @@ pub(crate) fn claim_alone_on(connection: &Connection, take: &Take) -> Result<Vec
         return Ok(Vec::new());
     }
     let kinds = take.kinds.as_ref().map(array);
+    if let Some(kinds) = &kinds {
+        let mut aside = connection.prepare_cached(PUT_ALONE_ASIDE).map_err(fault)?;
+        aside.execute(params![take.queue.as_str(), kinds]).map_err(fault)?;
+    }
     let claimed = run(connection, CLAIM_ALONE, take, 1, kinds.as_deref())?;
     for lease in claimed.iter().map(|row| row.start.lease) {
         let mut sit = connection.prepare_cached(SIT).map_err(fault)?;
