@@ -1,7 +1,8 @@
 //! Shows this worker to the others, and holds the sign of life whose end they notice at once.
 //!
 //! Announced once; again only when the sign fell (a session lock that was lost with its connection). A fallen
-//! sign is kept, because dropping it takes the worker out of the list that it was just entered in again.
+//! sign is kept, because dropping it takes the worker out of the list that it was just entered in again; and it may
+//! stand again by itself, before or instead of a new one. Any that stands is proof enough.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +29,10 @@ pub(crate) async fn run(
     let kinds = engine.registry.known();
     let mut signs: Vec<Arc<dyn Liveness>> = Vec::new();
     loop {
-        if signs.last().is_none_or(|sign| !sign.stands()) {
+        if signs.iter().any(|sign| sign.stands()) {
+            // Also after an announcement that failed meanwhile.
+            engine.health.clear("store announcement");
+        } else {
             let running: usize = pools.iter().map(|pool| pool.running.len()).sum();
             let record = WorkerRecord {
                 name: engine.name.clone(),

@@ -40,3 +40,4 @@ mod steering;
 mod survival;
 mod terminal;
 mod ways;
+mod wishes;
