@@ -4,7 +4,7 @@
 //! an idempotency or unique key, or a far time. Everything else goes straight to the broker.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -196,12 +196,12 @@ impl Client {
     }
 
     /// Makes sure of these queues; returns those that the broker refuses for good: no worker would work them either.
-    async fn declare(&self, queues: &[QueueName]) -> HashMap<QueueName, Refused> {
-        let fresh: HashSet<QueueName> = {
+    async fn declare(&self, queues: &[QueueName]) -> BTreeMap<QueueName, Refused> {
+        let fresh: BTreeSet<QueueName> = {
             let known = self.known();
             queues.iter().filter(|queue| !known.contains(*queue)).cloned().collect()
         };
-        let mut refused = HashMap::new();
+        let mut refused = BTreeMap::new();
         for queue in fresh {
             match self.broker.declare(&queue).await {
                 Ok(()) => drop(self.known().insert(queue)),

@@ -23,6 +23,10 @@ pub(super) enum Unread {
     NoRoom,
 }
 
+/// So much of a body that is too large is read and thrown away before its answer, and for so long.
+const READ_AWAY: usize = 4 << 20;
+const READ_AWAY_TIME: Duration = Duration::from_secs(2);
+
 /// The whole body, or why not.
 pub(super) async fn whole(
     mut body: Incoming,
@@ -34,6 +38,7 @@ pub(super) async fn whole(
         return Ok(Bytes::new());
     }
     if body.size_hint().lower() > most as u64 {
+        read_away(&mut body).await;
         return Err(Unread::TooLarge);
     }
     let reading = async {
@@ -51,7 +56,26 @@ pub(super) async fn whole(
         }
         Ok(all.freeze())
     };
-    tokio::time::timeout(time, reading).await.unwrap_or(Err(Unread::TooSlow))
+    let read = tokio::time::timeout(time, reading).await.unwrap_or(Err(Unread::TooSlow));
+    if let Err(Unread::TooLarge) = read {
+        read_away(&mut body).await;
+    }
+    read
+}
+
+/// Many clients send everything before they read: closed in the middle, they would see a broken connection and not why.
+async fn read_away(body: &mut Incoming) {
+    let reading = async {
+        let mut left = READ_AWAY;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(1, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that learns it from the closed connection.
+    let _ = tokio::time::timeout(READ_AWAY_TIME, reading).await;
 }
 
 /// An answer on its way: the client's turn while it fetches what is there, ours while there is nothing yet.

@@ -1,15 +1,14 @@
 //! Queues as a whole in the memory store.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
     QueueCounts, QueueName, State, StoreError, Timestamp,
     store::{Hints, Queues},
 };
-use tokio::sync::watch;
 
-use super::MemoryStore;
+use super::{MemoryStore, store::Wished};
 
 #[async_trait]
 impl Queues for MemoryStore {
@@ -56,16 +55,21 @@ impl Queues for MemoryStore {
     }
 
     fn wishes(&self) -> Box<dyn Hints> {
-        Box::new(Wishes(self.wishes_made()))
+        Box::new(Wishes { of: self.wishes_made(), seen: self.wishes_made().count() })
     }
 }
 
 /// Rung by every cancel and every pause.
-struct Wishes(watch::Receiver<u64>);
+struct Wishes {
+    of: Arc<Wished>,
+    seen: u64,
+}
 
 #[async_trait]
 impl Hints for Wishes {
     async fn wait(&mut self, _: Option<Timestamp>, at_most: Duration) -> bool {
-        matches!(tokio::time::timeout(at_most, self.0.changed()).await, Ok(Ok(())))
+        let heard = tokio::time::timeout(at_most, self.of.since(self.seen)).await;
+        self.seen = *heard.as_ref().unwrap_or(&self.seen);
+        heard.is_ok()
     }
 }

@@ -3,13 +3,16 @@
 //! [`MemoryStore::commit_with_effect`] stands for a handler's own transaction: the effect and the completion
 //! happen together or not at all, and only under the current token.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use backshift_core::{
     Ack, AttemptRecord, Clock, Completion, JobContext, JobId, JobRecord, Lease, Settled, Settlement, State,
     Store, StoreError, Timestamp,
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::{Faults, MemoryLedgerBroker, TokioClock, row::Row, table::Table};
 
@@ -23,8 +26,39 @@ pub struct MemoryStore {
 struct Shared {
     table: Mutex<Table>,
     arrived: Notify,
-    wished: watch::Sender<u64>,
+    wished: Arc<Wished>,
     clock: TokioClock,
+}
+
+/// Counts what people wished. A `watch` channel would wake those who wait in a random order, and no world would repeat itself.
+#[derive(Default)]
+pub(super) struct Wished {
+    count: AtomicU64,
+    made: Notify,
+}
+
+impl Wished {
+    fn one_more(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.made.notify_waiters();
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits until there are others than these many; how many there are then.
+    pub(super) async fn since(&self, seen: u64) -> u64 {
+        loop {
+            let mut made = std::pin::pin!(self.made.notified());
+            made.as_mut().enable();
+            let count = self.count();
+            if count != seen {
+                return count;
+            }
+            made.await;
+        }
+    }
 }
 
 impl Default for MemoryStore {
@@ -42,7 +76,7 @@ impl MemoryStore {
     /// With a clock that other models share.
     pub fn with_clock(clock: TokioClock) -> Self {
         let shared =
-            Shared { table: Mutex::default(), arrived: Notify::new(), wished: watch::Sender::new(0), clock };
+            Shared { table: Mutex::default(), arrived: Notify::new(), wished: Arc::default(), clock };
         Self { shared: Arc::new(shared), faults: Faults::default() }
     }
 
@@ -172,11 +206,11 @@ impl MemoryStore {
 
     /// A person wished something.
     pub(super) fn wished(&self) {
-        self.shared.wished.send_modify(|wishes| *wishes += 1);
+        self.shared.wished.one_more();
     }
 
-    pub(super) fn wishes_made(&self) -> watch::Receiver<u64> {
-        self.shared.wished.subscribe()
+    pub(super) fn wishes_made(&self) -> Arc<Wished> {
+        Arc::clone(&self.shared.wished)
     }
 
     /// Runs one call under the plan of faults: fail before, or do it and lose the answer.

@@ -84,6 +84,8 @@ impl Plan {
             backoff: Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(20) },
             timeout: super::script::TIMEOUT,
             max_payload: super::handlers::MAX_PAYLOAD,
+            // Nobody else consumes in a world: a message that is gone was lost, and nothing may end its job as ambiguous.
+            forsaken_after: Duration::from_secs(24 * 3600),
             seed: Some(seed),
             ..WorkerOptions::default()
         }
