@@ -70,13 +70,13 @@ impl IdentityService {
         let issued = newest(&self.db, account.user.id).await.map_err(internal)?;
         let right =
             issued.as_ref().is_some_and(|issued| self.config.code_key.matches(&issued.challenge(), otp));
-        let Some(issued) = issued.filter(|issued| !issued.used && !account.user.is_active) else {
-            let was_used = account.user.is_active || account.confirmed;
-            return Ok(Err(No {
-                says: if was_used { USER_VERIFIED } else { WRONG_OTP },
-                knew: was_used && right,
-            }));
-        };
+        // A code that is used up opened the account, also when the account was read before that.
+        let was_used =
+            account.user.is_active || account.confirmed || issued.as_ref().is_some_and(|issued| issued.used);
+        if was_used {
+            return Ok(Err(No { says: USER_VERIFIED, knew: right }));
+        }
+        let Some(issued) = issued else { return Ok(Err(no(WRONG_OTP))) };
         let abroad =
             network.filter(|network| issued.network.as_deref().is_some_and(|asked| asked != *network));
         if !self.is_unconfirmed(&account).await? {
