@@ -3,6 +3,7 @@
 //! Flags beat the environment, which beats the file, which beats the defaults. Every error names the key, the
 //! value, the source and the remedy; all errors are reported at once.
 
+mod secret_files;
 mod setting;
 mod settings;
 mod sources;

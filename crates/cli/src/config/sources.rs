@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use super::{Origin, Problems, SETTINGS, Setting, setting};
+use super::{Origin, Problems, SETTINGS, Setting, secret_files, setting};
 
 type Layer = BTreeMap<&'static str, (String, Origin)>;
 
@@ -97,39 +97,52 @@ fn unread(path: &str, text: &str, error: &toml::de::Error) -> String {
 /// The settings of the environment.
 pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> Result<Layer, Problems> {
     let mut problems = Vec::new();
-    let mut set: BTreeMap<String, String> = BTreeMap::new();
+    let mut set = Variables::new();
     for (name, value) in vars {
         let Some(name) = name.to_str().map(str::to_owned) else { continue };
         let ours = name.starts_with("BACKSHIFT_");
         if name.starts_with(OF_TESTS.0) || OF_TESTS.1.contains(&name.as_str()) {
             continue;
         }
-        if !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
+        let file_of = secret_files::stands_for(&name, SETTINGS).map(str::to_owned);
+        if file_of.is_none() && !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
             if ours {
                 let known = SETTINGS.iter().map(Setting::variable);
                 problems.push(format!("{name} (environment): unknown variable{}", nearest(&name, known)));
             }
             continue;
         }
-        match value.into_string() {
-            Ok(value) => drop(set.insert(name, value)),
-            Err(_) => problems.push(format!("{name} (environment): the value is not UTF-8")),
+        let Ok(value) = value.into_string() else {
+            problems.push(format!("{name} (environment): the value is not UTF-8"));
+            continue;
+        };
+        // Compose files pass on what nobody set as an empty text.
+        if value.is_empty() {
+            continue;
+        }
+        let (variable, text) = match file_of {
+            None => (name.clone(), Ok(value)),
+            Some(variable) => (variable, secret_files::read(&value)),
+        };
+        match text {
+            Ok(text) => set.entry(variable).or_default().push((name, text)),
+            Err(problem) => problems.push(format!("{name} (environment): {problem}")),
         }
     }
     let layer = SETTINGS.iter().filter_map(|s| one(s, &set, &mut problems)).collect();
     if problems.is_empty() { Ok(layer) } else { Err(Problems(problems)) }
 }
 
+/// By variable: who set it (itself, or its file), and to what.
+type Variables = BTreeMap<String, Vec<(String, String)>>;
+
 fn one(
     setting: &Setting,
-    set: &BTreeMap<String, String>,
+    set: &Variables,
     problems: &mut Vec<String>,
 ) -> Option<(&'static str, (String, Origin))> {
-    let spellings: Vec<(String, &String)> = setting
-        .variables()
-        .into_iter()
-        .filter_map(|v| set.get(&v).filter(|t| !t.is_empty()).map(|t| (v, t)))
-        .collect();
+    let spellings: Vec<_> =
+        setting.variables().iter().filter_map(|variable| set.get(variable)).flatten().collect();
     let (name, text) = spellings.first()?;
     if let Some((other, _)) = spellings.iter().find(|(_, t)| t != text) {
         problems.push(format!(
@@ -137,7 +150,7 @@ fn one(
         ));
     }
     let key = super::setting(setting.key).map_or(setting.key, |s| s.key);
-    Some((key, ((*text).clone(), Origin::Variable(name.clone()))))
+    Some((key, (text.clone(), Origin::Variable(name.clone()))))
 }
 
 fn flatten(prefix: &str, table: &toml::Table, each: &mut impl FnMut(&str, &toml::Value)) {
@@ -197,6 +210,27 @@ mod tests {
         assert!(env(&[("SMTP_USER", "a"), ("SMTP_USERNAME", "a")]).is_ok());
         let problems = env(&[("SMTP_USER", "a"), ("SMTP_USERNAME", "b")]).unwrap_err();
         assert!(problems.0[0].contains("SMTP_USER") && problems.0[0].contains("SMTP_USERNAME"));
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file_and_must_agree_with_what_is_set_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("smtp");
+        std::fs::write(&path, "hunter2\n").unwrap();
+        let path = path.to_str().unwrap();
+        let read = env(&[("SMTP_PASSWORD_FILE", path), ("SMTP_PASSWORD", "")]).unwrap();
+        let told = Origin::Variable("SMTP_PASSWORD_FILE".into());
+        assert_eq!(read["smtp.password"], ("hunter2".to_owned(), told));
+        assert!(env(&[("SMTP_PASSWORD_FILE", path), ("SMTP_PASS", "hunter2")]).is_ok());
+        let problem = env(&[("SMTP_PASSWORD_FILE", path), ("SMTP_PASS", "other")]).unwrap_err().to_string();
+        assert!(problem.contains("SMTP_PASSWORD_FILE") && problem.contains("SMTP_PASS "), "{problem}");
+        assert!(!problem.contains("hunter2"), "{problem}");
+        let problem = env(&[("BACKSHIFT_SMTP_PASSWORD_FILE", "/not/there")]).unwrap_err().to_string();
+        assert!(
+            problem.starts_with("BACKSHIFT_SMTP_PASSWORD_FILE (environment): the file /not/there"),
+            "{problem}"
+        );
+        assert!(env(&[("BACKSHIFT_MAIL_CONCURRENCY_FILE", path)]).is_err(), "no secret");
     }
 
     #[test]

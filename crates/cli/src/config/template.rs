@@ -2,13 +2,14 @@
 //!
 //! `backshift.toml` of the repository is this text; a test keeps the two equal.
 
-use super::{Form, SETTINGS};
+use super::{Form, SETTINGS, secret_files::may_be_a_file};
 
 /// Every key with its default, commented out.
 pub(crate) fn template() -> String {
     let mut text = String::from(
         "# Every setting of Backshift with its default. Remove the # of what you change.\n\
-         # Flags beat variables, variables beat this file. An unknown key is an error.\n",
+         # Flags beat variables, variables beat this file. An unknown key is an error.\n\
+         # Where it says \"or _FILE\", the variable's name with _FILE behind it names a file that holds the value.\n",
     );
     let mut section = "";
     for setting in SETTINGS {
@@ -17,7 +18,10 @@ pub(crate) fn template() -> String {
             text.push_str(&format!("\n[{own}]\n"));
             section = own;
         }
-        let variables = setting.variables().join(", ");
+        let mut variables = setting.variables().join(", ");
+        if may_be_a_file(setting) {
+            variables.push_str(", or _FILE");
+        }
         let quoted = match setting.form {
             Form::Number(..) | Form::Switch => setting.default.to_owned(),
             _ => format!("{:?}", setting.default),
