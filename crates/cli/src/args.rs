@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Check configuration, servers and their settings.
     Doctor(Doctor),
+    /// Ask a running worker or API whether it is ready: for probes of containers. Exit 0 = ready.
+    Health(Health),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -85,6 +87,22 @@ pub(crate) struct Worker {
     /// The broker alone: at least once, no fencing, no search.
     #[arg(long, conflicts_with = "store")]
     pub(crate) no_store: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Which process of this machine: the worker's port (worker.http_addr) or the API's (api.host, api.port).
+    #[arg(value_parser = ["worker", "api"], default_value = "worker")]
+    pub(crate) process: String,
+    /// Another address instead, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
+    /// Only whether it lives (/healthz): for a liveness probe, which must not end a worker because a server is away.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Print the answer as it came.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

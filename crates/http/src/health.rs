@@ -95,6 +95,9 @@ pub trait Readiness: Send + Sync + 'static {
     async fn checks(&self) -> Vec<Check>;
 }
 
+/// Makes a page of text each time that it is asked for.
+pub type Page = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
+
 /// What the health routes need.
 #[derive(Clone)]
 pub struct Health {
@@ -104,8 +107,8 @@ pub struct Health {
     pub version: &'static str,
     /// Whether it is ready.
     pub readiness: Arc<dyn Readiness>,
-    /// Renders the metrics in Prometheus' text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The metrics in Prometheus' text format.
+    pub metrics: Page,
     /// How much is said, by who reaches this port.
     pub shown: Shown,
 }
@@ -241,8 +244,8 @@ async fn readyz(State(asked): State<Asked>) -> Response {
 }
 
 async fn metrics(State(asked): State<Asked>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (asked.health.metrics)())
-        .into_response()
+    let page = (asked.health.metrics)().await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
 }
 
 fn is_ready(checks: &[Check]) -> bool {

@@ -111,7 +111,7 @@ async fn take_in(pool: &Pool, strangers: Vec<Taken>) {
     if let Some(first) = strangers.first().filter(|_| taken_in > 0) {
         let (kind, job) = (&first.envelope.kind, first.envelope.id);
         tracing::warn!(queue = %pool.queue, jobs = taken_in, %job, %kind, "parked until a worker that knows the kind announces itself");
-        metrics::counter!("jobs_parked_total").increment(taken_in as u64);
+        metrics::counter!("backshift_jobs_parked_total").increment(taken_in as u64);
     }
     let mut parked = parked.into_iter();
     for mut taken in strangers {
@@ -140,7 +140,7 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
                 match pool.running.adopt(&envelope, anonymous, receipt) {
                     Ok(()) => {
                         tracing::info!(queue = %pool.queue, "a job that still runs here was delivered again; it goes on");
-                        metrics::counter!("deliveries_adopted_total").increment(1);
+                        metrics::counter!("backshift_deliveries_adopted_total").increment(1);
                     }
                     Err(receipt) => {
                         taken.push(Taken { envelope, redelivered, anonymous, start, claimed_at, receipt })
@@ -152,8 +152,8 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
             }
             Err(malformed) => {
                 tracing::warn!(queue = %pool.queue, %malformed, "dead letter: no job");
-                metrics::counter!("messages_consumed_total").increment(1);
-                metrics::counter!("messages_processed_errors").increment(1);
+                metrics::counter!("backshift_jobs_taken_total").increment(1);
+                metrics::counter!("backshift_attempts_failed_total").increment(1);
                 let letter = dead(malformed.reason, malformed.problem, 1);
                 let lease = start.as_ref().map(|start| start.lease);
                 submit(pool, Settling { lease, ..Settling::unstarted(None, letter, receipt) }).await;
@@ -309,7 +309,7 @@ fn park(pool: &Pool, taken: &Taken) -> Settlement {
     let delay = PARKED_FOR.0.saturating_mul(1 << before.min(10)).min(PARKED_FOR.1);
     let delay = pool.engine.around(delay).min(PARKED_FOR.1);
     tracing::warn!(queue = %pool.queue, %kind, job = %taken.envelope.id, ?delay, "parked: no handler for this kind");
-    metrics::counter!("jobs_parked_total").increment(1);
+    metrics::counter!("backshift_jobs_parked_total").increment(1);
     let word = format!(
         "{PARKED}worker {} has no handler for kind {kind}; it stays until one comes",
         pool.engine.name

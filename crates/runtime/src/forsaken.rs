@@ -61,7 +61,7 @@ async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration, empty: &mut 
         Ok(count) => {
             let (queue, broker) = (&pool.queue, pool.broker.name());
             tracing::warn!(%queue, broker, count, "jobs are ambiguous: their messages are gone, another consumer may have done them");
-            metrics::counter!("jobs_forsaken_total").increment(count);
+            metrics::counter!("backshift_jobs_forsaken_total").increment(count);
         }
         Err(error) => tracing::debug!(%error, "forsaken jobs could not be ended"),
     }

@@ -1,4 +1,4 @@
-//! Sets the gauges that nobody else sees change: depths, rates, connections (contracts/system-c.md, "Metrics").
+//! Sets the gauges that nobody else sees change: depths, rates, connections.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,16 +23,16 @@ pub(crate) async fn run(pools: Vec<Arc<Pool>>) {
             let queue = pool.queue.to_string();
             let consumed = pool.vitals.fetched.load(Ordering::Relaxed);
             let rate = (consumed - *before) as f64 / seconds;
-            gauge!("message_consume_rate", "queue" => queue.clone()).set(rate);
+            gauge!("backshift_jobs_taken_per_second", "queue" => queue.clone()).set(rate);
             *before = consumed;
             if let Ok(Ok(depth)) = timeout(INTERVAL, pool.broker.depth(&pool.queue)).await {
-                gauge!("queue_depth", "queue" => queue).set(depth as f64);
+                gauge!("backshift_queue_depth", "queue" => queue).set(depth as f64);
             }
         }
         let now = published();
-        gauge!("message_publish_rate").set((now - published_before) as f64 / seconds);
+        gauge!("backshift_jobs_enqueued_per_second").set((now - published_before) as f64 / seconds);
         published_before = now;
         let consuming = pools.iter().filter(|pool| pool.vitals.is_consuming()).count();
-        gauge!("connection_count").set(consuming as f64);
+        gauge!("backshift_pools_consuming").set(consuming as f64);
     }
 }

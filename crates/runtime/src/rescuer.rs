@@ -21,8 +21,8 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>) {
                 if rescued.returned + rescued.dead > 0 {
                     let (returned, dead) = (rescued.returned, rescued.dead);
                     tracing::warn!(returned, dead, "leases ended without a result");
-                    metrics::counter!("jobs_rescued_total").increment(returned);
-                    metrics::counter!("jobs_crash_loop_total").increment(dead);
+                    metrics::counter!("backshift_jobs_rescued_total").increment(returned);
+                    metrics::counter!("backshift_jobs_crash_loop_total").increment(dead);
                 }
             }
             Err(error) => {

@@ -244,7 +244,7 @@ impl Settler {
             Err(error) => {
                 let job = one.id.map(|id| id.to_string());
                 tracing::warn!(%error, job, "a delivery could not be settled; the broker delivers it again");
-                metrics::counter!("settlements_failed_total").increment(1);
+                metrics::counter!("backshift_settlements_failed_total").increment(1);
                 if !one.ledger_first && one.lease.is_some() && self.store.is_some() {
                     one.ledger_first = true;
                     return Some(one);
@@ -265,7 +265,7 @@ impl Settler {
 
     fn count_stale(&self, id: Option<backshift_core::JobId>) {
         self.stale.fetch_add(1, Ordering::Relaxed);
-        metrics::counter!("results_stale_total").increment(1);
+        metrics::counter!("backshift_results_stale_total").increment(1);
         let job = id.map(|id| id.to_string());
         tracing::warn!(job, "a result came too late and was refused: the lease is over");
     }

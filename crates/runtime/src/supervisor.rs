@@ -45,7 +45,7 @@ impl Supervisor {
                     over = part => {
                         let panicked = over.is_err();
                         tracing::error!(part = name, panicked, ?pause, "a part of the worker ended; starting it anew");
-                        metrics::counter!("parts_restarted_total", "part" => name).increment(1);
+                        metrics::counter!("backshift_parts_restarted_total", "part" => name).increment(1);
                     }
                 }
                 tokio::select! { biased; () = end.cancelled() => return, () = sleep(pause) => {} }
@@ -73,7 +73,7 @@ impl Supervisor {
                     ?pause,
                     "a part of the worker ended; starting it anew"
                 );
-                metrics::counter!("parts_restarted_total", "part" => "fetcher").increment(1);
+                metrics::counter!("backshift_parts_restarted_total", "part" => "fetcher").increment(1);
                 tokio::select! { biased; () = quiet.cancelled() => return, () = sleep(pause) => {} }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }

@@ -20,8 +20,8 @@ use crate::{
     exit::Failure,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Keys, Patience, Plan, Ready, Schema, Taken, bind, health_of, identity_service,
-        limits, registry, start_metrics, warn_of_choices, worker_builder, worker_name,
+        Backend, Equipment, Keys, Names, Patience, Plan, Ready, Schema, Taken, bind, health_of,
+        identity_service, limits, registry, start_metrics, warn_of_choices, worker_builder, worker_name,
     },
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     if let Some(rabbit) = &backend.rabbit {
         ready.watches_broker(Arc::new(rabbit.clone()), false);
     }
-    let metrics = start_metrics()?;
+    let metrics = start_metrics(Names::OfSystemC)?;
     let address = format!("{}:{}", config.text("api.host"), config.text("api.port"));
     let listener = bind("the API (api.host, api.port)", &address, Taken::Refuse).await?;
     let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };

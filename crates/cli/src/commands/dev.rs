@@ -28,7 +28,7 @@ use crate::{
     output,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
+        Backend, Equipment, Names, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
         identity_service, limits, mail_worker, mailbox, mailer_of, plan, registry, start_metrics,
         warn_of_choices, worker_builder, worker_name,
     },
@@ -52,7 +52,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(Failure::failed)?;
     let url = format!("http://{address}");
     let house = House::build(config, &backend).await?;
-    let metrics = start_metrics()?;
+    let metrics = start_metrics(Names::Own)?.with_ledger(Arc::clone(backend.store()?) as _);
     let health = health::router(health_of(&ready, &metrics, Shown::Details));
     // Every route, also those for programs: a page of another site that points its own name here reads nothing.
     let router = loopback_only(finish(house.router.merge(health)));

@@ -7,6 +7,7 @@ mod dev;
 mod dev_lock;
 mod doctor;
 mod enqueue;
+mod health;
 mod jobs;
 mod migrate;
 mod queues;
@@ -94,6 +95,7 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Users(command) => users::run(command, config, looking(config).await?.database()?).await,
         Command::Migrate(command) => migrate::run(command, config).await,
         Command::Doctor(args) => doctor::run(args, config).await,
+        Command::Health(args) => health::run(args, config).await,
         Command::Config(command) => config::run(command, config),
         Command::Bench(args) => bench::run(args, config, &ready(config).await?).await,
         Command::Completions { .. } => Ok(()),

@@ -2,7 +2,7 @@
 //!
 //! The first SIGTERM drains, a second one aborts; unfinished work goes back without burning an attempt.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backshift_brokers::rabbitmq::CONSUMER_TIMEOUT;
 use backshift_core::{Broker, Kind, Registry};
@@ -14,8 +14,8 @@ use crate::{
     exit::Failure,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Keys, Patience, Plan, Ready, Schema, mail_worker, mailer_of, plan, registry,
-        serve_probes, start_metrics, worker_builder, worker_name,
+        Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, mail_worker, mailer_of,
+        plan, registry, serve_probes, start_metrics, worker_builder, worker_name,
     },
 };
 
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     let registry = registry(config, &backend, &equipment)?;
     warn_of_long_jobs(&backend, &registry);
     let ready = Ready::starting("the store");
-    let metrics = start_metrics()?;
+    let metrics = metrics_of(&plan, &backend)?;
     let shutdown = Shutdown::new();
     let ended = shutdown.clone();
     serve_probes(config, &ready, &metrics, async move { ended.aborted().await }).await?;
@@ -58,6 +58,14 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
         Err(error @ RunError::Stuck(_)) => Err(Failure::failed(error)),
         Err(error) => Err(Failure::configuration(error)),
     }
+}
+
+fn metrics_of(plan: &Plan, backend: &Backend) -> Result<Metrics, Failure> {
+    let metrics = start_metrics(if plan.works_mail() { Names::OfSystemC } else { Names::Own })?;
+    Ok(match &backend.store {
+        Some(store) => metrics.with_ledger(Arc::clone(store) as _),
+        None => metrics,
+    })
 }
 
 /// Without a ledger nobody knows that a job still runs when RabbitMQ hands its message to somebody else.

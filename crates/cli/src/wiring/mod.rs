@@ -25,7 +25,7 @@ pub(crate) use handlers::{Equipment, registry};
 pub(crate) use identity::{CodeDoor, identity_service, warn_of_choices};
 pub(crate) use keys::{Keys, generated_keys};
 pub(crate) use mail::{mail_worker, mailbox, mailer_of, smtp_options, suppressions};
-pub(crate) use metrics::{Metrics, start_metrics};
+pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use patience::Patience;
 pub(crate) use places::{Place, places};
 pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};

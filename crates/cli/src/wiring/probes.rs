@@ -118,7 +118,7 @@ pub(crate) fn health_of(ready: &Ready, metrics: &Metrics, shown: Shown) -> Healt
         service: "backshift",
         version: env!("CARGO_PKG_VERSION"),
         readiness: Arc::new(ready.clone()),
-        metrics: metrics.renderer(),
+        metrics: metrics.page(),
         shown,
     }
 }

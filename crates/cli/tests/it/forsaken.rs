@@ -24,7 +24,7 @@ async fn a_mail_that_a_foreign_consumer_took_over_is_ambiguous() {
     });
     let job = flagged.await.unwrap_or_else(|| panic!("nothing is flagged\n{}", heir.output()));
     assert!(job["error"].as_str().is_some_and(|text| text.contains("another consumer")), "{job:#}");
-    heir.wait_metric("jobs_forsaken_total", 1.0).await;
+    heir.wait_metric("backshift_jobs_forsaken_total", 1.0).await;
     // Behind everything that could still come: it is not sent again by itself.
     system.vhost.publish_mail("next@example.com", "next").await;
     system.smtp.wait_for("next@example.com", 1).await;

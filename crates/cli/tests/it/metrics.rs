@@ -1,6 +1,10 @@
-//! What a monitoring system reads: the seed's names, on the worker and on the API.
+//! What a monitoring system reads: our names everywhere, the seed's on what works for system C, and `backshift health`.
 
-use crate::scene::{SystemC, request};
+use std::collections::BTreeSet;
+
+use backshift_testkit::{ports::free_port, wait};
+
+use crate::scene::{PATIENCE, Place, SystemC, backshift, probe, request};
 
 const NAMES: [&str; 13] = [
     "messages_consumed_total",
@@ -76,4 +80,76 @@ async fn health_pages_are_where_both_generations_look() {
     {
         assert_eq!(request(port, "GET", page, &[], b"").await.unwrap().status, 200, "{page}");
     }
+}
+
+/// The names that a page describes.
+fn described(page: &str) -> BTreeSet<&str> {
+    page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect()
+}
+
+#[tokio::test]
+async fn our_own_names_say_what_they_are_and_speak_of_every_queue() {
+    let place = Place::embedded();
+    place.migrate().await;
+    let dead = place.enqueue(&[probe("x", "permanent", 0, 0)]).await;
+    let mut lonely = probe("y", "ok", 0, 0);
+    lonely["queue"] = "nobodys".into();
+    place.enqueue(&[lonely]).await;
+    let worker = place.worker("probes").await;
+    place.wait_state(&dead[0], "dead").await;
+    let says = async |line: &str| worker.get("/metrics").await.is_some_and(|page| page.body.contains(line));
+    for line in [
+        "backshift_queue_jobs{queue=\"probes\",state=\"dead\"} 1",
+        "backshift_queue_jobs{queue=\"nobodys\",state=\"available\"} 1",
+        "backshift_queue_workers{queue=\"nobodys\"} 0",
+        "backshift_queue_workers{queue=\"probes\"} 1",
+        "backshift_store_up 1",
+    ] {
+        let page = worker.get("/metrics").await;
+        assert!(wait::until(PATIENCE, || says(line)).await, "{line} is missing: {page:?}");
+    }
+    let page = worker.get("/metrics").await.unwrap().body;
+    let described = described(&page);
+    for name in names(&page) {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        assert!(
+            described.contains(name.as_str()) || base.is_some_and(|b| described.contains(b)),
+            "{name} has no HELP"
+        );
+        assert!(!name.contains("goroutines") && !name.starts_with("message"), "{name} is system C's");
+    }
+}
+
+#[tokio::test]
+async fn health_asks_the_running_process_and_ends_by_its_answer() {
+    let place = Place::embedded();
+    place.migrate().await;
+    let worker = place.worker("probes").await;
+    let address = format!("127.0.0.1:{}", worker.port);
+    let ask =
+        async |more: &[&str]| backshift(&[&["health", "--address", &address], more].concat(), &[]).await;
+    let ready = ask(&[]).await.done().out;
+    assert!(ready.starts_with("ready\n") && ready.contains("database ok"), "{ready}");
+    assert_eq!(ask(&["--live"]).await.done().out, "ok\n");
+    assert_eq!(ask(&["--json"]).await.done().json()["status"], "ready");
+    let mut process = worker.process;
+    process.terminate();
+    process.ended(PATIENCE).await;
+    let nobody = ask(&[]).await;
+    assert_eq!(nobody.code, 69, "{nobody:?}");
+    assert!(nobody.err.contains(&address) && nobody.err.contains("worker.http_addr"), "{nobody:?}");
+}
+
+#[tokio::test]
+async fn health_says_why_a_worker_is_not_ready() {
+    let Some(mut system) = SystemC::new().await else { return };
+    system.set(&[("SMTP_PORT", &free_port().unwrap().to_string())]);
+    let worker = crate::scene::Worker::start(&["worker"], &system.settings);
+    let address = format!("127.0.0.1:{}", worker.port);
+    system.vhost.publish_mail("n@example.com", "n").await;
+    worker.wait_metric("mail_transport_paused", 1.0).await;
+    let asked = backshift(&["health", "--address", &address], &[]).await;
+    assert_eq!(asked.code, 1, "{asked:?}");
+    assert!(asked.out.starts_with("not ready\n") && asked.out.contains("mail"), "{asked:?}");
+    assert!(asked.err.contains("is not ready"), "{asked:?}");
 }

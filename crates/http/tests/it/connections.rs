@@ -19,7 +19,7 @@ use backshift_http::{
     health::{self, Check, Health, Readiness, Shown},
     server::{Limits, Times, finish},
 };
-use futures::stream;
+use futures::{FutureExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -298,7 +298,7 @@ fn at_work(begun: &Arc<AtomicUsize>, gate: &Arc<Semaphore>) -> Router {
         service: "backshift",
         version: "1",
         readiness: Arc::new(Fine),
-        metrics: Arc::new(String::new),
+        metrics: Arc::new(|| async { String::new() }.boxed()),
         shown: Shown::Causes,
     };
     finish(Router::new().route("/work", get(work)).merge(hello()).merge(health::router(health)))

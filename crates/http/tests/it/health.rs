@@ -15,6 +15,7 @@ use backshift_http::{
     health::{self, Cause, Check, Health, Readiness, Shown},
     server,
 };
+use futures::FutureExt;
 use serde_json::json;
 
 use crate::stub::ask;
@@ -38,7 +39,7 @@ fn app_that_shows(parts: &Parts, shown: Shown) -> Router {
         service: "backshift",
         version: "1.2.3",
         readiness: Arc::new(parts.clone()),
-        metrics: Arc::new(|| "messages_consumed_total 5\n".to_owned()),
+        metrics: Arc::new(|| async { "backshift_jobs_taken_total 5\n".to_owned() }.boxed()),
         shown,
     };
     server::finish(health::router(health))
@@ -95,7 +96,7 @@ async fn metrics_are_prometheus_text() {
         app(&Parts::default()).oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await.unwrap();
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
-    assert_eq!(&bytes[..], b"messages_consumed_total 5\n");
+    assert_eq!(&bytes[..], b"backshift_jobs_taken_total 5\n");
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn however_many_ask_the_parts_are_asked_once_at_a_time() {
         service: "backshift",
         version: "1.2.3",
         readiness: slow.clone(),
-        metrics: Arc::new(String::new),
+        metrics: Arc::new(|| async { String::new() }.boxed()),
         shown: Shown::Details,
     };
     let app = server::finish(health::router(health));

@@ -83,7 +83,7 @@ impl Middleware for Breaker {
         };
         let admission = store.admit(dependency).await.map_err(|error| store_away(&error))?;
         if let Admission::Wait(wait) = admission {
-            metrics::counter!("breaker_snoozes_total", "dependency" => dependency).increment(1);
+            metrics::counter!("backshift_breaker_snoozes_total", "dependency" => dependency).increment(1);
             let later = wait + wait.mul_f64(luck(&context) / 4.0);
             return Err(JobError::snooze(
                 later,
@@ -93,7 +93,7 @@ impl Middleware for Breaker {
         let told_to_stop = context.clone();
         let probe = admission == Admission::Probe;
         if probe {
-            metrics::counter!("breaker_probes_total", "dependency" => dependency).increment(1);
+            metrics::counter!("backshift_breaker_probes_total", "dependency" => dependency).increment(1);
         }
         let result = next.run(context).await;
         // A handler that the worker stopped says nothing about the dependency; the probe's hold runs out.

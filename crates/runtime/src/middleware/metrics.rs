@@ -1,4 +1,4 @@
-//! Counts and times attempts and enqueues under the seed's names, no suffix added (contracts/system-c.md).
+//! Counts and times attempts and enqueues. An attempt that snoozes or is cancelled is neither completed nor failed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,16 +27,16 @@ impl Middleware for Metrics {
         let (kind, queue) = (context.kind().to_string(), context.queue().to_string());
         let labels = [("kind", kind), ("queue", queue)];
         if context.starts() == 1 && context.attempt() == 1 {
-            counter!("messages_consumed_total", &labels).increment(1);
+            counter!("backshift_jobs_taken_total", &labels).increment(1);
         }
         let _active = Active::enter();
         let began = Instant::now();
         let result = next.run(context).await;
-        histogram!("message_processing_duration_seconds", &labels).record(began.elapsed().as_secs_f64());
+        histogram!("backshift_attempt_duration_seconds", &labels).record(began.elapsed().as_secs_f64());
         match &result {
-            Ok(()) => counter!("messages_processed_success", &labels).increment(1),
+            Ok(()) => counter!("backshift_jobs_completed_total", &labels).increment(1),
             Err(error) if matches!(error.verdict(), Verdict::Snooze(_) | Verdict::Cancel) => {}
-            Err(_) => counter!("messages_processed_errors", &labels).increment(1),
+            Err(_) => counter!("backshift_attempts_failed_total", &labels).increment(1),
         }
         result
     }
@@ -47,20 +47,18 @@ struct Active;
 
 impl Active {
     fn enter() -> Self {
-        gauge!("active_goroutines").increment(1.0);
-        gauge!("active_tasks").increment(1.0);
+        gauge!("backshift_jobs_running").increment(1.0);
         Self
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        gauge!("active_goroutines").decrement(1.0);
-        gauge!("active_tasks").decrement(1.0);
+        gauge!("backshift_jobs_running").decrement(1.0);
     }
 }
 
-/// Counts every accepted enqueue, for `message_publish_rate`.
+/// Counts every accepted enqueue, for `backshift_jobs_enqueued_per_second`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PublishMetrics;
 
@@ -69,7 +67,7 @@ impl EnqueueMiddleware for PublishMetrics {
     async fn around(&self, envelope: Envelope, next: NextEnqueue<'_>) -> Result<Accepted, EnqueueError> {
         let accepted = next.run(envelope).await?;
         PUBLISHED.fetch_add(1, Ordering::Relaxed);
-        counter!("messages_published_total").increment(1);
+        counter!("backshift_jobs_enqueued_total").increment(1);
         Ok(accepted)
     }
 }

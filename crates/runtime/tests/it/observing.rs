@@ -1,4 +1,4 @@
-//! What people see of the engine: metrics under the seed's names, workers in the ledger, parts that come back.
+//! What people see of the engine: metrics, workers in the ledger, parts that come back.
 
 use std::{
     sync::{
@@ -22,23 +22,22 @@ use crate::{
 };
 
 #[test]
-fn metrics_carry_the_seeds_names() {
+fn what_happens_is_counted() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let (handle, runtime) = (recorder.handle(), tokio::runtime::Builder::new_current_thread());
     let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(work_a_little()));
     let text = handle.render();
     for line in [
-        "messages_consumed_total{kind=\"a\",queue=\"work\"} 3",
-        "messages_processed_success{kind=\"a\",queue=\"work\"} 3",
-        "messages_processed_errors{kind=\"a\",queue=\"work\"} 3",
-        "message_processing_duration_seconds_count{kind=\"a\",queue=\"work\"} 6",
-        "active_goroutines 0",
-        "active_tasks 0",
-        "queue_depth{queue=\"work\"} 0",
-        "message_publish_rate 0",
-        "message_consume_rate{queue=\"work\"}",
-        "connection_count 1",
+        "backshift_jobs_taken_total{kind=\"a\",queue=\"work\"} 3",
+        "backshift_jobs_completed_total{kind=\"a\",queue=\"work\"} 3",
+        "backshift_attempts_failed_total{kind=\"a\",queue=\"work\"} 3",
+        "backshift_attempt_duration_seconds_count{kind=\"a\",queue=\"work\"} 6",
+        "backshift_jobs_running 0",
+        "backshift_queue_depth{queue=\"work\"} 0",
+        "backshift_jobs_enqueued_per_second 0",
+        "backshift_jobs_taken_per_second{queue=\"work\"}",
+        "backshift_pools_consuming 1",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");
     }

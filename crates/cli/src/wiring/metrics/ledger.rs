@@ -1,0 +1,189 @@
+//! What the ledger says of every queue, also of those that nobody works: asked for when the page is, at most once in
+//! [`FRESH`], whoever asks.
+//!
+//! The fleet's numbers, not this process's: each process shows the same, so take the maximum over processes and not
+//! the sum.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use backshift_core::{
+    QueueCounts, State, Timestamp,
+    store::{Store, WorkerRecord},
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+/// How old an answer may be.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long the page waits for the database: whoever reads it gives up after about ten seconds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+const UP: &str = "backshift_store_up";
+const JOBS: &str = "backshift_queue_jobs";
+const OLDEST: &str = "backshift_queue_oldest_seconds";
+const PAUSED: &str = "backshift_queue_paused";
+const WORKERS: &str = "backshift_queue_workers";
+
+/// Each of them, for the guide.
+#[cfg(test)]
+pub(super) const NAMES: &[&str] = &[UP, JOBS, OLDEST, PAUSED, WORKERS];
+
+/// The ledger as the page asks it.
+pub(crate) struct LedgerPage {
+    store: Arc<dyn Store>,
+    last: Mutex<Option<(Instant, String)>>,
+}
+
+impl LedgerPage {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, last: Mutex::default() }
+    }
+
+    /// The lines; those who ask at the same time wait for one answer.
+    pub(super) async fn lines(&self) -> String {
+        let mut last = self.last.lock().await;
+        if let Some((_, lines)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return lines.clone();
+        }
+        let asked = async { tokio::try_join!(self.store.counts(), self.store.workers()) };
+        let lines = match timeout(PATIENCE, asked).await {
+            Ok(Ok((queues, workers))) => page(&queues, &workers, Timestamp::now()),
+            // Old numbers would look like a quiet night.
+            Ok(Err(_)) | Err(_) => up(0.0),
+        };
+        *last = Some((Instant::now(), lines.clone()));
+        lines
+    }
+}
+
+fn up(value: f64) -> String {
+    metric(UP, "1 when the ledger answered.", vec![(String::new(), value)])
+}
+
+fn page(queues: &[QueueCounts], workers: &[WorkerRecord], now: Timestamp) -> String {
+    let each = |value: &dyn Fn(&QueueCounts) -> f64| {
+        queues.iter().map(|queue| (label("queue", queue.queue.as_str()), value(queue))).collect()
+    };
+    let waited = |due: Timestamp| now.duration_since(due).as_secs_f64().max(0.0);
+    let on_it =
+        |queue: &QueueCounts| workers.iter().filter(|worker| works(worker, queue.queue.as_str())).count();
+    [
+        up(1.0),
+        metric(
+            JOBS,
+            "Jobs of a queue by state, as the whole fleet has them.",
+            queues.iter().flat_map(by_state).collect(),
+        ),
+        metric(
+            OLDEST,
+            "For how long the oldest job that could run has waited.",
+            each(&|queue| queue.oldest_due.map_or(0.0, waited)),
+        ),
+        metric(PAUSED, "1 while a queue is paused.", each(&|queue| f64::from(queue.paused))),
+        metric(
+            WORKERS,
+            "Live workers that take jobs from a queue; 0 with jobs in it: nobody works it.",
+            each(&|queue| on_it(queue) as f64),
+        ),
+    ]
+    .concat()
+}
+
+fn by_state(queue: &QueueCounts) -> Vec<(String, f64)> {
+    // Completed jobs are counted only as far as a page needs them: a counter says it better.
+    const STATES: [State; 5] =
+        [State::Available, State::Scheduled, State::Retrying, State::Running, State::Dead];
+    let name = queue.queue.as_str();
+    STATES
+        .map(|state| {
+            (
+                format!("{},{}", label("queue", name), label("state", state.as_str())),
+                queue.count(state) as f64,
+            )
+        })
+        .into()
+}
+
+fn works(worker: &WorkerRecord, queue: &str) -> bool {
+    worker.queues.split(',').any(|pool| pool.rsplit_once(':').map_or(pool, |(name, _)| name) == queue)
+}
+
+fn metric(name: &str, meaning: &str, samples: Vec<(String, f64)>) -> String {
+    let mut lines = format!("# HELP {name} {meaning}\n# TYPE {name} gauge\n");
+    for (labels, value) in samples {
+        let labels = if labels.is_empty() { labels } else { format!("{{{labels}}}") };
+        let _ = writeln!(lines, "{name}{labels} {value}");
+    }
+    lines
+}
+
+/// A label as the text format writes it.
+fn label(name: &str, value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("{name}=\"{value}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_core::QueueName;
+    use backshift_core::WorkerName;
+
+    use super::*;
+
+    fn queue(name: &str, by_state: &[(State, u64)], oldest_due: Option<Timestamp>) -> QueueCounts {
+        QueueCounts {
+            queue: QueueName::new(name).unwrap(),
+            paused: name == "off",
+            by_state: by_state.to_vec(),
+            oldest_due,
+        }
+    }
+
+    fn worker(queues: &str) -> WorkerRecord {
+        let now = Timestamp::UNIX_EPOCH;
+        let name = WorkerName::new("w").unwrap();
+        WorkerRecord {
+            name,
+            queues: queues.into(),
+            kinds: Vec::new(),
+            started_at: now,
+            seen_at: now,
+            running: 0,
+        }
+    }
+
+    #[test]
+    fn every_queue_is_there_also_one_that_nobody_works() {
+        let now = Timestamp::UNIX_EPOCH + Duration::from_secs(90);
+        let queues = [
+            queue("mails", &[(State::Dead, 3), (State::Retrying, 2), (State::Completed, 7)], None),
+            queue("off", &[(State::Available, 5)], Some(Timestamp::UNIX_EPOCH)),
+        ];
+        let lines =
+            page(&queues, &[worker("default:4,mails:2"), worker("mails:1"), worker("mails.more:1")], now);
+        for line in [
+            "backshift_store_up 1",
+            "backshift_queue_jobs{queue=\"mails\",state=\"dead\"} 3",
+            "backshift_queue_jobs{queue=\"mails\",state=\"retrying\"} 2",
+            "backshift_queue_jobs{queue=\"mails\",state=\"available\"} 0",
+            "backshift_queue_jobs{queue=\"off\",state=\"available\"} 5",
+            "backshift_queue_oldest_seconds{queue=\"off\"} 90",
+            "backshift_queue_oldest_seconds{queue=\"mails\"} 0",
+            "backshift_queue_paused{queue=\"off\"} 1",
+            "backshift_queue_workers{queue=\"mails\"} 2",
+            "backshift_queue_workers{queue=\"off\"} 0",
+            "# HELP backshift_queue_workers Live",
+            "# TYPE backshift_queue_jobs gauge",
+        ] {
+            assert!(lines.contains(line), "{line} is missing in\n{lines}");
+        }
+        assert!(!lines.contains("completed"), "{lines}");
+    }
+
+    #[test]
+    fn a_label_cannot_end_its_line() {
+        assert_eq!(label("queue", "a\"b\\c\nd"), "queue=\"a\\\"b\\\\c\\nd\"");
+    }
+}
