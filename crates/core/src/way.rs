@@ -69,6 +69,27 @@ pub enum Safety {
 }
 
 impl Way {
+    /// The way of a client that knows two modes: TLS with signer and host name verified, or clear text.
+    pub fn verified_or_clear(
+        service: &'static str,
+        host: &str,
+        port: u16,
+        tls: bool,
+        authority: Authority,
+    ) -> Self {
+        let (encryption, check) =
+            if tls { (Encryption::Always, Check::Full) } else { (Encryption::Never, Check::Nothing) };
+        Self {
+            service,
+            host: host.to_owned(),
+            port,
+            local: is_this_machine(host),
+            encryption,
+            check,
+            authority,
+        }
+    }
+
     /// What this way is worth: the one judgement behind the warning, `require_tls` and `backshift doctor`.
     pub fn safety(&self) -> Safety {
         match (self.local, self.encryption, self.check) {
@@ -124,6 +145,28 @@ impl fmt::Display for Authority {
             Self::File(file) => f.write_str(file),
             Self::SystemAnd(file) => write!(f, "the authorities of this machine and {file}"),
         }
+    }
+}
+
+/// What a handshake of rustls that failed asks for, from the words in which it says so; `setting` names the file of authorities.
+/// `None` = it is no matter of certificates.
+pub fn handshake_remedy(problem: &str, setting: &str) -> Option<String> {
+    let certificate = problem.contains("invalid peer certificate");
+    match problem {
+        _ if problem.contains("corrupt message") => Some(
+            "the server speaks no TLS on this port: check host, port and what is wanted of them".to_owned(),
+        ),
+        _ if !certificate => None,
+        _ if problem.contains("not valid for") || problem.contains("NotValidForName") => {
+            Some("the certificate is for another name: connect to the name that stands in it".to_owned())
+        }
+        _ if problem.contains("expired") || problem.contains("Expired") => {
+            Some("the certificate has expired: renew it on the server".to_owned())
+        }
+        _ if problem.contains("not valid yet") || problem.contains("NotValidYet") => {
+            Some("the certificate is not valid yet: is this machine's clock right?".to_owned())
+        }
+        _ => Some(format!("name the PEM file of the authority that signed the certificate as {setting}")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use backshift_core::{
     BrokerError,
-    way::{Authority, Check, Encryption, Way, is_this_machine},
+    way::{Authority, Way},
 };
 use lapin::{
     tcp::OwnedTLSConfig,
@@ -122,21 +122,11 @@ impl Config {
 
     /// What is done on the way to the server: `amqps` verifies signer and host name, `amqp` is clear text.
     pub fn way(&self) -> Way {
-        let (encryption, check) =
-            if self.tls { (Encryption::Always, Check::Full) } else { (Encryption::Never, Check::Nothing) };
         let authority = match &self.options.ca_pem {
             Some(_) => Authority::SystemAnd("rabbitmq.ca_file".into()),
             None => Authority::System,
         };
-        Way {
-            service: "RabbitMQ",
-            host: self.host.clone(),
-            port: self.port,
-            local: is_this_machine(&self.host),
-            encryption,
-            check,
-            authority,
-        }
+        Way::verified_or_clear("RabbitMQ", &self.host, self.port, self.tls, authority)
     }
 
     /// Host, port and virtual host, for logs and errors: no credentials.
@@ -278,6 +268,7 @@ mod tests {
             ("amqps://broker.example", Safety::Verified),
             ("amqp://u:geheim@broker.example", Safety::Exposed("it is not encrypted")),
             ("amqp://localhost.evil.example", Safety::Exposed("it is not encrypted")),
+            ("amqp://mq.localhost", Safety::Exposed("it is not encrypted")),
         ] {
             let way = config(url).way();
             assert_eq!(way.safety(), safety, "{url}");

@@ -2,7 +2,7 @@
 //!
 //! Texts carry the server's words and a remedy, never a URL: it holds the password.
 
-use backshift_core::BrokerError;
+use backshift_core::{BrokerError, way::handshake_remedy};
 use lapin::ErrorKind;
 
 /// The broker's name in errors and in the ledger.
@@ -42,7 +42,12 @@ pub(super) fn refused_or_away(doing: &str, error: &lapin::Error) -> BrokerError 
         }
         Some(530) => "check that the virtual host of RABBITMQ_URL exists and that the user may use it",
         Some(311 | 402 | 502 | 503 | 540) => "this server cannot do it",
-        _ => return unavailable(format!("{doing}: {error}")),
+        _ => {
+            let problem = error.to_string();
+            let remedy = handshake_remedy(&problem, "rabbitmq.ca_file (BACKSHIFT_RABBITMQ_CA_FILE)");
+            let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+            return unavailable(format!("{doing}: {problem}{remedy}"));
+        }
     };
     rejected(format!("{doing}: {error}; {remedy}"))
 }

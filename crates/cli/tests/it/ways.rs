@@ -3,10 +3,12 @@
 //! `0.0.0.0` as a destination ends on this machine and is no loopback address, so it stands for another machine.
 
 use backshift_testkit::survival::{Door, PrivateServer};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use tempfile::TempDir;
+use serde_json::Value;
 
-use crate::scene::{Ended, Settings, backshift};
+use crate::scene::{Authority, Ended, PATIENCE, Place, Settings, Smtp, backshift, encrypted, probe};
+
+/// A certificate for both ways to this machine.
+const NAMES: &[&str] = &["0.0.0.0", "127.0.0.1"];
 
 const PASSWORD: &str = "geheim-in-the-clear";
 
@@ -32,6 +34,11 @@ async fn only_a_verified_connection_to_another_machine_is_allowed_when_tls_is_re
         (database("postgres://me:geheim@0.0.0.0/x?sslmode=verify-full&sslmode=disable"), "twice"),
         (vec![("BACKSHIFT_BROKER_URL", "amqp://me:geheim@0.0.0.0:1/")], "amqps"),
         (vec![("RABBITMQ_URL", "amqp://me:geheim@0.0.0.0:1/")], "amqps"),
+        // Resolvers may ask the network for a name below `localhost`.
+        (database("postgres://me:geheim@db.localhost:1/x?sslmode=prefer"), "db.localhost"),
+        (database("postgres://me:geheim@localhost,db.localhost/x?sslmode=disable"), "db.localhost"),
+        (vec![("RABBITMQ_URL", "amqp://me:geheim@mq.localhost:1/")], "mq.localhost"),
+        ([&mail[..2], &[("SMTP_HOST", "mail.localhost")]].concat(), "mail.localhost"),
         (mail.to_vec(), "starttls"),
         (database("carrier-pigeon://me:geheim@0.0.0.0/"), "postgres:"),
         (vec![("BACKSHIFT_BROKER_URL", "carrier-pigeon://me:geheim@0.0.0.0/")], "carrier-pigeon"),
@@ -56,19 +63,6 @@ async fn less_than_verified_is_said_at_the_start() {
     assert!(ended.err.contains("would cross the network in clear"), "{ended:?}");
 }
 
-/// A directory with `ca.pem`, and certificate and key of a server that it signed for both ways to this machine.
-fn signed() -> (TempDir, (String, String)) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut authority = CertificateParams::new(Vec::new()).unwrap();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-    std::fs::write(directory.path().join("ca.pem"), authority.pem()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["0.0.0.0".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
-    (directory, (certificate.pem(), key.serialize_pem()))
-}
-
 async fn postgres(certificate: Option<(String, String)>, method: &'static str) -> (PrivateServer, String) {
     let door = Door { certificate, login: Some((method, PASSWORD.to_owned())) };
     let server = PrivateServer::postgres(door).await.unwrap();
@@ -76,19 +70,37 @@ async fn postgres(certificate: Option<(String, String)>, method: &'static str) -
     (server, abroad)
 }
 
-/// What `doctor` says of the store: whether it is well, and its one connection.
-async fn store(url: &str, more: &[(&str, &str)]) -> (bool, serde_json::Value, Ended) {
-    let settings = [&[("DATABASE_URL", url), ("BACKSHIFT_MIGRATE", "auto")][..], more].concat();
-    let ended = run(&["doctor", "--json"], &settings).await;
-    let found = ended.list().into_iter().find(|row| row["part"] == "store").unwrap();
+/// What `doctor` says of a part: whether it is well, and its one connection. What it says to people is printed.
+async fn doctor(part: &str, settings: &[(&str, &str)]) -> (bool, Value, Ended) {
+    let ended = run(&["doctor", "--json"], settings).await;
+    let found = ended.list().into_iter().find(|row| row["part"] == part).unwrap();
+    let text = run(&["doctor"], settings).await;
+    assert_eq!(text.code, ended.code, "{text:?}");
+    text.out.lines().for_each(|line| println!("{line}"));
+    println!();
     (found["ok"] == true, found["connections"][0].clone(), ended)
+}
+
+async fn store(url: &str, more: &[(&str, &str)]) -> (bool, Value, Ended) {
+    doctor("store", &[&[("DATABASE_URL", url), ("BACKSHIFT_MIGRATE", "auto")][..], more].concat()).await
+}
+
+/// Verified by this file (RabbitMQ trusts it beside the machine's own), and safe.
+fn is_verified(connection: &Value, ca: &str) {
+    assert_eq!(
+        (&connection["encrypted"], &connection["verified"]),
+        (&"yes".into(), &true.into()),
+        "{connection}"
+    );
+    assert!(connection["authority"].as_str().is_some_and(|text| text.ends_with(ca)), "{connection}");
+    assert_eq!((&connection["host"], &connection["safe"]), (&"0.0.0.0".into(), &true.into()), "{connection}");
 }
 
 #[tokio::test]
 async fn the_doctor_says_of_each_connection_what_it_is_worth() {
-    let (authority, pair) = signed();
-    let ca = authority.path().join("ca.pem").display().to_string();
-    let (_right, url) = postgres(Some(pair), "scram-sha-256").await;
+    let authority = Authority::new();
+    let ca = authority.file();
+    let (_right, url) = postgres(Some(authority.sign(NAMES)), "scram-sha-256").await;
 
     let (well, connection, ended) = store(&url, &[]).await;
     assert!(!well && ended.code == 78, "{ended:?}");
@@ -101,8 +113,7 @@ async fn the_doctor_says_of_each_connection_what_it_is_worth() {
     ] {
         let (well, connection, ended) = store(&url, &more).await;
         assert!(well && ended.code == 0, "{ended:?}");
-        assert_eq!(connection["authority"], ca);
-        assert_eq!((&connection["host"], &connection["safe"]), (&"0.0.0.0".into(), &true.into()));
+        is_verified(&connection, &ca);
     }
     let (well, connection, ended) = store(&format!("{url}?sslmode=require"), &[]).await;
     assert!(well && connection["verified"] == false && connection["safe"] == false, "{ended:?}");
@@ -124,4 +135,93 @@ async fn a_server_without_tls_is_refused_by_default_and_never_gets_the_password_
     // The same server on this machine, as before.
     let (well, connection, ended) = store(&server.url(), &[]).await;
     assert!(well && connection["this_machine"] == true, "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_says_of_rabbitmq_what_its_connection_is_worth_and_a_worker_needs_the_same() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let server = PrivateServer::rabbitmq(Some(authority.sign(NAMES))).await.unwrap();
+    let url = server.encrypted_url().unwrap().replace("127.0.0.1", "0.0.0.0");
+    let rabbit = |url: &'static str| ("RABBITMQ_URL", url);
+    let (url, clear): (&'static str, &'static str) = (url.leak(), server.url().leak());
+    let strict = ("BACKSHIFT_REQUIRE_TLS", "true");
+    let files = [stranger.file(), authority.file()];
+
+    for settings in [vec![rabbit(url)], vec![rabbit(url), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[0])]] {
+        let (well, connection, ended) = doctor("broker", &settings).await;
+        assert!(!well && ended.code == 69, "{ended:?}");
+        assert!(ended.out.contains("rabbitmq.ca_file (BACKSHIFT_RABBITMQ_CA_FILE)"), "{ended:?}");
+        assert_eq!((&connection["encrypted"], &connection["verified"]), (&"yes".into(), &true.into()));
+    }
+    let wrong: &'static str = url.replace("0.0.0.0", "localhost").leak();
+    let (well, _, ended) =
+        doctor("broker", &[rabbit(wrong), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[1])]).await;
+    assert!(!well && ended.out.contains("for another name"), "{ended:?}");
+    let no_tls: &'static str = clear.replace("amqp://", "amqps://").replace("127.0.0.1", "0.0.0.0").leak();
+    let (well, _, ended) =
+        doctor("broker", &[rabbit(no_tls), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[1])]).await;
+    assert!(!well && ended.code == 69 && ended.out.contains("no TLS on this port"), "{ended:?}");
+    let right = [rabbit(url), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[1]), strict];
+    let (well, connection, ended) = doctor("broker", &right).await;
+    assert!(well && ended.code == 0, "{ended:?}");
+    is_verified(&connection, &files[1]);
+    let abroad: &'static str = clear.replace("127.0.0.1", "0.0.0.0").leak();
+    let (well, connection, ended) = doctor("broker", &[rabbit(abroad)]).await;
+    assert!(well && connection["safe"] == false && ended.err.contains("not safe"), "{ended:?}");
+    works_through(url, &files[1]).await;
+}
+
+/// `enqueue` and a worker reach this RabbitMQ when they know its authority, and a worker that does not says what it lacks.
+async fn works_through(url: &str, ca: &str) {
+    let place = Place::at_with_a_file(url);
+    let lost = place.start("probes:2");
+    let says = backshift_testkit::wait::until(PATIENCE, || async {
+        lost.get("/readyz")
+            .await
+            .is_some_and(|answer| answer.status == 503 && answer.body.contains("rabbitmq.ca_file"))
+    });
+    assert!(says.await, "{:?}\n{}", lost.get("/readyz").await, lost.output());
+    drop(lost);
+    let place = place.with(&[("BACKSHIFT_RABBITMQ_CA_FILE", ca), ("BACKSHIFT_REQUIRE_TLS", "true")]);
+    let ids = place.enqueue(&[probe("private", "ok", 0, 0)]).await;
+    let worker = place.worker("probes:2").await;
+    place.wait_state(&ids[0], "completed").await;
+    assert_eq!(worker.drained().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_doctor_says_of_smtp_what_its_connection_is_worth() {
+    let (authority, smtp) = (Authority::new(), Smtp::start().await);
+    let door = encrypted(authority.sign(NAMES), smtp.port).await;
+    let (ca, tls, clear) = (authority.file(), door.port.to_string(), smtp.port.to_string());
+    let server = |port, mode| {
+        vec![
+            ("SMTP_HOST", "0.0.0.0"),
+            ("SMTP_PORT", port),
+            ("BACKSHIFT_SMTP_TLS", mode),
+            ("SMTP_FROM", "a@example.com"),
+        ]
+    };
+    let login = [("SMTP_USER", "me"), ("SMTP_PASSWORD", PASSWORD)];
+    let with = |settings: Vec<(&'static str, &'static str)>, more: &[(&'static str, &'static str)]| {
+        [&settings[..], &login, more].concat()
+    };
+    let (ca, tls, clear): (&'static str, &'static str, &'static str) = (ca.leak(), tls.leak(), clear.leak());
+
+    let (well, connection, ended) = doctor("mail", &with(server(tls, "implicit"), &[])).await;
+    assert!(
+        !well && ended.code == 69 && ended.out.contains("smtp.ca_file (BACKSHIFT_SMTP_CA_FILE)"),
+        "{ended:?}"
+    );
+    assert_eq!((&connection["encrypted"], &connection["verified"]), (&"yes".into(), &true.into()));
+    let authorities = [("BACKSHIFT_SMTP_CA_FILE", ca)];
+    for (mode, word) in [("starttls", "does not offer STARTTLS"), ("implicit", "no TLS on this port")] {
+        let (well, _, ended) = doctor("mail", &with(server(clear, mode), &authorities)).await;
+        assert!(!well && ended.code == 69 && ended.out.contains(word), "{ended:?}");
+    }
+    assert_eq!(smtp.count("AUTH"), 0, "nobody got the password");
+    let right = [("BACKSHIFT_SMTP_CA_FILE", ca), ("BACKSHIFT_REQUIRE_TLS", "true")];
+    let (well, connection, ended) = doctor("mail", &with(server(tls, "implicit"), &right)).await;
+    assert!(well && ended.code == 0, "{ended:?}");
+    is_verified(&connection, ca);
 }

@@ -5,6 +5,8 @@
 use std::io;
 use std::time::Duration;
 
+use backshift_core::way::handshake_remedy;
+
 use super::reply::Reply;
 use crate::classify::classify;
 use crate::outcome::{Class, Failure, Outcome, Stage};
@@ -29,6 +31,14 @@ pub(super) enum WireError {
 }
 
 impl WireError {
+    /// A handshake that failed, with what to do about it.
+    pub(super) fn handshake(error: &io::Error) -> Self {
+        let problem = error.to_string();
+        let remedy = handshake_remedy(&problem, "smtp.ca_file (BACKSHIFT_SMTP_CA_FILE)");
+        let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        Self::Tls(format!("TLS handshake failed: {problem}{remedy}"))
+    }
+
     /// The outcome for a failure at `stage`.
     pub(super) fn into_outcome(self, stage: Stage) -> Outcome {
         let (class, text) = match self {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use backshift_core::way::{Authority, Check, Encryption, Way, is_this_machine};
+use backshift_core::way::{Authority, Way, is_this_machine};
 use secrecy::SecretString;
 
 /// How the connection is protected. There is no "if offered": that falls back to clear text.
@@ -102,23 +102,11 @@ impl SmtpOptions {
 
     /// What is done on the way to the server. Where there is TLS, signer and host name are always verified.
     pub fn way(&self) -> Way {
-        let (encryption, check) = match self.tls {
-            TlsMode::None => (Encryption::Never, Check::Nothing),
-            TlsMode::StartTls | TlsMode::Implicit => (Encryption::Always, Check::Full),
-        };
         let authority = match &self.ca_pem {
             Some(_) => Authority::File("smtp.ca_file".into()),
             None => Authority::System,
         };
-        Way {
-            service: "SMTP",
-            host: self.host.clone(),
-            port: self.port,
-            local: is_this_machine(&self.host),
-            encryption,
-            check,
-            authority,
-        }
+        Way::verified_or_clear("SMTP", &self.host, self.port, self.tls != TlsMode::None, authority)
     }
 }
 
@@ -166,6 +154,7 @@ mod tests {
             ("[::1]", 25, TlsMode::None),
             ("10.0.0.1", 25, TlsMode::StartTls),
             ("localhost.evil.io", 25, TlsMode::StartTls),
+            ("mail.localhost", 25, TlsMode::StartTls),
         ] {
             assert_eq!(SmtpOptions::new(host, port).tls, mode, "{host}:{port}");
         }

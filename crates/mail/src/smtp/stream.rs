@@ -31,7 +31,7 @@ impl Stream {
         let handshake = tls.connector.connect(tls.name.clone(), tcp);
         match timeout(limit, handshake).await {
             Err(_) => Err(WireError::Silent(limit)),
-            Ok(Err(error)) => Err(WireError::Tls(format!("TLS handshake failed: {error}"))),
+            Ok(Err(error)) => Err(WireError::handshake(&error)),
             Ok(Ok(stream)) => Ok(Self { wire: Box::new(stream), unread: Vec::new() }),
         }
     }
@@ -44,7 +44,7 @@ impl Stream {
         let handshake = tls.connector.connect(tls.name.clone(), self.wire);
         match timeout(limit, handshake).await {
             Err(_) => Err(WireError::Silent(limit)),
-            Ok(Err(error)) => Err(WireError::Tls(format!("TLS handshake failed: {error}"))),
+            Ok(Err(error)) => Err(WireError::handshake(&error)),
             Ok(Ok(stream)) => Ok(Self { wire: Box::new(stream), unread: Vec::new() }),
         }
     }

@@ -58,7 +58,13 @@ pub(crate) async fn backshift_fed(
     input: impl AsRef<[u8]>,
 ) -> Ended {
     let mut command = tokio::process::Command::new(backshift_binary());
-    command.args(arguments).env_clear().envs(settings.iter().copied()).kill_on_drop(true);
+    command.args(arguments).env_clear().envs(settings.iter().copied());
+    fed(command, input).await
+}
+
+/// The same with any command.
+pub(crate) async fn fed(mut command: tokio::process::Command, input: impl AsRef<[u8]>) -> Ended {
+    command.kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

@@ -12,11 +12,12 @@ mod proxy;
 mod smtp;
 mod sql;
 mod system_c;
+mod tls;
 mod vhost;
 mod worker;
 
 pub(crate) use api::Api;
-pub(crate) use command::{Ended, backshift, backshift_fed};
+pub(crate) use command::{Ended, backshift, backshift_fed, fed};
 pub(crate) use embedded::Embedded;
 pub(crate) use http::{Answer, request};
 pub(crate) use place::{Place, probe, probe_settings};
@@ -25,6 +26,7 @@ pub(crate) use proxy::Proxy;
 pub(crate) use smtp::{Mail, Mood, Smtp};
 pub(crate) use sql::Session;
 pub(crate) use system_c::{JWT_SECRET, Settings, SystemC};
+pub(crate) use tls::{Authority, encrypted};
 pub(crate) use vhost::{EXCHANGE, Vhost};
 pub(crate) use worker::Worker;
 

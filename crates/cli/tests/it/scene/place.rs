@@ -54,10 +54,17 @@ impl Place {
 
     /// RabbitMQ with its ledger in a file.
     pub(crate) async fn rabbitmq_with_a_file() -> Option<Self> {
-        let (vhost, mut place) = (Vhost::create().await?, Self::embedded());
-        let file = format!("sqlite:{}", place.directory.path().join("jobs.db").display());
-        place.flags = vec!["--broker".to_owned(), vhost.url().to_owned(), "--store".to_owned(), file];
+        let vhost = Vhost::create().await?;
+        let place = Self::at_with_a_file(vhost.url());
         Some(Self { vhost: Some(vhost), ..place })
+    }
+
+    /// A RabbitMQ at this address, with its ledger in a file.
+    pub(crate) fn at_with_a_file(broker: &str) -> Self {
+        let mut place = Self::embedded();
+        let file = format!("sqlite:{}", place.file().display());
+        place.flags = ["--broker", broker, "--store", &file].map(str::to_owned).to_vec();
+        place
     }
 
     pub(crate) fn with(mut self, pairs: &[(&str, &str)]) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! The management plug-in is on: it lists every queue, also those that nobody thought of.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -21,6 +21,8 @@ pub(super) struct RabbitMq {
     node: String,
     port: u16,
     management: u16,
+    /// Where it speaks TLS, when it has a certificate.
+    encrypted: Option<u16>,
     distribution: u16,
     epmd: u16,
 }
@@ -31,22 +33,36 @@ const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
 impl RabbitMq {
-    /// Makes its directories and configuration.
-    pub(super) fn prepare() -> io::Result<Self> {
+    /// Makes its directories and configuration; with a certificate and its key it also listens for TLS.
+    pub(super) fn prepare(certificate: Option<(String, String)>) -> io::Result<Self> {
         let place = Place::new("rabbitmq", "rabbitmq")?;
         let node = format!("backshift{}@localhost", Uuid::now_v7().simple());
         let [port, management, distribution, epmd] = [free_port()?, free_port()?, free_port()?, free_port()?];
         for name in ["home", "logs", "mnesia"] {
             place.account.directory(&place.directory.join(name))?;
         }
-        let text = format!(
+        let encrypted = certificate.as_ref().map(|_| free_port()).transpose()?;
+        let mut text = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\nmanagement.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {management}\nloopback_users = none\ndisk_free_limit.absolute = 50MB\n\
              vm_memory_high_watermark.absolute = 768MB\ncollect_statistics_interval = 1000\n"
         );
+        if let (Some((certificate, key)), Some(port)) = (&certificate, encrypted) {
+            for (name, pem) in [("server.crt", certificate), ("server.key", key)] {
+                let file = place.directory.join(name);
+                place.account.write(&file, pem)?;
+                fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+            }
+            let directory = place.directory.display();
+            text.push_str(&format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {directory}/server.crt\n\
+                 ssl_options.keyfile = {directory}/server.key\nssl_options.verify = verify_none\n\
+                 ssl_options.fail_if_no_peer_cert = false\n"
+            ));
+        }
         place.account.write(&place.directory.join("rabbitmq.conf"), &text)?;
         place.account.write(&place.directory.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-        Ok(Self { place, node, port, management, distribution, epmd })
+        Ok(Self { place, node, port, management, encrypted, distribution, epmd })
     }
 
     /// Its name server, which outlives the node's death.
@@ -108,6 +124,10 @@ impl RabbitMq {
 
     pub(super) fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    pub(super) fn encrypted_url(&self) -> Option<String> {
+        self.encrypted.map(|port| format!("amqps://guest:guest@127.0.0.1:{port}/%2f"))
     }
 
     /// The process id of the node itself.

@@ -55,14 +55,20 @@ impl PrivateServer {
     /// # Errors
     /// The server is not installed, or did not answer within a minute; the text ends with its log.
     pub async fn start(kind: ServerKind) -> io::Result<Self> {
-        let mut server = match kind {
-            ServerKind::Postgres => return Self::postgres(Door::default()).await,
-            ServerKind::RabbitMq => {
-                let rabbit = RabbitMq::prepare()?;
-                let names = Guarded::spawn(rabbit.name_server()?, &rabbit.place)?;
-                Self { process: None, _name_server: Some(names), kind: Kind::RabbitMq(rabbit) }
-            }
-        };
+        match kind {
+            ServerKind::Postgres => Self::postgres(Door::default()).await,
+            ServerKind::RabbitMq => Self::rabbitmq(None).await,
+        }
+    }
+
+    /// A RabbitMQ that also listens for TLS when it gets a certificate and its key, both PEM.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::start`].
+    pub async fn rabbitmq(certificate: Option<(String, String)>) -> io::Result<Self> {
+        let rabbit = RabbitMq::prepare(certificate)?;
+        let names = Guarded::spawn(rabbit.name_server()?, &rabbit.place)?;
+        let mut server = Self { process: None, _name_server: Some(names), kind: Kind::RabbitMq(rabbit) };
         server.resurrect().await?;
         Ok(server)
     }
@@ -91,6 +97,14 @@ impl PrivateServer {
         match &self.kind {
             Kind::Postgres(server) => server.url(),
             Kind::RabbitMq(server) => server.url(),
+        }
+    }
+
+    /// Where clients find a RabbitMQ's TLS, when it has a certificate.
+    pub fn encrypted_url(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Postgres(_) => None,
+            Kind::RabbitMq(server) => server.encrypted_url(),
         }
     }
 
