@@ -21,7 +21,8 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Keys, Names, Patience, Plan, Ready, Schema, Taken, bind, health_of,
-        identity_service, limits, registry, start_metrics, warn_of_choices, worker_builder, worker_name,
+        identity_service, limits, places, registry, start_metrics, warn_of_choices, warn_of_open_files,
+        worker_builder, worker_name,
     },
 };
 
@@ -29,6 +30,7 @@ use crate::{
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let backend = Backend::build(config, false)?;
+    warn_of_open_files(config, &places(config, false)?);
     let keys = Keys::configured(config)?.ok_or_else(|| {
         Failure::configuration("auth.jwt_secret is not set: JWT_SECRET signs the tokens of the API")
     })?;

@@ -2,7 +2,7 @@
 //!
 //! Store and queue are a file in the data directory, mails stay in a mailbox directory, keys are made once.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use backshift_core::{Store, identity::Identity};
@@ -29,8 +29,8 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Names, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
-        identity_service, limits, mail_worker, mailbox, mailer_of, plan, registry, start_metrics,
-        warn_of_choices, worker_builder, worker_name,
+        identity_service, limits, mail_worker, mailbox, mailer_of, places, plan, registry, start_metrics,
+        warn_of_choices, warn_of_open_files, worker_builder, worker_name,
     },
 };
 
@@ -40,8 +40,9 @@ const PORTS: u16 = 100;
 /// Runs until it is told to stop.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
-    let mut lock = DevLock::take(Path::new(config.text("data_dir")))?;
+    let mut lock = DevLock::take(config.data_dir())?;
     let backend = Backend::build(config, false)?;
+    warn_of_open_files(config, &places(config, false)?);
     tokio::select! {
         result = backend.ready(config, Schema::BringUp, Patience::Endless) => result?,
         () = stops.next() => return Ok(()),

@@ -1,6 +1,6 @@
 //! `backshift doctor`: looks at everything that a start depends on and says what to do about it.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use backshift_core::{
     Broker, BrokerError,
@@ -16,8 +16,8 @@ use crate::{
     exit::Failure,
     output,
     wiring::{
-        Backend, Keys, Place, Schema, mailer_of, named, places, prepare, rabbit_config, rabbit_queues,
-        smtp_options,
+        Backend, Keys, Place, Schema, file_of, mailer_of, named, open_files, places, prepare, private,
+        rabbit, rabbit_config, rabbit_queues, smtp_options,
     },
 };
 
@@ -47,8 +47,14 @@ impl Finding {
 /// Looks and reports; the exit code is that of the worst finding.
 pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     let mut findings = vec![configuration(config)];
-    findings.extend(store(config).await);
-    findings.extend(broker(args, config).await);
+    findings.extend(files(config));
+    // Once: what is to be said about its servers is said when it is built.
+    let (backend, failure) = match Backend::look(config) {
+        Ok(backend) => (Some(backend), None),
+        Err(failure) => (None, Some(failure)),
+    };
+    findings.extend(store(config, backend.as_ref(), failure).await);
+    findings.extend(broker(args, config, backend.as_ref()).await);
     findings.push(mail(config).await);
     print(args.output.json, &findings);
     let worst = findings.into_iter().filter_map(|f| f.problem).max_by_key(Failure::gravity);
@@ -69,21 +75,31 @@ fn configuration(config: &Config) -> Finding {
     Finding::new("configuration", what, keys.err())
 }
 
-async fn store(config: &Config) -> Vec<Finding> {
+/// What a start would refuse or warn about.
+fn files(config: &Config) -> Vec<Finding> {
+    let (part, data) = ("files", config.data_dir());
+    let Ok(places) = places(config, false) else { return Vec::new() };
+    let file = places.store.as_deref().and_then(file_of);
+    let here = file.filter(|file| file.parent().is_some_and(|parent| private::is_same(parent, data)));
+    let refused = match &here {
+        Some(file) if data.exists() => private::directory(data).and_then(|()| private::database(file)).err(),
+        _ => None,
+    };
+    let what = format!("data_dir {}", data.display());
+    let refused = refused.map(|problem| Finding::new(part, what, Some(problem)));
+    let remarks = open_files(config, &places).into_iter();
+    refused.into_iter().chain(remarks.map(|remark| Finding::new(part, remark, None))).collect()
+}
+
+async fn store(config: &Config, backend: Option<&Backend>, failure: Option<Failure>) -> Vec<Finding> {
     let part = "store";
     let url = places(config, false).ok().and_then(|places| places.store).unwrap_or_default();
     let what = without_password(&url);
-    if let Some(path) = url.strip_prefix("sqlite:")
-        && *config.origin("database.url") == Origin::Default
-        && !Path::new(path).exists()
-    {
+    if *config.origin("database.url") == Origin::Default && file_of(&url).is_some_and(|file| !file.exists()) {
         let what = format!("{what}: nothing there yet; `dev`, `worker` or `migrate up` makes it");
         return vec![Finding::new(part, what, None)];
     }
-    let backend = match Backend::look(config) {
-        Ok(backend) => backend,
-        Err(failure) => return vec![Finding::new(part, what, Some(failure))],
-    };
+    let Some(backend) = backend else { return vec![Finding::new(part, what, failure)] };
     let Ok(database) = backend.database() else { return Vec::new() };
     let away = || Failure::unreachable("no answer within 10 s");
     let result = tokio::time::timeout(PATIENCE, prepare(config, database, Schema::Configured)).await;
@@ -99,10 +115,14 @@ async fn store(config: &Config) -> Vec<Finding> {
 }
 
 /// The server, and with the worker's own rights what the worker will need of it.
-async fn broker(args: &Doctor, config: &Config) -> Vec<Finding> {
+async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
     let part = "broker";
-    let Ok(backend) = Backend::look(config) else { return Vec::new() };
-    let Some(rabbit) = &backend.rabbit else { return Vec::new() };
+    // A store that is not there is no reason not to look at the broker.
+    let rabbit = match backend {
+        Some(backend) => backend.rabbit.clone(),
+        None => url_of_rabbit(config).and_then(|url| rabbit(config, &url).ok()),
+    };
+    let Some(rabbit) = rabbit else { return Vec::new() };
     let what = format!("RabbitMQ at {}", rabbit.address());
     let problem = answered(rabbit.ping()).await;
     let answers = problem.is_none();
@@ -110,7 +130,7 @@ async fn broker(args: &Doctor, config: &Config) -> Vec<Finding> {
     if answers {
         findings.push(Finding::new(part, PATIENCE_OF_RABBITMQ, None));
     }
-    let queues = rabbit_queues(&args.queues, config, &backend);
+    let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, &backend).ok());
     for queue in queues.into_iter().flatten().filter(|_| answers) {
         let problem = answered(rabbit.prepare(&queue)).await;
         let what = format!("queue {queue} with its retries and dead letters");
@@ -126,12 +146,16 @@ async fn answered(asked: impl Future<Output = Result<(), BrokerError>>) -> Optio
     }
 }
 
-fn way_to_rabbit(config: &Config) -> Vec<Way> {
-    let url = match places(config, false).map(|places| places.broker) {
+fn url_of_rabbit(config: &Config) -> Option<String> {
+    match places(config, false).map(|places| places.broker) {
         Ok(Place::RabbitMq(url)) => Some(url),
         _ => config.some("rabbitmq.url").map(str::to_owned),
-    };
-    let way = url.and_then(|url| rabbit_config(config, &url).ok()).map(|rabbit| rabbit.way());
+    }
+}
+
+fn way_to_rabbit(config: &Config) -> Vec<Way> {
+    let way =
+        url_of_rabbit(config).and_then(|url| rabbit_config(config, &url).ok()).map(|rabbit| rabbit.way());
     way.map(|way| named(way, config, "rabbitmq.ca_file")).into_iter().collect()
 }
 
@@ -155,7 +179,10 @@ async fn mail(config: &Config) -> Finding {
     };
     let problem = match tokio::time::timeout(PATIENCE, mailer.probe(&from)).await {
         Ok(Ok(())) => None,
-        Ok(Err(outcome)) => Some(Failure::unreachable(format!("the server refused: {}", outcome))),
+        Ok(Err(outcome)) => {
+            let why = outcome.failure().map_or_else(|| outcome.to_string(), ToString::to_string);
+            Some(Failure::unreachable(format!("no mail can be sent there: {why}")))
+        }
         Err(_) => Some(Failure::unreachable("no answer within 10 s")),
     };
     mailer.close().await;

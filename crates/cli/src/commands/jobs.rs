@@ -117,7 +117,8 @@ async fn retry(args: &SomeJobs, backend: &Backend) -> Result<(), Failure> {
     let ended = steer(args, store, "retry").await;
     let mut queues = BTreeSet::new();
     for id in args.ids.iter().filter_map(|text| text.parse().ok()) {
-        queues.extend(store.find(id).await?.map(|job| job.queue));
+        // Only a hint: whoever is not told looks by himself.
+        queues.extend(store.find(id).await.ok().flatten().map(|job| job.queue));
     }
     backend.ring(queues).await;
     ended

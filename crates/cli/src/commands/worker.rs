@@ -15,7 +15,7 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, mail_worker, mailer_of,
-        plan, registry, serve_probes, start_metrics, worker_builder, worker_name,
+        places, plan, registry, serve_probes, start_metrics, warn_of_open_files, worker_builder, worker_name,
     },
 };
 
@@ -23,6 +23,7 @@ use crate::{
 pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let backend = Backend::build(config, args.no_store)?;
+    warn_of_open_files(config, &places(config, args.no_store)?);
     let plan = plan(args, config, &backend)?;
     let equipment = equipment(config, &backend, &plan)?;
     let registry = registry(config, &backend, &equipment)?;

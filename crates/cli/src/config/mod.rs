@@ -10,7 +10,7 @@ mod sources;
 mod template;
 mod value;
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path, time::Duration};
 
 use backshift_http::client::{HeaderName, TrustedNetworks};
 use secrecy::SecretString;
@@ -136,6 +136,11 @@ impl Config {
         Ok(Self { values, remarks: Vec::new() })
     }
 
+    /// Where the files of this machine are.
+    pub(crate) fn data_dir(&self) -> &Path {
+        Path::new(self.text("data_dir"))
+    }
+
     /// What is odd about it and no error.
     pub(crate) fn remarks(&self) -> &[String] {
         &self.remarks
@@ -239,6 +244,10 @@ pub(crate) fn without_password(text: &str) -> String {
 fn check(setting: &Setting, text: &str) -> Result<(), String> {
     match setting.form {
         Form::Duration => value::duration(text).map(drop),
+        Form::Time => match value::duration(text)? {
+            none if none.is_zero() => Err(format!("{text:?} leaves no time: write a longer one, such as 5s")),
+            _ => Ok(()),
+        },
         Form::Switch => value::switch(text).map(drop),
         Form::Number(least, most) => value::number(text, least, most).map(drop),
         Form::Size => value::size(text).map(drop),

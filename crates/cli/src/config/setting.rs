@@ -9,8 +9,10 @@ pub(crate) enum Form {
     Word(&'static [&'static str]),
     /// `true` or `false`.
     Switch,
-    /// `5s`, `10m`.
+    /// `5s`, `10m`, and `0s` where none at all makes sense.
     Duration,
+    /// The same where none at all would let nobody come to an end.
+    Time,
     /// `16MiB`.
     Size,
     /// A whole number in this range.

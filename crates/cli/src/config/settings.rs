@@ -4,7 +4,7 @@
 //! the environment are all made from it.
 
 use super::setting::{
-    Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Url, Word},
+    Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Time, Url, Word},
     Setting, set,
 };
 
@@ -139,13 +139,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Text,
         "Kafka consumer group of system D.",
     ),
-    set("worker.forsaken_after", &[], "10m", Duration, "Silence that makes a lost job ambiguous."),
+    set("worker.forsaken_after", &[], "10m", Time, "Silence that makes a lost job ambiguous."),
     set("worker.name", &[], "", Text, "Name of this process; host and pid when not set."),
     set(
         "worker.lease",
         &[],
         "30s",
-        Duration,
+        Time,
         "How long a claim holds without a heartbeat; the heartbeat is a third of it.",
     ),
     set(
@@ -179,7 +179,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Duration,
         "How long dead jobs are kept; at least a day, 0s = for ever.",
     ),
-    set("retention.email_sends", &[], "90d", Duration, "How long the send log keeps an entry."),
+    set(
+        "retention.email_sends",
+        &[],
+        "90d",
+        Duration,
+        "How long the send log keeps an entry; 0s = for ever.",
+    ),
     set(
         "retention.otp",
         &[],
@@ -211,14 +217,14 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "smtp.command_timeout",
         &[],
         "60s",
-        Duration,
+        Time,
         "Longest wait for a reply; 10 minutes after the final dot (RFC 5321).",
     ),
     set("mail.concurrency", &[], "10", Number(1, 1000), "Mails sent at once by one process."),
     set("mail.retry_base", &[], "5s", Duration, "Delay before a mail's second attempt."),
     set("mail.retry_cap", &[], "1h", Duration, "Longest delay between a mail's attempts."),
     set("mail.max_attempts", &[], "12", Number(1, 1000), "Attempts of a mail."),
-    set("mail.pause", &[], "30s", Duration, "First pause of a transport that refuses us; doubles to 10m."),
+    set("mail.pause", &[], "30s", Time, "First pause of a transport that refuses us; doubles to 10m."),
     set(
         "mail.max_size",
         &[],
@@ -233,7 +239,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Switch,
         "Keep the bodies of mails on the exchange that do not say what they are; C's own producer mails codes there.",
     ),
-    set("otp.ttl", &[], "10m", Duration, "Life of a one-time code."),
+    set("otp.ttl", &[], "10m", Time, "Life of a one-time code."),
     set("otp.resend_cooldown", &[], "60s", Duration, "Shortest time between two codes for one address."),
     set("otp.max_per_hour", &[], "5", Number(1, 10000), "Codes an hour for one address."),
     set(
@@ -358,27 +364,27 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Number(1, 100_000),
         "Requests of one network of clients that are worked at once; others wait, too many get 429.",
     ),
-    set("http.first_byte_timeout", &[], "5s", Duration, "How long a connection may stand without a byte."),
+    set("http.first_byte_timeout", &[], "5s", Time, "How long a connection may stand without a byte."),
     set(
         "http.head_timeout",
         &[],
         "10s",
-        Duration,
+        Time,
         "How long a whole request head may take, the first one from the start.",
     ),
-    set("http.body_timeout", &[], "10s", Duration, "How long a request body may take."),
+    set("http.body_timeout", &[], "10s", Time, "How long a request body may take."),
     set(
         "http.answer_timeout",
         &[],
         "20s",
-        Duration,
+        Time,
         "How long a client may not take its answer; a second more for each KiB that it takes.",
     ),
     set(
         "http.idle_timeout",
         &[],
         "75s",
-        Duration,
+        Time,
         "How long a connection is kept between requests; HTTP/2 pings are none.",
     ),
     set(

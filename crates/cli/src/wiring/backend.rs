@@ -142,7 +142,7 @@ pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Co
 }
 
 /// RabbitMQ with system C's binding; other queues are our own.
-fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Failure> {
+pub(crate) fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Failure> {
     let config = rabbit_config(settings, url)?;
     protect(settings, &[named(config.way(), settings, "rabbitmq.ca_file")])?;
     let keeps_foreign_bodies = settings.switch("mail.keep_foreign_bodies");

@@ -66,7 +66,7 @@ pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
     if let Some(keys) = Keys::configured(config)? {
         return Ok(keys);
     }
-    let directory = Path::new(config.text("data_dir"));
+    let directory = config.data_dir();
     private::directory(directory)?;
     let path = directory.join("jwt.key");
     let kept = private::read(&path)?;

@@ -1,6 +1,6 @@
 //! Who sends mail: an SMTP server in production, the mailbox directory in `dev`.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use backshift_mail::{
     Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, SmtpOptions,
@@ -71,7 +71,7 @@ pub(crate) fn suppressions(database: &Database) -> Arc<dyn Suppressions> {
 
 /// The mailbox of `dev`.
 pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure> {
-    let path = Path::new(config.text("data_dir")).join("mail");
+    let path = config.data_dir().join("mail");
     let opened = DevMailbox::open(&path).await;
     opened.map(Arc::new).map_err(|error| Failure::failed(format!("the mailbox {}: {error}", path.display())))
 }

@@ -2,8 +2,6 @@
 //!
 //! The queue of an SQL broker is the ledger of its database, so there the broker's URL is the store's URL too.
 
-use std::path::Path;
-
 use url::Url;
 
 use crate::{
@@ -72,7 +70,7 @@ pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
         return Ok(url.to_owned());
     }
     let Some(host) = config.some("database.host") else {
-        return Ok(format!("sqlite:{}", Path::new(config.text("data_dir")).join("backshift.db").display()));
+        return Ok(format!("sqlite:{}", config.data_dir().join("backshift.db").display()));
     };
     let wrong = |what: &str| Failure::configuration(format!("database.{what}: cannot be part of a URL"));
     let mut url = Url::parse("postgres://localhost").map_err(|_| wrong("url"))?;

@@ -77,6 +77,22 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     written().map_err(|error| Failure::failed(said(path, &error)))
 }
 
+/// A database file in the data directory. It is looked at by its name: opening and closing it would take away the locks that
+/// SQLite holds in this process.
+pub(crate) fn database(path: &Path) -> Result<(), Failure> {
+    match fs::metadata(path) {
+        Ok(found) => judge(path, &found, 0o022),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::configuration(said(path, &error))),
+    }
+}
+
+/// Whether both names lead to one directory.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+}
+
 fn opened(path: &Path, options: &mut OpenOptions, forbidden: u32) -> Result<File, Failure> {
     // Without waiting: a pipe in the place of the file must not hold us.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
@@ -199,6 +215,22 @@ mod tests {
         open_or_make(&lock).unwrap();
         chmod(&lock, 0o666);
         refused(open_or_make(&lock), "chmod go-w");
+    }
+
+    #[test]
+    fn a_database_that_others_can_change_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        directory(&data).unwrap();
+        let file = data.join("backshift.db");
+        database(&file).unwrap();
+        write(&file, "x").unwrap();
+        for open in [0o620, 0o602, 0o666] {
+            chmod(&file, open);
+            refused(database(&file), "chmod go-w");
+        }
+        chmod(&file, 0o644);
+        database(&file).unwrap();
     }
 
     #[test]

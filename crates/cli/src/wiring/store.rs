@@ -1,8 +1,8 @@
 //! Opens the store and makes sure that it may be worked with: schema in place, settings that keep promises.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use backshift_store::{Database, Durability, Options, check, migrate};
+use backshift_store::{Database, Durability, Options, check, migrate, sqlite};
 
 use super::{private, protect};
 use crate::{
@@ -31,15 +31,9 @@ pub(crate) enum Missing {
 /// The database at this URL; connects to nothing yet when it is a server.
 pub(crate) fn open_database(config: &Config, url: &str, missing: Missing) -> Result<Database, Failure> {
     if missing == Missing::Make
-        && let Some(("sqlite" | "embedded", path)) = url.split_once(':')
-        && let Some(parent) = Path::new(path.split('?').next().unwrap_or(path)).parent()
+        && let Some(file) = file_of(url)
     {
-        if parent == Path::new(config.text("data_dir")) {
-            private::directory(parent)?;
-        }
-        std::fs::create_dir_all(parent).map_err(|error| {
-            Failure::configuration(format!("the directory of {path} cannot be made: {error}"))
-        })?;
+        make_room(config, &file)?;
     }
     let options = Options {
         connections: config.number("database.connections") as usize,
@@ -57,6 +51,26 @@ pub(crate) fn open_database(config: &Config, url: &str, missing: Missing) -> Res
         .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))?;
     protect(config, database.ways())?;
     Ok(database)
+}
+
+/// The file of a SQLite database; what the URL of one has wrong is said when it is opened.
+pub(crate) fn file_of(url: &str) -> Option<PathBuf> {
+    match url.split_once(':')?.0 {
+        "sqlite" | "embedded" => sqlite::path_of(url).ok(),
+        _ => None,
+    }
+}
+
+/// Makes the directory of a database file. In our own one everything is for us alone, and what is not is refused.
+fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
+    let Some(parent) = file.parent() else { return Ok(()) };
+    if private::is_same(parent, config.data_dir()) {
+        private::directory(parent)?;
+        private::database(file)?;
+    }
+    std::fs::create_dir_all(parent).map_err(|error| {
+        Failure::configuration(format!("the directory of {} cannot be made: {error}", file.display()))
+    })
 }
 
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?

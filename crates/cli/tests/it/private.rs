@@ -119,3 +119,63 @@ async fn an_empty_key_file_is_no_reason_not_to_start() {
     assert_eq!(ended.code, 78, "{ended:?}");
     assert!(ended.err.contains("jwt.key") && ended.err.contains("remove it"), "{ended:?}");
 }
+
+/// How often a path stands in what a process said beside the word.
+fn said(text: &str, word: &str, path: &Path) -> usize {
+    let end = format!("chmod go= {}", path.display());
+    text.lines().filter(|line| line.contains(word) && line.contains(&end)).count()
+}
+
+#[tokio::test]
+async fn what_others_can_read_is_said_once_with_the_command_that_closes_it() {
+    let place = tempfile::tempdir().unwrap();
+    let data = place.path().join("data");
+    drop(dev(&data).await);
+    let database = data.join("backshift.db");
+    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let pairs = |port| settings(&data, port).with(&[("BACKSHIFT_WORKER_HTTP_ADDR", "127.0.0.1:0")]);
+    let silent = backshift(&["doctor"], &pairs(1).pairs()).await.done();
+    assert!(!silent.out.contains("files"), "{silent:?}");
+    chmod(&data, 0o755);
+    chmod(&database, 0o644);
+
+    let looked = backshift(&["doctor"], &pairs(1).pairs()).await.done();
+    let (process, _) = dev(&data).await;
+    let running = process.output();
+    drop(process);
+    let worker = Running::start(&["worker"], &pairs(1).pairs());
+    assert!(worker.wait_for_output("is being consumed", PATIENCE).await, "{}", worker.output());
+    let working = worker.output();
+    drop(worker);
+    let secret = [
+        ("JWT_SECRET", "a secret of 32 bytes and then some"),
+        ("APP_PORT", &free_port().unwrap().to_string()),
+    ];
+    let api = Running::start(&["api"], &pairs(1).with(&secret).pairs());
+    assert!(api.wait_for_output("the API listens", PATIENCE).await, "{}", api.output());
+    for text in [&looked.out, &running, &working, &api.output()] {
+        assert_eq!(said(text, "mode 0755", &data), 1, "{text}");
+        assert_eq!(said(text, "mode 0644", &database), 1, "{text}");
+    }
+    drop(api);
+
+    // Writable stays refused, and doctor says so too.
+    for (path, mode) in [(&data, 0o775), (&database, 0o664), (&database, 0o646)] {
+        let usual = fs::metadata(path).unwrap().permissions();
+        chmod(path, mode);
+        for command in ["doctor", "worker", "dev"] {
+            let ended = backshift(&[command], &pairs(free_port().unwrap()).pairs()).await;
+            assert_eq!(ended.code, 78, "{command} {mode:o}: {ended:?}");
+            let text = format!("{}{}", ended.out, ended.err);
+            assert!(
+                text.contains(&format!("chmod go-w {}", path.display())),
+                "{command} {mode:o}: {ended:?}"
+            );
+        }
+        fs::set_permissions(path, usual).unwrap();
+    }
+    chmod(&data, 0o700);
+    chmod(&database, 0o600);
+    let silent = backshift(&["doctor"], &pairs(1).pairs()).await.done();
+    assert!(!silent.out.contains("files"), "{silent:?}");
+}

@@ -48,3 +48,28 @@ fn the_names_that_contracts_promise_exist() {
         assert!(all.iter().any(|v| v == name), "{name}");
     }
 }
+
+/// Who writes `0s` mostly means *off*; where that would cut off everybody at once, it is said before it happens.
+#[test]
+fn a_time_that_somebody_needs_is_not_nothing() {
+    let refused = |key: &'static str, text: &str| {
+        let read = crate::config::Config::read(None, std::iter::empty(), &[(key, "--flag", text.to_owned())]);
+        read.err().map(|problems| problems.to_string())
+    };
+    let times = || SETTINGS.iter().filter(|setting| setting.form == Time);
+    for setting in times() {
+        for nothing in ["0s", "0ms", "0.0h"] {
+            let text = refused(setting.key, nothing).unwrap_or_else(|| panic!("{} = {nothing}", setting.key));
+            assert!(text.contains(setting.key) && text.contains("leaves no time"), "{text}");
+        }
+        assert_eq!(refused(setting.key, "1ms"), None, "{}", setting.key);
+    }
+    for key in
+        ["http.first_byte_timeout", "http.idle_timeout", "smtp.command_timeout", "worker.forsaken_after"]
+    {
+        assert!(times().any(|setting| setting.key == key), "{key}");
+    }
+    for key in ["retention.dead", "retention.email_sends", "shutdown.grace", "otp.resend_cooldown"] {
+        assert_eq!(refused(key, "0s"), None, "{key}");
+    }
+}
