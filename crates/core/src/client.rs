@@ -299,6 +299,19 @@ impl Client {
     }
 }
 
+/// Whether a payload of so many bytes is accepted: for those who would have to make it first.
+///
+/// # Errors
+/// [`EnqueueError::Invalid`] with both numbers.
+pub fn check_size(size: usize) -> Result<(), EnqueueError> {
+    match size <= MAX_PAYLOAD_BYTES {
+        true => Ok(()),
+        false => Err(EnqueueError::Invalid(format!(
+            "the payload has {size} bytes, {MAX_PAYLOAD_BYTES} are allowed: put large data elsewhere and its id here"
+        ))),
+    }
+}
+
 /// Why a queue cannot be declared.
 struct Refused {
     broker: &'static str,
@@ -316,12 +329,7 @@ fn needs_store(envelope: &Envelope) -> bool {
 }
 
 fn check(envelope: &Envelope) -> Result<(), EnqueueError> {
-    let size = envelope.payload.len();
-    if size > MAX_PAYLOAD_BYTES {
-        return Err(EnqueueError::Invalid(format!(
-            "the payload has {size} bytes, {MAX_PAYLOAD_BYTES} are allowed: put large data elsewhere and its id here"
-        )));
-    }
+    check_size(envelope.payload.len())?;
     if !(-100..=100).contains(&envelope.priority) {
         return Err(EnqueueError::Invalid(format!("priority {} is not in -100..=100", envelope.priority)));
     }

@@ -1,51 +1,30 @@
 //! `backshift enqueue`: accepts jobs and prints their ids, each only once it is durable.
 //!
 //! `{n}` in a string of the payload is the job's number, from 0. Jobs go in batches, so that a million of
-//! them need neither a million round trips nor the memory of a million payloads.
+//! them need neither a million round trips nor the memory of a million payloads. A payload is measured before it is made:
+//! a line of 2 MiB that asks for a million jobs costs its own bytes and one message.
+
+mod line;
 
 use std::{
     io::{BufRead, Read as _},
     time::{Duration, Instant},
 };
 
-use backshift_core::{
-    Accepted, Client, EnqueueOptions, Envelope, JobId, Kind, QueueName, Timestamp, UniqueKey, UniquePolicy,
-};
+use backshift_core::{Accepted, Client, Envelope, JobId, client::check_size};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::{
-    args::{Enqueue, MOST},
-    config,
-    exit::Failure,
-    output,
-    wiring::{Backend, own_queue},
-};
+use crate::{args::Enqueue, exit::Failure, output, wiring::Backend};
+use line::{Line, Template, from_flags, template};
 
+/// The most jobs of a batch.
 const BATCH: usize = 500;
+/// A batch with this many bytes of payloads is full.
+const BATCH_BYTES: usize = 4 << 20;
 /// The longest line of standard input; a payload has at most 256 KiB, and its JSON a few bytes more.
 const LINE_BYTES: usize = 2 << 20;
 /// How long one batch is repeated while the server is away (contracts/probe.md).
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// One line of standard input, or the flags in the same shape.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    kind: String,
-    queue: Option<String>,
-    id: Option<String>,
-    payload: Box<RawValue>,
-    count: Option<u64>,
-    #[serde(rename = "in")]
-    delay: Option<String>,
-    at: Option<String>,
-    #[serde(default)]
-    priority: i16,
-    unique_key: Option<String>,
-    unique_policy: Option<String>,
-}
 
 /// Accepts what the flags or standard input say. However it ends, a program that reads the ids gets a whole array.
 pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Result<(), Failure> {
@@ -65,7 +44,7 @@ async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
         false => match from_flags(args).and_then(|line| template(&line, sink.broker)) {
-            Ok(template) => sink.add_all(&template).await,
+            Ok(template) => sink.add_all(&template, "").await,
             Err(failure) => Err(failure),
         },
     };
@@ -84,7 +63,7 @@ async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
             Some(false) => Err(Failure::usage(format!("longer than {LINE_BYTES} bytes"))),
         };
         match entry.and_then(|entry| template(&entry, sink.broker)) {
-            Ok(template) => sink.add_all(&template).await?,
+            Ok(template) => sink.add_all(&template, &format!("line {number}: ")).await?,
             Err(failure) => sink.misused(&format!("line {number}: {failure}")),
         }
     }
@@ -103,84 +82,6 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Op
     }
 }
 
-fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
-    let payload = args.payload.clone().unwrap_or_default();
-    let payload = RawValue::from_string(payload)
-        .map_err(|error| Failure::usage(format!("--payload is not JSON: {error}")))?;
-    Ok(Line {
-        kind: args.kind.clone().unwrap_or_default(),
-        queue: args.queue.clone(),
-        id: args.id.clone(),
-        payload,
-        count: args.id.is_none().then_some(args.count),
-        delay: args.delay.clone(),
-        at: args.at.clone(),
-        priority: args.priority,
-        unique_key: args.unique_key.clone(),
-        unique_policy: Some(args.unique_policy.clone()),
-    })
-}
-
-/// A line that was checked: makes as many envelopes as it asks for.
-struct Template {
-    kind: Kind,
-    queue: QueueName,
-    payload: String,
-    numbered: bool,
-    count: u64,
-    options: EnqueueOptions,
-}
-
-fn template(line: &Line, broker: &str) -> Result<Template, Failure> {
-    if line.id.is_some() && line.count.is_some() {
-        return Err(Failure::usage("count together with id: one id names one job"));
-    }
-    if line.count.is_some_and(|count| !(1..=MOST).contains(&count)) {
-        return Err(Failure::usage(format!("count is a whole number from 1 to {MOST}")));
-    }
-    if line.delay.is_some() && line.at.is_some() {
-        return Err(Failure::usage("give either in or at, not both"));
-    }
-    let options = EnqueueOptions {
-        id: line.id.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
-        run_at: run_at(line)?,
-        priority: line.priority,
-        unique: unique(line)?,
-        ..EnqueueOptions::default()
-    };
-    let payload = line.payload.get().to_owned();
-    let kind = Kind::new(&line.kind).map_err(Failure::usage)?;
-    let queue = line.queue.as_deref().unwrap_or_else(|| own_queue(&kind, broker));
-    Ok(Template {
-        queue: QueueName::new(queue).map_err(Failure::usage)?,
-        kind,
-        numbered: payload.contains("{n}"),
-        payload,
-        count: line.count.unwrap_or(1),
-        options,
-    })
-}
-
-fn run_at(line: &Line) -> Result<Option<Timestamp>, Failure> {
-    match (&line.delay, &line.at) {
-        (Some(delay), _) => {
-            let delay = config::duration(delay).map_err(Failure::usage)?;
-            let far = || Failure::usage(format!("in {delay:?} is too far away"));
-            Ok(Some(Timestamp::now().checked_add(delay).map_err(|_| far())?))
-        }
-        (None, Some(at)) => {
-            at.parse().map(Some).map_err(|e| Failure::usage(format!("at {at:?} is no RFC 3339 time: {e}")))
-        }
-        (None, None) => Ok(None),
-    }
-}
-
-fn unique(line: &Line) -> Result<Option<UniqueKey>, Failure> {
-    let policy = line.unique_policy.as_deref().unwrap_or("reject");
-    let policy: UniquePolicy = policy.parse().map_err(Failure::usage)?;
-    Ok(line.unique_key.clone().map(|key| UniqueKey { key, policy }))
-}
-
 /// Collects batches, sends them, prints what was accepted.
 struct Sink<'a> {
     client: &'a Client,
@@ -188,6 +89,8 @@ struct Sink<'a> {
     broker: &'static str,
     json: bool,
     waiting: Vec<Envelope>,
+    /// Bytes of their payloads.
+    bytes: usize,
     printed: u64,
     refused: u64,
     /// Those of the refused that are lines nobody can understand.
@@ -204,18 +107,22 @@ impl<'a> Sink<'a> {
             )
         });
         let (client, broker) = (&backend.client, backend.broker.name());
-        Self { client, broker, json, waiting: Vec::new(), printed: 0, refused: 0, misused: 0, bar }
+        Self { client, broker, json, waiting: Vec::new(), bytes: 0, printed: 0, refused: 0, misused: 0, bar }
     }
 
-    async fn add_all(&mut self, template: &Template) -> Result<(), Failure> {
+    /// `place` stands before what is said about the template.
+    async fn add_all(&mut self, template: &Template, place: &str) -> Result<(), Failure> {
         for n in 0..template.count {
-            let payload = match template.numbered {
-                true => template.payload.replace("{n}", &n.to_string()),
-                false => template.payload.clone(),
-            };
-            let (kind, queue) = (template.kind.clone(), template.queue.clone());
+            let size = template.size(n);
+            if let Err(error) = check_size(size) {
+                // So are all that would come after it.
+                self.refuse(template.count - n, &format!("{place}{error}"));
+                break;
+            }
+            let (kind, queue, payload) = (template.kind.clone(), template.queue.clone(), template.payload(n));
             self.waiting.push(self.client.envelope(kind, queue, payload, template.options.clone()));
-            if self.waiting.len() == BATCH {
+            self.bytes += size;
+            if self.waiting.len() == BATCH || self.bytes >= BATCH_BYTES {
                 self.flush().await?;
             }
         }
@@ -226,6 +133,7 @@ impl<'a> Sink<'a> {
     async fn flush(&mut self) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
         let mut batch = std::mem::take(&mut self.waiting);
+        self.bytes = 0;
         while !batch.is_empty() {
             let answers = self.client.enqueue_many(batch.clone()).await;
             let mut again = Vec::new();
@@ -237,13 +145,13 @@ impl<'a> Sink<'a> {
                         problem = Some(error);
                         again.push(envelope);
                     }
-                    Err(error) => self.refuse(&format!("{}: {error}", envelope.id)),
+                    Err(error) => self.refuse(1, &format!("{}: {error}", envelope.id)),
                 }
             }
             batch = again;
             let Some(problem) = problem else { break };
             if Instant::now() >= until {
-                batch.iter().for_each(|envelope| self.refuse(&format!("{}: {problem}", envelope.id)));
+                batch.iter().for_each(|envelope| self.refuse(1, &format!("{}: {problem}", envelope.id)));
                 return Err(self.away(&problem.to_string()));
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
@@ -286,14 +194,17 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn refuse(&mut self, text: &str) {
-        self.refused += 1;
-        self.say(&format!("not accepted: {text}"));
+    fn refuse(&mut self, jobs: u64, text: &str) {
+        self.refused += jobs;
+        match jobs {
+            1 => self.say(&format!("not accepted: {text}")),
+            _ => self.say(&format!("{jobs} jobs not accepted: {text}")),
+        }
     }
 
     fn misused(&mut self, text: &str) {
         self.misused += 1;
-        self.refuse(text);
+        self.refuse(1, text);
     }
 
     fn say(&self, text: &str) {

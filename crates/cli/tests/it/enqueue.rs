@@ -1,9 +1,9 @@
 //! `backshift enqueue`: what is printed is durable, what is not accepted is named, and an id is accepted once.
 
-use backshift_testkit::ports::free_port;
+use backshift_testkit::{ports::free_port, process::backshift_binary, programs};
 use serde_json::{Value, json};
 
-use crate::scene::{Embedded, backshift, backshift_fed};
+use crate::scene::{Embedded, backshift, backshift_fed, fed};
 
 const ID: &str = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
 
@@ -131,6 +131,38 @@ async fn no_line_of_standard_input_is_endless() {
     for line in ["line 1: count", "line 2: count", "line 3: count", "line 4: longer than"] {
         assert!(partly.err.contains(line), "{line}: {}", partly.err);
     }
+}
+
+/// Under a limit of the kernel for everything that a process writes to. 500 copies of such lines, or of the largest payloads,
+/// are several times that.
+#[tokio::test]
+async fn what_a_line_asks_for_is_measured_before_it_is_made() {
+    const LIMIT: u64 = 96 << 20;
+    let here = Embedded::with(&[]);
+    let line =
+        |payload: String, count: u64| json!({"kind": "k", "payload": payload, "count": count}).to_string();
+    let lines = [
+        line("x".repeat(1_900_000), 500),
+        line("x".repeat(300 * 1024), 100_000_000),
+        // With one digit it fits and with two it does not.
+        line("{n}".repeat(200_000), 100_000_000),
+        line("x".repeat(250 * 1024), 500),
+        json!({"kind": "k", "payload": 1, "count": 100_000_000, "priority": 101}).to_string(),
+    ];
+    let mut command = programs::command("prlimit").unwrap();
+    command.arg(format!("--data={LIMIT}")).arg(backshift_binary()).args(["enqueue", "--stdin", "--json"]);
+    command.env_clear().envs(here.settings.pairs());
+    let partly = fed(command, lines.join("\n")).await;
+    assert_eq!((partly.code, partly.list().len()), (1, 10 + 500), "{}", partly.err);
+    for text in [
+        "500 jobs not accepted: line 1: the payload has 1900002 bytes",
+        "100000000 jobs not accepted: line 2: the payload has",
+        "99999990 jobs not accepted: line 3: the payload has 400002 bytes",
+        "not accepted: line 5: priority 101 is not in -100..=100",
+    ] {
+        assert!(partly.err.contains(text), "{text}: {}", partly.err);
+    }
+    assert!(partly.err.lines().count() < 10, "one line each: {}", partly.err);
 }
 
 #[tokio::test]
