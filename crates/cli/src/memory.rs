@@ -18,7 +18,8 @@ const BYTES: &str = "1048576";
 const AGAIN: &str = "_BACKSHIFT_BEGUN_AGAIN";
 
 /// Begins this program again with a fixed threshold, unless somebody has chosen one. Returns when there is nothing to do, or
-/// when it cannot be done: then memory is kept, and nothing else is wrong.
+/// when it cannot be done (the file is gone, say): then memory is kept, and nothing else is wrong. What the attempt has done
+/// to the signals is put right where they are listened to.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub(crate) fn give_large_blocks_back() {
     use std::os::unix::process::CommandExt as _;
@@ -30,12 +31,21 @@ pub(crate) fn give_large_blocks_back() {
     if tuned || again || std::env::var_os(THRESHOLD).is_some() {
         return;
     }
+    if std::env::current_exe().is_ok_and(|program| program.file_name().is_some_and(is_loader)) {
+        return;
+    }
     let mut arguments = std::env::args_os();
     let mut again = std::process::Command::new(std::env::current_exe().unwrap_or_default());
     if let Some(name) = arguments.next() {
         again.arg0(name);
     }
     let _ = again.args(arguments).env(THRESHOLD, BYTES).env(AGAIN, own).exec();
+}
+
+/// A loader that was started by its name, with ours as its argument, would take the command for a program.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn is_loader(program: &std::ffi::OsStr) -> bool {
+    [&b"ld-"[..], b"ld.so", b"ld64.so"].iter().any(|start| program.as_encoded_bytes().starts_with(start))
 }
 
 /// Other allocators have no such threshold.
