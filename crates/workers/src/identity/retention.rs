@@ -10,48 +10,9 @@ use backshift_core::{StoreError, Timestamp, store::Retention};
 use backshift_store::{Database, Sql};
 
 use super::{limits::HOUR, service::before};
+use crate::retention::old;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// `$1` from before, `$2` at most, `$3` now. On PostgreSQL rows are locked where they are found and deleted by their place:
-/// what another pruner takes is passed over, a count that begins anew meanwhile stays, and a bite of a large table costs
-/// what it bites.
-macro_rules! old {
-    ($table:literal, $key:literal, $age:literal, $besides:literal) => {
-        Sql {
-            pg: concat!(
-                "DELETE FROM ",
-                $table,
-                " WHERE ctid = ANY (ARRAY(SELECT ctid FROM ",
-                $table,
-                " WHERE ",
-                $age,
-                " < $1",
-                $besides,
-                " ORDER BY ",
-                $age,
-                " LIMIT $2 FOR UPDATE SKIP LOCKED))"
-            ),
-            sqlite: concat!(
-                "DELETE FROM ",
-                $table,
-                " WHERE (",
-                $key,
-                ") IN (SELECT ",
-                $key,
-                " FROM ",
-                $table,
-                " WHERE ",
-                $age,
-                " < $1",
-                $besides,
-                " ORDER BY ",
-                $age,
-                " LIMIT $2)"
-            ),
-        }
-    };
-}
 
 const CHALLENGES: Sql = old!("otp_challenges", "id", "issued_at", " AND expires_at < $3");
 const SENDS: Sql = old!("otp_sends", "id", "at", "");

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backshift_core::{StoreError, Timestamp, store::Retention};
-use backshift_store::Database;
+use backshift_store::{Database, Sql};
 
-const SENDS: &str = "DELETE FROM email_sends WHERE id IN \
-    (SELECT id FROM email_sends WHERE at IS NOT NULL AND at < $1 ORDER BY at LIMIT $2)";
-const SUPPRESSIONS: &str = "DELETE FROM email_suppressions WHERE address_key IN (SELECT address_key \
-    FROM email_suppressions WHERE expires_at IS NOT NULL AND expires_at < $1 ORDER BY expires_at LIMIT $2)";
+use crate::retention::old;
+
+const SENDS: Sql = old!("email_sends", "id", "at", "");
+const SUPPRESSIONS: Sql = old!("email_suppressions", "address_key", "expires_at", "");
 
 /// Deletes them on a migrated database.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct MailRetention {
 }
 
 impl MailRetention {
-    /// Entries of the send log are kept this long (`retention.email_sends`).
+    /// Entries of the send log are kept this long (`retention.email_sends`), and for ever when that is no time.
     pub fn new(db: Database, keep: Duration) -> Self {
         Self { db, keep }
     }
@@ -35,8 +35,11 @@ impl Retention for MailRetention {
 
     async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
         let now = Timestamp::now();
-        let old = now.checked_sub(self.keep).unwrap_or(Timestamp::MIN);
-        let sends = self.db.sql(SENDS).bind(old).bind(limit).relaxed().run().await?;
+        let sends = match now.checked_sub(self.keep) {
+            Ok(old) if old < now => self.db.sql(SENDS).bind(old).bind(limit).relaxed().run().await?,
+            // No time means for ever, as with dead jobs, and not everything at once; so does one before all times.
+            _ => 0,
+        };
         let suppressions = self.db.sql(SUPPRESSIONS).bind(now).bind(limit).relaxed().run().await?;
         Ok(sends.max(suppressions))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backshift_core::{Timestamp, store::Retention as _};
 use backshift_mail::{EmailAddress, SendLog, SendLogEntry, Suppression, SuppressionReason, Suppressions};
 use backshift_store::Executor as _;
+use backshift_testkit::wait;
 use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailRetention};
 use uuid::Uuid;
 
@@ -80,6 +81,10 @@ async fn entries_and_suppressions_end_with_their_time_in_batches() {
             let address = address(&format!("{name}@x.io"));
             list.add(Suppression::new(address, SuppressionReason::HardBounce, "", since)).await.unwrap();
         }
+        let for_ever = MailRetention::new(fresh.db.clone(), Duration::ZERO);
+        assert_eq!(for_ever.prune(100).await.unwrap(), 1, "the suppression that is over, and no entry");
+        let again = Suppression::new(address("over@x.io"), SuppressionReason::HardBounce, "", now - day * 91);
+        list.add(again).await.unwrap();
         let retention = MailRetention::new(fresh.db.clone(), day * 90);
         assert_eq!(retention.prune(2).await.unwrap(), 2, "a batch");
         assert_eq!(retention.prune(2).await.unwrap(), 1);
@@ -89,6 +94,32 @@ async fn entries_and_suppressions_end_with_their_time_in_batches() {
         let rows = |table: &str| format!("SELECT count(*) FROM {table}");
         assert_eq!(fresh.db.text(rows("email_sends")).one::<i64>().await.unwrap(), 3);
         assert_eq!(fresh.db.text(rows("email_suppressions")).one::<i64>().await.unwrap(), 1);
+    }
+}
+
+/// On PostgreSQL; SQLite has one writer, so that nobody holds a row while it is pruned.
+#[tokio::test]
+async fn a_suppression_that_begins_anew_while_it_is_pruned_stays() {
+    for fresh in databases::migrated().await {
+        if fresh.db.as_pg().is_none() {
+            continue;
+        }
+        let list = DatabaseSuppressions::new(fresh.db.clone());
+        let (now, day) = (now(), Duration::from_secs(86_400));
+        let since = now - day * 91;
+        for name in ["anew", "over"] {
+            let address = address(&format!("{name}@x.io"));
+            list.add(Suppression::new(address, SuppressionReason::HardBounce, "", since)).await.unwrap();
+        }
+        let anew = fresh.db.begin().await.unwrap();
+        let longer = "UPDATE email_suppressions SET expires_at = $1 WHERE address_key = 'anew@x.io'";
+        anew.sql(longer).bind(now + day).run().await.unwrap();
+        let retention = MailRetention::new(fresh.db.clone(), day * 90);
+        let pruned = wait::within(Duration::from_secs(20), retention.prune(10)).await;
+        assert_eq!(pruned.expect("it waits for nobody who holds a row").unwrap(), 1, "the other one");
+        anew.commit().await.unwrap();
+        assert_eq!(retention.prune(10).await.unwrap(), 0);
+        assert!(list.find(&address("anew@x.io"), now).await.unwrap().is_some());
     }
 }
 
