@@ -8,6 +8,7 @@ mod databases;
 mod flow;
 mod guesses;
 mod limits;
+mod mail_large;
 mod mail_outcomes;
 mod mail_questions;
 mod mail_runs_twice;
