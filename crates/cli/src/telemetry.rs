@@ -145,28 +145,36 @@ mod tests {
     use super::*;
     use std::sync::{Arc, Mutex};
 
+    /// Keeps what is written.
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
     fn a_line_has_the_keys_of_the_seed() {
-        let buffer = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&buffer);
-        struct Sink(Arc<Mutex<Vec<u8>>>);
-        impl std::io::Write for Sink {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
-        let subscriber = tracing_subscriber::fmt()
-            .event_format(JsonLine)
-            .with_writer(move || Sink(Arc::clone(&sink)))
-            .finish();
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber =
+            tracing_subscriber::fmt().event_format(JsonLine).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(recipient = "ab***@example.com", duration_ms = 12, "Email sent successfully");
         });
-        let line: Value = serde_json::from_slice(&buffer.lock().unwrap()).unwrap();
+        let line: Value = serde_json::from_str(&sink.text()).unwrap();
         assert_eq!(line["level"], "info");
         assert_eq!(line["msg"], "Email sent successfully");
         assert_eq!(line["duration_ms"], 12);
@@ -175,17 +183,6 @@ mod tests {
 
     #[test]
     fn neither_encoding_sends_on_what_a_terminal_acts_on() {
-        #[derive(Clone, Default)]
-        struct Sink(Arc<Mutex<Vec<u8>>>);
-        impl std::io::Write for Sink {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let planted = "a\u{1b}[2J\u{9b}1m\u{202e}b\nc";
         let (json, console) = (Sink::default(), Sink::default());
         let (to_json, to_console) = (json.clone(), console.clone());
@@ -200,12 +197,12 @@ mod tests {
         tracing::subscriber::with_default(lines, say);
         tracing::subscriber::with_default(people, say);
         for sink in [&json, &console] {
-            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            let text = sink.text();
             let line = text.trim_end_matches('\n');
             assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line:?}");
             assert!(line.contains("the server said a"), "{line}");
         }
-        let value: Value = serde_json::from_slice(&json.0.lock().unwrap()).unwrap();
+        let value: Value = serde_json::from_str(&json.text()).unwrap();
         assert_eq!(value["error"], planted);
     }
 }

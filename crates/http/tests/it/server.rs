@@ -1,12 +1,13 @@
 //! The server on a real socket: slow clients, large heads, many connections, graceful end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use backshift_http::server::{Limits, Times};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Notify,
     time::timeout,
 };
 
@@ -15,9 +16,11 @@ use crate::{
     stub::Stub,
 };
 
-fn slow() -> Router {
-    let handler = || async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+/// Answers `/slow` once it is told to, and says that it has begun.
+fn slow(begun: Arc<Notify>, go_on: Arc<Notify>) -> Router {
+    let handler = || async move {
+        begun.notify_one();
+        go_on.notified().await;
         "slow and done"
     };
     Router::new().route("/slow", get(handler))
@@ -81,10 +84,15 @@ async fn a_body_that_stops_half_way_is_a_408_after_ten_seconds() {
 
 #[tokio::test]
 async fn the_end_lets_running_requests_finish_and_takes_no_new_ones() {
-    let mut server = start(slow(), Limits::default()).await;
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let mut server = start(slow(Arc::clone(&begun), Arc::clone(&go_on)), Limits::default()).await;
     let mut stream = server.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    timeout(PATIENCE, begun.notified()).await.expect("the request begins");
     server.stop.take().unwrap().send(()).unwrap();
+    // It has been told when it lets nobody in any more.
+    let shut = async { while TcpStream::connect(server.address).await.is_ok() {} };
+    timeout(PATIENCE, shut).await.expect("it takes no new ones");
+    go_on.notify_one();
     assert!(rest(&mut stream).await.contains("slow and done"));
     timeout(PATIENCE, server.task).await.expect("the server ends").unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());

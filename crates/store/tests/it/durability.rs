@@ -1,6 +1,13 @@
 //! SQLite's group commit, full disks, locked and foreign files, two handles and two processes on one file.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use backshift_core::StoreError;
 use backshift_store::{Database, Durability, Executor, Options};
@@ -18,11 +25,17 @@ async fn many_writers_share_few_commits() {
     // The writer is held while the callers queue up, so that the groups do not depend on the machine's speed.
     let tx = place.db.begin().await.unwrap();
     let mut writers = tokio::task::JoinSet::new();
+    let waiting = Arc::new(AtomicUsize::new(0));
     for key in 0..200_i64 {
-        let db = place.db.clone();
-        writers.spawn(async move { db.sql("INSERT INTO t (k) VALUES ($1)").bind(key).run().await });
+        let (db, waiting) = (place.db.clone(), Arc::clone(&waiting));
+        writers.spawn(async move {
+            waiting.fetch_add(1, Ordering::Relaxed);
+            db.sql("INSERT INTO t (k) VALUES ($1)").bind(key).run().await
+        });
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    while waiting.load(Ordering::Relaxed) < 200 {
+        tokio::task::yield_now().await;
+    }
     tx.rollback().await.unwrap();
     while let Some(done) = writers.join_next().await {
         assert_eq!(done.unwrap().unwrap(), 1);
@@ -38,8 +51,9 @@ async fn one_failing_command_does_not_hurt_its_group() {
     place.db.sql(TABLE).run().await.unwrap();
     let tx = place.db.begin().await.unwrap();
     let insert = |key: i64| place.db.sql("INSERT INTO t (k) VALUES ($1)").bind(key).run();
+    // Looked at last: the others have handed their commands over by then.
     let release = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::task::yield_now().await;
         tx.rollback().await
     };
     let (one, again, two, panicked, _) = tokio::join!(
@@ -86,8 +100,9 @@ async fn a_full_disk_is_said_and_keeps_what_was_accepted() {
     assert_eq!(kept, accepted);
     // A group in which one is too big: the small ones are accepted all the same.
     let tx = place.db.begin().await.unwrap();
+    // Looked at last: the others have handed their commands over by then.
     let release = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::task::yield_now().await;
         tx.rollback().await
     };
     let big = backshift_core::Bytes::from(vec![7; 400_000]);
