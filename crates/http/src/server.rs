@@ -18,6 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto, graceful::GracefulShutdown},
 };
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -31,6 +32,9 @@ use crate::{
 
 /// Sockets that were told to end and are not gone yet may be so many more than the places.
 const LEAVING: usize = 64;
+/// How many connections the system holds for us until we accept them; its own limit (`net.core.somaxconn`) bounds it too.
+/// The usual 128 is full after a tenth of a second of an attack, and whom it drops asks again after a whole second.
+const BACKLOG: i32 = 4096;
 /// The largest body that an extractor of a page collects; the API has a limit of its own.
 const FORM_BYTES: usize = 64 * 1024;
 
@@ -51,6 +55,10 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
+    // Listening once more changes this alone.
+    if let Err(error) = SockRef::from(&listener).listen(BACKLOG) {
+        tracing::warn!(%error, "few connections can wait to be accepted");
+    }
     let port = Port::new(router, limits);
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);

@@ -1,17 +1,12 @@
-//! Bodies, read before a handler begins and watched while they are answered: no handler ever waits for a client.
+//! Bodies of requests, read whole before a handler begins: no handler ever waits for a client.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Incoming};
 
-use super::{life::Turn, requests::Open};
+use super::requests::Open;
 
 /// Why a body was not read.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,45 +71,4 @@ async fn read_away(body: &mut Incoming) {
     };
     // Whoever is slower than that learns it from the closed connection.
     let _ = tokio::time::timeout(READ_AWAY_TIME, reading).await;
-}
-
-/// An answer on its way: the client's turn while it fetches what is there, ours while there is nothing yet.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    body: Body,
-    turn: Turn,
-}
-
-impl Answer {
-    pub(super) fn new(body: Body, mut turn: Turn) -> Self {
-        turn.answered();
-        turn.theirs();
-        Self { body, turn }
-    }
-}
-
-impl hyper::body::Body for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        match &frame {
-            Poll::Pending => this.turn.ours(),
-            Poll::Ready(_) => this.turn.theirs(),
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -3,6 +3,7 @@
 //! The deadline is a function of what happened, asked when a timer fires; nothing rearms a timer for each byte.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -48,10 +49,34 @@ struct State {
     waiting: Instant,
     /// When the first byte of a further head came (HTTP/1).
     next_head: Option<Instant>,
-    /// Output that the client does not take: since when, and what it took since.
-    blocked: Option<(Instant, u64)>,
+    /// Output that the client does not take.
+    blocked: Option<Untaken>,
+    /// Answers that the client is waited for to take, by the number of their request. HTTP/2 has a window for each, so that
+    /// the socket says nothing of them.
+    answers: HashMap<u64, Untaken>,
     /// Requests that the client gave up, less those it let us answer.
     given_up: u32,
+}
+
+/// What the client is waited for to take: since when, and how much it took since.
+#[derive(Debug, Clone, Copy)]
+struct Untaken {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Untaken {
+    fn now() -> Self {
+        Self { since: Instant::now(), bytes: 0 }
+    }
+
+    fn took(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    fn deadline(self, times: &Times) -> Instant {
+        self.since + times.answer + Duration::from_secs(self.bytes / BYTES_A_SECOND)
+    }
 }
 
 impl Life {
@@ -68,6 +93,7 @@ impl Life {
             waiting: now,
             next_head: None,
             blocked: None,
+            answers: HashMap::new(),
             given_up: 0,
         };
         Arc::new(Self { state: Mutex::new(state), over: AtomicBool::new(false), told: Notify::new() })
@@ -107,14 +133,14 @@ impl Life {
 
     /// The client took this many bytes.
     pub(crate) fn wrote(&self, bytes: usize) {
-        if let Some((_, taken)) = &mut self.state().blocked {
-            *taken = taken.saturating_add(bytes as u64);
+        if let Some(blocked) = &mut self.state().blocked {
+            blocked.took(bytes as u64);
         }
     }
 
     /// The client takes no more at the moment.
     pub(crate) fn stuck(&self) {
-        self.state().blocked.get_or_insert_with(|| (Instant::now(), 0));
+        self.state().blocked.get_or_insert_with(Untaken::now);
     }
 
     /// All that was to be written is.
@@ -143,14 +169,23 @@ impl State {
         if self.heads == 0 {
             return (Some(self.born + times.head), "no whole request head came");
         }
-        if let Some((since, taken)) = self.blocked {
-            let earned = Duration::from_secs(taken / BYTES_A_SECOND);
-            return (Some(since + times.answer + earned), "the answer is not taken");
+        let untaken = self.blocked.iter().chain(self.answers.values()).map(|one| one.deadline(times)).min();
+        let (turn, what) = self.turn_deadline(times);
+        match untaken {
+            Some(untaken) if self.blocked.is_some() || turn.is_none_or(|turn| untaken <= turn) => {
+                (Some(untaken), "the answer is not taken")
+            }
+            _ => (turn, what),
         }
+    }
+
+    /// The deadline of what is no answer.
+    fn turn_deadline(&self, times: &Times) -> (Option<Instant>, &'static str) {
         match (self.working, self.open, self.next_head) {
             (0, 0, Some(begun)) => (Some(begun + times.head), "no whole request head came"),
             (0, 0, None) => (Some(self.waiting + times.idle), "no further request came"),
-            // Bodies have a deadline of their own; this one is for answers that nobody fetches.
+            (0, open, _) if open as usize <= self.answers.len() => (None, ""),
+            // Bodies and answers have deadlines of their own; this one is for whoever waits in the line of its network.
             (0, _, _) => (Some(self.waiting + times.body + times.answer), "the client stood still"),
             _ => (None, ""),
         }
@@ -161,6 +196,8 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Turn {
     life: Arc<Life>,
+    /// Which request of the connection it is.
+    number: u64,
     ours: bool,
 }
 
@@ -173,8 +210,9 @@ impl Turn {
         state.open += 1;
         state.working += 1;
         state.next_head = None;
+        let number = state.heads;
         drop(state);
-        Self { life: Arc::clone(life), ours: true }
+        Self { life: Arc::clone(life), number, ours: true }
     }
 
     /// The client is waited for.
@@ -184,10 +222,21 @@ impl Turn {
         }
     }
 
+    /// The client is waited for to take the answer, and took so much of it just now.
+    pub(crate) fn taking(&mut self, bytes: usize) {
+        let mut state = self.life.state();
+        state.answers.entry(self.number).or_insert_with(Untaken::now).took(bytes as u64);
+        if std::mem::replace(&mut self.ours, false) {
+            state.rest();
+        }
+    }
+
     /// We work on it.
     pub(crate) fn ours(&mut self) {
         if !std::mem::replace(&mut self.ours, true) {
-            self.life.state().working += 1;
+            let mut state = self.life.state();
+            state.working += 1;
+            state.answers.remove(&self.number);
         }
     }
 
@@ -225,6 +274,7 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.life.state();
         state.open = state.open.saturating_sub(1);
+        state.answers.remove(&self.number);
         match self.ours {
             true => state.rest(),
             false if state.working == 0 => state.waiting = Instant::now(),
@@ -309,6 +359,30 @@ mod tests {
         life.flushed();
         assert_eq!(overdue(&life, Duration::from_secs(3600)), None);
         drop(turn);
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_is_overdue_whatever_else_goes_on() {
+        let life = Life::begin();
+        life.read();
+        let mut held = Turn::begin(&life, true);
+        held.taking(0);
+        let _at_work = Turn::begin(&life, true);
+        assert_eq!(overdue(&life, times().answer - LATE), None);
+        assert_eq!(overdue(&life, times().answer + LATE), Some("the answer is not taken"));
+        held.taking(10 * 1024);
+        assert_eq!(overdue(&life, times().answer + LATE), None, "who takes it slowly has earned time");
+        let mut further = Turn::begin(&life, true);
+        further.taking(0);
+        assert_eq!(
+            overdue(&life, times().answer + LATE),
+            Some("the answer is not taken"),
+            "each has its own"
+        );
+        further.ours();
+        assert_eq!(overdue(&life, times().answer + LATE), None, "nothing is there to be taken");
+        drop(held);
+        assert_eq!(overdue(&life, Duration::from_secs(3600)), None);
     }
 
     #[test]

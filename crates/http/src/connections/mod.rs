@@ -4,6 +4,7 @@
 //! wait for the client, each phase has its deadline, and of those who are waited for the longest the first is sent
 //! away when somebody else needs the place: nobody stays unaccepted because others sit and say nothing.
 
+mod answer;
 mod body;
 mod life;
 mod limits;

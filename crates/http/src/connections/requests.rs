@@ -17,11 +17,13 @@ use crate::client::Network;
 
 /// For each one that is worked so many may be open (waiting, or with a body on its way).
 const OPEN_FOR_EACH: usize = 8;
-/// The most that bodies on their way and at work may hold: of one network, and in all.
+/// The most that bodies on their way and at work may hold, and answers that are not taken: of one network, and in all.
 const BODIES_OF_ONE: usize = 8 << 20;
 const BODIES: usize = 64 << 20;
 /// So much a network may always hold, whatever others hold: a login is far smaller.
 const SMALL: usize = 8 << 10;
+/// The same of answers: a list has some ten kilobytes.
+const SMALL_ANSWERS: usize = 64 << 10;
 
 /// The requests of all networks.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ struct Line {
     slots: Arc<Semaphore>,
 }
 
-/// One open request; dropped when its answer has begun.
+/// One open request; dropped when its answer is taken.
 #[derive(Debug)]
 pub(crate) struct Open {
     requests: Arc<Requests>,
@@ -79,7 +81,22 @@ impl Open {
         Arc::clone(&self.line.slots).acquire_owned().await.ok()
     }
 
-    /// Counts bytes of its body; false when bodies hold too much already.
+    /// Counts its answer instead of its body; false when too much waits to be taken already. One alone may have any size, and
+    /// a small one is never refused: what it tells of has happened.
+    pub(crate) fn answers(&mut self, bytes: usize) -> bool {
+        self.lets_go();
+        let own = self.line.bodies.load(Ordering::Relaxed);
+        self.holds(bytes) || own == 0 || bytes <= SMALL || own + bytes <= SMALL_ANSWERS
+    }
+
+    /// Its body is gone.
+    fn lets_go(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.line.bodies.fetch_sub(bytes, Ordering::Relaxed);
+        self.requests.bodies.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes of its body or of its answer; false when these hold too much already.
     pub(crate) fn holds(&mut self, more: usize) -> bool {
         self.bytes += more;
         let own = self.line.bodies.fetch_add(more, Ordering::Relaxed) + more;
@@ -90,8 +107,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.line.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.requests.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.lets_go();
         let mut lines = self.requests.lines();
         if self.line.open.fetch_sub(1, Ordering::Relaxed) == 1 {
             lines.remove(&self.network);
@@ -139,5 +155,47 @@ mod tests {
         let mut open = requests.open(network("192.0.2.1")).unwrap();
         assert!(open.holds(BODIES_OF_ONE) && !open.holds(1));
         assert!(requests.open(network("198.51.100.1")).unwrap().holds(1000));
+    }
+
+    #[test]
+    fn bodies_of_eight_networks_leave_room_for_what_is_small() {
+        let requests = Requests::new(4);
+        let crowd: Vec<Open> = (0..8)
+            .map(|n| {
+                let mut open = requests.open(network(&format!("192.0.{n}.1"))).unwrap();
+                assert!(open.holds(BODIES_OF_ONE), "{n}");
+                open
+            })
+            .collect();
+        let mut ninth = requests.open(network("198.51.100.1")).unwrap();
+        assert!(ninth.holds(SMALL), "a login, whatever others hold");
+        assert!(!ninth.holds(1), "and no more than that while the others hold all");
+        let mut second = requests.open(network("198.51.100.2")).unwrap();
+        assert!(!second.holds(SMALL), "one network, one share");
+        drop(crowd);
+        assert!(second.holds(BODIES_OF_ONE / 2));
+    }
+
+    #[test]
+    fn answers_that_nobody_takes_leave_room_for_those_of_others() {
+        let requests = Requests::new(4);
+        let open = |ip: &str| requests.open(network(ip)).unwrap();
+        let mut large = open("192.0.2.1");
+        assert!(large.holds(1000) && large.answers(3 * BODIES_OF_ONE), "one alone has any size");
+        assert!(!open("192.0.2.1").answers(SMALL + 1), "and nothing beside it");
+        assert!(open("192.0.2.1").answers(SMALL), "but for what is small");
+        drop(large);
+        let crowd: Vec<Open> = (0..8)
+            .map(|n| {
+                let mut open = open(&format!("192.0.{n}.1"));
+                assert!(open.answers(BODIES_OF_ONE), "{n}");
+                open
+            })
+            .collect();
+        let mut list = open("198.51.100.1");
+        assert!(list.answers(SMALL_ANSWERS - 1) && open("198.51.100.1").answers(1));
+        assert!(!open("198.51.100.1").answers(SMALL + 1));
+        drop((crowd, list));
+        assert_eq!(requests.bodies.load(Ordering::Relaxed), 0);
     }
 }

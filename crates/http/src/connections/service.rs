@@ -14,12 +14,13 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use tower::ServiceExt as _;
 
 use super::{
     Life, Limits, Requests,
-    body::{Answer, Unread, whole},
+    answer::Answer,
+    body::{Unread, whole},
     life::Turn,
     requests::Open,
 };
@@ -68,25 +69,30 @@ impl Answering {
         version: Version,
     ) -> Response<Answer> {
         let turn = unanswered.turn.as_mut();
-        let mut response = match self.answer(request, turn).await {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response(version),
+        let (mut response, open) = match self.answer(request, turn).await {
+            Ok(answer) => answer,
+            Err(refusal) => (refusal.into_response(version), None),
         };
         if self.probes_alone && version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         let turn =
             unanswered.turn.take().unwrap_or_else(|| Turn::begin(&self.life, version == Version::HTTP_2));
-        response.map(|body| Answer::new(body, turn))
+        response.map(|body| Answer::new(body, turn, open))
     }
 
     async fn answer(
         &self,
         request: Request<Incoming>,
         mut turn: Option<&mut Turn>,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<(Response, Option<Open>), Refusal> {
         let (mut parts, body) = request.into_parts();
         host::check(&parts).map_err(|why| Refusal::closing(StatusCode::BAD_REQUEST, why))?;
+        // HTTP/1 has refused it by now.
+        if parts.headers.len() > self.house.limits.headers {
+            let (status, why) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Too many headers");
+            return Err(Refusal::closing(status, why));
+        }
         let path = parts.uri.path();
         if self.probes_alone && !health::is_probe(path) {
             return Err(Refusal::busy(
@@ -98,7 +104,7 @@ impl Answering {
         let uncounted = health::is_probe(path) && path != health::METRICS;
         let network = self.note_client(&mut parts);
         if uncounted {
-            return Ok(self.route(parts, Bytes::new()).await);
+            return Ok((self.route(parts, Bytes::new()).await, None));
         }
         let too_many =
             || Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "Too many requests at once from your network");
@@ -108,11 +114,13 @@ impl Answering {
         if let Some(turn) = turn.as_deref_mut() {
             turn.theirs();
         }
-        let _slot = open.slot().await;
+        let slot = open.slot().await;
         if let Some(turn) = turn {
             turn.ours();
         }
-        Ok(self.route(parts, bytes).await)
+        let response = self.route(parts, bytes).await;
+        drop(slot);
+        keep(response, open)
     }
 
     async fn route(&self, parts: Parts, body: Bytes) -> Response {
@@ -143,6 +151,19 @@ impl Answering {
                 Refusal::busy(StatusCode::SERVICE_UNAVAILABLE, "Too much is being sent: try again soon")
             }
         })
+    }
+}
+
+/// The request stays open until its answer is taken, whose bytes count instead of those of its body. A stream of changes has
+/// no size and holds nothing; how many there are is limited apart.
+fn keep(response: Response, mut open: Open) -> Result<(Response, Option<Open>), Refusal> {
+    let Some(bytes) = response.body().size_hint().exact() else { return Ok((response, None)) };
+    match open.answers(usize::try_from(bytes).unwrap_or_default()) {
+        true => Ok((response, Some(open))),
+        false => Err(Refusal::busy(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Too many answers wait to be taken: try again soon",
+        )),
     }
 }
 

@@ -17,7 +17,7 @@ use axum::{
 use backshift_http::{
     client::Proxies,
     health::{self, Check, Health, Readiness, Shown},
-    server::{Limits, Times, finish},
+    server::{Limits, finish},
 };
 use futures::{FutureExt, stream};
 use tokio::{
@@ -28,7 +28,8 @@ use tokio::{
 };
 
 use crate::{
-    port::{PATIENCE, rest, start},
+    h2,
+    port::{PATIENCE, ended, only, rest, start},
     stub::Stub,
 };
 
@@ -40,22 +41,6 @@ fn hello() -> Router {
     Router::new()
         .route("/", get(|| async { "hello" }))
         .route("/read", post(|body: Bytes| async move { body }))
-}
-
-/// Only this time is short; what ends a connection early was this one.
-fn only(set: impl Fn(&mut Times)) -> Limits {
-    let long = Duration::from_secs(3600);
-    let mut times =
-        Times { first_byte: long, head: long, body: long, answer: long, idle: long, grace: SHORT };
-    set(&mut times);
-    Limits { times, ..Limits::default() }
-}
-
-/// Reads to the end, whether that is clean or not; the server ends it.
-async fn ended(stream: &mut TcpStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server ends the connection");
-    all
 }
 
 /// Writes a piece again and again until the server ends the connection.
@@ -230,16 +215,26 @@ async fn a_body_that_drips_or_never_ends_is_refused_before_any_handler() {
     let mut large = server.open(&format!("{post}content-length: 262145\r\n\r\n")).await;
     assert!(ended(&mut large).await.starts_with(b"HTTP/1.1 413"));
     let server = start(hello(), only(|_| {})).await;
-    let mut endless = server.open(&format!("{post}transfer-encoding: chunked\r\n\r\n")).await;
-    let chunk = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
-    for _ in 0..17 {
-        // The server may close before all is written.
-        let _ = endless.write_all(&chunk).await;
-    }
-    let answer = ended(&mut endless).await;
-    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
     let whole = server.ask(&format!("{post}connection: close\r\ncontent-length: 3\r\n\r\nabc")).await;
     assert!(whole.ends_with("abc"), "{whole}");
+}
+
+/// Most clients send everything before they read a byte.
+#[tokio::test]
+async fn who_sends_too_much_before_he_reads_learns_why_it_was_refused() {
+    let server = start(hello(), only(|_| {})).await;
+    let post = "POST /read HTTP/1.1\r\nhost: x\r\n";
+    let chunk = [&b"4000\r\n"[..], &[b'x'; 0x4000], b"\r\n"].concat();
+    let chunked = [chunk.repeat(128), b"0\r\n\r\n".to_vec()].concat();
+    for (head, body) in [
+        (format!("{post}content-length: {}\r\n\r\n", 3 << 20), vec![b'x'; 3 << 20]),
+        (format!("{post}transfer-encoding: chunked\r\n\r\n"), chunked),
+    ] {
+        let mut stream = server.open(&head).await;
+        timeout(PATIENCE, stream.write_all(&body)).await.unwrap().expect("the server reads it away");
+        let answer = rest(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
 }
 
 #[tokio::test]
@@ -259,6 +254,21 @@ async fn who_is_waited_for_the_longest_makes_room() {
     kept.write_all(GET_AND_CLOSE.as_bytes()).await.unwrap();
     assert!(rest(&mut kept).await.ends_with("hello"), "it was the crowd that made room");
     assert!(ended(&mut silent[0]).await.is_empty());
+}
+
+/// A runtime of one thread accepts nobody while the test holds it.
+#[tokio::test]
+async fn who_comes_while_nobody_accepts_is_not_dropped() {
+    let server = start(hello(), only(|_| {})).await;
+    server.ask(GET_AND_CLOSE).await;
+    let (address, wait) = (server.address, Duration::from_millis(500));
+    // Whom the system drops hears nothing for a second.
+    let crowd = (0..300).map(|n| {
+        std::net::TcpStream::connect_timeout(&address, wait).unwrap_or_else(|error| panic!("{n}: {error}"))
+    });
+    let crowd: Vec<_> = crowd.collect();
+    assert!(server.ask(GET_AND_CLOSE).await.ends_with("hello"));
+    drop(crowd);
 }
 
 #[tokio::test]
@@ -362,6 +372,41 @@ async fn a_network_s_requests_wait_for_each_other_and_for_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_request_in_the_line_of_its_network_keeps_nobody_s_place() {
+    let (begun, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let limits = Limits { connections: 9, probes: 0, requests_per_network: 1, ..only(|_| {}) };
+    let server = start(at_work(&begun, &gate), limits).await;
+    let work = "GET /work HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let mut busy = vec![server.from("127.0.0.2", work).await];
+    until(|| begun.load(Ordering::SeqCst) == 1).await;
+    let mut in_line = Vec::new();
+    for _ in 0..7 {
+        in_line.push(server.from("127.0.0.2", work).await);
+    }
+    // A further one is refused as soon as all of these were read; until then it waits, and is taken back.
+    let all_in_line = async {
+        let mut answer = [0; 12];
+        loop {
+            let mut further = server.from("127.0.0.2", work).await;
+            let read = timeout(Duration::from_millis(20), further.read_exact(&mut answer)).await;
+            if matches!(read, Ok(Ok(_))) && &answer == b"HTTP/1.1 429" {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, all_in_line).await.expect("eight are open");
+    busy.push(server.from("127.0.0.3", work).await);
+    until(|| begun.load(Ordering::SeqCst) == 2).await;
+    let mut honest = server.from("127.0.0.1", GET_AND_CLOSE).await;
+    assert!(rest(&mut honest).await.ends_with("hello"), "there is a place for another network");
+    assert!(ended(&mut in_line[0]).await.is_empty(), "the one that waited the longest made room");
+    gate.add_permits(20);
+    for stream in &mut busy {
+        assert!(rest(stream).await.ends_with("worked"), "and nobody who is worked for");
+    }
+}
+
+#[tokio::test]
 async fn behind_a_trusted_proxy_the_client_is_whom_it_names() {
     let stub = Stub::default();
     let trusted = Proxies::new("127.0.0.1".parse().unwrap(), "x-forwarded-for".parse().unwrap());
@@ -400,37 +445,5 @@ async fn a_request_that_names_no_host_or_two_is_refused() {
     {
         let answer = server.ask(&format!("{head}connection: close\r\n\r\n")).await;
         assert!(answer.contains("200 OK"), "{head} {answer}");
-    }
-}
-
-/// The few HTTP/2 frames that an attack needs (RFC 9113 §6), written by hand: a client library would be polite.
-mod h2 {
-    pub(super) const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
-
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
-        [&head, payload].concat()
-    }
-
-    /// Preface and settings.
-    pub(super) fn start() -> Vec<u8> {
-        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &*frame(4, 0, 0, &[])].concat()
-    }
-
-    /// The same with a first window for each stream.
-    pub(super) fn start_with_window(bytes: u32) -> Vec<u8> {
-        let setting = [&[0, 4], &bytes.to_be_bytes()[..]].concat();
-        [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &*frame(4, 0, 0, &setting)].concat()
-    }
-
-    /// `GET path` of `http://x`, without a body.
-    pub(super) fn get(stream: u32, path: &str) -> Vec<u8> {
-        let path = [&[4, u8::try_from(path.len()).unwrap()], path.as_bytes()].concat();
-        frame(1, 0x5, stream, &[&[0x82, 0x86, 0x41, 1, b'x'], &*path].concat())
-    }
-
-    pub(super) fn reset(stream: u32) -> Vec<u8> {
-        frame(3, 0, stream, &8_u32.to_be_bytes())
     }
 }

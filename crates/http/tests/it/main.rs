@@ -4,10 +4,13 @@
 
 mod connections;
 mod envelope;
+mod h2;
+mod heads;
 mod health;
 mod pages;
 mod port;
 mod routes;
 mod server;
 mod stub;
+mod untaken;
 mod whole;

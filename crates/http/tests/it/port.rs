@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use backshift_http::server::{self, Limits};
+use backshift_http::server::{self, Limits, Times};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -57,4 +57,19 @@ pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server answers and closes").unwrap();
     String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Only this time is short; what ends a connection early was this one.
+pub(crate) fn only(set: impl Fn(&mut Times)) -> Limits {
+    let (long, grace) = (Duration::from_secs(3600), Duration::from_millis(200));
+    let mut times = Times { first_byte: long, head: long, body: long, answer: long, idle: long, grace };
+    set(&mut times);
+    Limits { times, ..Limits::default() }
+}
+
+/// Reads to the end, whether that is clean or not; the server ends it.
+pub(crate) async fn ended(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server ends the connection");
+    all
 }

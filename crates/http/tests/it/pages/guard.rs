@@ -79,3 +79,19 @@ async fn a_foreign_name_is_refused_wherever_it_stands() {
     let own = of("http://localhost:8080/jobs", Version::HTTP_2);
     assert_eq!(status(own).await, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_form_has_at_most_64_kibibytes() {
+    let house = House::open().await;
+    let form = |length: usize| {
+        let fields = "email=lan%40example.com&password=correct+horse&more=";
+        format!("{fields}{}", "x".repeat(length - fields.len()))
+    };
+    for path in ["/signup", "/signin", "/code", "/code/again"] {
+        let answer = house.post(path, &form((64 << 10) + 1)).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}: {}", answer.text);
+    }
+    assert_eq!(house.db.sql("SELECT count(*) FROM users").one::<i64>().await.unwrap(), 0);
+    let whole = house.post("/signup", &form(64 << 10)).await;
+    assert_eq!(whole.status, StatusCode::SEE_OTHER, "{}", whole.text);
+}
