@@ -22,7 +22,7 @@ use super::{
 pub(super) struct Account {
     pub(super) user: User,
     pub(super) password_hash: Option<String>,
-    /// Whether its address was confirmed once, by us.
+    /// Whether it was confirmed, or seen in use, once.
     pub(super) confirmed: bool,
     /// Tokens from before this time are worth nothing.
     pub(super) not_before: Option<Timestamp>,
@@ -103,6 +103,18 @@ impl IdentityService {
     pub(super) async fn account_of(&self, caller: Caller) -> Result<User, IdentityError> {
         let account = self.account_by_id(caller.user_id).await?;
         account.map(|account| account.user).filter(|user| user.is_active).ok_or(IdentityError::Unauthorized)
+    }
+
+    /// Notes of an account of system C that it is in use. Its rows do not say who ever was confirmed: without this, one that
+    /// is deactivated afterwards would look like one that never was, and its owner could open it again by a mail.
+    pub(super) async fn note_confirmed(&self, account: &Account) -> Result<(), IdentityError> {
+        if account.confirmed || !account.user.is_active {
+            return Ok(());
+        }
+        const NOTE: &str = "UPDATE users SET confirmed_at = $2 \
+            WHERE id = $1 AND confirmed_at IS NULL AND is_active = $3 AND deleted_at IS NULL";
+        let note = self.db.sql(NOTE).bind(account.user.id).bind(self.now()).bind(true);
+        note.run().await.map(drop).map_err(internal)
     }
 
     /// The account of a compared address; of several old rows that differ in case only, the oldest.

@@ -16,7 +16,7 @@ impl IdentityService {
         const GRANT: &str = "UPDATE users SET role = $2, role_hash = $3, updated_at = $4 WHERE id = $1";
         let grant = self.db.sql(GRANT).bind(account.user.id).bind(Role::Admin.as_str());
         grant.bind(role_hash(Role::Admin)).bind(self.now()).run().await.map_err(internal)?;
-        Ok(())
+        self.note_confirmed(&account).await
     }
 
     pub(super) fn require_admin(&self, caller: Caller) -> Result<(), IdentityError> {

@@ -1,7 +1,8 @@
 //! At most a few attempts on one account from one network at once; the others wait for what becomes of these.
 //!
 //! An attempt stands as a failure until its password was right. Without the gate many right ones at once would be taken
-//! for as many wrong ones and lock their own owner out.
+//! for as many wrong ones and lock their own owner out. So there are fewer at once than failures that lock, so
+//! few that those of two APIs lock nothing together.
 
 use std::{
     collections::HashMap,
@@ -12,12 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::turns::Full;
 
-/// Attempts on one pair at once: fewer than the fewest failures that lock it by default, also with a second API.
-const AT_ONCE: usize = 4;
+/// Attempts on one pair at once, however many failures lock it.
+const AT_ONCE: u32 = 4;
 
 /// The gate. Cloning shares it.
 #[derive(Clone)]
 pub(super) struct Gate {
+    at_once: usize,
     waiting: usize,
     pairs: Arc<Mutex<HashMap<String, Pair>>>,
 }
@@ -39,9 +41,10 @@ struct Inside {
 }
 
 impl Gate {
-    /// So many may wait for one pair.
-    pub(super) fn new(waiting: usize) -> Self {
-        Self { waiting, pairs: Arc::default() }
+    /// So many failures lock a pair, and so many attempts may wait for one.
+    pub(super) fn new(failures: u32, waiting: usize) -> Self {
+        let at_once = (failures.saturating_sub(1) / 2).clamp(1, AT_ONCE) as usize;
+        Self { at_once, waiting, pairs: Arc::default() }
     }
 
     /// Waits until few enough others try.
@@ -50,8 +53,8 @@ impl Gate {
             let mut pairs = self.pairs();
             let pair = pairs
                 .entry(pair.to_owned())
-                .or_insert_with(|| Pair { open: Arc::new(Semaphore::new(AT_ONCE)), inside: 0 });
-            if pair.inside >= AT_ONCE + self.waiting {
+                .or_insert_with(|| Pair { open: Arc::new(Semaphore::new(self.at_once)), inside: 0 });
+            if pair.inside >= self.at_once.saturating_add(self.waiting) {
                 return Err(Full);
             }
             pair.inside += 1;
@@ -85,7 +88,7 @@ mod tests {
 
     #[tokio::test]
     async fn few_try_at_once_the_others_wait_and_nothing_stays() {
-        let gate = Gate::new(2);
+        let gate = Gate::new(10, 2);
         let mut passes = Vec::new();
         for _ in 0..AT_ONCE {
             passes.push(gate.enter("a").await.unwrap_or_else(|_| panic!("open")));
@@ -101,6 +104,12 @@ mod tests {
         drop(waiting);
         drop(passes);
         assert_eq!(gate.pairs().keys().collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn those_at_once_never_lock_what_they_try() {
+        let at_once = |failures| Gate::new(failures, 0).at_once;
+        assert_eq!([0, 1, 2, 3, 4, 7, 8, 10, 1000].map(at_once), [1, 1, 1, 1, 1, 3, 3, 4, 4]);
     }
 
     /// What a future says when it is asked once.

@@ -44,28 +44,21 @@ impl IdentityService {
         let address = address(email)?;
         password_given(password)?;
         let guess = Guess::of(self, &address.key, origin);
-        let pass = self.let_guess(&guess).await?;
-        // A place first: who is sent away leaves nothing behind in the database.
+        let pass = self.guesses.admit(&guess).await?;
+        // Until its turn comes an attempt leaves nothing behind in the database: neither who is sent away nor who goes away.
         let network = self.counted_network(origin);
         let seat = self.passwords.seat(errand, network.as_deref().unwrap_or_default())?;
-        self.count_guess(&guess).await?;
         let account = self.account_by_key(&address.key).await?;
-        let stored = account.as_ref().and_then(|account| account.password_hash.as_deref());
-        let checked = match self.passwords.check(seat, password, stored).await {
-            Ok(checked) => checked,
-            Err(error) => {
-                self.take_back(&guess, 1).await?;
-                return Err(error);
-            }
-        };
-        match (account, checked) {
-            (Some(account), Checked::Right) => self.known(account, &guess).await,
+        let stored = account.as_ref().and_then(|account| account.password_hash.clone());
+        let slot = (self.passwords.clone(), self.passwords.turn(seat).await?);
+        let attempt = self.guesses.clone().attempt((guess, pass), slot, password.clone(), stored);
+        match (account, attempt.await?) {
+            (Some(account), Checked::Right) => self.known(account).await,
             (Some(account), Checked::RightButOld(hash)) => {
                 self.renew_hash(&account, &hash).await?;
-                self.known(account, &guess).await
+                self.known(account).await
             }
             (found, _) => {
-                drop(pass);
                 self.floor(begun).await;
                 let known = found.is_some() || self.config.uniform_errors;
                 Err(if known { WRONG_PASSWORD } else { USER_NOT_FOUND }.into())
@@ -73,8 +66,8 @@ impl IdentityService {
         }
     }
 
-    async fn known(&self, account: Account, guess: &Guess) -> Result<Account, IdentityError> {
-        self.forget_guesses(guess).await?;
+    async fn known(&self, account: Account) -> Result<Account, IdentityError> {
+        self.note_confirmed(&account).await?;
         Ok(account)
     }
 

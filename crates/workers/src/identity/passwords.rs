@@ -56,17 +56,23 @@ impl Passwords {
         self.turns.sit(errand, network).map_err(busy)
     }
 
+    /// Waits for the turn of a seat; [`IdentityError::Busy`] when it was given to somebody else meanwhile.
+    pub(super) async fn turn(&self, seat: Seat) -> Result<Turn, IdentityError> {
+        seat.turn().await.map_err(busy)
+    }
+
     /// The Argon2id hash as a PHC string.
     pub(super) async fn hash(&self, seat: Seat, password: &SecretString) -> Result<String, IdentityError> {
+        let turn = self.turn(seat).await?;
         let password = password.clone();
         let work = move |memory: &mut Vec<Block>| stored::hashed(password.expose_secret().as_bytes(), memory);
-        self.run(seat, work).await?.map_err(IdentityError::Internal)
+        self.run(turn, work).await?.map_err(IdentityError::Internal)
     }
 
     /// Checks a password against a stored hash; against nobody's when there is none.
     pub(super) async fn check(
         &self,
-        seat: Seat,
+        turn: Turn,
         password: &SecretString,
         stored: Option<&str>,
     ) -> Result<Checked, IdentityError> {
@@ -75,16 +81,15 @@ impl Passwords {
         let work = move |memory: &mut Vec<Block>| {
             checked(password.expose_secret().as_bytes(), stored.as_deref(), &dummy, memory)
         };
-        self.run(seat, work).await
+        self.run(turn, work).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        seat: Seat,
+        turn: Turn,
         work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static,
     ) -> Result<T, IdentityError> {
         // The turn goes into the thread: a request that is given up must not let another hash begin beside it.
-        let turn: Turn = seat.turn().await.map_err(busy)?;
         let rested = Arc::clone(&self.rested);
         let task = tokio::task::spawn_blocking(move || {
             let mut memory = rested.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -134,6 +139,14 @@ fn checked(password: &[u8], stored: Option<&str>, dummy: &str, memory: &mut Vec<
 }
 
 #[cfg(test)]
+impl Passwords {
+    /// Slots that are free, and how many wait for one.
+    pub(super) fn free_and_waiting(&self) -> (usize, usize) {
+        self.turns.free_and_waiting()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -146,8 +159,8 @@ mod tests {
     }
 
     async fn check(passwords: &Passwords, text: &str, stored: Option<&str>) -> Checked {
-        let seat = passwords.seat(Errand::Login, "a").unwrap();
-        passwords.check(seat, &secret(text), stored).await.unwrap()
+        let turn = passwords.turn(passwords.seat(Errand::Login, "a").unwrap()).await.unwrap();
+        passwords.check(turn, &secret(text), stored).await.unwrap()
     }
 
     #[tokio::test]

@@ -88,7 +88,8 @@ impl IdentityService {
     }
 
     /// Whether nobody ever confirmed this account. A row of system C does not say it; one with a subscription was
-    /// confirmed, because that is when its trial begins.
+    /// confirmed, because that is when its trial begins, and so was one that was used while we were there. One without any
+    /// sign counts as never confirmed, as it did in system C: the person who registered there goes on here.
     pub(super) async fn is_unconfirmed(&self, account: &Account) -> Result<bool, IdentityError> {
         if account.user.is_active || account.confirmed {
             return Ok(false);

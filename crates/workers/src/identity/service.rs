@@ -16,14 +16,14 @@ use backshift_store::Database;
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::{CodeMail, IdentityConfig, gate::Gate, passwords::Passwords, tokens::Tokens};
+use super::{CodeMail, IdentityConfig, guesses::Guesses, passwords::Passwords, tokens::Tokens};
 
 /// System C's use cases on our tables.
 pub struct IdentityService {
     pub(super) db: Database,
     pub(super) config: IdentityConfig,
     pub(super) passwords: Passwords,
-    pub(super) gate: Gate,
+    pub(super) guesses: Guesses,
     pub(super) tokens: Tokens,
     pub(super) mail: Arc<dyn CodeMail>,
     pub(super) clock: Arc<dyn Clock>,
@@ -37,13 +37,15 @@ impl IdentityService {
     pub fn new(db: Database, config: IdentityConfig, mail: Arc<dyn CodeMail>) -> Result<Self, String> {
         let passwords = Passwords::new(config.hash_slots, config.hash_queue)?;
         let tokens = Tokens::new(&config.jwt_secret)?;
-        let gate = Gate::new(config.hash_slots.max(1).saturating_mul(config.hash_queue));
-        Ok(Self { db, config, passwords, gate, tokens, mail, clock: Arc::new(SystemClock) })
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let guesses = Guesses::new(db.clone(), Arc::clone(&clock), &config);
+        Ok(Self { db, config, passwords, guesses, tokens, mail, clock })
     }
 
     /// With another clock, for tests.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.guesses.clock = Arc::clone(&clock);
         self.clock = clock;
         self
     }

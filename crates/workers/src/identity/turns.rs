@@ -206,6 +206,14 @@ impl Drop for Ticket {
 }
 
 #[cfg(test)]
+impl Turns {
+    pub(super) fn free_and_waiting(&self) -> (usize, usize) {
+        let room = self.room();
+        (room.free, room.waiting)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use Errand::{Login, Other};
 

@@ -105,6 +105,22 @@ async fn the_hash_of_a_role_is_read_and_written() {
 }
 
 #[tokio::test]
+async fn an_account_that_somebody_closed_stays_closed_as_far_as_its_row_tells() {
+    let Some(world) = world().await else { return };
+    world.sign_in("boss@x.io").await;
+    run(world.db(), "UPDATE users SET is_active = false").await;
+    for email in ["old@x.io", "boss@x.io"] {
+        assert_eq!(
+            code(world.register(email).await),
+            110_004,
+            "{email} had a subscription, or signed in here"
+        );
+        assert_eq!(code(world.send_otp(email).await), 403);
+    }
+    world.register("new@x.io").await.unwrap();
+}
+
+#[tokio::test]
 async fn rows_with_holes_are_read() {
     let Some(world) = world().await else { return };
     run(

@@ -158,6 +158,52 @@ async fn many_right_passwords_at_once_are_not_taken_for_wrong_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn right_passwords_at_once_pass_however_few_failures_lock() {
+    for most in [1, 2, 3] {
+        let change = move |config: &mut backshift_workers::identity::IdentityConfig| {
+            (config.max_failures_pair, config.hash_slots) = (most, 8);
+        };
+        for world in worlds(change).await {
+            world.member("lan@x.io").await;
+            let mut crowd = tokio::task::JoinSet::new();
+            for _ in 0..12 {
+                let service = world.service.clone();
+                crowd.spawn(async move {
+                    service.login("lan@x.io", PASSWORD.into(), false, from("192.0.2.1")).await.map(drop)
+                });
+            }
+            for answer in crowd.join_all().await {
+                answer.unwrap_or_else(|error| panic!("{most} lock: {error:?}"));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn right_passwords_at_once_wash_away_nothing_that_their_network_failed_elsewhere() {
+    for world in worlds(|config| config.hash_slots = 8).await {
+        world.member("lan@x.io").await;
+        for n in 0..6 {
+            assert_eq!(guess(&world, &format!("n{n}@x.io"), WRONG, "192.0.2.1").await, 110_003);
+        }
+        for _ in 0..3 {
+            let mut crowd = tokio::task::JoinSet::new();
+            for _ in 0..8 {
+                let service = world.service.clone();
+                crowd.spawn(async move {
+                    service.login("lan@x.io", PASSWORD.into(), false, from("192.0.2.1")).await.map(drop)
+                });
+            }
+            for answer in crowd.join_all().await {
+                answer.unwrap();
+            }
+        }
+        let of_network = "SELECT CAST(sum(n) AS bigint) FROM auth_counts WHERE what = 'network'";
+        assert_eq!(world.count(of_network).await, 6);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guesses_of_many_accounts_and_networks_at_once_never_stand_in_each_other_s_way() {
     for world in worlds(|config| config.hash_queue = 1000).await {
         world.member("lan@x.io").await;

@@ -121,3 +121,36 @@ async fn too_many_waiting_passwords_are_sent_away_and_leave_nothing_behind() {
         world.sign_in("lan@x.io").await;
     }
 }
+
+/// A row of system C that was in use when somebody deactivated it, and that nothing else speaks for.
+#[tokio::test]
+async fn an_adopted_account_that_was_used_here_does_not_open_itself_again() {
+    let forget = "UPDATE users SET confirmed_at = NULL, is_active = $1";
+    for world in worlds(|_| {}).await {
+        let lan = world.member("lan@x.io").await;
+        let token = world.token("lan@x.io").await;
+        for way in ["a sign-in", "a token", "a code asked for", "an admin"] {
+            world.db().sql("DELETE FROM subscriptions").run().await.unwrap();
+            assert_eq!(world.db().sql(forget).bind(true).run().await.unwrap(), 1);
+            match way {
+                "a sign-in" => drop(world.token("lan@x.io").await),
+                "a token" => assert_eq!(world.caller(&token).await.unwrap().user_id, lan.user_id),
+                "a code asked for" => assert_eq!(code(world.send_otp("lan@x.io").await), 110_007),
+                _ => world.service.grant_admin("lan@x.io").await.unwrap(),
+            }
+            let close = "UPDATE users SET is_active = $1";
+            world.db().sql(close).bind(false).run().await.unwrap();
+            assert_eq!(code(world.register("lan@x.io").await), 110_004, "{way}");
+            assert_eq!(code(world.send_otp("lan@x.io").await), 403, "{way}");
+        }
+        // Without any sign it is one that registered at C and was never confirmed; a wrong password is no sign either.
+        world.db().sql(forget).bind(true).run().await.unwrap();
+        let wrong = world.service.login("lan@x.io", "wrong password".into(), false, origin("en")).await;
+        assert_eq!(code(wrong), 110_005);
+        world.db().sql(forget).bind(false).run().await.unwrap();
+        world.register("lan@x.io").await.unwrap();
+        world.later(61);
+        world.send_otp("lan@x.io").await.unwrap();
+        assert_eq!(world.count("SELECT count(*) FROM users WHERE confirmed_at IS NOT NULL").await, 0);
+    }
+}
