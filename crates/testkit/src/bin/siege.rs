@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use backshift_testkit::siege::{Attack, Siege};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-const USAGE: &str = "siege --binary PATH [--clients 2000] [--seconds 5] [--factor 5] [--floor-ms 50] [--memory-mib 256] [ATTACK…]";
+const USAGE: &str = "siege --binary PATH [--clients 2000] [--rounds 3] [--seconds 3] [--factor 5] [--floor-ms 50] [--memory-mib 256] [ATTACK…]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -61,6 +61,7 @@ fn read(arguments: impl Iterator<Item = String>) -> Result<(PathBuf, Siege), Str
         match word.as_str() {
             "--binary" => binary = PathBuf::from(&value),
             "--clients" => siege.clients = number(8000)? as usize,
+            "--rounds" => siege.rounds = number(99)? as usize,
             "--seconds" => siege.time = Duration::from_secs(number(60)?),
             "--factor" => siege.factor = number(1000)? as f64,
             "--floor-ms" => siege.floor = Duration::from_millis(number(60_000)?),

@@ -30,6 +30,10 @@ const PACE: Duration = Duration::from_secs(1);
 const NETWORKS: usize = 8;
 /// Besiegers of the kinds that do not wait but work.
 const WORKING: usize = 64;
+/// Those who ask as much as they are let: networks, and connections of each, which is as many as one may hold.
+const BUSY: (usize, usize) = (4, 256);
+/// Requests that one of these sends before it has read an answer.
+const PIPELINED: usize = 8;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A way to do harm.
@@ -53,13 +57,15 @@ pub enum Attack {
     Unread,
     /// Registers account after account.
     Register,
+    /// Asks without waiting for answers, and reads them all: four networks with as many connections as they may hold.
+    Busy,
     /// Says nothing, on the port of a worker's health.
     SilentProbes,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Silent,
         Self::SlowHead,
         Self::SlowBody,
@@ -69,6 +75,7 @@ impl Attack {
         Self::H2Reset,
         Self::Unread,
         Self::Register,
+        Self::Busy,
         Self::SilentProbes,
     ];
 
@@ -84,6 +91,7 @@ impl Attack {
             Self::H2Reset => "h2-reset",
             Self::Unread => "unread",
             Self::Register => "register",
+            Self::Busy => "busy",
             Self::SilentProbes => "silent-probes",
         }
     }
@@ -93,12 +101,17 @@ impl Attack {
         match ask {
             Ask::Health => self == Self::SilentProbes,
             Ask::Plans => self != Self::SilentProbes,
-            Ask::Login => matches!(self, Self::Register | Self::Silent),
+            Ask::Login => matches!(self, Self::Register | Self::Silent | Self::Busy),
         }
     }
 
-    fn waits(self) -> bool {
-        !matches!(self, Self::H2Reset | Self::Unread | Self::Register)
+    /// How many there are of so many, and from how many networks.
+    fn ranks(self, clients: usize) -> (usize, usize) {
+        match self {
+            Self::Busy => (clients.min(BUSY.0 * BUSY.1), BUSY.0),
+            Self::H2Reset | Self::Unread | Self::Register => (clients.min(WORKING), NETWORKS),
+            _ => (clients, NETWORKS),
+        }
     }
 }
 
@@ -128,12 +141,12 @@ pub(super) struct Ranks {
 
 impl Ranks {
     pub(super) fn muster(attack: Attack, server: Arc<Server>, clients: usize) -> Self {
-        let count = if attack.waits() { clients } else { clients.min(WORKING) };
+        let (count, networks) = attack.ranks(clients);
         let connections = Arc::new(AtomicU64::new(0));
         let mut besiegers = JoinSet::new();
         for n in 0..count {
             let (server, connections) = (Arc::clone(&server), Arc::clone(&connections));
-            let source = Ipv4Addr::new(127, 66, (n % NETWORKS) as u8, 1);
+            let source = Ipv4Addr::new(127, 66, (n % networks) as u8, 1);
             besiegers.spawn(async move {
                 // They come over a second, not in one heap.
                 tokio::time::sleep(PACE.mul_f64((n as f64) / (count as f64))).await;
@@ -182,6 +195,7 @@ async fn besiege(
         Attack::H2Idle => ([PREFACE, &get(1)].concat(), Some(b"\0\0\x08\x06\0\0\0\0\x0012345678")),
         Attack::H2Reset => return reset(stream).await,
         Attack::Unread => return unread(stream).await,
+        Attack::Busy => return busy(stream).await,
         Attack::Register => return register(stream, (number << 32) | came).await,
     };
     stream.write_all(&head).await?;
@@ -231,6 +245,27 @@ async fn unread(mut stream: TcpStream) -> io::Result<()> {
     loop {
         stream.write_all(ask.as_bytes()).await?;
         tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Asks for a list again and again, several times before the first answer is read: the server works as fast as it can.
+async fn busy(mut stream: TcpStream) -> io::Result<()> {
+    let asks = request("GET", "/api/v1/plans/page?limit=1", "", "keep-alive").repeat(PIPELINED);
+    let (mut read, mut write) = stream.split();
+    let asking = async {
+        loop {
+            write.write_all(asks.as_bytes()).await?;
+            tokio::time::sleep(PACE).await;
+        }
+    };
+    let reading = async {
+        let mut answers = [0; 4096];
+        while read.read(&mut answers).await? > 0 {}
+        Ok(())
+    };
+    tokio::select! {
+        ended = asking => ended,
+        ended = reading => ended,
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Everything is on loopback, where each address of 127/8 is a network of its own: the besiegers come from a few, the
 //! honest client from others. They share the machine with the server, so a figure here holds the attack's own cost too:
-//! only what exceeds both a multiple of the quiet figure and a floor counts against the server.
+//! only what exceeds both a multiple of the quiet figure and a floor counts against the server. The quiet is measured anew
+//! before each attack, and the median of several rounds counts: a machine that others use too is never equally quiet.
 
 mod attack;
 mod honest;
@@ -21,13 +22,18 @@ pub use honest::Times;
 use honest::{Ask, Honest};
 use server::Server;
 
+/// Between two rounds.
+const REST: Duration = Duration::from_secs(2);
+
 /// How the siege is laid.
 #[derive(Debug, Clone)]
 pub struct Siege {
     /// Besiegers of each kind that mostly wait.
     pub clients: usize,
-    /// How long each attack is measured.
+    /// How long each attack is measured, and the quiet before it.
     pub time: Duration,
+    /// How many times each attack is laid; the median counts.
+    pub rounds: usize,
     /// How many times the quiet p99 is still well.
     pub factor: f64,
     /// Below this a p99 is well whatever the quiet one is, which is less than a millisecond.
@@ -42,7 +48,8 @@ impl Default for Siege {
     fn default() -> Self {
         Self {
             clients: 2000,
-            time: Duration::from_secs(5),
+            time: Duration::from_secs(3),
+            rounds: 3,
             factor: 5.0,
             floor: Duration::from_millis(50),
             memory: 256 << 20,
@@ -51,34 +58,60 @@ impl Default for Siege {
     }
 }
 
-/// What one attack did to the honest client.
+/// What one attack did to one kind of request of the honest client, in the median round.
 #[derive(Debug, Clone)]
 pub struct Line {
-    /// The attack; `None` is the quiet before.
-    pub attack: Option<Attack>,
+    /// The attack.
+    pub attack: Attack,
     /// What was asked.
     pub asked: &'static str,
+    /// How long answers took just before the attack.
+    pub quiet: Times,
     /// How long its answers took.
     pub times: Times,
     /// The most that is well.
     pub limit: Duration,
-    /// The server's memory afterwards, in bytes.
+    /// p99 by the quiet p99 of every round.
+    pub ratios: Vec<f64>,
+    /// Requests of all rounds without the right answer.
+    pub failed: usize,
+    /// The most memory of the server in any round, in bytes.
     pub memory: u64,
-    /// How many connections the besiegers made.
+    /// How many connections the besiegers made in that round.
     pub connections: u64,
 }
 
 /// Everything that was measured.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// The quiet first, then each attack.
+    /// Each attack.
     pub lines: Vec<Line>,
     memory: u64,
 }
 
 impl Line {
     fn holds(&self, memory: u64) -> bool {
-        self.times.failed == 0 && self.times.percentile(0.99) <= self.limit && self.memory <= memory
+        self.failed == 0 && self.p99() <= self.limit && self.memory <= memory
+    }
+
+    fn p99(&self) -> Duration {
+        self.times.percentile(0.99)
+    }
+
+    /// How much of what is well it took.
+    fn part(&self) -> f64 {
+        self.p99().as_secs_f64() / self.limit.as_secs_f64()
+    }
+
+    /// Of several rounds the one in the middle, with what counts in all of them.
+    fn median(mut rounds: Vec<Self>) -> Option<Self> {
+        let ratio = |line: &Self| line.p99().as_secs_f64() / line.quiet.percentile(0.99).as_secs_f64();
+        let ratios = rounds.iter().map(ratio).collect();
+        let failed = rounds.iter().map(|line| line.failed).sum();
+        let memory = rounds.iter().map(|line| line.memory).max()?;
+        rounds.sort_by(|one, other| one.part().total_cmp(&other.part()));
+        let middle = rounds.len() / 2;
+        Some(Self { ratios, failed, memory, ..rounds.swap_remove(middle) })
     }
 }
 
@@ -93,24 +126,36 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<16} {:<8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>12}",
-            "attack", "asked", "answers", "failed", "p50 ms", "p99 ms", "limit ms", "RSS MiB", "connections"
+            "{:<14} {:<7} {:>7} {:>6} {:>9} {:>8} {:>8} {:>8} {:>7} {:>11}        p99 by quiet p99",
+            "attack",
+            "asked",
+            "answers",
+            "failed",
+            "quiet p99",
+            "p50 ms",
+            "p99 ms",
+            "limit",
+            "RSS MiB",
+            "connections"
         )?;
         let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1000.0);
         for line in &self.lines {
-            let name = line.attack.map_or("quiet", Attack::name);
+            let ratios: Vec<String> = line.ratios.iter().map(|ratio| format!("{ratio:.1}")).collect();
             writeln!(
                 f,
-                "{name:<16} {:<8} {:>7} {:>7} {:>9} {:>9} {:>9} {:>8} {:>12} {}",
+                "{:<14} {:<7} {:>7} {:>6} {:>9} {:>8} {:>8} {:>8} {:>7} {:>11} {:<6} {}",
+                line.attack.name(),
                 line.asked,
                 line.times.count(),
-                line.times.failed,
+                line.failed,
+                ms(line.quiet.percentile(0.99)),
                 ms(line.times.percentile(0.5)),
-                ms(line.times.percentile(0.99)),
+                ms(line.p99()),
                 ms(line.limit),
                 line.memory >> 20,
                 line.connections,
-                if line.holds(self.memory) { "held" } else { "BROKEN" }
+                if line.holds(self.memory) { "held" } else { "BROKEN" },
+                ratios.join(" ")
             )?;
         }
         Ok(())
@@ -127,39 +172,40 @@ impl Siege {
         let server = Arc::new(Server::start(binary).await?);
         let honest = Honest::new(Arc::clone(&server)).await?;
         let mut report = Report { lines: Vec::new(), memory: self.memory };
-        let mut limits = Vec::new();
-        for ask in Ask::ALL {
-            let times = honest.asks(ask, self.time).await;
-            let limit = times.percentile(0.99).mul_f64(self.factor).max(self.floor);
-            limits.push(limit);
-            report.lines.push(self.line(&server, None, (ask, times, limit), 0)?);
-        }
         for attack in &self.attacks {
-            let ranks = Ranks::muster(*attack, Arc::clone(&server), self.clients);
-            ranks.stand(self.time).await;
-            for (ask, limit) in Ask::ALL.into_iter().zip(&limits).filter(|(ask, _)| attack.hurts(*ask)) {
-                let times = honest.asks(ask, self.time).await;
-                report.lines.push(self.line(
-                    &server,
-                    Some(*attack),
-                    (ask, times, *limit),
-                    ranks.connections(),
-                )?);
+            let mut rounds = Vec::new();
+            for _ in 0..self.rounds.max(1) {
+                rounds.push(self.round(&server, &honest, *attack).await?);
             }
-            ranks.disperse().await;
+            for ask in 0..rounds.first().map_or(0, Vec::len) {
+                let of_ask = rounds.iter().filter_map(|lines| lines.get(ask).cloned()).collect();
+                report.lines.extend(Line::median(of_ask));
+            }
         }
         Ok(report)
     }
 
-    fn line(
-        &self,
-        server: &Server,
-        attack: Option<Attack>,
-        (ask, times, limit): (Ask, Times, Duration),
-        connections: u64,
-    ) -> io::Result<Line> {
-        let memory = server.memory()?;
-        Ok(Line { attack, asked: ask.name(), times, limit, memory, connections })
+    /// The quiet, and then the attack; a line for each thing that is asked.
+    async fn round(&self, server: &Arc<Server>, honest: &Honest, attack: Attack) -> io::Result<Vec<Line>> {
+        let asks: Vec<Ask> = Ask::ALL.into_iter().filter(|ask| attack.hurts(*ask)).collect();
+        // What the attack before has left waiting is worked off.
+        tokio::time::sleep(REST).await;
+        let mut quiet = Vec::new();
+        for ask in &asks {
+            quiet.push(honest.asks(*ask, self.time).await);
+        }
+        let ranks = Ranks::muster(attack, Arc::clone(server), self.clients);
+        ranks.stand(self.time).await;
+        let mut lines = Vec::new();
+        for (ask, quiet) in asks.into_iter().zip(quiet) {
+            let times = honest.asks(ask, self.time).await;
+            let limit = quiet.percentile(0.99).mul_f64(self.factor).max(self.floor);
+            let (asked, failed, memory) = (ask.name(), times.failed + quiet.failed, server.memory()?);
+            let (ratios, connections) = (Vec::new(), ranks.connections());
+            lines.push(Line { attack, asked, quiet, times, limit, ratios, failed, memory, connections });
+        }
+        ranks.disperse().await;
+        Ok(lines)
     }
 }
 
