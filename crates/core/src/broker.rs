@@ -3,14 +3,21 @@
 //! Adapters batch underneath (pipelined publishes, coalesced acks, multi-row claims). Settling consumes the
 //! [`Receipt`], so a second ack does not compile; a receipt that is dropped unsettled leads to redelivery.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Accepted, Ack, DeadLetter, Envelope, Headers, Kind, Kinds, Malformed, Moment, QueueName, Retry, Settled,
-    Settlement, WorkerName, store::Start,
+    Accepted, Ack, Completion, DeadLetter, Envelope, Headers, Kind, Kinds, Malformed, Moment, QueueName,
+    Retry, Settled, Settlement, WorkerName, store::Start,
 };
 
 /// Moves envelopes. Cheap to share, safe to call from many tasks.
@@ -75,6 +82,38 @@ pub struct ConsumeOptions {
     pub lease: Duration,
     /// The process that asks.
     pub worker: WorkerName,
+    /// Slots that are taken although no delivery is out for them.
+    pub occupied: Occupied,
+}
+
+/// How many slots of a pool are taken by jobs whose deliveries are acknowledged already, because the ledger keeps them
+/// ([`Receipt::hand_over`]). A broker that counts unsettled deliveries must not fill these slots a second time. Cheap to
+/// clone; clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct Occupied(Arc<AtomicUsize>);
+
+impl Occupied {
+    /// One more, until the answer is dropped.
+    #[must_use]
+    pub fn take(&self) -> OccupiedSlot {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        OccupiedSlot(self.clone())
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// One slot that is taken without a delivery, until this is dropped.
+#[derive(Debug)]
+pub struct OccupiedSlot(Occupied);
+
+impl Drop for OccupiedSlot {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Takes deliveries from one queue.
@@ -151,6 +190,12 @@ pub trait Receipt: Send {
 
     /// Ends the delivery.
     async fn ack(self: Box<Self>, ack: Ack) -> Result<Settled, BrokerError>;
+
+    /// Ends the delivery although its job goes on: the ledger keeps the job from here on and brings it back by itself.
+    /// The job still takes one of the consumer's slots, as [`ConsumeOptions::occupied`] says.
+    async fn hand_over(self: Box<Self>) -> Result<Settled, BrokerError> {
+        self.ack(Ack::Completed(Completion::default())).await
+    }
 
     /// Puts the next envelope into the queue after the delay, confirmed, and then ends this delivery: a crash in
     /// between doubles the job and never loses it. While the server does not take the envelope, the delivery is kept

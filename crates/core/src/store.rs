@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::{
@@ -92,6 +93,8 @@ pub enum Claimed {
     Held(Duration),
     /// It waits for its time for so long: put it back uncounted for that long.
     Early(Duration),
+    /// It runs, and the ledger alone keeps it ([`Ledger::hand_over`]): the message is left over, only ack.
+    Kept,
     /// Another payload, kind, queue or broker was accepted under this id: dead letter with reason `id-conflict`.
     Conflict,
     /// The message without an id is a delivery of this job, of which the inner answer speaks.
@@ -144,6 +147,15 @@ pub struct Beat {
     pub lease: Lease,
     /// Per cent and a word, when they changed.
     pub progress: Option<(u8, String)>,
+}
+
+/// A running job of a foreign broker whose message is to be let go.
+#[derive(Debug, Clone)]
+pub struct HandOver {
+    /// Who runs it.
+    pub lease: Lease,
+    /// Its whole body, for a row that does not have it.
+    pub payload: Bytes,
 }
 
 /// The answer to a sign of life.
@@ -227,6 +239,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// did, because the payload is here whole: then the message is over. The relay publishes it again when a worker that
     /// knows the kind and works the queue announces itself; while one lives already, after a moment.
     async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError>;
+
+    /// Takes over running jobs of a foreign broker, durably and whole, so that their messages can be acknowledged while they
+    /// run; for each whether it did. From then on the lease alone holds the job: when it ends, the job is rescued, and a
+    /// retry or the way to the dead letters goes through the relay. Sensitive jobs, those whose body is not kept and those
+    /// whose message carries no id are never taken over. Asked again, it answers the same.
+    async fn hand_over(&self, jobs: Vec<HandOver>) -> Result<Vec<bool>, StoreError>;
 
     /// Takes the one seat of the fleet for a job that must run alone and is not claimed with it (foreign brokers);
     /// `false` = another such job runs. It is free again when this start is over, however it ends.
@@ -459,7 +477,8 @@ pub trait Outbox: Send + Sync + 'static {
     /// caller and then marked; what stays unmarked is the relay's.
     async fn accept(&self, broker: &str, batch: Vec<Envelope>) -> Result<Vec<Accepted>, StoreError>;
 
-    /// Due rows that nobody published within `hold`, taken for `hold` by this caller.
+    /// Due rows that nobody published within `hold`, taken for `hold` by this caller. Dead jobs are among them whose
+    /// message was handed over: whoever gets it once more brings it to the broker's own dead letters.
     async fn take_unpublished(
         &self,
         broker: &str,

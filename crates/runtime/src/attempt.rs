@@ -2,7 +2,8 @@
 //!
 //! Whoever takes the receipt settles; everybody later finds it gone. While the heartbeater has it on loan, the
 //! settlement waits in its place. When the connection under a receipt is cut, the broker delivers the same message
-//! again: the attempt goes on with that receipt, and no second one begins.
+//! again: the attempt goes on with that receipt, and no second one begins. The delivery of a long attempt is let go while it
+//! runs (`handover`): then there is no receipt, and only the ledger hears of its end.
 
 use std::{
     sync::{
@@ -12,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Envelope, JobContext, JobId, Lease, Moment, Receipt, broker::Tie, store::Start};
+use backshift_core::{
+    Envelope, JobContext, JobId, Lease, Moment, Receipt,
+    broker::{OccupiedSlot, Tie},
+    store::Start,
+};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, sleep},
@@ -50,6 +55,8 @@ enum Hold {
     Lent,
     /// On loan, and the attempt ended meanwhile.
     Awaited(Box<(Parting, Places)>),
+    /// Acknowledged while the attempt goes on: the ledger keeps the job, and its slot counts as occupied.
+    HandedOver(#[allow(dead_code)] OccupiedSlot),
     Gone,
 }
 
@@ -74,6 +81,8 @@ pub(crate) struct Attempt {
     hold: Mutex<Hold>,
     /// What holds its delivery now.
     tie: Mutex<Option<Tie>>,
+    /// The ledger would not keep the job: it is not asked again.
+    stays: AtomicBool,
     /// The receipt of the delivery that took the place of a lost one whose settlement had begun.
     heir: Mutex<Option<Box<dyn Receipt>>>,
     confirmed: Mutex<Moment>,
@@ -104,6 +113,7 @@ impl Attempt {
             stopper: Stopper { cancel, why: OnceLock::new() },
             tie: Mutex::new(receipt.tie()),
             hold: Mutex::new(Hold::Here(receipt)),
+            stays: AtomicBool::new(false),
             heir: Mutex::default(),
             confirmed: Mutex::new(claimed_at),
             began: OnceLock::new(),
@@ -188,7 +198,8 @@ impl Attempt {
     pub(crate) fn part(&self, parting: Parting, places: Places) -> Option<Leaving> {
         let mut hold = self.hold();
         match std::mem::replace(&mut *hold, Hold::Gone) {
-            Hold::Here(receipt) => Some(Leaving { receipt, parting, places }),
+            Hold::Here(receipt) => Some(Leaving { receipt: Some(receipt), parting, places }),
+            Hold::HandedOver(_) => Some(Leaving { receipt: None, parting, places }),
             Hold::Lent => {
                 *hold = Hold::Awaited(Box::new((parting, places)));
                 None
@@ -229,6 +240,22 @@ impl Attempt {
         nameless == self.nameless && same && called
     }
 
+    /// Whether its delivery may be let go: it has run for so long, nobody stops it, and the ledger can keep it.
+    pub(crate) fn can_be_handed_over(&self, after: Duration) -> bool {
+        let long = self.began.get().is_some_and(|began| began.elapsed() >= after);
+        let kept = self.ledger_first && !self.nameless && self.context.envelope().may_be_kept();
+        let goes_on = !self.has_ended() && self.stopped().is_none();
+        long && kept
+            && goes_on
+            && !self.stays.load(Ordering::Relaxed)
+            && matches!(*self.hold(), Hold::Here(_))
+    }
+
+    /// The ledger said that it does not keep it.
+    pub(crate) fn stays(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
     /// Goes on with the receipt of the delivery that took the place of the lost one.
     pub(crate) fn inherit(&self, receipt: Box<dyn Receipt>) {
         *self.tie.lock().unwrap_or_else(PoisonError::into_inner) = receipt.tie();
@@ -262,7 +289,8 @@ impl Attempt {
 
 /// Everything that the settler needs of an attempt that is over.
 pub(crate) struct Leaving {
-    pub(crate) receipt: Box<dyn Receipt>,
+    /// `None` = its delivery was handed over.
+    pub(crate) receipt: Option<Box<dyn Receipt>>,
     pub(crate) parting: Parting,
     pub(crate) places: Places,
 }
@@ -278,6 +306,36 @@ impl Loan {
         self.receipt.as_mut()
     }
 
+    /// Takes the receipt to acknowledge its delivery while the attempt goes on.
+    pub(crate) fn take(&mut self) -> Option<Box<dyn Receipt>> {
+        self.receipt.take()
+    }
+
+    /// The delivery is let go, however its acknowledgement ended; the settlement that waited for it, if any.
+    pub(crate) fn handed_over(self, slot: OccupiedSlot) -> Option<Leaving> {
+        let attempt = &self.attempt;
+        // From here on nobody goes on with a delivery that comes again: the ledger answers it.
+        *attempt.tie.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut hold = attempt.hold();
+        let leaving = match std::mem::replace(&mut *hold, Hold::Gone) {
+            Hold::Awaited(waiting) => {
+                let (parting, places) = *waiting;
+                Some(Leaving { receipt: None, parting, places })
+            }
+            Hold::Lent => {
+                *hold = Hold::HandedOver(slot);
+                None
+            }
+            before => {
+                *hold = before;
+                None
+            }
+        };
+        drop(hold);
+        drop(attempt.heir());
+        leaving
+    }
+
     /// Gives the receipt back; the settlement that waited for it, if any.
     pub(crate) fn give_back(mut self) -> Option<Leaving> {
         let receipt = self.receipt.take()?;
@@ -285,7 +343,7 @@ impl Loan {
         match std::mem::replace(&mut *hold, Hold::Gone) {
             Hold::Awaited(waiting) => {
                 let (parting, places) = *waiting;
-                Some(Leaving { receipt, parting, places })
+                Some(Leaving { receipt: Some(receipt), parting, places })
             }
             Hold::Lent => {
                 *hold = Hold::Here(receipt);

@@ -136,7 +136,7 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
         let claimed_at = claimed_at.unwrap_or(received);
         match job {
             // What still runs here and lost its delivery goes on with this one.
-            Ok(envelope) if redelivered && start.is_none() => {
+            Ok(envelope) if redelivered && start.is_none() && !has(Bug::AdoptsNothing) => {
                 match pool.running.adopt(&envelope, anonymous, receipt) {
                     Ok(()) => {
                         tracing::info!(queue = %pool.queue, "a job that still runs here was delivered again; it goes on");
@@ -195,7 +195,7 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
 /// Whether the broker hands it out again because its worker is gone. A message also comes again when only its channel
 /// is gone: then this process may still run it, and nobody crashed.
 fn is_left(pool: &Pool, one: &Taken) -> bool {
-    one.redelivered && !pool.running.holds(one.envelope.id)
+    one.redelivered && (!pool.running.holds(one.envelope.id) || has(Bug::AdoptsNothing))
 }
 
 /// Takes over what the ledger said about a delivery that may run; the third is whether the ledger is told first.
@@ -224,7 +224,10 @@ async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: 
         }
         Some(Word::Said(Claimed::Over(State::Cancelled), _)) => Settlement::Ack(Ack::Cancelled),
         Some(Word::Said(Claimed::Over(State::Dead), _)) => buried(pool, &taken.envelope).await,
-        Some(Word::Said(Claimed::Over(_), _)) => Settlement::Ack(Ack::Completed(Completion::default())),
+        // The acknowledgement of its hand-over was lost.
+        Some(Word::Said(Claimed::Over(_) | Claimed::Kept, _)) => {
+            Settlement::Ack(Ack::Completed(Completion::default()))
+        }
         Some(Word::Said(Claimed::Held(wait), _)) => {
             let wait = wait.clamp(Duration::from_millis(100), pool.engine.options.lease);
             put_back(&taken.envelope, pool.engine.around(wait))

@@ -16,6 +16,7 @@ mod fetcher;
 mod forsaken;
 mod gauges;
 mod gone;
+mod handover;
 mod health;
 mod heartbeater;
 mod lonely;

@@ -35,6 +35,9 @@ pub struct WorkerOptions {
     /// How long after the end of its lease, or after its time, a job of a foreign broker is given up whose message the
     /// broker has no more.
     pub forsaken_after: Duration,
+    /// How long a job of a foreign broker runs before the ledger alone keeps it and its message is acknowledged: brokers take
+    /// back what is not acknowledged for too long. Only with a store, and only what it may keep whole.
+    pub hand_over_after: Duration,
     /// How long completed and cancelled rows are kept; a day at least.
     pub keep_finished: Duration,
     /// How long dead rows are kept, a day at least; `None` = for ever.
@@ -58,6 +61,7 @@ impl Default for WorkerOptions {
             exit_when_stuck: true,
             lonely_patience: Duration::from_secs(5),
             forsaken_after: Duration::from_secs(10 * 60),
+            hand_over_after: Duration::from_secs(10 * 60),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
             keep_dead: Some(Duration::from_secs(90 * 24 * 3600)),
             seed: None,

@@ -48,11 +48,15 @@ pub enum Bug {
     NeverTimesOut,
     /// Begins a handler whatever became of its lease meanwhile.
     StartsAfterTheLease,
+    /// Acknowledges the message of a long job that the ledger does not keep.
+    LetsGoUnasked,
+    /// Starts a job again that it still runs, when its message comes again.
+    AdoptsNothing,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AcksBeforeTheEffect,
         Self::AcksBeforeTheLedger,
         Self::TrustsStaleResults,
@@ -74,6 +78,8 @@ impl Bug {
         Self::IgnoresPauses,
         Self::NeverTimesOut,
         Self::StartsAfterTheLease,
+        Self::LetsGoUnasked,
+        Self::AdoptsNothing,
     ];
 }
 

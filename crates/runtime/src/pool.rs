@@ -13,7 +13,7 @@ use std::{
 
 use backshift_core::{
     Broker, Capability, ConsumeOptions, Consumer, JobOptions, Kind, Middleware, QueueName, Registry, Store,
-    WorkerName, store::Holder,
+    WorkerName, broker::Occupied, store::Holder,
 };
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
@@ -124,6 +124,8 @@ pub(crate) struct Pool {
     pub(crate) settler: Settler,
     pub(crate) budget: RetryBudget,
     pub(crate) vitals: Vitals,
+    /// Slots of jobs that the ledger keeps.
+    pub(crate) occupied: Occupied,
     /// The watchdog asks for a new consumer.
     pub(crate) rebuild: Notify,
     slots: Arc<Semaphore>,
@@ -152,6 +154,7 @@ impl Pool {
             settler,
             budget: RetryBudget::default(),
             vitals: Vitals::default(),
+            occupied: Occupied::default(),
             rebuild: Notify::new(),
             slots: Arc::new(Semaphore::new(options.slots)),
             runners: Runners::default(),
@@ -173,6 +176,7 @@ impl Pool {
             kinds: Some(self.engine.registry.known()),
             lease: self.engine.options.lease,
             worker: self.engine.name.clone(),
+            occupied: self.occupied.clone(),
         }
     }
 

@@ -97,7 +97,7 @@ impl Settler {
             again: attempt.came_again(),
             attempt: Some(attempt),
             settlement,
-            receipt: Some(receipt),
+            receipt,
             places,
         });
     }

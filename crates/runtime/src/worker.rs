@@ -17,7 +17,7 @@ use crate::{
     attempt::Places,
     builder::WorkerBuilder,
     cron::Cron,
-    fetcher, forsaken, gauges, heartbeater,
+    fetcher, forsaken, gauges, handover, heartbeater,
     outcome::{Stop, release},
     planted::{Bug, has},
     pool::{Engine, Pool},
@@ -144,6 +144,10 @@ impl Worker {
         supervisor.keep("announcer", end, move || {
             let (engine, store, clock) = own.clone();
             announcer::run(engine, store, pools.clone(), clock)
+        });
+        let (own, pools) = (all.clone(), self.pools.clone());
+        supervisor.keep("hand-over", end, move || {
+            handover::run(Arc::clone(&own.0), Arc::clone(&own.1), pools.clone())
         });
         let (own, paused, pools) = (all.clone(), Arc::clone(&self.paused), self.pools.clone());
         supervisor.keep("wishes", end, move || {

@@ -15,4 +15,4 @@ CREATE INDEX IF NOT EXISTS background_jobs_waiting_abroad ON background_jobs (qu
     WHERE broker <> 'embedded' AND status IN ('scheduled', 'available', 'retrying');
 DROP INDEX IF EXISTS background_jobs_unpublished;
 CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (broker, run_at)
-    WHERE broker <> 'embedded' AND published_at IS NULL AND status IN ('scheduled', 'available', 'retrying');
+    WHERE broker <> 'embedded' AND published_at IS NULL AND status IN ('scheduled', 'available', 'retrying', 'dead');

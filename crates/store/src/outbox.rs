@@ -1,7 +1,8 @@
 //! Jobs that are durable here and still have to reach a foreign broker.
 //!
 //! A row that is due at once is published by whoever accepted it; the relay takes it only when that did not
-//! happen within its hold.
+//! happen within its hold. A dead row whose message was handed over is published once more: its next delivery is answered
+//! *over*, and so becomes the broker's own dead letter.
 
 use std::time::Duration;
 
@@ -34,16 +35,16 @@ pub(crate) const TAKE: Sql = Sql {
         due!("unpublished = $1", " * interval '1 microsecond'"),
         " FOR UPDATE SKIP LOCKED) \
          UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3 * interval '1 microsecond', \
-         publish_token = token, status = 'available', updated_at = clock_timestamp() FROM due WHERE id = due_id \
+         publish_token = token, status = CASE WHEN status = 'dead' THEN status ELSE 'available' END, updated_at = clock_timestamp() FROM due WHERE id = due_id \
          RETURNING id, job_type, queue, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
          unique_policy, idempotency_key, user_id, created_at, token"
     ),
     sqlite: concat!(
         "UPDATE background_jobs SET publish_hold_until = clock_timestamp() + $3, publish_token = token, \
-         status = 'available', \
+         status = CASE WHEN status = 'dead' THEN status ELSE 'available' END, \
          updated_at = clock_timestamp() WHERE rowid IN (SELECT rowid FROM background_jobs WHERE ",
         due!(
-            "status IN ('scheduled', 'available', 'retrying') AND published_at IS NULL AND broker <> 'embedded' \
+            "status IN ('scheduled', 'available', 'retrying', 'dead') AND published_at IS NULL AND broker <> 'embedded' \
              AND broker = $1",
             ""
         ),
@@ -53,7 +54,8 @@ pub(crate) const TAKE: Sql = Sql {
 };
 
 /// The broker keeps the message from here on: a sensitive or large payload is not kept twice. A job that was started since
-/// it was taken, and parked or retried by a person, waits for its next publish: this confirm is not of that one.
+/// it was taken, and parked or retried by a person, waits for its next publish: this confirm is not of that one. One that runs
+/// and was handed over since is the ledger's.
 pub(crate) const MARK: Sql = Sql {
     pg: "UPDATE background_jobs SET \
          published_at = CASE WHEN token = COALESCE(publish_token, 0) \
@@ -62,14 +64,14 @@ pub(crate) const MARK: Sql = Sql {
          unpublished = CASE WHEN token <> COALESCE(publish_token, 0) THEN unpublished END, \
          updated_at = clock_timestamp(), \
          payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
-         WHERE id = ANY($1::uuid[]) AND broker <> 'postgres'",
+         WHERE id = ANY($1::uuid[]) AND broker <> 'postgres' AND NOT (status = 'running' AND published_at IS NULL)",
     sqlite: "UPDATE background_jobs SET \
              published_at = CASE WHEN token = COALESCE(publish_token, 0) \
              THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
              publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
              updated_at = clock_timestamp(), \
              payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
-             WHERE id = $1 AND broker <> 'embedded'",
+             WHERE id = $1 AND broker <> 'embedded' AND NOT (status = 'running' AND published_at IS NULL)",
 };
 
 pub(crate) const STATEMENTS: &[Sql] = &[TAKE, MARK];

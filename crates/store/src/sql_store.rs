@@ -10,15 +10,17 @@ use backshift_core::{
     AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, QueueName, Settled, State, Store, StoreError,
     Timestamp, WorkerName,
     store::{
-        Beat, ClaimRequest, Claimed, Due, Finish, Hints, Holder, Jobs, Ledger, Liveness, Maintenance, Pulse,
-        Rescued, WorkerRecord,
+        Beat, ClaimRequest, Claimed, Due, Finish, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
+        Maintenance, Pulse, Rescued, WorkerRecord,
     },
 };
 
 use crate::{
     Database,
     allowances::Allowances,
-    ledger::{anonymous, beat, claim, deliveries, finish, forsaken, jobs, list, park, rescue, upkeep},
+    ledger::{
+        anonymous, beat, claim, deliveries, finish, forsaken, handover, jobs, list, park, rescue, upkeep,
+    },
     notify::Bell,
     queues::Tally,
     workers,
@@ -91,6 +93,10 @@ impl Ledger for SqlStore {
 
     async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
         park::park(&self.db, leases).await
+    }
+
+    async fn hand_over(&self, jobs: Vec<HandOver>) -> Result<Vec<bool>, StoreError> {
+        handover::hand_over(&self.db, jobs).await
     }
 
     async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError> {

@@ -7,4 +7,4 @@ ALTER TABLE background_jobs ADD CONSTRAINT marks_agree CHECK (broker = 'adopted'
     AND abroad IS NOT DISTINCT FROM CASE WHEN broker <> 'postgres'
         AND status IN ('scheduled', 'available', 'running', 'retrying') THEN queue END
     AND unpublished IS NOT DISTINCT FROM CASE WHEN broker <> 'postgres' AND published_at IS NULL
-        AND status IN ('scheduled', 'available', 'retrying') THEN broker END))
+        AND status IN ('scheduled', 'available', 'retrying', 'dead') THEN broker END))

@@ -11,7 +11,8 @@ use backshift_core::{BrokerError, broker::Tie};
 use futures::future::{OptionFuture, try_join_all};
 use lapin::{
     Channel,
-    options::{BasicAckOptions, BasicNackOptions, BasicQosOptions},
+    options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicQosOptions},
+    types::ShortString,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -35,6 +36,8 @@ struct Door(Arc<Desk>);
 struct Desk {
     channel: Channel,
     pile: Mutex<Pile>,
+    /// The consumer that the server knows on this channel; `None` = messages are asked for one by one.
+    subscription: Mutex<Option<ShortString>>,
     /// Nothing more is taken, or the channel is lost: what cannot be settled now goes back.
     over: CancellationToken,
     /// Something is due, or will be.
@@ -63,6 +66,7 @@ impl Acks {
         let desk = Desk {
             channel: channel.clone(),
             pile: Mutex::default(),
+            subscription: Mutex::default(),
             over: CancellationToken::new(),
             called: Notify::new(),
             enough: usize::from(prefetch / 10).max(1),
@@ -84,6 +88,29 @@ impl Acks {
         let (answer, answered) = oneshot::channel();
         self.0.0.put(|pile| pile.watermark.settled(tag, Instant::now(), Some(answer)));
         async move { answered.await.unwrap_or_else(|_| Err(lost())) }
+    }
+
+    /// The server pushes deliveries to this consumer from here on.
+    pub(super) fn subscribed(&self, tag: ShortString) {
+        *self.0.0.subscription() = Some(tag);
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.0.0.subscription().is_some()
+    }
+
+    /// Ends the subscription; resolves when the server pushes nothing more. What it pushed before is still to be taken.
+    pub(super) async fn unsubscribe(&self) -> lapin::Result<()> {
+        let tag = self.0.0.subscription().take();
+        match tag {
+            Some(tag) => self.0.0.channel.basic_cancel(tag, BasicCancelOptions::default()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nobody but the caller can settle anything: no delivery is out.
+    pub(super) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Whether the server has taken everything back that was not settled.
@@ -127,6 +154,10 @@ impl Desk {
         if call {
             self.called.notify_one();
         }
+    }
+
+    fn subscription(&self) -> MutexGuard<'_, Option<ShortString>> {
+        self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pile(&self) -> MutexGuard<'_, Pile> {

@@ -35,6 +35,7 @@ mod ladder;
 mod message;
 mod properties;
 mod publisher;
+mod pulling;
 mod receipt;
 mod scrub;
 mod sender;

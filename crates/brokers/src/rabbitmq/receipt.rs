@@ -14,7 +14,9 @@ use backshift_core::{
 use lapin::BasicProperties;
 use tokio::time::sleep;
 
-use super::{acks::Acks, broker::Shared, message::Origin, properties, publisher::Message};
+use super::{
+    acks::Acks, broker::Shared, error::refused_or_away, message::Origin, properties, publisher::Message,
+};
 
 /// How often a copy is tried in a row.
 const TRIES: u32 = 3;
@@ -159,6 +161,14 @@ impl Receipt for AmqpReceipt {
     }
 
     async fn ack(mut self: Box<Self>, _ack: Ack) -> Result<Settled, BrokerError> {
+        self.finish().await
+    }
+
+    /// The server would fill the slot of an acknowledged delivery at once, and the message would wait here unacknowledged, out
+    /// of everybody's reach. So the subscription ends first; the consumer asks for messages one by one from then on.
+    async fn hand_over(mut self: Box<Self>) -> Result<Settled, BrokerError> {
+        let doing = "ending a subscription";
+        self.acks.unsubscribe().await.map_err(|error| refused_or_away(doing, &error))?;
         self.finish().await
     }
 

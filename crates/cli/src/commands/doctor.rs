@@ -27,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// No client is told the value, so it is said how a person sees it.
 const PATIENCE_OF_RABBITMQ: &str = "RabbitMQ hands a job out again that runs longer than its consumer_timeout (30 min unless it was \
      changed; `rabbitmqctl eval 'application:get_env(rabbit, consumer_timeout).'` says it, and a policy may set \
-     consumer-timeout for a queue); with a store the job goes on and starts no second time";
+     consumer-timeout for a queue). With a store a job that runs longer than worker.hand_over_after is kept by the store alone, \
+     unless its body must not be kept or its message has no id: such a job goes on, and starts no second time";
 
 /// One finding.
 struct Finding {

@@ -140,6 +140,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Kafka consumer group of system D.",
     ),
     set("worker.forsaken_after", &[], "10m", Time, "Silence that makes a lost job ambiguous."),
+    set(
+        "worker.hand_over_after",
+        &[],
+        "10m",
+        Time,
+        "Run time after which the store alone keeps a RabbitMQ job; less than consumer_timeout.",
+    ),
     set("worker.name", &[], "", Text, "Name of this process; host and pid when not set."),
     set(
         "worker.lease",

@@ -136,6 +136,7 @@ fn options(config: &Config) -> WorkerOptions {
         strict: config.text("durability") == "strict",
         keep_finished: config.duration("retention.keep"),
         forsaken_after: config.duration("worker.forsaken_after"),
+        hand_over_after: config.duration("worker.hand_over_after"),
         keep_dead: Some(config.duration("retention.dead")).filter(|keep| !keep.is_zero()),
         ..WorkerOptions::default()
     }

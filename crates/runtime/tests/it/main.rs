@@ -6,6 +6,7 @@ mod attempts;
 mod breaker;
 mod cron;
 mod enqueueing;
+mod handover;
 mod leases;
 mod limits;
 mod lonely;

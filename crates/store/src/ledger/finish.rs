@@ -19,7 +19,8 @@ use crate::{Database, Durability, Sql, sqlite};
 pub(crate) const COMPLETE: Sql = Sql {
     pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
-         note = f.note, payload = CASE WHEN j.sensitive THEN NULL ELSE j.payload END, \
+         note = f.note, \
+         payload = CASE WHEN j.sensitive OR (j.payload_size > 65536 AND j.abroad IS NOT NULL) THEN NULL ELSE j.payload END, \
          seat = NULL, leaving = NULL, abroad = NULL \
          FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]), (SELECT $4::text[])) \
          AS f(id, token, output, note) \
@@ -38,12 +39,15 @@ pub(crate) const END: Sql = Sql {
          run_at = CASE WHEN f.status = 'again' AND f.delay > 0 \
          THEN clock_timestamp() + f.delay * interval '1 microsecond' ELSE j.run_at END, \
          finished_at = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN clock_timestamp() END, \
-         payload = CASE WHEN j.sensitive AND (f.status <> 'again' OR j.superseded OR j.cancel_requested) \
-         THEN NULL ELSE j.payload END, \
+         payload = CASE WHEN (j.sensitive AND (f.status <> 'again' OR j.superseded OR j.cancel_requested)) \
+         OR (j.payload_size > 65536 AND j.abroad IS NOT NULL AND (f.status = 'cancelled' \
+         OR (f.status = 'again' AND (j.superseded OR j.cancel_requested)))) THEN NULL ELSE j.payload END, \
          error_message = COALESCE(f.error, j.error_message), \
          error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
          seat = CASE WHEN f.status = 'again' AND NOT j.cancel_requested THEN j.seat END, leaving = NULL, \
          abroad = CASE WHEN f.status = 'again' AND NOT (j.superseded OR j.cancel_requested) THEN j.abroad END, \
+         unpublished = CASE WHEN j.abroad IS NOT NULL AND j.published_at IS NULL AND (f.status = 'dead' \
+         OR (f.status = 'again' AND NOT (j.superseded OR j.cancel_requested))) THEN j.broker END, \
          kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN true END, \
          updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
@@ -59,8 +63,9 @@ pub(crate) const END: Sql = Sql {
              failures = failures + $5, \
              run_at = CASE WHEN $3 = 'again' AND $4 > 0 THEN clock_timestamp() + $4 ELSE run_at END, \
              finished_at = CASE WHEN $3 <> 'again' OR superseded OR cancel_requested THEN clock_timestamp() END, \
-             payload = CASE WHEN sensitive AND ($3 <> 'again' OR superseded OR cancel_requested) \
-             THEN NULL ELSE payload END, \
+             payload = CASE WHEN (sensitive AND ($3 <> 'again' OR superseded OR cancel_requested)) \
+             OR (payload_size > 65536 AND broker <> 'embedded' AND ($3 = 'cancelled' \
+             OR ($3 = 'again' AND (superseded OR cancel_requested)))) THEN NULL ELSE payload END, \
              error_message = COALESCE($7, error_message), \
              error_fingerprint = COALESCE($8, error_fingerprint), reason = $9, \
              updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running'",

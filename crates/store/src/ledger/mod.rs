@@ -14,6 +14,7 @@ pub(crate) mod entry;
 pub(crate) mod finish;
 pub mod foreign;
 pub(crate) mod forsaken;
+pub(crate) mod handover;
 pub(crate) mod job_row;
 pub(crate) mod jobs;
 pub(crate) mod list;

@@ -1,7 +1,7 @@
 //! Jobs come back when their lease is over or their worker is dead, never because they are old.
 //!
-//! Only jobs of the SQL broker: a foreign broker redelivers by itself, and the crash is counted when the
-//! redelivery takes the row over.
+//! Only jobs of the SQL broker, and those of a foreign one whose message was handed over: another message is redelivered by
+//! its broker, and the crash is counted when the redelivery takes the row over.
 
 use backshift_core::{JobId, State, StoreError, Token, WorkerName, store::Rescued};
 use rusqlite::Connection;
@@ -21,7 +21,7 @@ pub(crate) const HOLDERS: Sql = Sql {
 pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
      (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[])) AS lost \
      FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
-     WHERE j.status = 'running' AND j.broker = 'postgres'), \
+     WHERE j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)), \
      lost AS MATERIALIZED (SELECT id FROM background_jobs WHERE id IN (SELECT id FROM held WHERE held.lost LIMIT 1000) \
      AND status = 'running' AND (lease_until < clock_timestamp() OR worker = ANY($1::text[])) \
      FOR UPDATE SKIP LOCKED), \
@@ -40,6 +40,11 @@ pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand,
      || 'worker ' || COALESCE(j.worker, '?') || ' ended without a result', \
      seat = CASE WHEN NOT (j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19)) THEN j.seat END, \
      leaving = NULL, \
+     abroad = CASE WHEN NOT (j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19)) \
+     THEN j.abroad END, \
+     unpublished = CASE WHEN j.abroad IS NOT NULL AND NOT (j.superseded OR j.cancel_requested) THEN j.broker END, \
+     payload = CASE WHEN j.payload_size > 65536 AND j.abroad IS NOT NULL AND (j.superseded OR j.cancel_requested) \
+     THEN NULL ELSE j.payload END, \
      kept = CASE WHEN j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19) THEN true END, \
      updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id \
      RETURNING j.id, j.token, j.status, j.attempts, j.worker, j.started_at), \
@@ -50,9 +55,9 @@ pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand,
      SELECT status FROM back";
 
 pub(crate) const LOST_LITE: &str = "SELECT id, token FROM background_jobs WHERE status = 'running' \
-     AND broker = 'embedded' AND lease_until < clock_timestamp() LIMIT 1000";
+     AND (broker = 'embedded' OR published_at IS NULL) AND lease_until < clock_timestamp() LIMIT 1000";
 pub(crate) const ORPHANS_LITE: &str = "SELECT id, token FROM background_jobs WHERE status = 'running' \
-     AND broker = 'embedded' AND worker = $1 LIMIT 1000";
+     AND (broker = 'embedded' OR published_at IS NULL) AND worker = $1 LIMIT 1000";
 pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
      status = CASE WHEN superseded OR cancel_requested THEN 'cancelled' \
      WHEN crashes >= 3 AND lonely_crashes >= 19 THEN 'dead' ELSE 'available' END, \
@@ -63,6 +68,8 @@ pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
      crashes = crashes + 1, lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
      error_message = CASE WHEN crashes >= 3 AND lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
      || 'worker ' || COALESCE(worker, '?') || ' ended without a result', \
+     payload = CASE WHEN payload_size > 65536 AND broker <> 'embedded' AND (superseded OR cancel_requested) \
+     THEN NULL ELSE payload END, \
      updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status";
 
 pub(crate) const STATEMENTS: &[Sql] =

@@ -5,8 +5,8 @@
 use backshift_core::{EffectState, State};
 
 use super::{
-    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, jobs, list, park, rescue,
-    takeover, unique, upkeep,
+    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, list,
+    park, rescue, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
 
@@ -20,6 +20,7 @@ const FIXED: &[&[Sql]] = &[
     finish::STATEMENTS,
     foreign::STATEMENTS,
     forsaken::STATEMENTS,
+    handover::STATEMENTS,
     jobs::STATEMENTS,
     park::STATEMENTS,
     rescue::STATEMENTS,

@@ -2,7 +2,8 @@
 //!
 //! A row that runs is taken over when its lease is over or the broker says *redelivered*; that counts a crash. A row
 //! that took over the unique key of a running job waits for it, and one that is to be tried later waits for its time: the
-//! delivery that comes earlier is the original of a copy that the broker did not take.
+//! delivery that comes earlier is the original of a copy that the broker did not take. A running job whose message was handed
+//! over is the rescuer's alone: no delivery takes it.
 
 use std::collections::HashSet;
 
@@ -21,12 +22,12 @@ use crate::{Column, Database, Durability, FromRow, Row, Sql, Tx};
 
 pub(crate) const SEE: Sql = Sql {
     pg: "SELECT id, status, token, broker, queue, job_type, payload_hash, lease_until, run_at, crashes, lonely_crashes, \
-         superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
+         superseded OR cancel_requested AS unwanted, published_at IS NULL AS unpublished, clock_timestamp() AS now, \
          CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
          WHERE r.leaving = background_jobs.unique_key) END AS waits_until \
          FROM background_jobs WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE",
     sqlite: "SELECT id, status, token, broker, queue, job_type, payload_hash, lease_until, run_at, crashes, lonely_crashes, \
-             superseded OR cancel_requested AS unwanted, clock_timestamp() AS now, \
+             superseded OR cancel_requested AS unwanted, published_at IS NULL AS unpublished, clock_timestamp() AS now, \
              CASE WHEN unique_key IS NOT NULL THEN (SELECT max(r.lease_until) FROM background_jobs r \
              WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = background_jobs.unique_key) END \
              AS waits_until FROM background_jobs WHERE id = $1",
@@ -91,6 +92,8 @@ struct Seen {
     crashes: u32,
     lonely: u32,
     unwanted: bool,
+    /// The broker has no message of it: of a running job, because the ledger keeps it.
+    unpublished: bool,
     now: Timestamp,
     /// The job whose unique key this one took over runs until then at the latest.
     waits_until: Option<Timestamp>,
@@ -111,6 +114,7 @@ impl FromRow for Seen {
             crashes: row.get("crashes")?,
             lonely: row.get("lonely_crashes")?,
             unwanted: row.get("unwanted")?,
+            unpublished: row.get("unpublished")?,
             now: row.get("now")?,
             waits_until: row.get("waits_until")?,
         })
@@ -193,6 +197,10 @@ fn decide(row: &Seen, one: &Asked) -> Decision {
             Some(until) => Decision::Answer(Claimed::Held(between(row.now, until))),
             None => Decision::Take,
         };
+    }
+    if row.unpublished {
+        // Its acknowledgement was lost. Whatever becomes of the job, the ledger brings it back.
+        return Decision::Answer(Claimed::Kept);
     }
     let until = row.until.unwrap_or(row.now);
     if until > row.now && !one.request.redelivered {

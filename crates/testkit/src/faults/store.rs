@@ -13,8 +13,8 @@ use backshift_core::{
     envelope::SENSITIVE,
     store::{
         Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Due, Effects, Finish,
-        Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox, Pulse, Queues, Rate,
-        Rescued, Schedules, WorkerRecord,
+        HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox, Pulse, Queues,
+        Rate, Rescued, Schedules, WorkerRecord,
     },
 };
 
@@ -171,6 +171,13 @@ impl Ledger for FaultyStore {
 
     async fn park(&self, leases: &[Lease]) -> Result<Vec<bool>, StoreError> {
         self.honest.park(leases).await
+    }
+
+    async fn hand_over(&self, jobs: Vec<HandOver>) -> Result<Vec<bool>, StoreError> {
+        if self.has(StoreFault::SaysItKeeps) {
+            return Ok(vec![true; jobs.len()]);
+        }
+        self.honest.hand_over(jobs).await
     }
 
     async fn take_seat(&self, lease: Lease) -> Result<bool, StoreError> {

@@ -73,11 +73,13 @@ pub enum StoreFault {
     ReturnsAtOnce,
     /// Gives up jobs at the very end of their lease.
     ForsakesWhatRuns,
+    /// Says that it took over a running job, and did not.
+    SaysItKeeps,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -110,6 +112,7 @@ impl StoreFault {
         Self::HidesWishes,
         Self::ReturnsAtOnce,
         Self::ForsakesWhatRuns,
+        Self::SaysItKeeps,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -145,6 +148,7 @@ impl StoreFault {
             Self::TellsNobody | Self::HidesWishes => "S103",
             Self::ReturnsAtOnce => "S104",
             Self::ForsakesWhatRuns => "S124",
+            Self::SaysItKeeps => "S126",
         }
     }
 }

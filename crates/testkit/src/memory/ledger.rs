@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     Ack, JobId, Lease, Settled, Settlement, State, StoreError, Timestamp, WorkerName,
-    store::{Beat, ClaimRequest, Claimed, Finish, Holder, Ledger, Liveness, Pulse, WorkerRecord},
+    store::{Beat, ClaimRequest, Claimed, Finish, HandOver, Holder, Ledger, Liveness, Pulse, WorkerRecord},
 };
 
 use super::{
@@ -49,6 +49,7 @@ fn claim_as(table: &mut Table, holder: &Holder, request: ClaimRequest, id: JobId
     }
     match row.state {
         state if state.is_final() => return Claimed::Over(state),
+        State::Running if !row.published => return Claimed::Kept,
         State::Running if request.redelivered || row.lease_is_over(now) => {
             row.crash(now);
             if row.state.is_final() {
@@ -197,6 +198,18 @@ impl Ledger for MemoryStore {
         self.call("store.park", |store| {
             let (now, mut table) = (store.now(), store.table());
             Ok(leases.iter().map(|lease| table.park(lease, now)).collect())
+        })
+        .await
+    }
+
+    async fn hand_over(&self, jobs: Vec<HandOver>) -> Result<Vec<bool>, StoreError> {
+        self.call("store.hand_over", |store| {
+            let mut table = store.table();
+            let mut keep = |job: &HandOver| {
+                let row = table.rows.get_mut(&job.lease.job).filter(|row| row.broker != NAME);
+                row.is_some_and(|row| row.hand_over(&job.lease))
+            };
+            Ok(jobs.iter().map(&mut keep).collect())
         })
         .await
     }

@@ -51,8 +51,10 @@ impl Maintenance for MemoryStore {
             .call("store.rescue", |store| {
                 let (now, mut table) = (store.now(), store.table());
                 let mut rescued = Rescued::default();
-                // A foreign broker delivers its own jobs again.
-                let own = |row: &&mut Row| row.broker == ledger_broker::NAME && row.lease_is_over(now);
+                // A foreign broker delivers its own jobs again, unless their messages were handed over.
+                let own = |row: &&mut Row| {
+                    (row.broker == ledger_broker::NAME || !row.published) && row.lease_is_over(now)
+                };
                 for row in table.rows.values_mut().filter(own) {
                     row.crash(now);
                     match row.state {

@@ -43,7 +43,8 @@ impl Outbox for MemoryStore {
         self.call("store.take_unpublished", |store| {
             let (now, mut table) = (store.now(), store.table());
             let waits = |row: &&mut Row| {
-                let open = !row.published && !row.state.is_final() && row.state != State::Running;
+                let ended = matches!(row.state, State::Completed | State::Cancelled);
+                let open = !row.published && !ended && row.state != State::Running;
                 let mine = row.broker == broker && row.run_at <= now;
                 open && mine && row.held_until.is_none_or(|until| until <= now)
             };

@@ -236,6 +236,15 @@ impl Row {
         true
     }
 
+    /// Its message is let go while it runs: the lease alone holds it.
+    pub(super) fn hand_over(&mut self, lease: &Lease) -> bool {
+        let keeps = self.is_held_by(lease) && self.envelope.may_be_kept() && !self.anonymous;
+        if keeps {
+            (self.published, self.held_until) = (false, None);
+        }
+        keeps
+    }
+
     /// The relay is to publish it again.
     pub(super) fn offer(&mut self) {
         (self.aside, self.published, self.held_until) = (false, false, None);

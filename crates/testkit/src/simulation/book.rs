@@ -85,6 +85,9 @@ pub(super) struct Pages {
     pub(super) outside: BTreeMap<JobId, u32>,
     /// Handlers inside, by worker and queue.
     inside: BTreeMap<(String, QueueName), usize>,
+    /// Since when which process runs which job.
+    running: BTreeMap<(String, JobId), (Instant, i64)>,
+    lease: Duration,
     slots: BTreeMap<QueueName, usize>,
     /// Handlers inside, by limited key; only of starts since the calm began.
     limited: BTreeMap<String, u32>,
@@ -105,8 +108,9 @@ pub(super) struct Pages {
 pub(super) struct Book(Arc<Mutex<Pages>>);
 
 impl Book {
-    pub(super) fn open(traced: bool) -> Self {
-        let pages = Pages { trace: traced.then(Vec::new), origin: Some(Instant::now()), ..Pages::default() };
+    pub(super) fn open(traced: bool, lease: Duration) -> Self {
+        let (trace, origin) = (traced.then(Vec::new), Some(Instant::now()));
+        let pages = Pages { trace, origin, lease, ..Pages::default() };
         Self(Arc::new(Mutex::new(pages)))
     }
 
@@ -168,6 +172,7 @@ impl Book {
         let place = (worker.clone(), context.queue().clone());
         let mut pages = self.pages();
         pages.check(context, token, now);
+        pages.check_once(&worker, id, token);
         let inside = pages.inside.entry(place.clone()).or_default();
         *inside += 1;
         let (inside, slots) = (*inside, pages.slots.get(&place.1).copied().unwrap_or(usize::MAX));
@@ -246,6 +251,18 @@ impl Pages {
     }
 }
 
+impl Pages {
+    /// A handler begins only while two thirds of its lease are not over, so the lease stands for a third from then on, unless
+    /// another worker had the job in between.
+    fn check_once(&mut self, worker: &str, id: JobId, token: i64) {
+        let before = self.running.insert((worker.to_owned(), id), (Instant::now(), token));
+        let stands = |(began, last): (Instant, i64)| token == last + 1 && began.elapsed() < self.lease / 3;
+        if before.is_some_and(stands) {
+            self.broken(Rule::OnceInside, format!("{worker} began {} again while it ran it", short(id)));
+        }
+    }
+}
+
 /// A handler that runs. Dropped, it has ended.
 pub(super) struct Running {
     book: Book,
@@ -267,6 +284,7 @@ impl Drop for Running {
         if let Some(inside) = pages.inside.get_mut(&self.place) {
             *inside -= 1;
         }
+        pages.running.remove(&(self.place.0.clone(), self.id));
         for key in &self.keys {
             if let Some(inside) = pages.limited.get_mut(key) {
                 *inside -= 1;

@@ -86,6 +86,8 @@ impl Plan {
             max_payload: super::handlers::MAX_PAYLOAD,
             // Nobody else consumes in a world: a message that is gone was lost, and nothing may end its job as ambiguous.
             forsaken_after: Duration::from_secs(24 * 3600),
+            // Some worlds hand long jobs over to the ledger.
+            hand_over_after: Duration::from_secs([1, 4, 600][self.jobs % 3]),
             seed: Some(seed),
             ..WorkerOptions::default()
         }

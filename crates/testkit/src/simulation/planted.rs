@@ -54,6 +54,8 @@ pub const CATALOGUE: &[(Planted, Rule)] = &[
     (Planted::Engine(Bug::TrustsTheEnvelope), Rule::HonestCount),
     (Planted::Engine(Bug::IgnoresPauses), Rule::Paused),
     (Planted::Engine(Bug::NeverTimesOut), Rule::Ended),
+    (Planted::Engine(Bug::LetsGoUnasked), Rule::Ended),
+    (Planted::Engine(Bug::AdoptsNothing), Rule::OnceInside),
     (Planted::Broker(BrokerFault::AcksBeforeTheEffect), Rule::Ended),
     (Planted::Broker(BrokerFault::ConfirmsUnwritten), Rule::Ended),
     (Planted::Broker(BrokerFault::DropsHeaders), Rule::Payload),

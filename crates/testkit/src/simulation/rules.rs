@@ -21,6 +21,8 @@ pub enum Rule {
     HonestCount,
     /// Where nothing fails, nobody loses a lease.
     KeptLease,
+    /// A process begins no job that it still runs under a lease that stands.
+    OnceInside,
     /// A pool runs no more jobs at once than it has slots.
     Slots,
     /// A concurrency limit holds over the fleet.
@@ -65,6 +67,7 @@ impl Rule {
             Self::RisingToken => "rising-token",
             Self::HonestCount => "honest-count",
             Self::KeptLease => "kept-lease",
+            Self::OnceInside => "once-inside",
             Self::Slots => "slots",
             Self::Concurrency => "concurrency",
             Self::Rate => "rate",

@@ -54,8 +54,9 @@ pub fn simulate(seed: u64, options: Options) -> Outcome {
 
 async fn run(seed: u64, options: Options) -> Outcome {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let book = Book::open(options.traced);
-    let world = World::new(seed, Plan::draw(&mut rng), options.planted, book.clone());
+    let plan = Plan::draw(&mut rng);
+    let book = Book::open(options.traced, plan.lease);
+    let world = World::new(seed, plan, options.planted, book.clone());
     book.note(|| format!("seed {seed}: {:?}", world.plan));
     world.register().await;
     let producers =

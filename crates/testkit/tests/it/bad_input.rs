@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backshift_core::{
     Accepted, Bytes, Client, ConsumeOptions, EnqueueError, Envelope, JobId, Kind, Timestamp, UniqueKey,
-    UniquePolicy, WorkerName,
+    UniquePolicy, WorkerName, broker::Occupied,
 };
 use backshift_testkit::{memory::MemoryBroker, memory::MemoryStore, payloads, servers::unique_queue};
 
@@ -71,9 +71,9 @@ async fn awkward_payloads_pass_client_and_broker_byte_for_byte() {
         let sent = envelope("awkward", bytes.clone());
         let queue = sent.queue.clone();
         assert_eq!(client.enqueue_raw(sent.clone()).await.unwrap(), Accepted::New(sent.id), "{name}");
-        let worker = WorkerName::new("reader").unwrap();
-        let options =
-            ConsumeOptions { slots: 1, kinds: None, lease: std::time::Duration::from_secs(5), worker };
+        let (worker, occupied) = (WorkerName::new("reader").unwrap(), Occupied::default());
+        let lease = std::time::Duration::from_secs(5);
+        let options = ConsumeOptions { slots: 1, kinds: None, lease, worker, occupied };
         let mut consumer = broker.consume(&queue, options).await.unwrap();
         let delivery = consumer.next(1).await.unwrap().pop().unwrap();
         assert_eq!(delivery.job.as_ref().unwrap().payload, bytes, "{name}");

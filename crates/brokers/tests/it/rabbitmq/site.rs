@@ -6,7 +6,7 @@ use backshift_brokers::rabbitmq::{Config, Options, RabbitMqBroker};
 use backshift_core::{
     Ack, Broker, Bytes, Completion, ConsumeOptions, Consumer, Delivery, Envelope, Headers, Kind, QueueName,
     Timestamp, WorkerName,
-    broker::{Binding, Decoded, Decoder},
+    broker::{Binding, Decoded, Decoder, Occupied},
 };
 use backshift_testkit::{programs, servers, wait};
 use lapin::{
@@ -132,9 +132,12 @@ pub(super) async fn publish(broker: &RabbitMqBroker, queue: &QueueName, payloads
 }
 
 pub(super) async fn consume(broker: &RabbitMqBroker, queue: &QueueName, slots: usize) -> Box<dyn Consumer> {
-    let worker = WorkerName::new("tester").unwrap();
+    let (worker, occupied) = (WorkerName::new("tester").unwrap(), Occupied::default());
     broker
-        .consume(queue, ConsumeOptions { slots, kinds: None, lease: Duration::from_secs(15), worker })
+        .consume(
+            queue,
+            ConsumeOptions { slots, kinds: None, lease: Duration::from_secs(15), worker, occupied },
+        )
         .await
         .unwrap()
 }

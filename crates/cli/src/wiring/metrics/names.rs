@@ -47,6 +47,11 @@ pub(super) const ENGINE: &[Metric] = &[
         "Jobs that are dead because their message is gone from the broker.",
     ),
     (
+        "backshift_jobs_handed_over_total",
+        Counter,
+        "Long jobs that the store alone keeps; their messages were acknowledged while they ran.",
+    ),
+    (
         "backshift_deliveries_adopted_total",
         Counter,
         "Deliveries of a job that still ran here: it was not started again.",

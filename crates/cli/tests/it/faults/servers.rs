@@ -132,6 +132,58 @@ async fn a_channel_that_the_server_closes_burns_no_attempt() {
     nothing_left(&place, QUEUE).await;
 }
 
+/// A place whose server takes back what is not acknowledged within two seconds, and whose workers hand over before that.
+async fn impatient() -> Option<(PrivateServer, Place)> {
+    let database = TestDatabase::create().await?;
+    require("RABBITMQ_URL")?;
+    let server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
+    server.ack_timeout(Duration::from_secs(2)).await.unwrap();
+    let place = Place::at(&server.url(), database).with(&[("BACKSHIFT_WORKER_HAND_OVER_AFTER", "200ms")]);
+    place.migrate().await;
+    Some((server, place))
+}
+
+/// Waits until the messages of so many jobs were let go.
+async fn let_go(worker: &Worker, count: usize) {
+    let done = || async { worker.output().matches("its message is let go").count() >= count };
+    assert!(wait::until(PATIENCE, done).await, "nothing is handed over\n{}", worker.output());
+}
+
+/// The store has them before the server loses patience: nothing is delivered a second time, and the slots stay theirs.
+#[tokio::test]
+async fn long_jobs_are_handed_over_before_the_server_takes_them_back() {
+    let Some((_server, place)) = impatient().await else { return };
+    let long = Load::accepted(&place, QUEUE, 3, "sleep", 7000).await;
+    let worker = place.worker(&format!("{QUEUE}:4")).await;
+    let_go(&worker, 3).await;
+    let short = Load::accepted(&place, QUEUE, 20, "ok", 0).await;
+    short.settles(&place, &worker).await;
+    assert_eq!(long.effects(&place).await, 0, "they were to run beside the others");
+    long.settles(&place, &worker).await;
+    assert_eq!(long.starts(&place).await, 3, "a job was started again\n{}", worker.output());
+    for word in ["delivery acknowledgement", "was delivered again"] {
+        assert!(!worker.output().contains(word), "{word}:\n{}", worker.output());
+    }
+    assert_eq!(worker.drained().await, Some(0));
+    nothing_left(&place, QUEUE).await;
+}
+
+/// After the hand-over no broker knows of the job: the store alone brings it back.
+#[tokio::test]
+async fn a_job_that_was_handed_over_survives_its_worker() {
+    let Some((_server, place)) = impatient().await else { return };
+    let long = Load::accepted(&place, QUEUE, 2, "sleep", 4000).await;
+    let first = place.worker(&format!("{QUEUE}:2")).await;
+    let_go(&first, 2).await;
+    drop(first);
+    assert_eq!(long.effects(&place).await, 0, "they were done before the kill");
+    let second = place.worker(&format!("{QUEUE}:2")).await;
+    long.settles(&place, &second).await;
+    assert_eq!(long.starts(&place).await, 4, "two jobs, killed once\n{}", second.output());
+    assert_eq!(second.drained().await, Some(0));
+    nothing_left(&place, QUEUE).await;
+}
+
 /// Out of memory, the server takes no more messages; what was taken is worked all the same.
 async fn alarm(server: &PrivateServer, work: &Work) {
     server.memory_alarm(true).await.unwrap();

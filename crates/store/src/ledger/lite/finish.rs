@@ -9,7 +9,7 @@ use crate::{ledger::outcome::Outcome, sqlite::fault};
 /// `?1` job, `?2` token, `?3` output, `?4` note, `?5` now.
 pub(crate) const COMPLETE: &str = "UPDATE background_jobs SET status = 'completed', finished_at = ?5, \
      updated_at = ?5, error_message = NULL, error_fingerprint = NULL, output = ?3, note = ?4, \
-     payload = CASE WHEN sensitive THEN NULL ELSE payload END \
+     payload = CASE WHEN sensitive OR (payload_size > 65536 AND broker <> 'embedded') THEN NULL ELSE payload END \
      WHERE id = ?1 AND token = ?2 AND status = 'running'";
 
 /// Returns the jobs whose completion was written.

@@ -1,6 +1,6 @@
 //! Chapter *kinds*: a worker is offered only what it knows, where the broker can filter.
 
-use backshift_core::{Capability, ConsumeOptions, Consumer, Envelope, Kind, WorkerName};
+use backshift_core::{Capability, ConsumeOptions, Consumer, Envelope, Kind, WorkerName, broker::Occupied};
 
 use super::scene::{Scene, ack, job, kind, nothing, take_many};
 use crate::{
@@ -16,7 +16,8 @@ cases! { Scene:
 async fn knowing(scene: &Scene, kinds: &[Kind]) -> Result<Box<dyn Consumer>, Failure> {
     let worker = WorkerName::new(unique_name("worker"))?;
     let kinds = Some(std::sync::Arc::new(kinds.iter().cloned().collect()));
-    let options = ConsumeOptions { slots: 4, kinds, lease: scene.lease, worker };
+    let occupied = Occupied::default();
+    let options = ConsumeOptions { slots: 4, kinds, lease: scene.lease, worker, occupied };
     Ok(scene.broker.consume(&scene.queue, options).await?)
 }
 

@@ -14,6 +14,7 @@ cases! { Scene:
     b31_lease_that_nobody_extends_ends,
     b32_late_ack_is_refused,
     b33_late_retry_is_refused,
+    b34_handed_over_delivery_is_over_and_its_slot_taken,
 }
 
 async fn b30_extended_delivery_stays(scene: Scene) -> Verdict {
@@ -94,6 +95,35 @@ async fn b33_late_retry_is_refused(scene: Scene) -> Verdict {
     let answer = late.receipt.retry(next).await?;
     ensure!(answer == Settled::Stale, "the retry of a worker that was presumed dead was {answer:?}");
     ack(current).await?;
+    nothing(&mut consumer, scene.lease * 2).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn b34_handed_over_delivery_is_over_and_its_slot_taken(scene: Scene) -> Verdict {
+    scene.publish(scene.envelope("long")).await?;
+    let mut consumer = scene.consumer(1).await?;
+    let long = take(&mut consumer).await?;
+    let slot = scene.occupied.take();
+    let settled = long.receipt.hand_over().await?;
+    ensure!(settled == Settled::Applied, "the hand-over was answered {settled:?}");
+    scene.publish(scene.envelope("next")).await?;
+    // Nobody asks the first consumer: what it would hold beside its slot would be out of everybody's reach.
+    let mut other = scene.consumer_of(&scene.connect().await?, 1).await?;
+    let next = take(&mut other).await?;
+    ensure!(job(&next)?.payload == "next", "it came again: {:?}", job(&next)?.payload);
+    ack(next).await?;
+    other.quiet().await;
+    drop(slot);
+    for payload in ["free", "and again"] {
+        scene.publish(scene.envelope(payload)).await?;
+        let delivery = take(&mut consumer).await?;
+        ensure!(
+            job(&delivery)?.payload == payload,
+            "{:?} came instead of {payload}",
+            job(&delivery)?.payload
+        );
+        ack(delivery).await?;
+    }
     nothing(&mut consumer, scene.lease * 2).await?;
     Ok(Outcome::Pass)
 }

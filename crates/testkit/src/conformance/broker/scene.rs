@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Accepted, Ack, Broker, BrokerError, Bytes, Capability, Completion, ConsumeOptions, Consumer, Delivery,
-    Envelope, JobId, Kind, QueueName, Retry, Settled, Timestamp, WorkerName,
+    Envelope, JobId, Kind, QueueName, Retry, Settled, Timestamp, WorkerName, broker::Occupied,
 };
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -25,6 +25,8 @@ pub(in crate::conformance) struct Scene {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) queue: QueueName,
     pub(super) lease: Duration,
+    /// What the case's consumers are told about slots without a delivery.
+    pub(super) occupied: Occupied,
     tending: JoinHandle<()>,
 }
 
@@ -47,7 +49,8 @@ impl Scene {
                 tokio::time::sleep(Duration::from_millis(25)).await;
             }
         });
-        Ok(Self { namespace, broker, queue, lease: harness.lease().mul_f64(stretch), tending })
+        let (lease, occupied) = (harness.lease().mul_f64(stretch), Occupied::default());
+        Ok(Self { namespace, broker, queue, lease, occupied, tending })
     }
 
     pub(super) fn claims(&self, capability: Capability) -> bool {
@@ -111,7 +114,8 @@ impl Scene {
         slots: usize,
     ) -> Result<Box<dyn Consumer>, Failure> {
         let worker = WorkerName::new(unique_name("worker"))?;
-        let options = ConsumeOptions { slots, kinds: None, lease: self.lease, worker };
+        let occupied = self.occupied.clone();
+        let options = ConsumeOptions { slots, kinds: None, lease: self.lease, worker, occupied };
         Ok(broker.consume(&self.queue, options).await?)
     }
 

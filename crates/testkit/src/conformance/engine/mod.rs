@@ -5,6 +5,7 @@
 
 mod ends;
 mod enqueue;
+mod handover;
 mod kinds;
 mod redelivery;
 mod scene;
@@ -17,8 +18,14 @@ use super::case::Case;
 
 /// Every case, in the order of the rules.
 pub(super) fn cases() -> Vec<&'static Case<Scene>> {
-    [ends::CASES, stopping::CASES, redelivery::CASES, steering::CASES, enqueue::CASES, kinds::CASES]
-        .into_iter()
-        .flatten()
-        .collect()
+    let chapters = [
+        ends::CASES,
+        stopping::CASES,
+        redelivery::CASES,
+        handover::CASES,
+        steering::CASES,
+        enqueue::CASES,
+        kinds::CASES,
+    ];
+    chapters.into_iter().flatten().collect()
 }

@@ -119,17 +119,20 @@ impl Scene {
         registry: Registry,
         broker: &Arc<dyn Broker>,
     ) -> Result<WorkerBuilder, Failure> {
-        let backoff = Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(100) };
-        let options = WorkerOptions {
+        let builder = Worker::builder().name(WorkerName::new(unique_name("worker"))?).options(self.options());
+        Ok(builder.broker(Arc::clone(broker)).store(Arc::clone(&self.store)).registry(registry))
+    }
+
+    /// The numbers of its workers.
+    pub(super) fn options(&self) -> WorkerOptions {
+        WorkerOptions {
             lease: self.lease,
             grace: self.grace,
             handler_grace: Duration::from_millis(200),
             max_attempts: 3,
-            backoff,
+            backoff: Backoff { base: Duration::from_millis(20), cap: Duration::from_millis(100) },
             ..WorkerOptions::default()
-        };
-        let builder = Worker::builder().name(WorkerName::new(unique_name("worker"))?).options(options);
-        Ok(builder.broker(Arc::clone(broker)).store(Arc::clone(&self.store)).registry(registry))
+        }
     }
 
     /// Starts a worker with this handler.

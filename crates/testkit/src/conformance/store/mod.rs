@@ -7,6 +7,7 @@ mod cancel;
 mod claim;
 mod effects;
 mod finish;
+mod handover;
 mod heartbeat;
 mod limits;
 mod list;
@@ -42,6 +43,7 @@ pub(super) fn cases() -> Vec<&'static Case<Scene>> {
         outbox::CASES,
         unique::CASES,
         parking::CASES,
+        handover::CASES,
         wishes::CASES,
     ];
     chapters.into_iter().flatten().collect()

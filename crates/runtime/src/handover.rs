@@ -1,0 +1,115 @@
+//! Lets the message of a long job go while the job runs: the ledger's lease holds the job, and the broker has nothing left
+//! to take back.
+//!
+//! The ledger first, durably and whole; then the acknowledgement. Whatever is lost in between, the message comes again and
+//! the ledger answers that it is left over. What the ledger cannot keep whole, or must not, stays with its broker.
+
+use std::{sync::Arc, time::Duration};
+
+use backshift_core::{Capability, Store, store::HandOver};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    attempt::{Attempt, Leaving, Loan},
+    planted::{Bug, has},
+    pool::{Engine, Pool},
+};
+
+/// How often it is looked, at most and at least.
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
+/// The most jobs, and the most bytes of several, in one call.
+const BATCH: (usize, usize) = (100, 1024 * 1024);
+
+/// Looks until it is dropped.
+pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, pools: Vec<Arc<Pool>>) {
+    let abroad = |pool: &&Arc<Pool>| !pool.broker.capabilities().has(Capability::Ledger);
+    let pools: Vec<_> = pools.iter().filter(abroad).cloned().collect();
+    if pools.is_empty() {
+        return std::future::pending().await;
+    }
+    let after = engine.options.hand_over_after;
+    let interval = (after / 4).clamp(INTERVAL.0, INTERVAL.1);
+    loop {
+        sleep(engine.around(interval)).await;
+        for pool in &pools {
+            look(pool, &store, after).await;
+        }
+    }
+}
+
+async fn look(pool: &Arc<Pool>, store: &Arc<dyn Store>, after: Duration) {
+    let running = pool.running.all();
+    let mut long: Vec<_> = running.into_iter().filter(|attempt| attempt.can_be_handed_over(after)).collect();
+    while !long.is_empty() {
+        let rest = long.split_off(first_batch(&long));
+        hand_over(pool, store, std::mem::replace(&mut long, rest)).await;
+    }
+}
+
+/// How many of these go in one call; one at least.
+fn first_batch(long: &[Arc<Attempt>]) -> usize {
+    let mut bytes = 0;
+    let fits = |attempt: &&Arc<Attempt>| {
+        bytes += attempt.context.envelope().payload.len();
+        bytes <= BATCH.1
+    };
+    long.iter().take(BATCH.0).take_while(fits).count().max(1)
+}
+
+/// Their receipts are on loan meanwhile: whoever ends now settles when the loan is over.
+async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<Attempt>>) {
+    let lent = |attempt: Arc<Attempt>| {
+        let (loan, lease) = (attempt.lend()?, attempt.lease()?);
+        let payload = attempt.context.envelope().payload.clone();
+        Some((attempt, loan, HandOver { lease, payload }))
+    };
+    let lent: Vec<_> = attempts.into_iter().filter_map(lent).collect();
+    let asked: Vec<_> = lent.iter().map(|(.., job)| job.clone()).collect();
+    let (limit, all) = (pool.engine.options.lease / 3, asked.len());
+    let asking = async {
+        match has(Bug::LetsGoUnasked) {
+            true => Ok(vec![true; all]),
+            false => store.hand_over(asked).await,
+        }
+    };
+    let kept = match timeout(limit, asking).await {
+        Ok(Ok(kept)) => kept,
+        // Done or not: asked again at the next look, with the message still held.
+        Ok(Err(error)) => {
+            tracing::debug!(%error, queue = %pool.queue, "long jobs could not be handed over to the ledger");
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    };
+    let mut kept = kept.into_iter();
+    for (attempt, loan, _) in lent {
+        let leaving = match kept.next() {
+            Some(true) => let_go(pool, &attempt, loan, limit).await,
+            answer => {
+                if answer == Some(false) {
+                    attempt.stays();
+                }
+                loan.give_back()
+            }
+        };
+        pool.leave(attempt, leaving);
+    }
+}
+
+/// Acknowledges. If that fails the message comes again, and the ledger says that it is left over.
+async fn let_go(pool: &Pool, attempt: &Arc<Attempt>, mut loan: Loan, limit: Duration) -> Option<Leaving> {
+    let slot = pool.occupied.take();
+    if let Some(receipt) = loan.take() {
+        match timeout(limit, receipt.hand_over()).await {
+            Ok(Ok(_)) => {
+                tracing::info!(queue = %pool.queue, job = %attempt.id(), "a long job: the ledger keeps it, its message is let go");
+                metrics::counter!("backshift_jobs_handed_over_total").increment(1);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, job = %attempt.id(), "a message that the ledger keeps was not acknowledged; it comes again");
+            }
+            Err(_) => tracing::debug!(job = %attempt.id(), "a message was not acknowledged in time"),
+        }
+    }
+    loan.handed_over(slot)
+}
