@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use backshift_core::store::CRASHES_BEFORE_ALONE;
 use backshift_testkit::{pace, wait};
 
 use crate::scene::{Api, PATIENCE, Place, Proxy, SystemC, probe};
@@ -58,7 +59,8 @@ async fn a_killed_worker_s_jobs_come_back_at_once_on_rabbitmq() {
 
 #[tokio::test]
 async fn a_job_that_always_crashes_is_dead_in_the_end_and_its_neighbours_are_not() {
-    let place = Place::embedded().with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    // A dead worker is known by its lock: no short lease, which a busy machine lets end while its worker lives.
+    let place = Place::embedded();
     let mut lines = vec![probe("bomb", "crash", 0, 1_000)];
     lines.extend((0..4).map(|n| probe(&format!("neighbour{n}"), "sleep", 300, 0)));
     let ids = place.enqueue(&lines).await;
@@ -87,7 +89,9 @@ async fn a_job_that_always_crashes_is_dead_in_the_end_and_its_neighbours_are_not
     for n in 0..4 {
         assert_eq!(place.count("effects", &format!("neighbour{n}")).await, 1);
         let starts = place.count("attempts", &format!("neighbour{n}")).await;
-        assert!(starts <= 4, "neighbour{n} was taken along {starts} times");
+        // Beside the bomb until that runs alone, each time a crash of its own; then once, alone or beside others.
+        let most = CRASHES_BEFORE_ALONE as usize + 1;
+        assert!(starts <= most, "neighbour{n} started {starts} times: {:#}", place.show(&ids[n + 1]).await);
     }
 }
 
