@@ -208,6 +208,21 @@ mod tests {
         assert!(!gate.is_closed() && gate.enter().now_or_never().is_some());
     }
 
+    #[test]
+    fn tries_are_counted_by_job_forgotten_with_its_run_and_bounded() {
+        let (tries, one, two) = (Tries::default(), JobId::generate(), JobId::generate());
+        tries.one_more(one);
+        tries.one_more(one);
+        tries.one_more(two);
+        assert_eq!((tries.of(one), tries.of(two)), (2, 1));
+        tries.forget(one);
+        assert_eq!((tries.of(one), tries.of(two)), (0, 1));
+        for _ in 0..3 * REMEMBERED {
+            tries.one_more(JobId::generate());
+            assert!(tries.tries().len() <= REMEMBERED);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn two_lonely_jobs_run_one_after_the_other() {
         let gate = Gate::default();

@@ -10,7 +10,7 @@ use std::{
 
 use backshift_core::{
     Consumer, JobId, JobOptions, Kind, QueueName, Registry, State,
-    store::{Jobs, Maintenance},
+    store::{Jobs, Maintenance, Queues},
 };
 use backshift_runtime::WorkerBuilder;
 
@@ -219,4 +219,83 @@ async fn go_on(ledger: bool) {
 async fn the_others_go_on_while_a_suspect_waits_for_its_neighbours() {
     go_on(true).await;
     go_on(false).await;
+}
+
+/// Ends three workers at their first three starts, then takes this long.
+fn suspect_for(time: Duration) -> Registry {
+    handler("suspect", JobOptions::default(), move |context: backshift_core::JobContext| async move {
+        if context.starts() <= 3 {
+            std::future::pending::<()>().await;
+        }
+        context.sleep(time).await;
+        Ok(())
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_doubles_with_each_moment_that_was_not_quiet() {
+    let world = World::new();
+    let other = QueueName::new("other").unwrap();
+    let long = |context: backshift_core::JobContext| async move {
+        context.sleep(Duration::from_secs(200)).await;
+        Ok(())
+    };
+    let registry =
+        suspect_for(Duration::ZERO).with_raw(&Kind::new("long").unwrap(), JobOptions::default(), long);
+    let build = |name: &str| {
+        let builder = world.ledger(name).registry(registry.clone());
+        builder.pool(queue(), 2).pool(other.clone(), 2)
+    };
+    let id = publish(&world.store.broker(), world.envelope("suspect")).await;
+    kill_three_workers(&world, id, &build).await;
+    world.store.pause(&queue(), true).await.unwrap();
+    let mut envelope = world.envelope("long");
+    envelope.queue = other.clone();
+    let neighbour = publish(&world.store.broker(), envelope).await;
+    let live = Live::start(build("last"));
+    world.until_state(neighbour, State::Running).await;
+    world.store.pause(&queue(), false).await.unwrap();
+    let row = world.until_state(id, State::Completed).await;
+    assert_eq!((row.attempt, row.crashes), (1, 3));
+    let starts = world.store.attempts(id).await.unwrap();
+    let waited = |start: &backshift_core::AttemptRecord| {
+        start.ended_at.unwrap().duration_since(start.started_at).as_secs()
+    };
+    let waited: Vec<i64> = starts[3..].iter().map(waited).collect();
+    assert_eq!(waited[..5], [5, 10, 20, 40, 80], "{waited:?}");
+    live.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_seat_that_is_taken_is_asked_for_every_few_seconds_and_not_every_one() {
+    let world = World::new();
+    let registry = suspect_for(Duration::from_secs(60));
+    let build = |name: &str| world.foreign(name).registry(registry.clone()).pool(queue(), 2);
+    let suspects = [world.publish("suspect").await, world.publish("suspect").await];
+    for start in 1..=3 {
+        let live = Live::start(build(&format!("w{start}")));
+        until("both to start", async || {
+            let mut started = 0;
+            for id in suspects {
+                let row = world.store.find(id).await.unwrap();
+                started += usize::from(row.is_some_and(|row| row.token.0 == start));
+            }
+            started == 2
+        })
+        .await;
+        live.kill().await;
+        suspects.iter().for_each(|id| world.store.expire_lease(*id));
+    }
+    let lives = ["one", "two"].map(|name| Live::start(build(name)));
+    let mut most = 0;
+    for id in suspects {
+        let row = world.until_state(id, State::Completed).await;
+        assert_eq!((row.attempt, row.crashes), (1, 3));
+        most = most.max(row.token.0);
+    }
+    // Three crashes, the run, and in the minute of the other one a look every five seconds or so.
+    assert!((6..=4 + 20).contains(&most), "it was started {most} times");
+    for live in lives {
+        live.stop().await;
+    }
 }

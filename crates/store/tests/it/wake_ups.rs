@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use backshift_core::QueueName;
+use backshift_core::{QueueName, Timestamp, store::Hints};
 use backshift_store::{Database, Executor, Options, notify::Bell};
 
 use crate::place;
@@ -73,6 +73,37 @@ async fn another_process_notices_a_write_to_the_file() {
     // Our own writes ring by themselves, when there is something to fetch.
     other.text("INSERT INTO t VALUES (2)".into()).run().await.unwrap();
     assert!(!ear.rung(SHORT).await);
+}
+
+#[tokio::test]
+async fn a_due_time_told_to_somebody_awake_counts_when_it_is_sooner_and_only_then() {
+    for place in place::all().await {
+        let bell = Bell::new(&place.db);
+        let mut dues = bell.dues();
+        // The first connection of a listener tells once, because something may have been missed.
+        while dues.wait(None, SHORT).await {}
+        let from_now = |seconds: i64| Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        let (soon, late) = (from_now(60), from_now(3600));
+        bell.due(soon, false);
+        assert!(dues.wait(Some(late), LONG).await, "a sooner time was told while nobody waited");
+        assert!(!dues.wait(Some(late), SHORT).await, "it was heard already");
+        // Retries that stream must not keep the one up who waits for something sooner.
+        for _ in 0..1000 {
+            bell.due(late, false);
+        }
+        assert!(!dues.wait(Some(soon), SHORT).await, "a later time woke it");
+        let (late_ones, mut waits) = (bell.clone(), bell.dues());
+        while waits.wait(None, SHORT).await {}
+        let told = async {
+            for _ in 0..100 {
+                late_ones.due(late, false);
+                tokio::task::yield_now().await;
+            }
+            late_ones.due(from_now(1), false);
+        };
+        let (heard, ()) = tokio::join!(waits.wait(Some(soon), LONG), told);
+        assert!(heard, "a sooner time among later ones was lost");
+    }
 }
 
 #[tokio::test]
