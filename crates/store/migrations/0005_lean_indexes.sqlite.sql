@@ -16,3 +16,7 @@ CREATE INDEX IF NOT EXISTS background_jobs_waiting_abroad ON background_jobs (qu
 DROP INDEX IF EXISTS background_jobs_unpublished;
 CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (broker, run_at)
     WHERE broker <> 'embedded' AND published_at IS NULL AND status IN ('scheduled', 'available', 'retrying', 'dead');
+-- What a foreign broker has, by when somebody last gave a sign of it. What runs is found by its worker's index.
+CREATE INDEX IF NOT EXISTS background_jobs_away ON background_jobs (queue, MAX(run_at, updated_at))
+    WHERE broker <> 'embedded' AND published_at IS NOT NULL AND aside IS NULL
+      AND status IN ('scheduled', 'available', 'retrying');

@@ -11,7 +11,8 @@ use backshift_core::{JobId, QueueName, StoreError};
 use super::entry::micros;
 use crate::{Column, Database, Sql};
 
-/// More rows of one queue than this are not looked at in one go.
+/// More rows of one queue are not looked at in one go. What is looked at and not listed has an old time and a fresh sign: it
+/// runs, or waits since it came back. Later ones are hidden behind so many of these only until those are listed themselves.
 const LOOKED_AT: u32 = 20_000;
 const AT_MOST: u32 = 1_000;
 
@@ -56,19 +57,24 @@ macro_rules! note {
 /// `$1` queue, `$2` broker, `$3` for how long, `$4` looked at, `$5` at most. Since when nothing happened: the end of the
 /// lease of a job that runs, the time of one that waits. That one gets six times as long: another worker of ours may hold
 /// its message and not begin it, because a job there has to run alone.
+///
+/// No lease ends before the job's time. So PostgreSQL walks the index by time and only as far as a job can be forsaken; an
+/// index of signs would be written with every heartbeat.
 pub(crate) const FORSAKEN: Sql = Sql {
-    pg: "SELECT id FROM (SELECT id, broker, published_at, unpublished, aside, \
+    pg: "SELECT id FROM (SELECT id, broker, published_at, \
          CASE WHEN status = 'running' THEN lease_until ELSE GREATEST(run_at, updated_at) \
          + 5 * $3 * interval '1 microsecond' END AS since \
-         FROM background_jobs WHERE abroad = $1 LIMIT $4) j \
-         WHERE broker = $2 AND published_at IS NOT NULL AND unpublished IS NULL AND aside IS NULL \
-         AND since < clock_timestamp() - $3 * interval '1 microsecond' LIMIT $5",
-    sqlite: "SELECT id FROM (SELECT * FROM (SELECT id, broker, published_at, lease_until AS since \
-             FROM background_jobs WHERE status = 'running' AND broker <> 'embedded' AND queue = $1 LIMIT $4) \
-             UNION ALL SELECT * FROM (SELECT id, broker, published_at, MAX(run_at, updated_at) + 5 * $3 AS since \
-             FROM background_jobs WHERE broker <> 'embedded' AND status IN ('scheduled', 'available', 'retrying') \
-             AND queue = $1 AND aside IS NULL LIMIT $4)) \
-             WHERE broker = $2 AND published_at IS NOT NULL AND since < clock_timestamp() - $3 LIMIT $5",
+         FROM background_jobs WHERE abroad IS NOT NULL AND abroad = $1 AND unpublished IS NULL AND aside IS NULL \
+         AND run_at < (SELECT clock_timestamp()) - $3 * interval '1 microsecond' LIMIT $4) j \
+         WHERE broker = $2 AND published_at IS NOT NULL \
+         AND since < (SELECT clock_timestamp()) - $3 * interval '1 microsecond' LIMIT $5",
+    sqlite: "SELECT id FROM (SELECT * FROM (SELECT id, broker, lease_until AS since FROM background_jobs \
+             WHERE status = 'running' AND broker <> 'embedded' AND queue = $1 AND published_at IS NOT NULL LIMIT $4) \
+             UNION ALL SELECT * FROM (SELECT id, broker, MAX(run_at, updated_at) + 5 * $3 AS since \
+             FROM background_jobs INDEXED BY background_jobs_away WHERE broker <> 'embedded' \
+             AND published_at IS NOT NULL AND aside IS NULL AND status IN ('scheduled', 'available', 'retrying') \
+             AND queue = $1 AND MAX(run_at, updated_at) < (SELECT clock_timestamp()) - 6 * $3 LIMIT $4)) \
+             WHERE broker = $2 AND since < (SELECT clock_timestamp()) - $3 LIMIT $5",
 };
 
 /// `$1` for how long; then jobs.

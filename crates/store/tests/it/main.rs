@@ -12,6 +12,7 @@ mod deliveries;
 mod durability;
 mod files;
 mod finishing;
+mod forsaken;
 mod kinds;
 mod line;
 mod liveness;
@@ -28,3 +29,10 @@ mod tls;
 mod transactions;
 mod wake_ups;
 mod world;
+
+/// How many pages a statement touched, by its `EXPLAIN (ANALYZE, BUFFERS)`, and the plan.
+fn pages(plan: &[String]) -> (u64, String) {
+    let line = plan.iter().find(|line| line.contains("Buffers: shared")).unwrap();
+    let numbers = line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok());
+    (numbers.sum(), plan.join("\n"))
+}

@@ -149,6 +149,9 @@ async fn given_up(scene: &Scene, id: JobId) -> Result<(), Failure> {
 async fn s124_job_of_which_nobody_gives_a_sign_is_forsaken(scene: Scene) -> Verdict {
     let (lost, held, waiting, done) =
         (scene.envelope("lost"), scene.envelope("held"), scene.envelope("waiting"), scene.envelope("done"));
+    let parked = scene.envelope("parked");
+    let stranger = scene.start(&parked).await?;
+    ensure!(scene.store.park(&[stranger.lease]).await? == [true], "the job was not parked");
     running(scene.claim(&scene.holder, &lost).await?)?;
     scene.start(&held).await?;
     let start = scene.start(&waiting).await?;
@@ -164,6 +167,8 @@ async fn s124_job_of_which_nobody_gives_a_sign_is_forsaken(scene: Scene) -> Verd
     ensure!(hour.is_empty(), "nobody has been silent for an hour, but {hour:?}");
     let elsewhere = scene.store.forsaken("another", &scene.queue, Duration::ZERO).await?;
     ensure!(elsewhere.is_empty(), "of another broker {elsewhere:?}");
+    let ended = scene.store.forsake(vec![parked.id], Duration::ZERO).await?;
+    ensure!(ended == 0, "what is parked waits here, and nobody else can have it");
     Ok(Outcome::Pass)
 }
 
