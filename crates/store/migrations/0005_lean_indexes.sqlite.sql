@@ -6,7 +6,10 @@ CREATE INDEX IF NOT EXISTS background_jobs_claim ON background_jobs (queue, prio
     WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 AND aside IS NULL;
 -- What was put aside, by kind: only a worker that knows the kind looks here.
 CREATE INDEX IF NOT EXISTS background_jobs_aside ON background_jobs (queue, aside, priority DESC, run_at)
-    WHERE aside IS NOT NULL AND status = 'available';
+    WHERE aside IS NOT NULL AND status = 'available' AND broker = 'embedded' AND crashes < 3;
+-- Parked jobs of foreign brokers, by what has to announce itself.
+CREATE INDEX IF NOT EXISTS background_jobs_parked ON background_jobs (queue, aside)
+    WHERE aside IS NOT NULL AND status = 'available' AND broker <> 'embedded';
 DROP INDEX IF EXISTS background_jobs_claim_alone;
 CREATE INDEX IF NOT EXISTS background_jobs_claim_alone ON background_jobs (queue, priority DESC, run_at)
     WHERE crashes >= 3 AND status = 'available' AND broker = 'embedded';

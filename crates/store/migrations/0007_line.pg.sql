@@ -140,8 +140,9 @@ CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFER
 -- A worker that works off a long queue says where its last claim ended (level, since): it goes on from there and takes
 -- whatever is more urgent. What others took stays in the index while any old snapshot may see it; a walk from the
 -- beginning (no place) meets it all.
+-- Of these kinds only, when some are named.
 CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint, hand uuid, level integer,
-    since timestamptz) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
+    since timestamptz, known text[]) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
     lease_until timestamptz, crashes integer)
@@ -157,7 +158,7 @@ BEGIN
     RETURN QUERY WITH urgent AS MATERIALIZED (
         SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
         WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
-          AND j.status = 'available' AND (l.unique_key IS NULL
+          AND j.status = 'available' AND (known IS NULL OR j.job_type = ANY (known)) AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
         LIMIT many FOR UPDATE OF j SKIP LOCKED),
@@ -165,7 +166,7 @@ BEGIN
         SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
         WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
           AND l.run_at >= COALESCE(since, '-infinity')
-          AND j.status = 'available' AND (l.unique_key IS NULL
+          AND j.status = 'available' AND (known IS NULL OR j.job_type = ANY (known)) AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
         LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF j SKIP LOCKED),
@@ -206,10 +207,13 @@ BEGIN
             j.lease_until, j.crashes;
 END $$;
 
--- The claim of a worker that may not know every kind of its queue. What it does not know and finds at the head of the
--- line is put aside, once, so that nobody walks past it again; what was put aside and this worker knows comes first.
+-- The claim of a worker that may not know every kind of its queue. What it does not know and finds among the first that
+-- it could take is put aside, once, so that nobody walks past it again. What was put aside and this worker knows stands in
+-- the line for it as if it had never left: the more urgent goes first, wherever it stands.
 -- Who knows everything asks like this now and then, or when the line gave less than it wanted, and else the quick one.
 -- Whoever waits elsewhere hears of what was put aside.
+-- Places are read without a lock, the first ones of the line and of each kind, and put in order; only what is taken is
+-- locked. What somebody else holds or what waits for its key is passed over: should too few be left, it reads further.
 CREATE OR REPLACE FUNCTION backshift_start_known(line text, many integer, who text, lease bigint, hand uuid,
     known text[]) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
@@ -223,13 +227,16 @@ AS $$
 DECLARE
     moved integer;
     any_moved boolean := false;
+    reach integer := many;
+    met integer := 0;
+    met_before integer;
     picked uuid[];
-    more uuid[];
 BEGIN
     FOR round IN 1..10 LOOP
         WITH head AS MATERIALIZED (SELECT l.id, j.ctid AS tuple, j.job_type
                 FROM job_line l JOIN background_jobs j ON j.id = l.id
-                WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line
+                WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND (l.unique_key IS NULL
+                     OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
                 ORDER BY l.priority DESC, l.run_at, l.id LIMIT CASE WHEN round = 1 THEN many ELSE 1000 END),
             strange AS MATERIALIZED (SELECT j.id, j.job_type::text AS kind FROM background_jobs j
                 WHERE j.ctid = ANY (ARRAY(SELECT h.tuple FROM head h WHERE h.job_type <> ALL (known)))
@@ -242,24 +249,35 @@ BEGIN
     IF any_moved THEN
         PERFORM pg_notify('backshift', line || ' aside');
     END IF;
-    IF EXISTS (SELECT 1 FROM job_line l WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.queue = line) THEN
-        SELECT array_agg(w.id) INTO picked FROM (
-            SELECT c.id FROM unnest(known) AS k(kind) CROSS JOIN LATERAL (
-                SELECT l.id, l.priority, l.run_at FROM job_line l JOIN background_jobs j ON j.id = l.id
-                WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.aside = k.kind AND l.queue = line
-                  AND j.status = 'available' AND (l.unique_key IS NULL
-                       OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
-                ORDER BY l.priority DESC, l.run_at, l.id LIMIT many FOR UPDATE OF j SKIP LOCKED) c
-            ORDER BY c.priority DESC, c.run_at LIMIT many) w;
+    -- One look for the whole queue, and only then one for each kind (a LIMIT, else they become one join of everything).
+    IF moved = 0 AND NOT (
+        EXISTS (SELECT 1 FROM job_line l WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.queue = line)
+        AND EXISTS (SELECT 1 FROM unnest(known) AS k(kind) CROSS JOIN LATERAL (SELECT 1 FROM job_line l
+            WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.aside = k.kind AND l.queue = line LIMIT 1) c))
+    THEN
+        RETURN QUERY SELECT * FROM backshift_start(line, many, who, lease, hand, NULL, NULL, known);
+        RETURN;
     END IF;
-    SELECT array_agg(w.id) INTO more FROM (
-        SELECT l.id FROM job_line l JOIN background_jobs j ON j.id = l.id
-        WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND j.job_type = ANY (known)
-          AND j.status = 'available' AND (l.unique_key IS NULL
-               OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
-        ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT CASE WHEN moved = 0 THEN many - COALESCE(cardinality(picked), 0) ELSE 0 END FOR UPDATE OF j SKIP LOCKED) w;
-    picked := COALESCE(picked, '{}') || COALESCE(more, '{}');
+    LOOP
+        met_before := met;
+        WITH places AS MATERIALIZED (
+                (SELECT l.id, l.priority, l.run_at, l.unique_key FROM job_line l
+                    WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line
+                    ORDER BY l.priority DESC, l.run_at, l.id LIMIT CASE WHEN moved = 0 THEN reach ELSE 0 END)
+                UNION ALL
+                SELECT c.* FROM unnest(known) AS k(kind) CROSS JOIN LATERAL (
+                    SELECT l.id, l.priority, l.run_at, l.unique_key FROM job_line l
+                    WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.aside = k.kind AND l.queue = line
+                    ORDER BY l.priority DESC, l.run_at, l.id LIMIT reach) c),
+            best AS (SELECT p.id FROM (SELECT * FROM places ORDER BY priority DESC, run_at, id) p
+                JOIN background_jobs j ON j.id = p.id
+                WHERE j.status = 'available' AND j.job_type = ANY (known) AND (p.unique_key IS NULL
+                     OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = p.unique_key))
+                ORDER BY p.priority DESC, p.run_at, p.id LIMIT many FOR UPDATE OF j SKIP LOCKED)
+        SELECT (SELECT array_agg(b.id) FROM best b), (SELECT COUNT(*) FROM places) INTO picked, met;
+        EXIT WHEN cardinality(picked) = many OR met < reach OR met = met_before;
+        reach := reach * 4;
+    END LOOP;
     IF picked <> '{}' THEN
         RETURN QUERY SELECT * FROM backshift_begin(picked, who, lease, hand);
     END IF;

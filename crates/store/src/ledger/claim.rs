@@ -26,7 +26,8 @@ macro_rules! claim {
 
 /// `$1` queue, `$2` at most, `$3` worker, `$4` lease in microseconds, `$5` the hand's id, `$6` and `$7` priority and time
 /// of the place to go on from, `$8` hands that are settled.
-pub(crate) const CLAIM: &str = claim!("backshift_start($1, $2::int, $3, $4::bigint, $5, $6::int, $7)", "$8");
+pub(crate) const CLAIM: &str =
+    claim!("backshift_start($1, $2::int, $3, $4::bigint, $5, $6::int, $7, NULL)", "$8");
 
 /// The claim of a worker that may not know every kind: `$6` what it knows, comma-separated, `$7` hands.
 pub(crate) const CLAIM_KNOWN: &str =
@@ -71,7 +72,7 @@ pub(crate) const TAKE_SEAT: Sql =
     Sql { pg: "SELECT 1 WHERE backshift_take_alone($1, $2::bigint)", sqlite: lite::TAKE_SEAT };
 
 const SHARED: Sql = Sql { pg: CLAIM, sqlite: lite::CLAIM };
-const KNOWN: Sql = Sql { pg: CLAIM_KNOWN, sqlite: lite::CLAIM_ASIDE };
+const KNOWN: Sql = Sql { pg: CLAIM_KNOWN, sqlite: lite::CLAIM_PLACES };
 const ALONE: Sql = Sql { pg: CLAIM_ALONE, sqlite: lite::CLAIM_ALONE };
 
 pub(crate) const STATEMENTS: &[Sql] = &[
@@ -83,6 +84,8 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     only_sqlite(lite::PUT_ASIDE),
     only_sqlite(lite::PUT_ALONE_ASIDE),
     only_sqlite(lite::ANY_ASIDE),
+    only_sqlite(lite::FIRST_IN_LINE),
+    only_sqlite(lite::FIRST_ASIDE),
 ];
 
 /// Takes up to `limit` due jobs of this queue, the most urgent first; none from a paused queue.

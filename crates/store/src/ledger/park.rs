@@ -81,7 +81,7 @@ pub(crate) const OFFER: Sql = Sql {
          AND b.status = 'available' AND b.broker <> 'postgres' LIMIT $3 FOR UPDATE SKIP LOCKED)",
     sqlite: "UPDATE background_jobs SET aside = NULL, published_at = NULL, \
              publish_hold_until = clock_timestamp(), updated_at = clock_timestamp() WHERE rowid IN (\
-             SELECT b.rowid FROM background_jobs b INDEXED BY background_jobs_aside WHERE b.aside IS NOT NULL \
+             SELECT b.rowid FROM background_jobs b INDEXED BY background_jobs_parked WHERE b.aside IS NOT NULL \
              AND b.status = 'available' AND instr(',' || $2 || ',', ',' || b.queue || ',') > 0 \
              AND instr(',' || $1 || ',', ',' || b.aside || ',') > 0 AND b.broker <> 'embedded' LIMIT $3)",
 };

@@ -9,7 +9,7 @@ use backshift_core::{
 use backshift_store::ledger;
 
 use crate::{
-    on_both_databases,
+    on_both_databases, pages,
     world::{World, holder, job, queue},
 };
 
@@ -100,18 +100,12 @@ async fn a_claim_walks_the_index_on_a_table_without_statistics() {
     world.db().sql(fill).run().await.unwrap();
     // The first call warms the session's catalogue up.
     let tx = world.db().begin().await.unwrap();
-    tx.sql("SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL)")
+    tx.sql("SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL, NULL)")
         .all::<()>()
         .await
         .unwrap();
-    let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL)";
-    let plan = tx.sql(text).all::<String>().await.unwrap().join("\n");
-    let touched: u64 = plan
-        .split("Buffers: shared")
-        .nth(1)
-        .and_then(|rest| rest.lines().next())
-        .map(|line| line.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse::<u64>().ok()).sum())
-        .unwrap();
+    let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT id FROM backshift_start('ready', 8, 'w', 30000000, gen_random_uuid(), NULL, NULL, NULL)";
+    let (touched, plan) = pages(&tx.sql(text).all::<String>().await.unwrap());
     assert!(touched < 200, "{touched} pages for 8 jobs\n{plan}");
 }
 

@@ -1,5 +1,7 @@
 //! Taking jobs on SQLite: one UPDATE a batch. The start is noted in the job's own row only.
 
+use std::{cmp::Reverse, collections::BTreeSet};
+
 use backshift_core::{Bytes, Envelope, Kind, Kinds, QueueName, StoreError, Timestamp, Token, WorkerName};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
@@ -13,33 +15,71 @@ use crate::{
     sqlite::fault,
 };
 
+/// Nobody runs under the key that this job took over.
+macro_rules! its_key_is_free {
+    () => {
+        "(j.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r \
+         WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = j.unique_key))"
+    };
+}
+
+/// The first `?2` jobs of the queue `?1` along an index that it can take; `$columns` of them.
+macro_rules! first {
+    ($columns:literal, $index:literal, $condition:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM background_jobs j INDEXED BY ",
+            $index,
+            " WHERE j.status = 'available' AND j.broker = 'embedded' AND ",
+            $condition,
+            " AND j.queue = ?1 AND ",
+            its_key_is_free!(),
+            " ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2"
+        )
+    };
+}
+
 macro_rules! claim {
-    ($index:literal, $condition:literal) => {
+    ($which:expr) => {
         concat!(
             "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
              worker = ?3, lease_until = ?4, started_at = ?5, updated_at = ?5, cancel_requested = 0, aside = NULL \
-             WHERE rowid IN (SELECT j.rowid FROM background_jobs j INDEXED BY ", $index,
-            " WHERE j.status = 'available' AND j.broker = 'embedded' AND ", $condition, " AND j.queue = ?1 \
-             AND (j.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r \
-             WHERE r.superseded = 1 AND r.status = 'running' AND r.unique_key = j.unique_key)) \
-             ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2) \
-             RETURNING id, job_type, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
+             WHERE rowid IN (",
+            $which,
+            ") RETURNING id, job_type, payload, headers, failures, max_attempts, priority, run_at, unique_key, \
              unique_policy, idempotency_key, user_id, created_at, token, crashes"
         )
     };
 }
 
-/// `?1` queue, `?2` at most, `?3` worker, `?4` end of the lease, `?5` now.
-pub(crate) const CLAIM: &str = claim!("background_jobs_claim", "j.crashes < 3 AND j.aside IS NULL");
-/// The same of one kind that was put aside, `?6`.
-pub(crate) const CLAIM_ASIDE: &str =
-    claim!("background_jobs_aside", "j.aside IS NOT NULL AND j.aside = ?6 AND j.crashes < 3");
+/// `?1` queue, `?2` at most, `?3` worker, `?4` end of the lease, `?5` now, `?6` an array of kinds, or nothing for any.
+pub(crate) const CLAIM: &str = claim!(first!(
+    "j.rowid",
+    "background_jobs_claim",
+    "j.crashes < 3 AND j.aside IS NULL AND (?6 IS NULL OR j.job_type IN (SELECT value FROM json_each(?6)))"
+));
+/// The same of the rows in the array `?6`, which were looked up in the same transaction.
+pub(crate) const CLAIM_PLACES: &str = claim!("SELECT value FROM json_each(?6)");
 /// The same of what must run alone, of the kinds in the array `?6`, while nothing else in the file has that seat.
-pub(crate) const CLAIM_ALONE: &str = claim!(
+pub(crate) const CLAIM_ALONE: &str = claim!(first!(
+    "j.rowid",
     "background_jobs_claim_alone",
     "j.crashes >= 3 AND (?6 IS NULL OR j.job_type IN (SELECT value FROM json_each(?6))) AND NOT EXISTS \
      (SELECT 1 FROM job_alone a JOIN background_jobs o ON o.id = a.job_id WHERE o.token = a.token \
      AND o.status = 'running')"
+));
+/// Places of the line, `?3` an array of kinds.
+pub(crate) const FIRST_IN_LINE: &str = first!(
+    "j.priority, j.run_at, j.rowid",
+    "background_jobs_claim",
+    "j.crashes < 3 AND j.aside IS NULL AND j.job_type IN (SELECT value FROM json_each(?3))"
+);
+/// Places of one kind, `?3`, that was put aside.
+pub(crate) const FIRST_ASIDE: &str = first!(
+    "j.priority, j.run_at, j.rowid",
+    "background_jobs_aside",
+    "j.crashes < 3 AND j.aside IS NOT NULL AND j.aside = ?3"
 );
 pub(crate) const TAKE_SEAT: &str = "INSERT INTO job_alone (seat, job_id, token) SELECT 1, $1, $2 WHERE NOT EXISTS \
      (SELECT 1 FROM job_alone a JOIN background_jobs o ON o.id = a.job_id WHERE o.token = a.token \
@@ -47,19 +87,19 @@ pub(crate) const TAKE_SEAT: &str = "INSERT INTO job_alone (seat, job_id, token) 
      ON CONFLICT (seat) DO UPDATE SET job_id = excluded.job_id, token = excluded.token RETURNING 1";
 const SIT: &str = "INSERT OR REPLACE INTO job_alone (seat, job_id, token) VALUES (1, ?1, ?2)";
 pub(crate) const PAUSED: &str = "SELECT 1 FROM job_queues WHERE name = ?1 AND paused = 1";
-/// Puts what is not in the array `?3` aside, of the first `?2` of the queue `?1`.
-pub(crate) const PUT_ASIDE: &str = "UPDATE background_jobs SET aside = job_type WHERE rowid IN (SELECT head.rowid FROM \
-     (SELECT j.rowid, j.job_type FROM background_jobs j INDEXED BY background_jobs_claim \
-     WHERE j.status = 'available' AND j.broker = 'embedded' AND j.crashes < 3 AND j.aside IS NULL AND j.queue = ?1 \
-     ORDER BY j.priority DESC, j.run_at, j.rowid LIMIT ?2) head \
-     WHERE head.job_type NOT IN (SELECT value FROM json_each(?3)))";
+/// Puts what is not in the array `?3` aside, of the first `?2` of the queue `?1` that a claim could take.
+pub(crate) const PUT_ASIDE: &str = concat!(
+    "UPDATE background_jobs SET aside = job_type WHERE rowid IN (SELECT head.place FROM (",
+    first!("j.rowid AS place, j.job_type", "background_jobs_claim", "j.crashes < 3 AND j.aside IS NULL"),
+    ") head WHERE head.job_type NOT IN (SELECT value FROM json_each(?3)))"
+);
 /// The same for what must run alone, of the first 1,000.
 pub(crate) const PUT_ALONE_ASIDE: &str = "UPDATE background_jobs SET aside = job_type WHERE rowid IN (SELECT j.rowid FROM \
      background_jobs j INDEXED BY background_jobs_claim_alone WHERE j.status = 'available' AND j.broker = 'embedded' \
      AND j.crashes >= 3 AND j.aside IS NULL AND j.queue = ?1 \
      AND j.job_type NOT IN (SELECT value FROM json_each(?2)) LIMIT 1000)";
 pub(crate) const ANY_ASIDE: &str = "SELECT 1 FROM background_jobs INDEXED BY background_jobs_aside \
-     WHERE aside IS NOT NULL AND status = 'available' AND queue = ?1 LIMIT 1";
+     WHERE aside IS NOT NULL AND status = 'available' AND broker = 'embedded' AND crashes < 3 AND queue = ?1 LIMIT 1";
 
 /// How many of the line are looked at in one go once something strange stands at its head, and how often in one claim.
 const STRANGERS: (u32, u32) = (1000, 10);
@@ -80,24 +120,49 @@ pub(crate) fn claim_on(connection: &Connection, take: &Take) -> Result<Vec<Claim
     if is_paused(connection, take)? {
         return Ok(Vec::new());
     }
-    let Some(kinds) = &take.kinds else { return run(connection, CLAIM, take, take.limit, None) };
-    let all_known = put_aside(connection, take, &array(kinds))?;
-    let mut claimed = Vec::new();
+    let Some(kinds) = &take.kinds else { return run(connection, CLAIM, take, None) };
+    let names = array(kinds);
+    let all_known = put_aside(connection, take, &names)?;
     let mut aside = connection.prepare_cached(ANY_ASIDE).map_err(fault)?;
-    if aside.exists([take.queue.as_str()]).map_err(fault)? {
-        for kind in kinds.iter() {
-            let left = take.limit - claimed.len() as u32;
-            if left == 0 {
+    if all_known && !aside.exists([take.queue.as_str()]).map_err(fault)? {
+        return run(connection, CLAIM, take, Some(&names));
+    }
+    let mut best = BTreeSet::new();
+    if all_known {
+        first(connection, FIRST_IN_LINE, take, &names, &mut best)?;
+    }
+    for kind in kinds.iter() {
+        first(connection, FIRST_ASIDE, take, kind.as_str(), &mut best)?;
+    }
+    let rows: Vec<i64> = best.into_iter().map(|(.., row)| row).collect();
+    run(connection, CLAIM_PLACES, take, Some(&serde_json::Value::from(rows).to_string()))
+}
+
+/// Priority, the higher the earlier; time; row.
+type PlaceInLine = (Reverse<i64>, i64, i64);
+
+/// Adds what belongs to the best `limit` so far. Rows come in order, so the first that is too late ends it: of many kinds
+/// little more is read than is taken.
+fn first(
+    connection: &Connection,
+    text: &str,
+    take: &Take,
+    what: &str,
+    best: &mut BTreeSet<PlaceInLine>,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(text).map_err(fault)?;
+    let mut rows = statement.query(params![take.queue.as_str(), take.limit, what]).map_err(fault)?;
+    while let Some(row) = rows.next().map_err(fault)? {
+        let place = (Reverse(read::number(row, 0)?), read::number(row, 1)?, read::number(row, 2)?);
+        if best.len() == take.limit as usize {
+            if best.last().is_some_and(|last| *last < place) {
                 break;
             }
-            claimed.extend(run(connection, CLAIM_ASIDE, take, left, Some(kind.as_str()))?);
+            best.pop_last();
         }
+        best.insert(place);
     }
-    let left = take.limit - claimed.len() as u32;
-    if all_known && left > 0 {
-        claimed.extend(run(connection, CLAIM, take, left, None)?);
-    }
-    Ok(claimed)
+    Ok(())
 }
 
 /// Takes one job that must run alone, and the seat with it.
@@ -110,7 +175,7 @@ pub(crate) fn claim_alone_on(connection: &Connection, take: &Take) -> Result<Vec
         let mut aside = connection.prepare_cached(PUT_ALONE_ASIDE).map_err(fault)?;
         aside.execute(params![take.queue.as_str(), kinds]).map_err(fault)?;
     }
-    let claimed = run(connection, CLAIM_ALONE, take, 1, kinds.as_deref())?;
+    let claimed = run(connection, CLAIM_ALONE, take, kinds.as_deref())?;
     for lease in claimed.iter().map(|row| row.start.lease) {
         let mut sit = connection.prepare_cached(SIT).map_err(fault)?;
         sit.execute(params![IdText::new(lease.job.0), lease.token.0]).map_err(fault)?;
@@ -147,7 +212,6 @@ fn run(
     connection: &Connection,
     text: &str,
     take: &Take,
-    limit: u32,
     only: Option<&str>,
 ) -> Result<Vec<ClaimedRow>, StoreError> {
     let mut claim = connection.prepare_cached(text).map_err(fault)?;
@@ -155,12 +219,7 @@ fn run(
     let until = now.saturating_add(take.lease_us);
     let lease_until = Timestamp::from_microsecond(until).map_err(|error| read::wrong(0, error))?;
     let (queue, worker) = (take.queue.as_str(), take.worker.as_str());
-    // A claim that needs no sixth parameter has none.
-    let mut rows = match claim.parameter_count() {
-        6 => claim.query(params![queue, limit, worker, until, now, only]),
-        _ => claim.query(params![queue, limit, worker, until, now]),
-    }
-    .map_err(fault)?;
+    let mut rows = claim.query(params![queue, take.limit, worker, until, now, only]).map_err(fault)?;
     let mut claimed: Vec<ClaimedRow> = Vec::new();
     while let Some(row) = rows.next().map_err(fault)? {
         let before = claimed.last().map(|row| &row.envelope.kind);

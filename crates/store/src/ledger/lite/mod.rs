@@ -9,8 +9,8 @@ mod finish;
 mod read;
 
 pub(crate) use claim::{
-    ANY_ASIDE, CLAIM, CLAIM_ALONE, CLAIM_ASIDE, PAUSED, PUT_ALONE_ASIDE, PUT_ASIDE, TAKE_SEAT, Take,
-    claim_alone_on, claim_on,
+    ANY_ASIDE, CLAIM, CLAIM_ALONE, CLAIM_PLACES, FIRST_ASIDE, FIRST_IN_LINE, PAUSED, PUT_ALONE_ASIDE,
+    PUT_ASIDE, TAKE_SEAT, Take, claim_alone_on, claim_on,
 };
 pub(crate) use enqueue::{INSERT, insert_on};
 pub(crate) use finish::{COMPLETE, complete_on};

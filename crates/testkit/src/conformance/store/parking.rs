@@ -1,11 +1,11 @@
 //! Chapter *parking*: what a worker does not know waits for one that does, and what may take its worker along runs alone.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Envelope, JobId, Kind, State, Timestamp, WorkerName,
     envelope::SENSITIVE,
-    store::{Start, WorkerRecord},
+    store::{Liveness, Start, WorkerRecord},
 };
 
 use super::scene::{BROKER, Scene, applied, completed, now, running};
@@ -67,13 +67,19 @@ async fn s100_parked_job_waits_for_a_worker_that_knows_its_kind(scene: Scene) ->
     Ok(Outcome::Pass)
 }
 
-async fn s101_parked_job_that_somebody_knows_goes_back_by_itself(scene: Scene) -> Verdict {
+/// A job that was parked while a worker that knows its kind lives, and came to the relay; and that worker.
+async fn parked_and_back(scene: &Scene) -> Result<(Envelope, Arc<dyn Liveness>), Failure> {
     let envelope = scene.envelope("x");
     let knowing = worker(format!("{}:4", scene.queue), vec![envelope.kind.clone()])?;
-    let _guard = scene.store.announce(&knowing).await?;
+    let guard = scene.store.announce(&knowing).await?;
     let start = scene.start(&envelope).await?;
     ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
-    comes(&scene, envelope.id).await?;
+    comes(scene, envelope.id).await?;
+    Ok((envelope, guard))
+}
+
+async fn s101_parked_job_that_somebody_knows_goes_back_by_itself(scene: Scene) -> Verdict {
+    parked_and_back(&scene).await?;
     Ok(Outcome::Pass)
 }
 
@@ -88,12 +94,7 @@ async fn s102_one_suspect_of_the_fleet_runs_at_a_time(scene: Scene) -> Verdict {
 }
 
 async fn s105_late_confirm_loses_no_parked_job(scene: Scene) -> Verdict {
-    let envelope = scene.envelope("x");
-    let knowing = worker(format!("{}:4", scene.queue), vec![envelope.kind.clone()])?;
-    let _guard = scene.store.announce(&knowing).await?;
-    let start = scene.start(&envelope).await?;
-    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
-    comes(&scene, envelope.id).await?;
+    let (envelope, _knowing) = parked_and_back(&scene).await?;
     // It is published, delivered to an ignorant worker and parked before the relay has written down the confirm.
     let start = running(scene.claim(&scene.patient(), &envelope).await?)?;
     ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked again");
