@@ -346,13 +346,15 @@ BEGIN
     END IF;
 END $$;
 
--- Which waiting jobs are due now.
+-- Which waiting jobs are due now. The job's row is locked and not its place, as everywhere: the trigger that moves the place
+-- holds the row already, and two orders would wait for each other in a circle.
 CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
-    SELECT l.id FROM job_line l
-    WHERE NOT l.ready AND l.run_at <= (SELECT clock_timestamp())
+    SELECT l.id FROM job_line l JOIN background_jobs j ON j.id = l.id
+    WHERE NOT l.ready AND l.run_at <= (SELECT clock_timestamp()) AND j.status IN ('scheduled', 'retrying')
     ORDER BY l.run_at
-    LIMIT many FOR UPDATE OF l SKIP LOCKED
+    LIMIT many FOR UPDATE OF j SKIP LOCKED
 $$;

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use backshift_core::{
-    State, Timestamp,
+    Envelope, JobId, State, Timestamp,
     store::{Jobs, Maintenance, Queues},
 };
 use backshift_store::ledger;
@@ -115,8 +115,44 @@ async fn a_waiting_job_whose_row_somebody_holds_is_passed_over() {
     world.enqueue_all((0..3).map(|_| job("ready")).collect()).await;
     let other = world.db().begin().await.unwrap();
     let first = "SELECT id FROM background_jobs ORDER BY run_at LIMIT 1 FOR UPDATE";
-    other.sql(first).all::<backshift_core::JobId>().await.unwrap();
+    other.sql(first).all::<JobId>().await.unwrap();
     assert_eq!(world.claim_many("w", 3).await.len(), 2, "those behind it are claimed");
     other.rollback().await.unwrap();
     assert_eq!(world.claim_many("w", 3).await.len(), 1);
+}
+
+/// The row is locked before its place in the line, by everybody: else promoting and a wish wait for each other in a circle.
+#[tokio::test]
+async fn a_due_job_whose_row_somebody_holds_is_passed_over() {
+    let Some(world) = World::postgres().await else { return };
+    let later = || Envelope { run_at: Some(Timestamp::now() + Duration::from_secs(3600)), ..job("ready") };
+    let ids = [world.enqueue(later()).await.id(), world.enqueue(later()).await.id()];
+    for id in ids {
+        world.set_time(id, "run_at", -1).await;
+    }
+    let other = world.db().begin().await.unwrap();
+    let first = "SELECT id FROM background_jobs WHERE id = $1 FOR UPDATE";
+    other.sql(first).bind(ids[0]).all::<JobId>().await.unwrap();
+    assert_eq!(world.store.promote(10).await.unwrap().0, 1, "the other one does not wait");
+    let cancel = "UPDATE background_jobs SET status = 'cancelled', seat = NULL, kept = true WHERE id = $1";
+    assert_eq!(other.sql(cancel).bind(ids[0]).run().await.unwrap(), 1);
+    other.commit().await.unwrap();
+    assert_eq!(world.store.promote(10).await.unwrap().0, 0);
+    assert_eq!((world.state(ids[0]).await, world.state(ids[1]).await), (State::Cancelled, State::Available));
+}
+
+#[tokio::test]
+async fn promoting_reads_little_more_than_it_promotes() {
+    for many in [0, 30_000] {
+        let Some(world) = World::postgres().await else { return };
+        let fill = "INSERT INTO background_jobs (id, job_type, status, queue, broker, run_at) \
+                    SELECT gen_random_uuid(), 'k', 'scheduled', 'ready', 'postgres', now() - interval '1 minute' \
+                    FROM generate_series(1, $1)";
+        world.db().sql(fill).bind(many).run().await.unwrap();
+        let tx = world.db().begin().await.unwrap();
+        tx.sql("SELECT backshift_due(8)").all::<()>().await.unwrap();
+        let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT backshift_due(8)";
+        let (touched, plan) = pages(&tx.sql(text).all::<String>().await.unwrap());
+        assert!(touched < 200, "{touched} pages for 8 of {many} jobs\n{plan}");
+    }
 }
