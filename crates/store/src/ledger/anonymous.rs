@@ -31,6 +31,16 @@ pub(crate) const MATCH: Sql = Sql {
              COALESCE(absorbed, 0) - token, created_at, id LIMIT 1",
 };
 
+/// Equal messages are matched one after the other, whoever asks: `$1` hashes, in the order in which everybody takes them. Two
+/// at once would both wait for the row that stands first and both get it; the other message's job would be nobody's. The
+/// locked row may not simply be passed over either: who has it may be a heartbeat, and the message would become a second job.
+/// On SQLite a transaction is alone.
+pub(crate) const ONE_BY_ONE: Sql = Sql {
+    pg: "SELECT pg_advisory_xact_lock(h.turn) FROM (SELECT DISTINCT hashtextextended(current_schema() || '.same:' \
+         || encode(w.hash, 'hex'), 0) AS turn FROM unnest($1::bytea[]) AS w(hash) ORDER BY 1) h",
+    sqlite: "SELECT 1 WHERE $1 IS NOT NULL",
+};
+
 pub(crate) const ABSORB: Sql = both!(
     "UPDATE background_jobs SET absorbed = " greatest "(COALESCE(absorbed, 0), token) + 1 WHERE id = $1"
 );
@@ -41,13 +51,18 @@ pub(crate) const GONE: Sql = Sql {
     sqlite: "UPDATE background_jobs SET absorbed = -1 WHERE id = $1 AND anonymous = 1",
 };
 
-pub(crate) const STATEMENTS: &[Sql] = &[MATCH, ABSORB, GONE];
+pub(crate) const STATEMENTS: &[Sql] = &[ONE_BY_ONE, MATCH, ABSORB, GONE];
 
 /// Gives redelivered messages without an id the id of the row that they are.
 pub(crate) async fn find_rows(db: &Database, asked: &mut [Asked]) -> Result<(), StoreError> {
+    let again = |one: &Asked| one.request.anonymous && one.request.redelivered;
     let tx = db.begin_with(Durability::Relaxed).await?;
+    if let Database::Pg(_) = db {
+        let hashes = asked.iter().filter(|one| again(one)).map(|one| one.entry.hash.clone());
+        tx.sql(ONE_BY_ONE).column(hashes.collect::<Vec<_>>()).run().await?;
+    }
     let mut found = Vec::new();
-    for one in asked.iter_mut().filter(|one| one.request.anonymous && one.request.redelivered) {
+    for one in asked.iter_mut().filter(|one| again(one)) {
         if let Some(id) = find_row(&tx, one, &found).await? {
             one.entry.envelope.id = id;
             one.request.matched = true;

@@ -8,7 +8,7 @@ use backshift_core::{
     store::{ClaimRequest, Claimed, Finish, Jobs, Ledger, Start},
 };
 
-use backshift_store::Executor;
+use backshift_store::{Executor, Tx};
 
 use crate::{
     on_both_databases,
@@ -188,4 +188,48 @@ on_both_databases! {
         let record = world.store.find(envelope.id).await.unwrap().unwrap();
         assert_eq!((record.state, record.token), (State::Running, start.lease.token));
     }
+}
+
+/// Every row, locked.
+async fn hold(world: &World) -> Tx {
+    let held = world.db().begin().await.unwrap();
+    held.sql("SELECT id FROM background_jobs FOR UPDATE").all::<JobId>().await.unwrap();
+    held
+}
+
+/// Gives them back once so many wait for something.
+async fn release(world: &World, held: Tx, waiters: i64) {
+    const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+                           AND wait_event_type = 'Lock'";
+    while world.db().sql(WAITING).one::<i64>().await.unwrap() < waiters {
+        tokio::task::yield_now().await;
+    }
+    held.rollback().await.unwrap();
+}
+
+/// Both would wait for the row that stands first, and both would get it.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_equal_nameless_messages_that_come_again_at_once_are_two_jobs() {
+    let Some(world) = World::postgres().await else { return };
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        jobs.push(started(ask(&world, "w", nameless(false)).await).lease.job);
+    }
+    let held = hold(&world).await;
+    let both = async { tokio::join!(ask(&world, "w1", nameless(true)), ask(&world, "w2", nameless(true))) };
+    let ((one, two), ()) = tokio::join!(both, release(&world, held, 2));
+    let mut found = vec![started(one).lease.job, started(two).lease.job];
+    found.sort_unstable();
+    jobs.sort_unstable();
+    assert_eq!(found, jobs, "one message was taken for the other one's job");
+}
+
+/// Whoever holds the row for a moment, as a heartbeat does, makes no second job of its message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nameless_message_whose_row_somebody_holds_is_still_that_job() {
+    let Some(world) = World::postgres().await else { return };
+    let job = started(ask(&world, "w", nameless(false)).await).lease.job;
+    let held = hold(&world).await;
+    let (again, ()) = tokio::join!(ask(&world, "w1", nameless(true)), release(&world, held, 1));
+    assert_eq!(started(again).lease.job, job);
 }
