@@ -50,7 +50,7 @@ pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc
     show.bind(worker.running).bind(sign.is_some()).bind(park::kinds(worker)).run().await?;
     tx.commit().await?;
     // From here on nobody parks what this worker knows for good.
-    let refresher = tokio::spawn(refresh(db.clone(), worker.clone()));
+    let refresher = tokio::spawn(refresh(db.clone(), worker.clone(), sign.clone()));
     let (name, started_at) = (worker.name.clone(), worker.started_at);
     Ok(Arc::new(Announcement { db: db.clone(), name, started_at, sign, refresher }))
 }
@@ -85,9 +85,14 @@ impl Drop for Announcement {
     }
 }
 
-/// What was parked while the row was old, because the database was away, is offered again as well.
-async fn refresh(db: Database, worker: WorkerRecord) {
+/// What was parked while the row was old, because the database was away, is offered again as well. A sign that fell leaves
+/// that to the announcement after it.
+async fn refresh(db: Database, worker: WorkerRecord, sign: Option<Arc<dyn Liveness>>) {
     loop {
+        if sign.as_ref().is_some_and(|sign| !sign.stands()) {
+            tokio::time::sleep(REFRESH).await;
+            continue;
+        }
         match park::offer(&db, &worker).await {
             Ok(0) => {}
             Ok(offered) => {

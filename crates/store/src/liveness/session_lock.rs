@@ -1,6 +1,7 @@
 //! PostgreSQL: a session advisory lock on a connection of its own; the server frees it when the process dies.
 //!
-//! After a restart of the server every lock is free for a moment, so nobody is called dead in its first seconds.
+//! After a restart of the server every lock is free for a moment, so nobody is called dead in its first seconds. A lock that is
+//! lost is taken again, unless somebody else has it then: no connection is opened again and again for a name that is taken.
 
 use std::{
     collections::HashMap,
@@ -21,7 +22,7 @@ use crate::{
     postgres::{Pg, Session},
 };
 
-/// How long a killed predecessor's lock is waited for.
+/// How long a lock is waited for that a killed predecessor, or our own lost connection, has on the server.
 const PREDECESSOR: Duration = Duration::from_secs(5);
 
 /// The lock and the task that takes it again after a lost connection.
@@ -44,19 +45,14 @@ impl Drop for SessionLock {
 
 pub(super) async fn take(pg: Pg, worker: &WorkerName) -> Result<SessionLock, StoreError> {
     let key = key_of(&pg.home().await?, worker);
-    let end = Instant::now() + PREDECESSOR;
-    let session = loop {
-        match lock(&pg, key).await? {
-            Some(session) => break session,
-            None if Instant::now() < end => tokio::time::sleep(Duration::from_millis(200)).await,
-            None => return Err(taken(worker)),
-        }
-    };
+    let session = wait_for(&pg, key).await?.ok_or_else(|| taken(worker))?;
     let stands = Arc::new(AtomicBool::new(true));
     let keeper = tokio::spawn(keep(pg, key, session, Arc::clone(&stands)));
     Ok(SessionLock { stands, keeper })
 }
 
+/// Ends when somebody else has the name: a later announcement of this process, which has a keeper of its own, or another
+/// process, which the next announcement meets.
 async fn keep(pg: Pg, key: i64, mut session: Session, stands: Arc<AtomicBool>) {
     loop {
         session.lost().await;
@@ -64,8 +60,10 @@ async fn keep(pg: Pg, key: i64, mut session: Session, stands: Arc<AtomicBool>) {
         tracing::warn!("the connection with this worker's sign of life was lost; taking it again");
         let mut pause = Duration::from_millis(50);
         session = loop {
-            if let Ok(Some(session)) = lock(&pg, key).await {
-                break session;
+            match wait_for(&pg, key).await {
+                Ok(Some(session)) => break session,
+                Ok(None) => return,
+                Err(error) => tracing::debug!(%error, "the sign of life could not be taken again"),
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(2));
@@ -74,11 +72,20 @@ async fn keep(pg: Pg, key: i64, mut session: Session, stands: Arc<AtomicBool>) {
     }
 }
 
-/// A session that holds the lock; `None` = somebody else does.
-async fn lock(pg: &Pg, key: i64) -> Result<Option<Session>, StoreError> {
+/// A session that holds the lock; `None` = somebody else does, and keeps it. One session asks, however often.
+async fn wait_for(pg: &Pg, key: i64) -> Result<Option<Session>, StoreError> {
     let session = pg.session().await?;
-    let answer = session.ask(&format!("SELECT pg_try_advisory_lock({key})"), pg.deadline()).await?;
-    Ok((answer.as_deref() == Some("t")).then_some(session))
+    let end = Instant::now() + PREDECESSOR;
+    loop {
+        let answer = session.ask(&format!("SELECT pg_try_advisory_lock({key})"), pg.deadline()).await?;
+        if answer.as_deref() == Some("t") {
+            return Ok(Some(session));
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The workers whose lock nobody holds. A lock's 64 bits are two columns of `pg_locks`.

@@ -1,8 +1,8 @@
 //! Signs of life: held, unique, and gone when the process is.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use backshift_core::{WorkerName, store::Liveness};
+use backshift_core::{Timestamp, WorkerName, store::Liveness};
 use backshift_store::{
     Database, Options,
     liveness::{dead_workers, sign},
@@ -81,4 +81,45 @@ async fn a_lost_session_lock_is_taken_again() {
     wait_until("another session has the lock", async || holder().await.is_some_and(|pid| pid != cut)).await;
     wait_until("the sign stands", async || standing.stands()).await;
     assert!(dead_workers(&place.db, std::slice::from_ref(&name)).await.unwrap().is_empty());
+}
+
+/// Its tries are made on one connection, and end: a name that somebody else has is no reason to connect for ever.
+#[tokio::test]
+async fn a_lost_name_that_somebody_else_has_is_asked_for_on_one_connection_and_given_up() {
+    let Some(place) = place::postgres().await else { return };
+    const OURS: &str = "SELECT ((l.classid::bigint << 32) | l.objid::bigint)::text FROM pg_locks l \
+         WHERE l.locktype = 'advisory' AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    const CUT: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    /// Who asks for the name now, and when it last did.
+    const ASKING: &str = "SELECT pid::bigint, query_start FROM pg_stat_activity WHERE datname = current_database() \
+         AND query LIKE 'SELECT pg_try_advisory_lock%'";
+    let lost = sign(&place.db, &worker("lost")).await.unwrap().unwrap();
+    let key: String = place.db.sql(OURS).one().await.unwrap();
+    let (other, driver) = tokio_postgres::connect(&place.url, tokio_postgres::NoTls).await.unwrap();
+    let driver = tokio::spawn(driver);
+    // It waits in the server's own queue, so it has the lock the moment it is free.
+    let text = format!("SELECT pg_advisory_lock({key})");
+    let won = tokio::spawn(async move { other.batch_execute(&text).await.map(|()| other) });
+    wait_until("the other one waits", async || place.db.sql(OURS).all::<String>().await.unwrap().len() == 2)
+        .await;
+    place.db.sql(CUT).run().await.unwrap();
+    let other = won.await.unwrap().unwrap();
+    let (mut connections, mut times) = (BTreeSet::new(), BTreeSet::new());
+    wait_until("the name is asked for a few times", async || {
+        for (pid, at) in place.db.sql(ASKING).all::<(i64, Timestamp)>().await.unwrap() {
+            connections.insert(pid);
+            times.insert(at);
+        }
+        times.len() > 3
+    })
+    .await;
+    assert_eq!(connections.len(), 1, "each try was a connection of its own");
+    wait_until("it is given up", async || {
+        place.db.sql(ASKING).all::<(i64, Timestamp)>().await.unwrap().is_empty()
+    })
+    .await;
+    assert!(!lost.stands());
+    drop(other);
+    driver.abort();
 }
