@@ -6,6 +6,7 @@
 mod allowances;
 mod breakers;
 pub mod check;
+mod database_clock;
 mod db;
 mod effects;
 pub mod foreign;

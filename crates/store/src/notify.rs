@@ -20,7 +20,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Database, postgres::Pg, sqlite::Sqlite};
+use crate::{Database, database_clock::DatabaseClock, postgres::Pg, sqlite::Sqlite};
 
 /// The PostgreSQL channel; the payload is the queue's name (or one of the two words below), then optionally a space and
 /// who rang.
@@ -50,6 +50,7 @@ struct Inner {
     /// The earliest time that the others have not been told.
     untold: Mutex<Option<Timestamp>>,
     sleepers: Mutex<Vec<Weak<Sleeper>>>,
+    clock: DatabaseClock,
     rung: Arc<Notify>,
     /// Held while rings are taken and sent: whoever has it last knows that all are sent.
     sending: tokio::sync::Mutex<()>,
@@ -151,6 +152,7 @@ impl Bell {
             waiting: Mutex::default(),
             untold: Mutex::default(),
             sleepers: Mutex::default(),
+            clock: DatabaseClock::default(),
             rung: Arc::default(),
             sending: tokio::sync::Mutex::default(),
             tasks: Mutex::default(),
@@ -180,10 +182,27 @@ impl Bell {
         self.listen_to(WISHES)
     }
 
-    /// A job is due at this time. A worker that scheduled it keeps that time itself; `tell` the others when nobody might.
-    pub fn due(&self, at: Timestamp, tell: bool) {
+    /// A job of this process waits for so long, from now. This process keeps its time; the others are not told.
+    pub fn due_in(&self, delay: Duration) {
+        if let Ok(at) = self.0.clock.now().checked_add(delay) {
+            self.0.due(at);
+        }
+    }
+
+    /// The database's clock says this.
+    pub fn it_is(&self, now: Timestamp) {
+        self.0.clock.set(now);
+    }
+
+    /// Jobs were accepted for these times. The first that is not past is told to everybody, because nobody might keep it here.
+    pub async fn due(&self, times: &[Timestamp]) {
+        if times.is_empty() {
+            return;
+        }
+        let now = self.0.now().await;
+        let Some(at) = times.iter().copied().filter(|at| *at > now).min() else { return };
         self.0.due(at);
-        if tell && matches!(&self.0.db, Database::Pg(_)) {
+        if let Database::Pg(_) = &self.0.db {
             let mut untold = lock(&self.0.untold);
             *untold = Some(untold.map_or(at, |before| before.min(at)));
             drop(untold);
@@ -241,6 +260,17 @@ impl Bell {
 }
 
 impl Inner {
+    /// Now by the database's clock. Asked when that was long ago: whoever promotes has heard it within a second.
+    async fn now(&self) -> Timestamp {
+        if matches!(&self.db, Database::Pg(_)) && self.clock.is_stale() {
+            match self.db.sql("SELECT clock_timestamp()").relaxed().one().await {
+                Ok(now) => self.clock.set(now),
+                Err(error) => tracing::debug!(%error, "the database was not asked for its time"),
+            }
+        }
+        self.clock.now()
+    }
+
     fn wake(&self, queue: &str) {
         if let Some(sender) = lock(&self.queues).get(queue) {
             sender.send_modify(|rings| *rings = rings.wrapping_add(1));

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, QueueName, Settled, State, Store, StoreError,
-    Timestamp, WorkerName,
+    WorkerName,
     store::{
         Beat, ClaimRequest, Claimed, Due, Finish, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
         Maintenance, Pulse, Rescued, WorkerRecord,
@@ -72,9 +72,9 @@ impl Ledger for SqlStore {
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError> {
         let soonest = finish::soonest(&batch);
         let settled = finish::finish(&self.db, batch).await?;
-        if let Some(at) = soonest.and_then(|delay| Timestamp::now().checked_add(delay).ok()) {
+        if let Some(delay) = soonest {
             // This process keeps its time; when it ends before, the others find the job at their next look.
-            self.bell.due(at, false);
+            self.bell.due_in(delay);
         }
         Ok(settled)
     }
@@ -142,7 +142,8 @@ impl Jobs for SqlStore {
 #[async_trait]
 impl Maintenance for SqlStore {
     async fn promote(&self, limit: u32) -> Result<(u64, Option<Due>), StoreError> {
-        let (queues, next) = upkeep::promote(&self.db, limit).await?;
+        let upkeep::Promoted { queues, next, now } = upkeep::promote(&self.db, limit).await?;
+        self.bell.it_is(now);
         queues.keys().for_each(|queue| self.bell.ring(queue));
         Ok((queues.values().sum(), next))
     }

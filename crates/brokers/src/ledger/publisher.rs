@@ -36,12 +36,9 @@ impl Publisher {
 
 async fn write(broker: &'static str, database: &Database, bell: &Bell, batch: Vec<Envelope>) -> Vec<Answer> {
     let queues: HashSet<_> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
-    let now = Timestamp::now();
-    let soonest = batch.iter().filter_map(|envelope| envelope.run_at).filter(|at| *at > now).min();
+    let times: Vec<Timestamp> = batch.iter().filter_map(|envelope| envelope.run_at).collect();
     let answers = ledger::enqueue(database, broker, batch).await;
-    if let Some(at) = soonest {
-        bell.due(at, true);
-    }
+    bell.due(&times).await;
     queues.iter().for_each(|queue| bell.ring(queue));
     answers.into_iter().map(|answer| answer.map_err(|error| broker_error(broker, error))).collect()
 }

@@ -1,6 +1,6 @@
 //! Writes settlements, whatever piled up during the previous round trip in one statement.
 
-use backshift_core::{BrokerError, Settled, Timestamp, store::Finish};
+use backshift_core::{BrokerError, Settled, store::Finish};
 use backshift_store::{Database, ledger, notify::Bell};
 
 use super::{batcher::Batcher, broker_error};
@@ -21,8 +21,8 @@ impl Settler {
             async move {
                 let (count, soonest) = (batch.len(), ledger::soonest(&batch));
                 let written = ledger::finish(&database, batch).await;
-                if let Some(at) = soonest.and_then(|delay| Timestamp::now().checked_add(delay).ok()) {
-                    bell.due(at, false);
+                if let Some(delay) = soonest {
+                    bell.due_in(delay);
                 }
                 match written {
                     Ok(settled) => settled.into_iter().map(Ok).collect(),

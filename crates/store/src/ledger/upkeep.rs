@@ -32,10 +32,11 @@ pub(crate) const PROMOTE: Sql = Sql {
              ORDER BY run_at LIMIT $1) RETURNING queue",
 };
 
+/// The first time that is waited for, if any, and what the database's clock says.
 pub(crate) const NEXT_DUE: Sql = Sql {
-    pg: "SELECT run_at, clock_timestamp() FROM job_line WHERE NOT ready ORDER BY run_at LIMIT 1",
-    sqlite: "SELECT run_at, clock_timestamp() FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' \
-             ORDER BY run_at LIMIT 1",
+    pg: "SELECT (SELECT run_at FROM job_line WHERE NOT ready ORDER BY run_at LIMIT 1), clock_timestamp()",
+    sqlite: "SELECT (SELECT run_at FROM background_jobs WHERE status IN ('scheduled', 'retrying') \
+             AND broker = 'embedded' ORDER BY run_at LIMIT 1), clock_timestamp()",
 };
 
 /// `$1` age in microseconds, `$2` at most, `$3` begin of the walk. Walks the list's index from its old end.
@@ -96,11 +97,18 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     only_sqlite(DELETE_EFFECTS_LITE),
 ];
 
-/// Makes due jobs available; in which queues how many, and when the next one is due.
-pub(crate) async fn promote(
-    db: &Database,
-    limit: u32,
-) -> Result<(BTreeMap<QueueName, u64>, Option<Due>), StoreError> {
+/// What promoting did.
+pub(crate) struct Promoted {
+    /// In which queues how many.
+    pub(crate) queues: BTreeMap<QueueName, u64>,
+    /// When the next one is due.
+    pub(crate) next: Option<Due>,
+    /// What the database's clock said after it.
+    pub(crate) now: Timestamp,
+}
+
+/// Makes due jobs available.
+pub(crate) async fn promote(db: &Database, limit: u32) -> Result<Promoted, StoreError> {
     let moved: Vec<(String, u64)> = match db {
         Database::Pg(_) => db.sql(PROMOTE).bind(limit).relaxed().all().await?,
         Database::Sqlite(lite) => {
@@ -109,7 +117,7 @@ pub(crate) async fn promote(
             };
             // Looking needs no writer; promoting does.
             match next_due(db).await? {
-                Some(due_at) if due_at.wait.is_zero() => {
+                (Some(due_at), _) if due_at.wait.is_zero() => {
                     let queues = lite.write(Durability::Relaxed, due).await?;
                     queues.into_iter().map(|queue| (queue, 1)).collect()
                 }
@@ -123,12 +131,13 @@ pub(crate) async fn promote(
             *queues.entry(queue).or_insert(0) += jobs;
         }
     }
-    Ok((queues, next_due(db).await?))
+    let (next, now) = next_due(db).await?;
+    Ok(Promoted { queues, next, now })
 }
 
-async fn next_due(db: &Database) -> Result<Option<Due>, StoreError> {
-    let next = db.sql(NEXT_DUE).optional::<(Timestamp, Timestamp)>().await?;
-    Ok(next.map(|(at, now)| Due { at, wait: between(now, at) }))
+async fn next_due(db: &Database) -> Result<(Option<Due>, Timestamp), StoreError> {
+    let (next, now) = db.sql(NEXT_DUE).one::<(Option<Timestamp>, Timestamp)>().await?;
+    Ok((next.map(|at| Due { at, wait: between(now, at) }), now))
 }
 
 /// Where the last walk ended, so that a walk does not begin again at rows which stay.

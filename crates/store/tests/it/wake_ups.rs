@@ -2,10 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use backshift_core::{QueueName, Timestamp, store::Hints};
-use backshift_store::{Database, Executor, Options, notify::Bell};
+use backshift_core::{
+    Envelope, QueueName, Timestamp,
+    store::{Finish, Hints, Holder, Ledger, Maintenance},
+};
+use backshift_store::{Database, Executor, Options, SqlStore, ledger, notify::Bell};
 
-use crate::place;
+use crate::{
+    place,
+    world::{World, failed, holder, job},
+};
 
 const LONG: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(300);
@@ -84,22 +90,22 @@ async fn a_due_time_told_to_somebody_awake_counts_when_it_is_sooner_and_only_the
         while dues.wait(None, SHORT).await {}
         let from_now = |seconds: i64| Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
         let (soon, late) = (from_now(60), from_now(3600));
-        bell.due(soon, false);
+        bell.due_in(Duration::from_secs(60));
         assert!(dues.wait(Some(late), LONG).await, "a sooner time was told while nobody waited");
         assert!(!dues.wait(Some(late), SHORT).await, "it was heard already");
         // Retries that stream must not keep the one up who waits for something sooner.
         for _ in 0..1000 {
-            bell.due(late, false);
+            bell.due_in(Duration::from_secs(3600));
         }
         assert!(!dues.wait(Some(soon), SHORT).await, "a later time woke it");
         let (late_ones, mut waits) = (bell.clone(), bell.dues());
         while waits.wait(None, SHORT).await {}
         let told = async {
             for _ in 0..100 {
-                late_ones.due(late, false);
+                late_ones.due_in(Duration::from_secs(3600));
                 tokio::task::yield_now().await;
             }
-            late_ones.due(from_now(1), false);
+            late_ones.due_in(Duration::from_secs(1));
         };
         let (heard, ()) = tokio::join!(waits.wait(Some(soon), LONG), told);
         assert!(heard, "a sooner time among later ones was lost");
@@ -123,5 +129,69 @@ async fn rings_are_sent_before_a_short_life_ends() {
         bell.ring(&queue("mails"));
         drop(bell);
         assert!(ear.rung(LONG).await, "dropped");
+    }
+}
+
+/// A store whose server's clock is so many seconds off this machine's.
+async fn beside(seconds: i64) -> Option<(World, SqlStore)> {
+    let world = World::postgres().await?;
+    let clock = format!(
+        "CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
+         AS $$ SELECT pg_catalog.clock_timestamp() + {seconds} * interval '1 second' $$"
+    );
+    world.db().text(clock).run().await.unwrap();
+    let name: String = world.db().sql("SELECT current_database()::text").one().await.unwrap();
+    let path = format!("ALTER DATABASE {name} SET search_path = public, pg_catalog");
+    world.db().text(path).run().await.unwrap();
+    let off = SqlStore::new(Database::open(&world.place.url, &Options::default()).unwrap());
+    let now: Timestamp = off.database().sql("SELECT clock_timestamp()").one().await.unwrap();
+    let apart = now.duration_since(Timestamp::now()).as_secs();
+    assert!((apart - seconds).abs() <= 2, "the server's clock is {apart} s off");
+    Some((world, off))
+}
+
+/// Sleeps until the job that is due in a minute, by the server's clock, while `tell` says something.
+async fn woken(store: &SqlStore, dues: &mut dyn Hints, tell: impl Future<Output = ()>) -> bool {
+    let (_, next) = store.promote(10).await.unwrap();
+    let next = next.unwrap();
+    assert!(next.wait > Duration::from_secs(40) && next.wait < Duration::from_secs(70), "{:?}", next.wait);
+    // Whoever begins to listen is woken once, because something may have been missed.
+    while dues.wait(Some(next.at), SHORT).await {}
+    tokio::join!(dues.wait(Some(next.at), 3 * SHORT), tell).0
+}
+
+/// A worker whose clock is wrong would take a sooner job for a later one, and sleep; or a later one for a sooner, and ask.
+#[tokio::test(flavor = "multi_thread")]
+async fn due_times_are_compared_by_the_databases_clock() {
+    for seconds in [-100, 0, 100] {
+        let Some((_world, store)) = beside(seconds).await else { return };
+        let holder: Holder = holder("w");
+        let by_server = async |wait: u64| -> Timestamp {
+            let now: Timestamp = store.database().sql("SELECT clock_timestamp()").one().await.unwrap();
+            now + Duration::from_secs(wait)
+        };
+        let scheduled = Envelope { run_at: Some(by_server(60).await), ..job("ready") };
+        ledger::enqueue(store.database(), "postgres", vec![scheduled]).await.remove(0).unwrap();
+        ledger::enqueue(store.database(), "postgres", vec![job("ready"), job("ready")]).await;
+        let taken = ledger::claim_available(store.database(), &queue("ready"), 2, &holder).await.unwrap();
+        let again = async |n: usize, wait: u64| {
+            let (envelope, start) = &taken[n];
+            let settlement = failed(envelope, Duration::from_secs(wait));
+            store.finish(vec![Finish { lease: start.lease, settlement, durable: true }]).await.unwrap();
+        };
+        let mut dues = store.dues();
+        let dues = dues.as_mut();
+        assert!(!woken(&store, dues, again(0, 90)).await, "{seconds} s off: a later retry woke");
+        assert!(woken(&store, dues, again(1, 30)).await, "{seconds} s off: a sooner retry was not heard");
+        // The same for jobs that are accepted, by a process that has promoted nothing.
+        let publisher = Bell::new(store.database());
+        let scene = [(90, false), (30, true)];
+        for (wait, wakes) in scene {
+            let mut dues = publisher.dues();
+            let (next, at) = (by_server(60).await, [by_server(wait).await]);
+            while dues.wait(Some(next), SHORT).await {}
+            let heard = tokio::join!(dues.wait(Some(next), 3 * SHORT), publisher.due(&at)).0;
+            assert_eq!(heard, wakes, "{seconds} s off: accepted for {wait} s from now");
+        }
     }
 }
