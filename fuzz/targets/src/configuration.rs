@@ -56,6 +56,9 @@ fn has_its_form(config: &Config, setting: &Setting) {
     let (key, text, shown) = (setting.key, config.text(setting.key), config.shown(setting));
     match setting.form {
         Form::Duration => assert!(config.duration(key) <= CENTURY, "{key}: {text}"),
+        Form::Time => {
+            assert!(!config.duration(key).is_zero() && config.duration(key) <= CENTURY, "{key}: {text}")
+        }
         Form::Number(least, most) => assert!((least..=most).contains(&config.number(key)), "{key}: {text}"),
         Form::Word(words) => assert!(words.contains(&text), "{key}: {text}"),
         Form::Secret => assert!(text.is_empty() || shown == "(set, not shown)", "{key} is shown"),

@@ -131,7 +131,7 @@ async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Ve
     if answers {
         findings.push(Finding::new(part, PATIENCE_OF_RABBITMQ, None));
     }
-    let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, &backend).ok());
+    let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, backend).ok());
     for queue in queues.into_iter().flatten().filter(|_| answers) {
         let problem = answered(rabbit.prepare(&queue)).await;
         let what = format!("queue {queue} with its retries and dead letters");

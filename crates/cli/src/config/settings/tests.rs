@@ -53,7 +53,7 @@ fn the_names_that_contracts_promise_exist() {
 #[test]
 fn a_time_that_somebody_needs_is_not_nothing() {
     let refused = |key: &'static str, text: &str| {
-        let read = crate::config::Config::read(None, std::iter::empty(), &[(key, "--flag", text.to_owned())]);
+        let read = super::super::Config::read(None, std::iter::empty(), &[(key, "--flag", text.to_owned())]);
         read.err().map(|problems| problems.to_string())
     };
     let times = || SETTINGS.iter().filter(|setting| setting.form == Time);

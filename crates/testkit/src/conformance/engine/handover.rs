@@ -29,8 +29,9 @@ const SOON: Duration = Duration::from_millis(20);
 
 fn not_here(scene: &Scene) -> Option<Verdict> {
     let ledger = scene.broker.capabilities().has(Capability::Ledger);
-    ledger
-        .then(|| Ok(Outcome::NotTested("the claim of this broker is the ledger's lease from the beginning")))
+    ledger.then_some(Ok(Outcome::NotTested(
+        "the claim of this broker is the ledger's lease from the beginning",
+    )))
 }
 
 fn soon(scene: &Scene, builder: WorkerBuilder) -> WorkerBuilder {
