@@ -83,6 +83,7 @@ const fn row(id: &'static str, what: &'static str, ours: &'static str, goal: f64
 
 /// The queue that the worker is given, and its slots.
 const SLOTS: usize = 100;
+const LARGE_SLOTS: usize = 10;
 const MAILS: &str = "smtp_send_email";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -150,7 +151,12 @@ impl Arm for MemoryArm {
             Moment::Peak { limit: Some(limit) } => format!(", cgroup limit {} MiB", limit / 1024 / 1024),
             _ => String::new(),
         };
-        format!("{source}, {SLOTS} slots, probe jobs with an effect in the database{limit}")
+        let work = match self.moment {
+            Moment::LargeMails => format!("{LARGE_SLOTS} slots, mails of 15.5 MiB"),
+            Moment::DeadSink => format!("{SLOTS} slots, mails"),
+            _ => format!("{SLOTS} slots, probe jobs with an effect in the database"),
+        };
+        format!("{source}, {work}{limit}")
     }
 
     async fn measure(&mut self, scale: f64) -> Result<Sample> {
@@ -269,7 +275,7 @@ fn large_mail(number: usize) -> String {
 }
 
 fn start(site: &Site, moment: Moment, sink: Option<u16>) -> Result<Binary> {
-    let slots = if moment == Moment::LargeMails { 10 } else { SLOTS };
+    let slots = if moment == Moment::LargeMails { LARGE_SLOTS } else { SLOTS };
     let queue = format!("{}:{slots}", site.queue);
     let arguments = ["worker", "--broker", &site.broker_url, "--store", &site.store_url, "--queue", &queue];
     let limit = match moment {
