@@ -76,7 +76,7 @@ async fn a_lost_session_lock_is_taken_again() {
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let holder = async || place.db.sql(HOLDER).optional::<i32>().await.unwrap();
     let cut = holder().await.unwrap();
-    place.db.sql("SELECT pg_terminate_backend($1)").bind(cut).run().await.unwrap();
+    place.db.sql("SELECT pg_terminate_backend($1::int)").bind(cut).run().await.unwrap();
     // Until it is noticed the sign stands still, so only another session's lock tells that it was taken again.
     wait_until("another session has the lock", async || holder().await.is_some_and(|pid| pid != cut)).await;
     wait_until("the sign stands", async || standing.stands()).await;

@@ -155,7 +155,6 @@ async fn woken(store: &SqlStore, dues: &mut dyn Hints, tell: impl Future<Output 
     let (_, next) = store.promote(10).await.unwrap();
     let next = next.unwrap();
     assert!(next.wait > Duration::from_secs(40) && next.wait < Duration::from_secs(70), "{:?}", next.wait);
-    // Whoever begins to listen is woken once, because something may have been missed.
     while dues.wait(Some(next.at), SHORT).await {}
     tokio::join!(dues.wait(Some(next.at), 3 * SHORT), tell).0
 }
@@ -181,13 +180,14 @@ async fn due_times_are_compared_by_the_databases_clock() {
         };
         let mut dues = store.dues();
         let dues = dues.as_mut();
+        assert!(dues.wait(None, LONG).await, "listening has begun");
         assert!(!woken(&store, dues, again(0, 90)).await, "{seconds} s off: a later retry woke");
         assert!(woken(&store, dues, again(1, 30)).await, "{seconds} s off: a sooner retry was not heard");
         // The same for jobs that are accepted, by a process that has promoted nothing.
         let publisher = Bell::new(store.database());
-        let scene = [(90, false), (30, true)];
-        for (wait, wakes) in scene {
-            let mut dues = publisher.dues();
+        let mut dues = publisher.dues();
+        assert!(dues.wait(None, LONG).await, "listening has begun");
+        for (wait, wakes) in [(90, false), (30, true)] {
             let (next, at) = (by_server(60).await, [by_server(wait).await]);
             while dues.wait(Some(next), SHORT).await {}
             let heard = tokio::join!(dues.wait(Some(next), 3 * SHORT), publisher.due(&at)).0;
