@@ -49,7 +49,7 @@ fn main() -> Result<()> {
         "report" => return harness::report(arguments.results.as_deref(), &benches),
         _ => {}
     }
-    // Two threads, as performance.md's rule 5 asks: both arms share the runtime's shape.
+    // Two threads: both arms share the runtime's shape.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     for name in &arguments.names {
         let Some(bench) = benches.iter().find(|bench| bench.name == name) else {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anyhow::{Result, ensure};
 use tokio::sync::Notify;
 
-/// Every payload is this long, as performance.md asks.
+/// Every payload is this long.
 const PAYLOAD_BYTES: usize = 150;
 
 /// One bit a job.

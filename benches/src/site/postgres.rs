@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::harness::Server;
 
-/// The payload's size, as performance.md asks.
+/// The payload's size.
 pub(crate) const PAYLOAD: usize = 150;
 
 /// One arm's database.

@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes of contracts/system-c.md, each with a text that says what to do.
+//! How a command ends: the exit codes of docs/contracts/system-c.md, each with a text that says what to do.
 
 use std::{fmt, process::ExitCode};
 

@@ -72,7 +72,7 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
     }
 }
 
-/// A job as lists print it (contracts/system-c.md, `--json`).
+/// A job as lists print it (docs/contracts/system-c.md, `--json`).
 ///
 /// A job without a limit of its own has the one that the configuration gives its kind.
 pub(crate) fn job_json(job: &JobRecord, config: &Config) -> Value {

@@ -46,7 +46,7 @@ impl Role {
     }
 }
 
-/// A signed-in session (wire-formats.md C.5).
+/// A signed-in session (docs/contracts/system-c.md, "HTTP").
 #[derive(Debug, Clone)]
 pub struct Session {
     /// Who signed in.

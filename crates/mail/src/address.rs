@@ -102,7 +102,7 @@ impl EmailAddress {
         format!("{}@{}", self.local.to_ascii_lowercase(), self.domain)
     }
 
-    /// `ab***@host`, for logs, errors and pages (contracts/system-c, "Names and settings").
+    /// `ab***@host`, for logs, errors and pages (docs/contracts/system-c.md, "Names and settings").
     pub fn masked(&self) -> String {
         let shown: String = self.local.chars().take(2.min(self.local.len() - 1)).collect();
         format!("{shown}***@{}", self.domain)

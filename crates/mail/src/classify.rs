@@ -1,7 +1,7 @@
 //! From a server's reply to an outcome: retry? suppress? why? whose fault?
 //!
 //! "5xx means a dead address" is wrong most of the time, so the order is: stage of the conversation, enhanced
-//! code, plain code, and words last. Sources: contracts/system-c "Mail outcome", domain.md §2.2, RFC 3463.
+//! code, plain code, and words last. Sources: docs/contracts/system-c.md "Mail outcome", RFC 3463.
 
 use std::time::Duration;
 

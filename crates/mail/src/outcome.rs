@@ -1,4 +1,4 @@
-//! What became of one send: the five outcomes of contracts/system-c, "Mail outcome", and why.
+//! What became of one send: the five outcomes of docs/contracts/system-c.md, "Mail outcome", and why.
 //!
 //! A caller acts on the variant alone; `Failure` is for people, logs and the send log (addresses masked).
 

@@ -1,6 +1,6 @@
 //! Addresses that get no more mail: the port. The rows live in another crate.
 //!
-//! One row an address; it holds for every mail but `transactional-critical` (contracts/system-c, "Mail outcome").
+//! One row an address; it holds for every mail but `transactional-critical` (docs/contracts/system-c.md, "Mail outcome").
 
 use async_trait::async_trait;
 use backshift_core::{StoreError, Timestamp};

@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt. Pure: the caller brings the random numbers.
 //!
 //! Transient errors get full jitter, because it spreads best; throttling gets equal jitter, because full jitter
-//! collapses to nearly zero just when the other side asked for a pause (reliability-and-security.md (e) 6).
+//! collapses to nearly zero just when the other side asked for a pause.
 
 use std::time::Duration;
 

@@ -257,7 +257,7 @@ fn put_back(envelope: &Envelope, delay: Duration) -> Settlement {
 }
 
 /// The ledger says dead and the message is still here: its worker was lost before the broker's own dead-letter place
-/// had it, or it is dead because of that. A second copy there is allowed, none is not (contracts/probe.md).
+/// had it, or it is dead because of that. A second copy there is allowed, none is not.
 async fn buried(pool: &Pool, envelope: &Envelope) -> Settlement {
     let record = match &pool.store {
         Some(store) => store.find(envelope.id).await.ok().flatten(),

@@ -1,7 +1,7 @@
 //! What the end of an attempt means for its job. Pure: facts in, settlement out.
 //!
 //! Only errors, panics and time-outs count as attempts; everything that the worker itself caused (shutdown, a
-//! store that went away) goes back uncounted (contracts/probe.md, "Decided details").
+//! store that went away) goes back uncounted (docs/contracts/probe.md, "Decided details").
 
 use std::time::Duration;
 

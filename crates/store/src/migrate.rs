@@ -38,7 +38,7 @@ const MAIN: &[Migration] = &[
     migration!(7, "line", "0007_line"),
 ];
 
-/// The tables of the probe kind (contracts/probe.md); numbered apart, they are no part of the schema's version.
+/// The tables of the probe kind (docs/contracts/probe.md); numbered apart, they are no part of the schema's version.
 const PROBE: &[Migration] = &[migration!(9001, "probe", "probe")];
 const FIRST_OPTIONAL: u32 = 9000;
 

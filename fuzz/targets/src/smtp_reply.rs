@@ -1,4 +1,4 @@
-//! A server's reply and what it means for the mail: the table of contracts/system-c.md as properties.
+//! A server's reply and what it means for the mail: the table of docs/contracts/system-c.md as properties.
 //!
 //! The first byte chooses the stage of the conversation, the rest is what the server said.
 

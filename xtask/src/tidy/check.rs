@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{arrows, boundary, budgets, links, lockfile, names, programs, rules, tree};
+use super::{arrows, boundary, budgets, documents, links, lockfile, names, programs, rules, tree};
 use crate::services::PROGRAMS;
 use crate::workspace;
 
@@ -22,6 +22,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     for source in &sources {
         found.extend(budgets::check(source));
         found.extend(boundary::check(source));
+        found.extend(documents::check(root, source));
         found.extend(names::check(source));
         found.extend(programs::check(source, &known));
     }

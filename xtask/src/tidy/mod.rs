@@ -5,6 +5,7 @@ mod arrows;
 mod boundary;
 mod budgets;
 mod check;
+mod documents;
 mod lexer;
 mod links;
 mod lockfile;

@@ -42,7 +42,7 @@ struct Desk {
     over: CancellationToken,
     /// Something is due, or will be.
     called: Notify,
-    /// So many acks are worth a flush: fewer cost frames, more starve the consumer (performance.md §4.4).
+    /// So many acks are worth a flush: fewer cost frames, more starve the consumer.
     enough: usize,
     /// So many stragglers are too many to wait for.
     many: usize,

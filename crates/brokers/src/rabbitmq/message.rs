@@ -21,7 +21,7 @@ use super::properties::{
     USER_ID, is_the_servers,
 };
 
-/// The largest body that is worked, in bytes (contracts/system-c.md, Size); larger ones go to the DLQ whole.
+/// The largest body that is worked, in bytes (docs/contracts/system-c.md, Size); larger ones go to the DLQ whole.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
 /// Foreign headers are bounded: this many, and this many bytes of names and values together.

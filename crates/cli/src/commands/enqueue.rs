@@ -23,7 +23,7 @@ const BATCH: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 /// The longest line of standard input; a payload has at most 256 KiB, and its JSON a few bytes more.
 const LINE_BYTES: usize = 2 << 20;
-/// How long one batch is repeated while the server is away (contracts/probe.md).
+/// How long one batch is repeated while the server is away (docs/contracts/probe.md).
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Accepts what the flags or standard input say. However it ends, a program that reads the ids gets a whole array.

@@ -43,7 +43,7 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// `BACKSHIFT_SECTION_NAME` (contracts/system-c.md).
+    /// `BACKSHIFT_SECTION_NAME` (docs/contracts/system-c.md).
     pub(crate) fn variable(&self) -> String {
         format!("BACKSHIFT_{}", self.key.replace('.', "_").to_ascii_uppercase())
     }

@@ -13,7 +13,7 @@ use backshift_workers::mail::MailDecoder;
 use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect};
 use crate::{config::Config, exit::Failure, wiring::Patience};
 
-/// System C's exchange (wire-formats.md C.1).
+/// System C's exchange (docs/contracts/system-c.md, "AMQP").
 pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
 /// System C's queue.
 pub(crate) const MAIL_QUEUE: &str = "smtp_send_email";

@@ -1,4 +1,4 @@
-//! How long a command waits for a server that is away (contracts/system-c.md).
+//! How long a command waits for a server that is away (docs/contracts/system-c.md).
 //!
 //! Only what is unreachable is tried again; a configuration error ends the command at once.
 

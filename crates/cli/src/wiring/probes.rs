@@ -18,7 +18,7 @@ use crate::{
 /// What to do about a port that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Taken {
-    /// Nobody chose it: go on without, with a warning (contracts/probe.md).
+    /// Nobody chose it: go on without, with a warning (docs/contracts/probe.md).
     GoOn,
     /// Somebody chose it: a configuration error.
     Refuse,

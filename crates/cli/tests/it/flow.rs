@@ -65,7 +65,7 @@ async fn a_person_signs_up_reads_the_code_and_signs_in() {
     assert_eq!(system.smtp.mails().len(), 1);
 }
 
-/// One copy for the neighbour, in the form that contracts/system-c.md promises.
+/// One copy for the neighbour, in the form that docs/contracts/system-c.md promises.
 async fn the_exchange_carried_it(system: &SystemC, mail: &Mail) {
     let copy = system.vhost.take("email_backup").await;
     let body: Value = serde_json::from_slice(&copy.body).unwrap();

@@ -1,4 +1,4 @@
-//! The malformed list of contracts/system-c.md, one by one: nothing is sent, nothing is lost, the next mail goes on.
+//! The malformed list of docs/contracts/system-c.md, one by one: nothing is sent, nothing is lost, the next mail goes on.
 
 use crate::scene::SystemC;
 

@@ -1,4 +1,4 @@
-//! contracts/system-c.md, "Mail outcome": what is tried again, how often, and what is kept at the end.
+//! docs/contracts/system-c.md, "Mail outcome": what is tried again, how often, and what is kept at the end.
 
 use backshift_testkit::wait;
 use lapin::{

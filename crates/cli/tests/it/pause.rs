@@ -1,4 +1,4 @@
-//! contracts/system-c.md, "Mail outcome": a transport that refuses us is paused for all, and no attempt is burnt.
+//! docs/contracts/system-c.md, "Mail outcome": a transport that refuses us is paused for all, and no attempt is burnt.
 
 use backshift_testkit::{ports::free_port, wait};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! contracts/system-c.md, "Mail outcome": what is never tried again, and who is suppressed for it.
+//! docs/contracts/system-c.md, "Mail outcome": what is never tried again, and who is suppressed for it.
 
 use backshift_testkit::wait;
 use serde_json::json;

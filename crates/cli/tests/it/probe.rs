@@ -1,4 +1,4 @@
-//! contracts/probe.md: every mode of the probe on every broker, and what a killed process leaves.
+//! docs/contracts/probe.md: every mode of the probe on every broker, and what a killed process leaves.
 
 use backshift_testkit::{servers::TestDatabase, wait};
 use serde_json::Value;

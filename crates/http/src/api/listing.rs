@@ -12,7 +12,7 @@ use serde::{
 use super::path;
 use crate::{ApiError, envelope};
 
-/// Rows a page unless asked otherwise, and the most that may be asked for (wire-formats C.5).
+/// Rows a page unless asked otherwise, and the most that may be asked for (docs/contracts/system-c.md, "HTTP").
 const PER_PAGE: u32 = 15;
 const MOST_PER_PAGE: u32 = 100;
 

@@ -61,7 +61,7 @@ pub enum Malformed {
 /// Decodes one message of `smtp_send_email` (or an `email.send` payload of the same shape).
 ///
 /// Tolerated: missing or null Subject, Body, ReplyTo, CcAddresses, Attachments; unknown fields; U+0085 and
-/// U+2028 in subjects. Refused: contracts/system-c.md, "Malformed", and more entries in a list than [`crate::Limits`]
+/// U+2028 in subjects. Refused: docs/contracts/system-c.md, "Malformed", and more entries in a list than [`crate::Limits`]
 /// has by default; the error says which. Takes time and memory in proportion to the bytes.
 pub fn decode(bytes: &[u8]) -> Result<EmailData, Malformed> {
     if bytes.starts_with(b"\xef\xbb\xbf") {

@@ -1,4 +1,4 @@
-//! The malformed list and the tolerated list of contracts/system-c.md, one by one.
+//! The malformed list and the tolerated list of docs/contracts/system-c.md, one by one.
 
 use super::{Malformed, decode};
 

@@ -1,6 +1,6 @@
 //! The templates that ship with Backshift, as files beside the code.
 //!
-//! Subjects of en and vi are system C's, word for word (wire-formats C.4).
+//! Subjects of en and vi are system C's, word for word (docs/contracts/system-c.md, "HTTP").
 
 use super::engine::TemplateSource;
 

@@ -1,4 +1,4 @@
-//! contracts/system-c, "Mail outcome": every row, over a real connection.
+//! docs/contracts/system-c.md, "Mail outcome": every row, over a real connection.
 
 use std::time::Duration;
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{Column, Database, Durability, Sql, sqlite};
 
-/// Finished rows are kept at least this long (contracts/probe.md).
+/// Finished rows are kept at least this long (docs/contracts/probe.md).
 const KEPT_AT_LEAST: Duration = Duration::from_secs(86_400);
 
 /// `$1`: at most this many.

@@ -13,7 +13,7 @@ use super::{
     row::{Row, later},
 };
 
-/// Rows are kept at least this long after their end (contracts/probe.md).
+/// Rows are kept at least this long after their end (docs/contracts/probe.md).
 const KEEP_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]

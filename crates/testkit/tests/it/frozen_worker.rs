@@ -1,6 +1,6 @@
 //! Real worker processes, one of them frozen beyond its lease and resumed: its late result is refused, one effect.
 //!
-//! The probe kind writes its effect in the transaction that completes the job (contracts/probe.md), so a refused
+//! The probe kind writes its effect in the transaction that completes the job (docs/contracts/probe.md), so a refused
 //! completion takes the effect along.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The numbers and secrets of system C's accounts, as plain fields; the defaults are contracts/system-c.md's.
+//! The numbers and secrets of system C's accounts, as plain fields; the defaults are docs/contracts/system-c.md's.
 
 use std::time::Duration;
 

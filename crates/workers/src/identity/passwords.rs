@@ -17,7 +17,7 @@ use super::{
     turns::{Errand, Full, Seat, Turn, Turns},
 };
 
-/// The fewest and most characters of a password (contracts/system-c.md, "HTTP").
+/// The fewest and most characters of a password (docs/contracts/system-c.md, "HTTP").
 pub(super) const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
 /// When somebody who was sent away may come back: a full room is empty again after about this time.
 const COME_BACK: Duration = Duration::from_secs(2);

@@ -9,7 +9,7 @@ use base64::{
 };
 use sha2::{Digest, Sha256};
 
-/// `base64(sha256(role + ":smap:role"))` (wire-formats C.3).
+/// `base64(sha256(role + ":smap:role"))` (docs/contracts/system-c.md, "Tables").
 pub(super) fn role_hash(role: Role) -> String {
     STANDARD.encode(digest(role))
 }

@@ -9,7 +9,7 @@ use argon2::{
 };
 use subtle::ConstantTimeEq;
 
-/// Memory in KiB, passes, lanes (contracts/system-c.md, "Memory").
+/// Memory in KiB, passes, lanes (docs/contracts/system-c.md, "Memory").
 pub(super) const COST: (u32, u32, u32) = (19 * 1024, 2, 1);
 /// The dearest bcrypt that is computed: about a second of a core.
 const DEAREST_BCRYPT: u32 = 14;

@@ -1,4 +1,4 @@
-//! Session tokens: JWT, HS256, with the claims of wire-formats C.5, so that C's own services read them.
+//! Session tokens: JWT, HS256, with the claims of docs/contracts/system-c.md, "HTTP", so that C's own services read them.
 //!
 //! A token says who signed in and when. Whether the account still stands, what its role is and whether it signed out
 //! meanwhile is asked of the database at every request, because a token outlives all of it.

@@ -1,7 +1,7 @@
 //! `email.send`: takes a mail from the queue and brings it to the mail server, at most once more than once.
 //!
 //! One [`MailWorker`] serves the mails of the exchange and the mails with codes of our own; it alone decides what
-//! an [`Outcome`](backshift_mail::Outcome) means for a job (contracts/system-c.md, "Mail outcome").
+//! an [`Outcome`](backshift_mail::Outcome) means for a job (docs/contracts/system-c.md, "Mail outcome").
 
 mod decoder;
 mod deliver;

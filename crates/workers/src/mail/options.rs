@@ -1,4 +1,4 @@
-//! The numbers of mail work, as plain fields; the defaults are contracts/system-c.md's.
+//! The numbers of mail work, as plain fields; the defaults are docs/contracts/system-c.md's.
 
 use std::time::Duration;
 

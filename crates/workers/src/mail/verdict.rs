@@ -1,4 +1,4 @@
-//! What the server's answer means for the job: the table "Mail outcome" of contracts/system-c.md, row by row.
+//! What the server's answer means for the job: the table "Mail outcome" of docs/contracts/system-c.md, row by row.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The kind `backshift.probe`: makes every promise checkable from outside (contracts/probe.md).
+//! The kind `backshift.probe`: makes every promise checkable from outside (docs/contracts/probe.md).
 //!
 //! With a store, a successful attempt writes its effect and completes its job in one transaction; a duplicate would
 //! be a second row. Without one, each effect is a line of a file that is on disk before the job is acked.

@@ -1,4 +1,4 @@
-//! Tables and users that system C left behind (wire-formats C.3), on the database that it used.
+//! Tables and users that system C left behind (docs/contracts/system-c.md, "Tables"), on the database that it used.
 
 use backshift_core::identity::{Identity, PlanDraft, Role};
 use backshift_store::Database;

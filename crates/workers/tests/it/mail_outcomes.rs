@@ -1,4 +1,4 @@
-//! The table "Mail outcome" of contracts/system-c.md, row by row, at the job's side.
+//! The table "Mail outcome" of docs/contracts/system-c.md, row by row, at the job's side.
 
 use std::time::Duration;
 

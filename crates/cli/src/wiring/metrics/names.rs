@@ -73,7 +73,7 @@ pub(super) const ENGINE: &[Metric] = &[
     ("backshift_queue_depth", Gauge, "What waits at the broker in a queue that this process works."),
 ];
 
-/// What the mail worker counts, under the names of contracts/system-c.md.
+/// What the mail worker counts, under the names of docs/contracts/system-c.md.
 pub(super) const MAIL: &[Metric] = &[
     ("smtp_send_duration_seconds", Histogram, "How long the SMTP server took for a mail."),
     ("email_ambiguous_total", Counter, "Mails of which nobody can know whether they were delivered."),

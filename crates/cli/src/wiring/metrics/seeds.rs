@@ -2,7 +2,7 @@
 //!
 //! Nothing is counted twice: the lines of the page are repeated under the other name.
 
-/// Ours, and what system C calls it (contracts/system-c.md, "Metrics").
+/// Ours, and what system C calls it (docs/contracts/system-c.md, "Metrics").
 const NAMES: [(&str, &str); 9] = [
     ("backshift_jobs_taken_total", "messages_consumed_total"),
     ("backshift_jobs_completed_total", "messages_processed_success"),

@@ -1,6 +1,6 @@
 //! Chapter *maintenance*: rescue by expired lease only, crash loops end, pruning keeps at least a day.
 //!
-//! The crash numbers are those of contracts/probe.md: alone from the third, dead after twenty lonely ones.
+//! The crash numbers are those of docs/contracts/probe.md: alone from the third, dead after twenty lonely ones.
 
 use std::time::{Duration, Instant};
 
