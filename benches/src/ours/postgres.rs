@@ -141,9 +141,9 @@ pub(crate) fn builder(store: &SqlStore) -> Result<WorkerBuilder> {
 fn extras(builder: WorkerBuilder) -> WorkerBuilder {
     let rate = Rate { per: Duration::from_secs(1), count: 1_000_000 };
     builder
-        .middleware(Arc::new(middleware::Trace))
-        .middleware(Arc::new(middleware::Metrics))
-        .middleware(Arc::new(middleware::RateLimit::new(rate, |_| Some("bench".to_owned()))))
+        .middleware(middleware::Trace)
+        .middleware(middleware::Metrics)
+        .middleware(middleware::RateLimit::new(rate, |_| Some("bench".to_owned())))
 }
 
 fn registry(seen: &Arc<Seen>, sort: Sort) -> Result<Registry> {

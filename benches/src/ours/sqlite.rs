@@ -225,8 +225,8 @@ impl Backshift {
         let worker = Worker::builder()
             .name(WorkerName::new("bench")?)
             .registry(registry)
-            .middleware(Arc::new(middleware::Trace))
-            .middleware(Arc::new(middleware::Metrics))
+            .middleware(middleware::Trace)
+            .middleware(middleware::Metrics)
             .store(Arc::new(self.store.clone()))
             .broker(Arc::clone(&self.broker))
             .pool(QueueName::new(QUEUE)?, slots);

@@ -137,7 +137,7 @@ pub struct Delivery {
     pub job: Result<Envelope, Malformed>,
     /// The broker says that it was handed out before. Never trusted as a count.
     pub redelivered: bool,
-    /// The message carried no id: its identity is this delivery (contracts/system-c.md, AMQP).
+    /// The message carried no id: its identity is this delivery (docs/contracts/system-c.md, "AMQP").
     pub anonymous: bool,
     /// Set by brokers whose claim is already the ledger row; then settling the receipt settles the ledger.
     pub start: Option<Start>,

@@ -9,23 +9,28 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use jiff::Timestamp;
+
 use crate::{
-    Accepted, Broker, BrokerError, Capability, Clock, EnqueueMiddleware, EnqueueOptions, Envelope,
-    InvalidName, Job, JobId, Kind, NextEnqueue, QueueName, Store, StoreError, SystemClock,
+    Accepted, Broker, BrokerError, Capability, Clock, DynEnqueueMiddleware, Endings, Ends, EnqueueMiddleware,
+    EnqueueOptions, Envelope, InvalidName, Job, JobId, JobRecord, Kind, NextEnqueue, QueueName, Store,
+    StoreError, SystemClock,
+    middleware::{Boxed, Taker},
 };
 
-/// The largest payload that is accepted from our own producers, in bytes (contracts/system-c.md).
+/// The largest payload that is accepted from our own producers, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 
-/// Enqueues jobs. Cheap to clone.
+/// Enqueues jobs, and waits for their ends. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     broker: Arc<dyn Broker>,
     store: Option<Arc<dyn Store>>,
-    chain: Arc<[Arc<dyn EnqueueMiddleware>]>,
+    chain: Arc<[Arc<dyn DynEnqueueMiddleware>]>,
     clock: Arc<dyn Clock>,
     /// Queues that this client has made sure of: a message to a missing queue would be refused.
     declared: Arc<Mutex<HashSet<QueueName>>>,
+    endings: Endings,
 }
 
 /// Why a job was not accepted.
@@ -59,7 +64,15 @@ impl EnqueueError {
 impl Client {
     /// A client of this broker, with the store's promises when there is one.
     pub fn new(broker: Arc<dyn Broker>, store: Option<Arc<dyn Store>>) -> Self {
-        Self { broker, store, chain: Arc::new([]), clock: Arc::new(SystemClock), declared: Arc::default() }
+        let (chain, clock) = (Arc::new([]), Arc::new(SystemClock));
+        Self { broker, store, chain, clock, declared: Arc::default(), endings: Endings::default() }
+    }
+
+    /// Hears of ends where the workers of this process tell them.
+    #[must_use]
+    pub fn with_endings(mut self, endings: Endings) -> Self {
+        self.endings = endings;
+        self
     }
 
     /// With another clock, so that tests and the simulation own time.
@@ -69,10 +82,11 @@ impl Client {
         self
     }
 
-    /// With middleware around every enqueue; the first is the outermost.
+    /// With this middleware around every enqueue, inside of those that are there already.
     #[must_use]
-    pub fn with_middleware(mut self, chain: Vec<Arc<dyn EnqueueMiddleware>>) -> Self {
-        self.chain = chain.into();
+    pub fn with_middleware(mut self, middleware: impl EnqueueMiddleware) -> Self {
+        let fresh: Arc<dyn DynEnqueueMiddleware> = Arc::new(middleware);
+        self.chain = self.chain.iter().cloned().chain([fresh]).collect();
         self
     }
 
@@ -87,10 +101,62 @@ impl Client {
         job: &J,
         options: EnqueueOptions,
     ) -> Result<Accepted, EnqueueError> {
+        self.enqueue_raw(self.envelope_of(job, options)?).await
+    }
+
+    /// The envelope of a typed job with these options, made now.
+    pub fn envelope_of<J: Job>(&self, job: &J, options: EnqueueOptions) -> Result<Envelope, EnqueueError> {
         let payload = serde_json::to_vec(job)
             .map_err(|error| EnqueueError::Invalid(format!("the job cannot be written as JSON: {error}")))?;
         let queue = QueueName::new(J::QUEUE)?;
-        self.enqueue_raw(self.envelope(Kind::new(J::KIND)?, queue, payload, options)).await
+        Ok(self.envelope(Kind::new(J::KIND)?, queue, payload, options))
+    }
+
+    /// Waits until the job is over, wherever it runs, and returns it as it ended: completed, dead or cancelled. There is no
+    /// time limit but the caller's (`tokio::time::timeout`).
+    ///
+    /// # Errors
+    /// `NotFound` for a job that the store does not know; on a foreign broker one that nobody has claimed yet is waited for.
+    /// `Rejected` without a store. A store that is away is waited for.
+    pub async fn wait(&self, id: JobId) -> Result<JobRecord, StoreError> {
+        let Some(store) = &self.store else {
+            let text = "waiting for a job needs a store: without one nobody remembers how it ended";
+            return Err(StoreError::Rejected(text.into()));
+        };
+        let known = self.broker.capabilities().has(Capability::Ledger);
+        loop {
+            match store.find(id).await {
+                Ok(Some(record)) if record.state.is_final() => return Ok(record),
+                Ok(None) if known => return Err(StoreError::NotFound(format!("job {id}"))),
+                Err(error) if !error.is_transient() => return Err(error),
+                _ => self.endings.wait(store, id).await?,
+            }
+        }
+    }
+
+    /// Hears the ends of jobs that workers of this process run, from now on.
+    pub fn ends(&self) -> Ends {
+        self.endings.subscribe()
+    }
+
+    /// Where the workers of this process have to tell their ends, so that this client hears them.
+    pub fn endings(&self) -> &Endings {
+        &self.endings
+    }
+
+    /// What moves the jobs.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// What remembers them, if anything does.
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        self.store.as_ref()
+    }
+
+    /// The clock that delays are counted from.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// An envelope with these options, made now.
@@ -101,9 +167,12 @@ impl Client {
         payload: impl Into<crate::Bytes>,
         options: EnqueueOptions,
     ) -> Envelope {
-        let mut envelope = Envelope::new(kind, options.queue.unwrap_or(queue), payload, self.clock.now());
+        let now = self.clock.now();
+        let mut envelope = Envelope::new(kind, options.queue.unwrap_or(queue), payload, now);
         envelope.id = options.id.unwrap_or(envelope.id);
-        envelope.run_at = options.run_at;
+        // A delay beyond the calendar ends with it.
+        let delayed = options.delay.map(|delay| now.checked_add(delay).unwrap_or(Timestamp::MAX));
+        envelope.run_at = options.run_at.max(delayed);
         envelope.priority = options.priority;
         envelope.max_attempts = options.max_attempts;
         envelope.unique = options.unique;
@@ -116,15 +185,17 @@ impl Client {
 
     /// Enqueues one envelope through the middleware.
     pub async fn enqueue_raw(&self, envelope: Envelope) -> Result<Accepted, EnqueueError> {
+        self.enqueue_through(envelope, self).await
+    }
+
+    /// Enqueues one envelope through the middleware into another place than the broker: a transaction.
+    pub async fn enqueue_through(
+        &self,
+        envelope: Envelope,
+        taker: &dyn Taker,
+    ) -> Result<Accepted, EnqueueError> {
         self.check(&envelope)?;
-        let innermost = |envelope: Envelope| {
-            let future = async move {
-                let mut answers = self.hand_over(vec![envelope]).await;
-                answers.pop().unwrap_or(Err(EnqueueError::Broker(BrokerError::Closed)))
-            };
-            Box::pin(future) as std::pin::Pin<Box<dyn Future<Output = _> + Send + '_>>
-        };
-        NextEnqueue::new(&self.chain, &innermost).run(envelope).await
+        NextEnqueue::new(&self.chain, taker).run(envelope).await
     }
 
     /// Enqueues many envelopes; one answer each, in order. With middleware they pass it one by one.
@@ -150,8 +221,8 @@ impl Client {
         verdicts.into_iter().map(merge).collect()
     }
 
-    /// What no broker or store may see, and what this broker cannot do and the store cannot do for it.
-    fn check(&self, envelope: &Envelope) -> Result<(), EnqueueError> {
+    /// Refuses what no broker or store may see, and what this broker cannot do and the store cannot do for it.
+    pub fn check(&self, envelope: &Envelope) -> Result<(), EnqueueError> {
         check(envelope)?;
         if envelope.priority != 0 && !self.broker.capabilities().has(Capability::Priority) {
             return Err(EnqueueError::Broker(BrokerError::Unsupported {
@@ -309,6 +380,16 @@ pub fn check_size(size: usize) -> Result<(), EnqueueError> {
         false => Err(EnqueueError::Invalid(format!(
             "the payload has {size} bytes, {MAX_PAYLOAD_BYTES} are allowed: put large data elsewhere and its id here"
         ))),
+    }
+}
+
+/// The end of the chain: to the broker, or to the store first.
+impl Taker for Client {
+    fn take(&self, envelope: Envelope) -> Boxed<'_, Result<Accepted, EnqueueError>> {
+        Box::pin(async move {
+            let mut answers = self.hand_over(vec![envelope]).await;
+            answers.pop().unwrap_or(Err(EnqueueError::Broker(BrokerError::Closed)))
+        })
     }
 }
 

@@ -69,6 +69,15 @@ fn asleep() -> Duration {
 }
 
 /// A clock that stands still until a test moves it.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::{Clock, ManualClock, Timestamp};
+///
+/// let clock = ManualClock::at("2026-11-30T12:00:00Z".parse().unwrap());
+/// clock.set("2026-12-01T12:00:00Z".parse().unwrap());
+/// assert!(clock.now() > "2026-11-30T12:00:00Z".parse::<Timestamp>().unwrap());
+/// ```
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<Mutex<Timestamp>>);
 

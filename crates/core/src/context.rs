@@ -11,9 +11,39 @@ use std::{
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Envelope, Headers, JobId, Kind, Lease, QueueName, Store, WorkerName, settle::MAX_OUTPUT_BYTES};
+use crate::{
+    Envelope, Headers, Job, JobId, Kind, Lease, QueueName, Store, Timestamp, WorkerName,
+    settle::MAX_OUTPUT_BYTES,
+};
 
 /// One attempt, seen from inside the handler. Cheap to clone.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// # use backshift::{Job, JobContext, JobResult};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Export { rows: u32 }
+/// # impl Job for Export { const KIND: &'static str = "export"; }
+/// async fn export(job: Export, context: JobContext) -> JobResult {
+///     for row in 0..job.rows {
+///         if context.is_cancelled() {
+///             break; // a person, the time-out or a shutdown asked; the engine knows what that means
+///         }
+///         context.progress((row * 100 / job.rows) as u8, format!("row {row}"));
+///     }
+///     context.output(format!("{} rows, request {}", job.rows, context.id()));
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let job = Export { rows: 4 };
+/// let context = JobContext::for_test(&job);
+/// export(job, context.clone()).await.unwrap();
+/// assert_eq!(context.said().progress, Some((75, "row 3".into())));
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct JobContext {
     inner: Arc<Inner>,
@@ -48,6 +78,32 @@ impl JobContext {
         let inner =
             Inner { envelope, lease: None, starts: 1, worker, cancel, store: None, said: Mutex::default() };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The context of a first attempt at this job, for a test of its handler: no worker, no store, nothing asks it to stop.
+    /// What the handler says is read with [`Self::said`].
+    ///
+    /// # Panics
+    /// When the job cannot be written as JSON or its kind, queue or worker has no legal name: its test shall fail.
+    pub fn for_test<J: Job>(job: &J) -> Self {
+        let legal = |what: &str, problem: &dyn fmt::Display| -> ! { panic!("{what}: {problem}") };
+        let kind = Kind::new(J::KIND).unwrap_or_else(|error| legal("the job's KIND", &error));
+        let queue = QueueName::new(J::QUEUE).unwrap_or_else(|error| legal("the job's QUEUE", &error));
+        let payload = serde_json::to_vec(job).unwrap_or_else(|error| legal("the job as JSON", &error));
+        let worker = WorkerName::new("test").unwrap_or_else(|error| legal("the worker", &error));
+        Self::new(Envelope::new(kind, queue, payload, Timestamp::now()), worker, CancellationToken::new())
+    }
+
+    /// The same for another attempt than the first; before the handler has it.
+    #[must_use]
+    pub fn on_attempt(self, attempt: u32) -> Self {
+        let envelope = Envelope { attempt, ..self.inner.envelope.clone() };
+        Self::new(envelope, self.inner.worker.clone(), self.inner.cancel.clone())
+    }
+
+    /// Asks the attempt to stop, as a time-out, a cancellation or a shutdown does.
+    pub fn cancel(&self) {
+        self.inner.cancel.cancel();
     }
 
     /// With the ledger's lease, the number of starts so far (this one included), and the store.

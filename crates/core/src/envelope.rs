@@ -17,7 +17,7 @@ pub type Headers = BTreeMap<String, String>;
 pub const TRACEPARENT: &str = "traceparent";
 /// The vendor part of the W3C trace context.
 pub const TRACESTATE: &str = "tracestate";
-/// Marks a payload that must appear in no ledger, log, dashboard or export (contracts/system-c.md).
+/// Marks a payload that must appear in no ledger, log, dashboard or export.
 pub const SENSITIVE: &str = "backshift-sensitive";
 /// Marks a delivery of which the ledger keeps hash and size and no body: nobody said what is in it, and it may be a code.
 pub const BODY_NOT_KEPT: &str = "backshift-body-not-kept";
@@ -95,12 +95,53 @@ impl Envelope {
 }
 
 /// At most one unfinished job per key; the policy says what happens to the second one.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::{UniqueKey, UniquePolicy};
+///
+/// let first_wins = UniqueKey::new("report:2026-11");
+/// let newer_payload = UniqueKey::new("profile:7").replace();
+/// let last_wins = UniqueKey::new("search:7").keep_last();
+/// assert_eq!(last_wins.policy, UniquePolicy::KeepLast);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UniqueKey {
     /// The key, at most 255 bytes; usually derived from the payload.
     pub key: String,
     /// What happens when an unfinished job holds the key.
     pub policy: UniquePolicy,
+}
+
+impl UniqueKey {
+    /// The first job with this key wins: while it is unfinished, another one is not accepted.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self { key: key.into(), policy: UniquePolicy::Reject }
+    }
+
+    /// A job that still waits takes over the new payload, time and priority.
+    #[must_use]
+    pub fn replace(self) -> Self {
+        Self { policy: UniquePolicy::Replace, ..self }
+    }
+
+    /// The last job wins.
+    #[must_use]
+    pub fn keep_last(self) -> Self {
+        Self { policy: UniquePolicy::KeepLast, ..self }
+    }
+}
+
+impl From<&str> for UniqueKey {
+    fn from(key: &str) -> Self {
+        Self::new(key)
+    }
+}
+
+impl From<String> for UniqueKey {
+    fn from(key: String) -> Self {
+        Self::new(key)
+    }
 }
 
 /// What happens to a job whose unique key is held by an unfinished one.
@@ -145,6 +186,20 @@ impl std::str::FromStr for UniquePolicy {
 }
 
 /// The durable answer to an enqueue.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::{Accepted, JobId};
+///
+/// fn said(answer: Accepted) -> String {
+///     match answer {
+///         Accepted::New(id) => format!("{id} waits"),
+///         Accepted::Known { id, .. } => format!("{id} was accepted before"),
+///         Accepted::Unique(id) => format!("{id} holds the key; nothing was added"),
+///     }
+/// }
+/// assert!(said(Accepted::New(JobId::generate())).ends_with("waits"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// The broker or the store holds the job now.

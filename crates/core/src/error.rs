@@ -1,14 +1,30 @@
 //! How an attempt can end badly, and what that means for the job.
 //!
 //! `?` on any error means *try again*, and uncounted when it is the store or the broker that is away; everything
-//! else is said explicitly. [`JobError`] deliberately does not implement `std::error::Error`, because that would
-//! forbid the blanket conversion that makes `?` work.
+//! else is said explicitly. Any error is whatever becomes a `Box<dyn Error + Send + Sync>`: every error type, such a box
+//! itself, `anyhow::Error`. [`JobError`] deliberately does not implement `std::error::Error`, because that would forbid
+//! the blanket conversion that makes `?` work.
 
-use std::{borrow::Cow, error::Error, fmt, io, iter, time::Duration};
+use std::{any::Any, borrow::Cow, error::Error, fmt, io, iter, time::Duration};
 
 use crate::{BrokerError, EnqueueError, StoreError};
 
-/// What a handler returns.
+/// What a handler returns: `Ok(())` completes the job, `?` on an error runs it again later, and [`JobError`] says
+/// everything else.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::{JobError, JobResult};
+///
+/// fn charge(answer: &str) -> JobResult {
+///     let cents: i64 = answer.parse()?; // no number: run again after back-off
+///     if cents < 0 {
+///         return Err(JobError::permanent("a negative amount")); // running again cannot help
+///     }
+///     Ok(())
+/// }
+/// assert!(charge("500").is_ok());
+/// ```
 pub type JobResult = Result<(), JobError>;
 
 /// The longest error text that is kept, in bytes; the rest is cut with an end mark.
@@ -18,6 +34,30 @@ pub const MAX_ERROR_BYTES: usize = 4096;
 pub const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that did not complete the job.
+///
+/// `?` makes one of every error that a `Box<dyn Error + Send + Sync>` can be made of, `anyhow::Error` and such boxes
+/// included; a `JobError` inside an `anyhow::Error` keeps its meaning. For anything else that can be printed:
+/// `map_err(JobError::retry)`.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use std::time::Duration;
+/// use backshift::{JobError, JobResult, Verdict};
+///
+/// fn read(path: &str) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+///     Ok(std::fs::read_to_string(path)?)
+/// }
+///
+/// fn handle(path: &str) -> JobResult {
+///     let text = read(path)?; // an error: run again after back-off
+///     match text.as_str() {
+///         "" => Err(JobError::permanent("the file is empty")), // never again: a dead letter
+///         "busy" => Err(JobError::snooze(Duration::from_secs(30), "busy")), // later, and no attempt counts
+///         _ => Ok(()),
+///     }
+/// }
+/// assert_eq!(*handle("/no/such/file").unwrap_err().verdict(), Verdict::Retry);
+/// ```
 #[derive(Debug)]
 pub struct JobError {
     verdict: Verdict,
@@ -149,25 +189,52 @@ impl fmt::Display for JobError {
     }
 }
 
-impl<E: Error + 'static> From<E> for JobError {
+impl<E> From<E> for JobError
+where
+    E: Into<Box<dyn Error + Send + Sync>> + 'static,
+{
     fn from(error: E) -> Self {
-        let first: &(dyn Error + 'static) = &error;
-        let causes = iter::successors(Some(first), |&cause| cause_of(cause));
-        let mut message = String::new();
-        let mut outage = false;
-        for cause in causes {
-            let text = cause.to_string();
-            if message.is_empty() {
-                message = text;
-            } else if !message.contains(&text) {
-                message.push_str(": ");
-                message.push_str(&text);
+        match of_anyhow(error) {
+            Ok(known) => known,
+            Err(error) => {
+                let error: Box<dyn Error + Send + Sync> = error.into();
+                of_chain(error.as_ref())
             }
-            outage |= is_outage(cause);
         }
-        let verdict = if outage { Verdict::Snooze(OUTAGE_PAUSE) } else { Verdict::Retry };
-        Self { verdict, message }
     }
+}
+
+/// As a box, an `anyhow::Error` hides what it was made of: it is looked into before.
+fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
+    let mut error = Some(error);
+    let slot: &mut dyn Any = &mut error;
+    let taken = slot.downcast_mut::<Option<anyhow::Error>>().and_then(Option::take);
+    match (taken, error) {
+        (Some(report), _) => {
+            Ok(report.downcast::<JobError>().unwrap_or_else(|other| of_chain(other.as_ref())))
+        }
+        (None, Some(error)) => Err(error),
+        // One of both is there: what is not taken stays.
+        (None, None) => Ok(JobError::retry("an error without a text")),
+    }
+}
+
+fn of_chain(first: &(dyn Error + 'static)) -> JobError {
+    let causes = iter::successors(Some(first), |&cause| cause_of(cause));
+    let mut message = String::new();
+    let mut outage = false;
+    for cause in causes {
+        let text = cause.to_string();
+        if message.is_empty() {
+            message = text;
+        } else if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        outage |= is_outage(cause);
+    }
+    let verdict = if outage { Verdict::Snooze(OUTAGE_PAUSE) } else { Verdict::Retry };
+    JobError { verdict, message }
 }
 
 /// What lies below an error. An [`io::Error`] that was made from another error shows it here only: its own `source`
@@ -179,7 +246,7 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
     }
 }
 
-/// Whether the store or the broker is away: an outage of theirs never counts as an attempt (contracts/probe.md).
+/// Whether the store or the broker is away: an outage of theirs never counts as an attempt.
 fn is_outage(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage)
         || cause.downcast_ref::<BrokerError>().is_some_and(BrokerError::is_transient)
@@ -294,6 +361,48 @@ mod tests {
         assert!(twice.message().contains("connection refused"), "{twice}");
         let refused = JobError::from(StoreError::Rejected("too long".into()));
         assert_eq!(*refused.verdict(), Verdict::Retry);
+    }
+
+    #[test]
+    fn question_mark_takes_boxed_errors_and_anyhow_and_what_is_inside_keeps_its_meaning() {
+        type Boxed = Box<dyn Error + Send + Sync>;
+        fn boxed() -> Result<(), Boxed> {
+            Err(io::Error::other("the disk is full"))?
+        }
+        fn report() -> anyhow::Result<()> {
+            Err(anyhow::Error::new(io::Error::other("no route")).context("asking the relay"))
+        }
+        fn handler(first: fn() -> Result<(), Boxed>, second: fn() -> anyhow::Result<()>) -> JobResult {
+            first()?;
+            second()?;
+            Ok(())
+        }
+        let of = |first, second| handler(first, second).unwrap_err();
+        let full = of(boxed, report);
+        assert_eq!((full.verdict(), full.message()), (&Verdict::Retry, "the disk is full"));
+        let relay = of(|| Ok(()), report);
+        assert_eq!((relay.verdict(), relay.message()), (&Verdict::Retry, "asking the relay: no route"));
+        let text: JobError = "only words".into();
+        assert_eq!(text.message(), "only words");
+    }
+
+    #[test]
+    fn an_outage_and_a_verdict_inside_anyhow_are_found() {
+        let away = || StoreError::Unavailable("connection refused".into());
+        for report in [anyhow::Error::new(away()), anyhow::Error::new(away()).context("loading the account")]
+        {
+            let error = JobError::from(report);
+            assert_eq!(*error.verdict(), Verdict::Snooze(OUTAGE_PAUSE), "{error}");
+            assert!(error.message().contains("connection refused"), "{error}");
+        }
+        let boxed: Box<dyn Error + Send + Sync> = away().into();
+        assert_eq!(*JobError::from(boxed).verdict(), Verdict::Snooze(OUTAGE_PAUSE));
+        let never = JobError::from(anyhow::Error::msg(JobError::permanent("no such account")));
+        assert_eq!(*never.verdict(), Verdict::DeadLetter(Reason::Permanent));
+        let never =
+            JobError::from(anyhow::anyhow!(JobError::permanent("no such account")).context("charging"));
+        assert_eq!(*never.verdict(), Verdict::DeadLetter(Reason::Permanent));
+        assert_eq!(never.message(), "no such account");
     }
 
     #[test]

@@ -28,6 +28,14 @@ impl InvalidName {
 }
 
 /// Identifies a job on every broker and in the store; UUIDv7 unless the producer chose another UUID.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::JobId;
+///
+/// let id: JobId = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55".parse().unwrap();
+/// assert_ne!(id, JobId::generate());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub Uuid);
@@ -152,6 +160,12 @@ macro_rules! checked_name {
 
 checked_name!(
     /// A named line of jobs. Legal on every broker: at most 128 characters, never beginning with `amq.`.
+    ///
+    /// ```
+    /// # use backshift_core as backshift;
+    /// use backshift::QueueName;
+    /// assert!(QueueName::new("mails").is_ok() && QueueName::new("my mails").is_err());
+    /// ```
     QueueName, "queue", 128
 );
 checked_name!(

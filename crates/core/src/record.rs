@@ -6,6 +6,14 @@ use jiff::Timestamp;
 use crate::{EffectState, Headers, JobId, Kind, QueueName, Token};
 
 /// Where a job stands.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::State;
+///
+/// assert!(State::Dead.is_final() && !State::Retrying.is_final());
+/// assert_eq!(State::parse("scheduled"), Some(State::Scheduled));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum State {
     /// Waits for its first time.
@@ -142,6 +150,26 @@ pub struct AttemptRecord {
 }
 
 /// Which jobs to list; every field that is set must match.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// use backshift::{JobFilter, Kind, Page, State, Store, StoreError};
+///
+/// /// Runs every dead mail again, page by page.
+/// async fn again(store: &dyn Store) -> Result<(), StoreError> {
+///     let kind = Kind::new("mail.welcome").ok();
+///     let dead = JobFilter { state: Some(State::Dead), kind, ..JobFilter::default() };
+///     let mut page = Page::default();
+///     loop {
+///         let jobs = store.list(&dead, &page).await?;
+///         let Some(last) = jobs.last() else { return Ok(()) };
+///         page.after = Some(last.id);
+///         for job in &jobs {
+///             store.retry(job.id).await?;
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct JobFilter {
     /// Only in this state.

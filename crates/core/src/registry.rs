@@ -3,7 +3,7 @@
 //! A payload that does not fit its type is a permanent error, because no retry can mend it.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     future::Future,
     marker::PhantomData,
@@ -64,9 +64,45 @@ fn without_text(error: &str) -> String {
 }
 
 /// The handlers that a worker has, by kind.
+///
+/// ```
+/// # use backshift_core as backshift;
+/// # use backshift::{Job, JobContext, JobResult};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Resize { picture: u64 }
+/// # impl Job for Resize { const KIND: &'static str = "picture.resize"; }
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Invoice { order: u64 }
+/// # impl Job for Invoice { const KIND: &'static str = "invoice.send"; }
+/// use backshift::{Handler, Registry};
+///
+/// /// Any `async fn(MyJob, JobContext) -> JobResult` is a handler.
+/// async fn resize(job: Resize, _: JobContext) -> JobResult {
+///     println!("picture {}", job.picture);
+///     Ok(())
+/// }
+///
+/// /// One that needs something owns it.
+/// struct Biller {
+///     api_key: String,
+/// }
+///
+/// impl Handler<Invoice> for Biller {
+///     async fn handle(&self, job: Invoice, context: JobContext) -> JobResult {
+///         println!("order {} with key {} as request {}", job.order, self.api_key.len(), context.id());
+///         Ok(())
+///     }
+/// }
+///
+/// let registry = Registry::default().with(resize).with(Biller { api_key: "…".into() });
+/// assert_eq!(registry.kinds(), ["invoice.send", "picture.resize"]);
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry {
     entries: HashMap<String, (Arc<dyn Erased>, JobOptions)>,
+    /// Where the jobs of typed kinds stand unless their producer says otherwise.
+    queues: BTreeMap<String, &'static str>,
 }
 
 impl Registry {
@@ -75,6 +111,7 @@ impl Registry {
     pub fn with<J: Job>(mut self, handler: impl Handler<J>) -> Self {
         let erased = Arc::new(Typed::<J, _>(handler, PhantomData));
         self.entries.insert(J::KIND.to_owned(), (erased, J::options()));
+        self.queues.insert(J::KIND.to_owned(), J::QUEUE);
         self
     }
 
@@ -86,6 +123,7 @@ impl Registry {
         R: Future<Output = JobResult> + Send + 'static,
     {
         self.entries.insert(kind.as_str().to_owned(), (Arc::new(Raw(handler)), options));
+        self.queues.remove(kind.as_str());
         self
     }
 
@@ -108,6 +146,11 @@ impl Registry {
         let mut kinds: Vec<_> = self.entries.keys().map(String::as_str).collect();
         kinds.sort_unstable();
         kinds
+    }
+
+    /// The typed kinds, and the queue that each one's jobs stand in unless their producer says otherwise.
+    pub fn queues(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.queues.iter().map(|(kind, queue)| (kind.as_str(), *queue))
     }
 
     /// The same as a set that can be handed on; a kind whose name is not legal is never delivered.

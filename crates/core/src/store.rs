@@ -14,6 +14,8 @@ use crate::{
     Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName,
 };
 
+pub use crate::policy::{BreakerPolicy, Rate};
+
 /// Everything a store does.
 pub trait Store:
     Ledger + Jobs + Queues + Maintenance + Schedules + Limits + Breakers + Effects + Outbox
@@ -116,9 +118,9 @@ pub struct Start {
     pub max_attempts: Option<u32>,
 }
 
-/// The crash count from which a job runs alone in its process (contracts/probe.md).
+/// The crash count from which a job runs alone in its process.
 pub const CRASHES_BEFORE_ALONE: u32 = 3;
-/// The number of lonely crashes after which a job is dead with reason `crash-loop` (contracts/probe.md).
+/// The number of lonely crashes after which a job is dead with reason `crash-loop`.
 pub const LONELY_CRASHES_BEFORE_DEAD: u32 = 20;
 
 impl Start {
@@ -267,6 +269,9 @@ pub trait Jobs: Send + Sync + 'static {
     /// The starts of one job, oldest first, at most 200.
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRecord>, StoreError>;
 
+    /// Which of these jobs are over. At most 500 are asked for.
+    async fn over(&self, ids: &[JobId]) -> Result<Vec<JobId>, StoreError>;
+
     /// One page of jobs, newest first.
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError>;
 
@@ -372,15 +377,6 @@ pub trait Schedules: Send + Sync + 'static {
     async fn schedules(&self) -> Result<Vec<(String, Timestamp)>, StoreError>;
 }
 
-/// How often something may happen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// This many …
-    pub count: u32,
-    /// … in this time, spread evenly after a burst of `count`.
-    pub per: Duration,
-}
-
 /// Atomic reservations that the fleet shares.
 #[async_trait]
 pub trait Limits: Send + Sync + 'static {
@@ -392,17 +388,6 @@ pub trait Limits: Send + Sync + 'static {
 
     /// Gives the job's place back.
     async fn vacate(&self, key: &str, lease: &Lease) -> Result<(), StoreError>;
-}
-
-/// When a circuit opens and how it closes again.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BreakerPolicy {
-    /// This many failures in a row open it.
-    pub failures: u32,
-    /// How long it stays open before a probe; doubles with each failed probe.
-    pub open_for: Duration,
-    /// The longest time that it stays open.
-    pub open_at_most: Duration,
 }
 
 /// Whether a call to a dependency may be made.

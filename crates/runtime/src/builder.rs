@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use backshift_core::{
-    Broker, Capability, Client, Clock, Middleware, QueueName, Registry, Store, SystemClock, WorkerName,
-    store::Retention,
+    Broker, Capability, Client, Clock, DynMiddleware, Endings, Middleware, QueueName, Registry, Store,
+    SystemClock, WorkerName, store::Retention,
 };
 use tokio::sync::watch;
 
@@ -27,7 +27,7 @@ pub struct WorkerBuilder {
     broker: Option<Arc<dyn Broker>>,
     store: Option<Arc<dyn Store>>,
     registry: Registry,
-    chain: Vec<Arc<dyn Middleware>>,
+    chain: Vec<Arc<dyn DynMiddleware>>,
     pools: Vec<(Arc<dyn Broker>, QueueName, PoolOptions)>,
     missing_broker: Option<QueueName>,
     schedules: Vec<Schedule>,
@@ -37,6 +37,7 @@ pub struct WorkerBuilder {
     maintains: bool,
     relays: Vec<Arc<dyn Broker>>,
     retentions: Vec<Arc<dyn Retention>>,
+    endings: Endings,
 }
 
 impl WorkerBuilder {
@@ -107,8 +108,8 @@ impl WorkerBuilder {
 
     /// Wraps every attempt; the first one added is the outermost.
     #[must_use]
-    pub fn middleware(mut self, middleware: Arc<dyn Middleware>) -> Self {
-        self.chain.push(middleware);
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.chain.push(Arc::new(middleware));
         self
     }
 
@@ -130,6 +131,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn retention(mut self, rows: Arc<dyn Retention>) -> Self {
         self.retentions.push(rows);
+        self
+    }
+
+    /// Tells the ends of jobs here, for those who wait for them in this process.
+    #[must_use]
+    pub fn endings(mut self, endings: Endings) -> Self {
+        self.endings = endings;
         self
     }
 
@@ -170,7 +178,7 @@ impl WorkerBuilder {
         };
         let (paused, watch) = watch::channel(Paused::new());
         let health = Arc::new(Health::default());
-        let engine = Engine::new(name, self.registry, self.chain, self.options, health, watch);
+        let engine = Engine::new(name, self.registry, self.chain, self.options, health, watch, self.endings);
         let engine = Arc::new(engine);
         let pool = |(broker, queue, options)| {
             Arc::new(Pool::new(queue, broker, self.store.clone(), options, Arc::clone(&engine)))

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Accepted, Bytes, Client, Clock, EnqueueOptions, JobId, Kind, QueueName, Store, Timestamp, UniqueKey,
-    UniquePolicy,
+    Accepted, Bytes, Client, Clock, EnqueueOptions, Job, JobId, Kind, QueueName, Store, Timestamp, UniqueKey,
+    UniquePolicy, client::check_size,
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -49,6 +49,24 @@ pub enum Overlap {
 }
 
 /// A job that is enqueued by the calendar.
+///
+/// ```
+/// # use {backshift_core::Job, backshift_runtime as backshift};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Clean { days: u32 }
+/// # impl Job for Clean { const KIND: &'static str = "clean"; }
+/// use backshift::{Missed, Overlap, Schedule};
+///
+/// # fn main() -> Result<(), backshift::InvalidSchedule> {
+/// let nightly = Schedule::of("nightly-clean", "0 3 * * *", &Clean { days: 30 })?
+///     .zone("Europe/Berlin")?
+///     .missed(Missed::RunOnce) // after a night off: the latest tick, not all of them
+///     .overlap(Overlap::Skip); // not while yesterday's still runs
+/// # assert_eq!(nightly.name(), "nightly-clean");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Schedule {
     name: String,
@@ -61,6 +79,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// A typed job, in its kind's own queue; for `when` see [`Self::new`].
+    pub fn of<J: Job>(name: impl Into<String>, when: &str, job: &J) -> Result<Self, InvalidSchedule> {
+        let name = name.into();
+        let bad = |problem: &dyn std::fmt::Display| InvalidSchedule::job(&name, problem);
+        let kind = Kind::new(J::KIND).map_err(|error| bad(&error))?;
+        let queue = QueueName::new(J::QUEUE).map_err(|error| bad(&error))?;
+        let payload = serde_json::to_vec(job).map_err(|error| bad(&error))?;
+        check_size(payload.len()).map_err(|error| bad(&error))?;
+        Self::new(name, when, kind, queue, payload)
+    }
+
     /// `when` is a cron expression of five or six fields, a nickname such as `@daily`, or `@every 30s`; in UTC
     /// unless [`Self::zone`] says otherwise. The name identifies the schedule fleet-wide.
     pub fn new(
@@ -76,6 +105,12 @@ impl Schedule {
         }
         let (slots, payload) = (Slots::parse(when)?, payload.into());
         Ok(Self { name, slots, kind, queue, payload, missed: Missed::default(), overlap: Overlap::default() })
+    }
+
+    /// In this queue instead of the kind's own.
+    pub fn queue(mut self, name: &str) -> Result<Self, InvalidSchedule> {
+        self.queue = QueueName::new(name).map_err(|error| InvalidSchedule::job(&self.name, &error))?;
+        Ok(self)
     }
 
     /// In this IANA time zone, such as `Europe/Berlin`. A time that a change of clocks skips runs right after the
@@ -222,6 +257,36 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_schedule_of_a_job_that_could_never_be_enqueued_is_refused() {
+        macro_rules! job {
+            ($name:ident, $kind:literal, $queue:literal) => {
+                #[derive(serde::Serialize, serde::Deserialize)]
+                struct $name(String);
+                impl Job for $name {
+                    const KIND: &'static str = $kind;
+                    const QUEUE: &'static str = $queue;
+                }
+            };
+        }
+        job!(Good, "a.b", "q");
+        job!(BadKind, "a b", "q");
+        job!(BadQueue, "a.b", "amq.q");
+        let named = |answer: Result<Schedule, InvalidSchedule>| {
+            let text = answer.unwrap_err().to_string();
+            assert!(text.contains("nightly"), "{text}");
+            text
+        };
+        assert!(named(Schedule::of("nightly", "@daily", &BadKind(String::new()))).contains("kind \"a b\""));
+        assert!(named(Schedule::of("nightly", "@daily", &BadQueue(String::new()))).contains("amq.q"));
+        let large = Good("x".repeat(backshift_core::client::MAX_PAYLOAD_BYTES));
+        assert!(named(Schedule::of("nightly", "@daily", &large)).contains("262146 bytes"));
+        let good = Schedule::of("nightly", "@daily", &Good(String::new())).unwrap();
+        assert!(named(good.clone().queue("a b")).contains("a b"));
+        assert_eq!((good.kind.as_str(), good.queue.as_str(), &good.payload[..]), ("a.b", "q", &b"\"\""[..]));
+        assert!(Schedule::of("nightly", "at dawn", &Good(String::new())).is_err());
     }
 
     #[test]

@@ -31,6 +31,10 @@ impl InvalidSchedule {
         Self { value: value.chars().take(80).collect(), problem }
     }
 
+    pub(crate) fn job(schedule: &str, problem: &dyn std::fmt::Display) -> Self {
+        Self::new(schedule, problem)
+    }
+
     pub(crate) fn name(value: &str) -> Self {
         Self::new(value, "a schedule's name has 1 to 200 bytes and no NUL")
     }

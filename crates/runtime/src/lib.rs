@@ -38,6 +38,7 @@ mod settler;
 mod settling;
 mod shutdown;
 mod supervisor;
+mod unattended;
 mod watchdog;
 mod wishes;
 mod worker;

@@ -7,6 +7,15 @@ use std::time::Duration;
 use backshift_core::Backoff;
 
 /// The numbers of a worker process.
+///
+/// ```
+/// # use backshift_runtime as backshift;
+/// use std::time::Duration;
+/// use backshift::WorkerOptions;
+///
+/// let options = WorkerOptions { grace: Duration::from_secs(60), max_attempts: 5, ..WorkerOptions::default() };
+/// assert_eq!(options.lease, Duration::from_secs(30));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerOptions {
     /// How long a claim in the ledger holds without a heartbeat; heartbeats come at a third of it.
@@ -21,9 +30,9 @@ pub struct WorkerOptions {
     pub backoff: Backoff,
     /// How long a handler may go on after it was told to stop, before it is aborted.
     pub handler_grace: Duration,
-    /// Larger payloads go to the dead letters whole, in bytes (contracts/system-c.md, AMQP).
+    /// Larger payloads go to the dead letters whole, in bytes (docs/contracts/system-c.md, "Size").
     pub max_payload: usize,
-    /// Finish every kind as durably as an effect (design.md §8).
+    /// Finish every kind as durably as an effect.
     pub strict: bool,
     /// A queue with waiting jobs and free slots that yields nothing for this long counts as stuck.
     pub stuck_after: Duration,
@@ -70,6 +79,14 @@ impl Default for WorkerOptions {
 }
 
 /// The numbers of one pool.
+///
+/// ```
+/// # use backshift_runtime as backshift;
+/// use backshift::PoolOptions;
+///
+/// // Short jobs over a network: ten more are on their way while twenty run.
+/// let eager = PoolOptions { lookahead: 10, ..PoolOptions::slots(20) };
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolOptions {
     /// How many jobs run at once.

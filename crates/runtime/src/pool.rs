@@ -12,8 +12,8 @@ use std::{
 };
 
 use backshift_core::{
-    Broker, Capability, ConsumeOptions, Consumer, JobOptions, Kind, Middleware, QueueName, Registry, Store,
-    WorkerName, broker::Occupied, store::Holder,
+    Broker, Capability, ConsumeOptions, Consumer, DynMiddleware, Endings, JobOptions, Kind, QueueName,
+    Registry, Store, WorkerName, broker::Occupied, store::Holder,
 };
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
@@ -49,7 +49,7 @@ pub enum Guarantee {
 pub(crate) struct Engine {
     pub(crate) name: WorkerName,
     pub(crate) registry: Registry,
-    pub(crate) chain: Arc<[Arc<dyn Middleware>]>,
+    pub(crate) chain: Arc<[Arc<dyn DynMiddleware>]>,
     pub(crate) options: WorkerOptions,
     pub(crate) gate: Gate,
     pub(crate) lonely_tries: Tries,
@@ -58,6 +58,8 @@ pub(crate) struct Engine {
     /// Cancelled once this worker has tried to announce itself: what it takes before that would, if it died, have to
     /// wait for the end of its lease.
     pub(crate) introduced: CancellationToken,
+    /// Where the ends of jobs are told.
+    pub(crate) endings: Endings,
     rng: Mutex<SmallRng>,
 }
 
@@ -65,10 +67,11 @@ impl Engine {
     pub(crate) fn new(
         name: WorkerName,
         registry: Registry,
-        chain: Vec<Arc<dyn Middleware>>,
+        chain: Vec<Arc<dyn DynMiddleware>>,
         options: WorkerOptions,
         health: Arc<Health>,
         paused: watch::Receiver<Paused>,
+        endings: Endings,
     ) -> Self {
         let rng = match options.seed {
             Some(seed) => SmallRng::seed_from_u64(seed),
@@ -86,6 +89,7 @@ impl Engine {
             health,
             paused,
             introduced,
+            endings,
             rng,
         }
     }
@@ -143,7 +147,7 @@ impl Pool {
     ) -> Self {
         let running = Arc::new(Running::default());
         let rooms = (options.slots * 2).max(512);
-        let settler = Settler::new(store.clone(), Arc::clone(&running), Arc::clone(&engine.health), rooms);
+        let settler = Settler::new(store.clone(), Arc::clone(&running), &engine, rooms);
         Self {
             queue,
             broker,

@@ -10,6 +10,17 @@ use crate::{
 };
 
 /// Answers readiness probes and status pages. Cheap to clone, and never waits.
+///
+/// ```
+/// # use backshift_runtime as backshift;
+/// use backshift::Readiness;
+///
+/// /// For `/readyz`: the status, and what is wrong in words. `worker.readiness()` makes one before the worker runs.
+/// fn readyz(readiness: &Readiness) -> (u16, String) {
+///     let report = readiness.report();
+///     (if report.ready { 200 } else { 503 }, format!("{report:?}"))
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Readiness {
     engine: Arc<Engine>,

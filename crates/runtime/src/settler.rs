@@ -14,8 +14,8 @@ use std::{
 };
 
 use backshift_core::{
-    Ack, BrokerError, Failpoint, JobRecord, Receipt, Settled, Settlement, State, Store, broker::settle,
-    store::Finish,
+    Ack, BrokerError, Endings, Failpoint, JobRecord, Receipt, Settled, Settlement, State, Store,
+    broker::settle, store::Finish,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -28,6 +28,7 @@ use crate::{
     gone::{Gone, tell},
     health::Health,
     planted::{Bug, has},
+    pool::Engine,
     running::Running,
     settling::{Parting, Settling},
 };
@@ -46,6 +47,7 @@ pub(crate) struct Settler {
     store: Option<Arc<dyn Store>>,
     running: Arc<Running>,
     health: Arc<Health>,
+    endings: Endings,
     stale: AtomicU64,
     /// Jobs whose messages are gone, for the ledger.
     gone: Gone,
@@ -55,7 +57,7 @@ impl Settler {
     pub(crate) fn new(
         store: Option<Arc<dyn Store>>,
         running: Arc<Running>,
-        health: Arc<Health>,
+        engine: &Engine,
         rooms: usize,
     ) -> Self {
         let (inbox, outbox) = mpsc::unbounded_channel();
@@ -65,7 +67,8 @@ impl Settler {
             rooms: Arc::new(Semaphore::new(rooms)),
             store,
             running,
-            health,
+            health: Arc::clone(&engine.health),
+            endings: engine.endings.clone(),
             stale: AtomicU64::new(0),
             gone: Gone::default(),
         }
@@ -161,6 +164,9 @@ impl Settler {
             if answer == Some(Settled::Stale) && !trusted {
                 self.count_stale(one.id);
             }
+            if trusted {
+                one.tell_end(&self.endings);
+            }
             if answer.is_some() {
                 let written = one.receipt.take_if(|receipt| receipt.only_writes_ledger());
                 written.into_iter().for_each(|receipt| receipt.written());
@@ -239,7 +245,13 @@ impl Settler {
             Failpoint::AfterLedger.pass();
         }
         match answer {
-            Ok(Settled::Applied) => self.gone.put(one.gone()),
+            Ok(Settled::Applied) => {
+                // What the ledger has heard before was told then.
+                if !one.ledger_first {
+                    one.tell_end(&self.endings);
+                }
+                self.gone.put(one.gone());
+            }
             Ok(Settled::Stale) => self.count_stale(one.id),
             Err(error) => {
                 let job = one.id.map(|id| id.to_string());

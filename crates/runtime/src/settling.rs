@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use backshift_core::{JobId, Lease, Receipt, Settlement, store::Finish};
+use backshift_core::{Ack, Ended, Endings, JobId, Lease, Receipt, Settlement, State, store::Finish};
 
 use crate::attempt::{Attempt, Places};
 
@@ -62,6 +62,26 @@ impl Settling {
         self.id.filter(|_| self.nameless && expected)
     }
 
+    /// Says that the job is over, if this ended it.
+    pub(crate) fn tell_end(&self, endings: &Endings) {
+        let Some(attempt) = &self.attempt else { return };
+        let (state, error) = match &self.settlement {
+            Settlement::Ack(Ack::Completed(_)) => (State::Completed, None),
+            Settlement::Ack(Ack::Cancelled) => (State::Cancelled, None),
+            Settlement::DeadLetter(letter) => (State::Dead, Some(&letter.error.message)),
+            Settlement::Retry(_) => return,
+        };
+        let context = &attempt.context;
+        endings.tell(attempt.id(), || Ended {
+            id: attempt.id(),
+            kind: context.kind().clone(),
+            queue: context.queue().clone(),
+            state,
+            attempt: attempt.number,
+            error: error.cloned(),
+        });
+    }
+
     /// The ledger's part of it.
     pub(crate) fn finish(&self) -> Option<Finish> {
         let lease = self.lease?;
@@ -75,9 +95,7 @@ impl Settling {
 mod tests {
     use std::time::Duration;
 
-    use backshift_core::{
-        Ack, BrokerError, DeadLetter, Retry, Settled, Timestamp, Token, settle::Completion,
-    };
+    use backshift_core::{BrokerError, DeadLetter, Retry, Settled, Timestamp, Token, settle::Completion};
 
     use super::*;
 

@@ -1,11 +1,27 @@
 //! The wish to stop, in two steps: quiet (finish what runs, within the grace), then abort (at once).
 //!
-//! Signals are read by the command line only; it calls [`Shutdown::quiet`] on the first and
+//! Signals are read by the command line and by `backshift::stop_signal` only; whoever reads them calls [`Shutdown::quiet`] on the first and
 //! [`Shutdown::abort`] on the second.
 
 use tokio_util::sync::CancellationToken;
 
 /// Tells a worker to stop. Cheap to clone; clones are the same wish.
+///
+/// ```
+/// # use backshift_runtime as backshift;
+/// use backshift::{Drained, RunError, Shutdown, Worker};
+///
+/// /// Works until `enough` ends, then drains.
+/// async fn until(worker: Worker, enough: impl Future<Output = ()>) -> Result<Drained, RunError> {
+///     let shutdown = Shutdown::new();
+///     let stopping = async {
+///         enough.await;
+///         shutdown.quiet(); // running jobs may end within the grace; `abort` would not let them
+///     };
+///     let (drained, ()) = tokio::join!(worker.run(shutdown.clone()), stopping);
+///     drained
+/// }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     quiet: CancellationToken,

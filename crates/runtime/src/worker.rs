@@ -27,7 +27,7 @@ use crate::{
     settling::Parting,
     shutdown::Shutdown,
     supervisor::Supervisor,
-    watchdog,
+    unattended, watchdog,
     wishes::{self, Paused},
 };
 
@@ -118,6 +118,10 @@ impl Worker {
         let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
         supervisor.keep("heartbeater", end, move || {
             heartbeater::run(Arc::clone(&engine), store.clone(), pools.clone())
+        });
+        let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
+        supervisor.keep("unattended", quiet, move || {
+            unattended::run(Arc::clone(&engine), store.clone(), pools.clone())
         });
         let pools = self.pools.clone();
         supervisor.keep("gauges", end, move || gauges::run(pools.clone()));

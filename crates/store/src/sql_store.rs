@@ -122,6 +122,10 @@ impl Jobs for SqlStore {
         jobs::attempts(&self.db, id).await
     }
 
+    async fn over(&self, ids: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        jobs::over(&self.db, ids).await
+    }
+
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
         list::list(&self.db, filter, page).await
     }

@@ -104,8 +104,8 @@ pub(crate) fn worker_builder(
         .name(worker)
         .registry(registry)
         .options(options(config))
-        .middleware(Arc::new(Trace))
-        .middleware(Arc::new(Metrics));
+        .middleware(Trace)
+        .middleware(Metrics);
     if let Some(store) = &backend.store {
         let (sends, codes) = (config.duration("retention.email_sends"), config.duration("retention.otp"));
         builder = builder

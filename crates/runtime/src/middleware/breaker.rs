@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use backshift_core::{
     JobContext, JobError, JobResult, Middleware, Next, Registry, Store, StoreError, Verdict,
     store::{Admission, BreakerPolicy},
@@ -25,6 +24,15 @@ const STORE_AWAY: Duration = Duration::from_secs(5);
 const TELL_SUCCESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Guards the kinds that name a dependency in their options. Needs a store; without one it lets pass.
+///
+/// ```
+/// # use backshift_core::{Registry, store::BreakerPolicy};
+/// # use backshift_runtime as backshift;
+/// use backshift::middleware::Breaker;
+///
+/// let registry = Registry::default(); // with handlers of kinds that say `JobOptions::new().dependency("crm")`
+/// let breaker = Breaker::new(registry.clone(), BreakerPolicy::default());
+/// ```
 pub struct Breaker {
     registry: Registry,
     policy: BreakerPolicy,
@@ -74,7 +82,6 @@ impl Breaker {
     }
 }
 
-#[async_trait]
 impl Middleware for Breaker {
     async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
         let dependency = self.registry.options(context.kind()).and_then(|options| options.dependency);

@@ -4,15 +4,25 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use backshift_core::{JobContext, JobError, JobResult, Middleware, Next};
+use backshift_core::{Job, JobContext, JobError, JobResult, Middleware, Next};
 
-use super::rate_limit::spread;
+use super::rate_limit::{job_of, spread};
 use crate::planted::{Bug, has};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
 
 /// Limits how many attempts of one key run at once. Needs a store; without one it lets pass.
+///
+/// ```
+/// # use {backshift_core::Job, backshift_runtime as backshift};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Push { customer: u64 }
+/// # impl Job for Push { const KIND: &'static str = "crm.push"; }
+/// use backshift::middleware::Concurrency;
+///
+/// let two_at_once_each = Concurrency::of(2, |push: &Push| format!("crm-customer-{}", push.customer));
+/// ```
 pub struct Concurrency {
     retry_in: Duration,
     key: Box<KeyOf>,
@@ -28,9 +38,15 @@ impl Concurrency {
     ) -> Self {
         Self { retry_in, key: Box::new(key) }
     }
+
+    /// So many jobs of one typed kind at once for each key that they name; every other kind passes. A job that finds no
+    /// place comes back after a second or later.
+    pub fn of<J: Job>(places: u32, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
+        let keyed = move |context: &JobContext| job_of(context).as_ref().map(|job| (key(job), places));
+        Self::new(Duration::from_secs(1), keyed)
+    }
 }
 
-#[async_trait]
 impl Middleware for Concurrency {
     async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
         let (Some((key, slots)), Some(lease)) = ((self.key)(&context), context.lease()) else {

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use backshift_core::{
     Accepted, EnqueueMiddleware, Envelope, JobContext, JobResult, Middleware, Next, NextEnqueue, Verdict,
     client::EnqueueError,
@@ -21,7 +20,6 @@ pub(crate) fn published() -> u64 {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Metrics;
 
-#[async_trait]
 impl Middleware for Metrics {
     async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
         let (kind, queue) = (context.kind().to_string(), context.queue().to_string());
@@ -62,7 +60,6 @@ impl Drop for Active {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PublishMetrics;
 
-#[async_trait]
 impl EnqueueMiddleware for PublishMetrics {
     async fn around(&self, envelope: Envelope, next: NextEnqueue<'_>) -> Result<Accepted, EnqueueError> {
         let accepted = next.run(envelope).await?;

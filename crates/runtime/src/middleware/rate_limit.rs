@@ -4,13 +4,25 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use backshift_core::{JobContext, JobError, JobResult, Middleware, Next, store::Rate};
+use backshift_core::{Job, JobContext, JobError, JobResult, Middleware, Next, store::Rate};
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<String> + Send + Sync;
 
 /// Limits how often attempts of one key begin. Needs a store; without one it lets pass.
+///
+/// ```
+/// # use {backshift_core::Job, backshift_runtime as backshift};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Push { customer: u64 }
+/// # impl Job for Push { const KIND: &'static str = "crm.push"; }
+/// # use backshift_core::store::Rate;
+/// use backshift::middleware::RateLimit;
+///
+/// let ten_a_second_each =
+///     RateLimit::of(Rate::per_second(10), |push: &Push| format!("crm-customer-{}", push.customer));
+/// ```
 pub struct RateLimit {
     rate: Rate,
     key: Box<KeyOf>,
@@ -21,9 +33,13 @@ impl RateLimit {
     pub fn new(rate: Rate, key: impl Fn(&JobContext) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { rate, key: Box::new(key) }
     }
+
+    /// Limits one typed kind by something that its job names; every other kind passes.
+    pub fn of<J: Job>(rate: Rate, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
+        Self::new(rate, move |context| job_of(context).as_ref().map(&key))
+    }
 }
 
-#[async_trait]
 impl Middleware for RateLimit {
     async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
         if let (Some(key), Some(store)) = ((self.key)(&context), context.store()) {
@@ -36,6 +52,12 @@ impl Middleware for RateLimit {
         }
         next.run(context).await
     }
+}
+
+/// The job of a context, when it is of this kind and can be read; the handler says what is wrong with one that cannot.
+pub(super) fn job_of<J: Job>(context: &JobContext) -> Option<J> {
+    let mine = context.kind().as_str() == J::KIND;
+    mine.then(|| serde_json::from_slice(&context.envelope().payload).ok()).flatten()
 }
 
 /// The most that is added to a wait.

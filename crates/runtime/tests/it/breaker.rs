@@ -32,7 +32,7 @@ async fn an_open_breaker_burns_no_attempt_and_lets_one_probe_through() {
         async move { if down { Err(JobError::retry("421 try later")) } else { Ok(()) } }
     });
     let breaker = Arc::new(Breaker::new(registry.clone(), POLICY));
-    let builder = world.foreign("w").middleware(Arc::new(Trace)).middleware(breaker);
+    let builder = world.foreign("w").middleware(Trace).middleware(breaker);
     let live = Live::start(builder.registry(registry).pool(queue(), 1));
     let mut ids = Vec::new();
     for _ in 0..20 {
@@ -76,7 +76,7 @@ async fn a_backlog_comes_back_step_by_step() {
     let breaker = Arc::new(Breaker::new(registry.clone(), POLICY));
     let mut lives = Vec::new();
     for name in ["one", "two", "three"] {
-        let builder = world.ledger(name).middleware(Arc::clone(&breaker) as Arc<dyn Middleware>);
+        let builder = world.ledger(name).middleware(Arc::clone(&breaker));
         lives.push(Live::start(builder.registry(registry.clone()).pool(queue(), 200)));
     }
     for _ in 0..1000 {

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Accepted, Broker, Client, EnqueueOptions, JobId, JobOptions, Kind, State, Store, UniqueKey, UniquePolicy,
-    client::EnqueueError,
+    Accepted, Broker, Client, EnqueueOptions, JobId, JobOptions, Kind, ManualClock, State, Store, Timestamp,
+    UniqueKey, UniquePolicy, client::EnqueueError,
 };
 use backshift_testkit::memory::Fault;
 use tokio::time::{Instant, sleep};
@@ -84,6 +84,20 @@ async fn what_the_broker_could_not_take_at_once_the_relay_delivers() {
     until("readiness", async || live.readiness.is_ready()).await;
     live.stop().await;
     assert_eq!(world.store.count(State::Completed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_is_counted_from_the_clients_clock_and_ends_with_the_calendar() {
+    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let world = World::new();
+    let client = client(&world, true).with_clock(Arc::new(ManualClock::at(now)));
+    let of = |options| client.envelope(Kind::new("a").unwrap(), queue(), "{}", options).run_at;
+    let hour = Duration::from_secs(3600);
+    assert_eq!(of(EnqueueOptions::new().delay(hour)), Some(now + hour));
+    assert_eq!(of(EnqueueOptions::new().delay(hour).at(now)), Some(now + hour), "the later of both");
+    assert_eq!(of(EnqueueOptions::new().delay(hour).at(now + hour * 2)), Some(now + hour * 2));
+    assert_eq!(of(EnqueueOptions::new().delay(Duration::MAX)), Some(Timestamp::MAX));
+    assert_eq!(of(EnqueueOptions::new()), None);
 }
 
 #[tokio::test(start_paused = true)]

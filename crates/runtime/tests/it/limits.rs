@@ -20,7 +20,7 @@ async fn a_rate_limit_spreads_jobs_and_burns_no_attempt() {
     let rate = Rate { count: 10, per: Duration::from_secs(60) };
     let limit = Arc::new(RateLimit::new(rate, |context: &JobContext| Some(context.kind().to_string())));
     let registry = handler("a", JobOptions::default(), |_| async { Ok(()) });
-    let builder = world.foreign("w").middleware(Arc::new(Metrics)).middleware(limit);
+    let builder = world.foreign("w").middleware(Metrics).middleware(limit);
     let live = Live::start(builder.registry(registry).pool(queue(), 50));
     let began = Instant::now();
     let mut ids = Vec::new();
@@ -53,7 +53,7 @@ async fn a_concurrency_limit_holds_over_several_workers() {
     });
     let build = |name| {
         let limit = Concurrency::new(Duration::from_secs(1), |_: &JobContext| Some(("tenant-1".into(), 3)));
-        world.foreign(name).middleware(Arc::new(limit)).registry(registry.clone()).pool(queue(), 10)
+        world.foreign(name).middleware(limit).registry(registry.clone()).pool(queue(), 10)
     };
     let lives = [Live::start(build("one")), Live::start(build("two"))];
     for _ in 0..20 {

@@ -49,7 +49,7 @@ async fn work_a_little() {
     let registry = handler("a", limits(3, Duration::from_secs(60)), |context| async move {
         if context.attempt() == 1 { Err(JobError::retry("once")) } else { Ok(()) }
     });
-    let builder = world.foreign("w").middleware(Arc::new(Metrics));
+    let builder = world.foreign("w").middleware(Metrics);
     let live = Live::start(builder.registry(registry).pool(queue(), 2));
     for _ in 0..3 {
         world.publish("a").await;

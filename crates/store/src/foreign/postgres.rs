@@ -1,4 +1,4 @@
-//! A transaction of tokio-postgres, also one of deadpool-postgres (`&mut *tx`).
+//! A transaction of tokio-postgres, also one of deadpool-postgres.
 
 use async_trait::async_trait;
 use backshift_core::StoreError;
@@ -9,6 +9,17 @@ use crate::{Dialect, postgres::store_error};
 
 #[async_trait]
 impl ForeignTx for Transaction<'_> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn execute_one(&mut self, text: &'static str, argument: String) -> Result<u64, StoreError> {
+        self.execute_typed(text, &[(&argument, Type::TEXT)]).await.map_err(|e| store_error(&e))
+    }
+}
+
+#[async_trait]
+impl ForeignTx for deadpool_postgres::Transaction<'_> {
     fn dialect(&self) -> Dialect {
         Dialect::Postgres
     }

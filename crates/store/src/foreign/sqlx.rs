@@ -1,11 +1,35 @@
-//! Connections of sqlx inside a transaction: pass `&mut *tx`.
+//! Transactions of sqlx (`&mut tx`), and connections inside one.
 
 use async_trait::async_trait;
 use backshift_core::StoreError;
-use sqlx::{PgConnection, SqliteConnection};
+use sqlx::{PgConnection, Postgres, Sqlite, SqliteConnection, Transaction};
 
 use super::ForeignTx;
 use crate::{Dialect, postgres, sqlite};
+
+#[async_trait]
+impl ForeignTx for Transaction<'_, Postgres> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgres
+    }
+
+    async fn execute_one(&mut self, text: &'static str, argument: String) -> Result<u64, StoreError> {
+        let connection: &mut PgConnection = self;
+        connection.execute_one(text, argument).await
+    }
+}
+
+#[async_trait]
+impl ForeignTx for Transaction<'_, Sqlite> {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    async fn execute_one(&mut self, text: &'static str, argument: String) -> Result<u64, StoreError> {
+        let connection: &mut SqliteConnection = self;
+        connection.execute_one(text, argument).await
+    }
+}
 
 #[async_trait]
 impl ForeignTx for PgConnection {

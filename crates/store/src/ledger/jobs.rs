@@ -41,7 +41,14 @@ pub(crate) const RETRY: Sql = both!(
 
 pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE)];
+/// Those of the jobs `$1` that are over.
+pub(crate) const OVER: Sql = Sql {
+    pg: "SELECT id FROM background_jobs WHERE id = ANY($1::uuid[]) AND status IN ('completed', 'dead', 'cancelled')",
+    sqlite: "SELECT id FROM background_jobs WHERE id IN (SELECT value FROM json_each($1)) \
+             AND status IN ('completed', 'dead', 'cancelled')",
+};
+
+pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE), OVER];
 
 /// The statement that finds one job.
 pub(crate) fn find_text(dialect: Dialect) -> String {
@@ -57,6 +64,18 @@ pub(crate) async fn find(db: &Database, id: JobId) -> Result<Option<JobRecord>, 
 pub(crate) async fn attempts(db: &Database, id: JobId) -> Result<Vec<AttemptRecord>, StoreError> {
     let rows = db.sql(ATTEMPTS).bind(id).bind(ATTEMPTS_SHOWN).all::<AttemptRow>().await?;
     Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// Those of these jobs that are over.
+pub(crate) async fn over(db: &Database, ids: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+    let query = match db {
+        Database::Pg(_) => db.sql(OVER).column(ids.to_vec()),
+        Database::Sqlite(_) => {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            db.sql(OVER).bind(serde_json::Value::from(ids).to_string())
+        }
+    };
+    query.all().await
 }
 
 /// Cancels what waits, asks what runs; the state after the call.

@@ -204,6 +204,10 @@ impl Jobs for FaultyStore {
         self.honest.attempts(id).await
     }
 
+    async fn over(&self, ids: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        self.honest.over(ids).await
+    }
+
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
         let mut rows = self.honest.list(filter, page).await?;
         if self.has(StoreFault::SkipsRows) && rows.len() == page.limit as usize {

@@ -31,6 +31,15 @@ impl Jobs for MemoryStore {
         .await
     }
 
+    async fn over(&self, ids: &[JobId]) -> Result<Vec<JobId>, StoreError> {
+        self.call("store.over", |store| {
+            let table = store.table();
+            let over = |id: &&JobId| table.rows.get(id).is_some_and(|row| row.state.is_final());
+            Ok(ids.iter().filter(over).copied().collect())
+        })
+        .await
+    }
+
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
         self.call("store.list", |store| {
             let table = store.table();

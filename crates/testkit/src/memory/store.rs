@@ -3,15 +3,19 @@
 //! [`MemoryStore::commit_with_effect`] stands for a handler's own transaction: the effect and the completion
 //! happen together or not at all, and only under the current token.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use backshift_core::{
     Ack, AttemptRecord, Clock, Completion, JobContext, JobId, JobRecord, Lease, Settled, Settlement, State,
     Store, StoreError, Timestamp,
 };
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 
 use super::{Faults, MemoryLedgerBroker, TokioClock, row::Row, table::Table};
@@ -28,6 +32,8 @@ struct Shared {
     arrived: Notify,
     wished: Arc<Wished>,
     clock: TokioClock,
+    /// How far a test has moved the clock, in microseconds.
+    ahead: AtomicI64,
 }
 
 /// Counts what people wished. A `watch` channel would wake those who wait in a random order, and no world would repeat itself.
@@ -75,8 +81,13 @@ impl MemoryStore {
 
     /// With a clock that other models share.
     pub fn with_clock(clock: TokioClock) -> Self {
-        let shared =
-            Shared { table: Mutex::default(), arrived: Notify::new(), wished: Arc::default(), clock };
+        let shared = Shared {
+            table: Mutex::default(),
+            arrived: Notify::new(),
+            wished: Arc::default(),
+            clock,
+            ahead: AtomicI64::new(0),
+        };
         Self { shared: Arc::new(shared), faults: Faults::default() }
     }
 
@@ -94,6 +105,14 @@ impl MemoryStore {
     /// The store's clock.
     pub fn clock(&self) -> TokioClock {
         self.shared.clock
+    }
+
+    /// Moves the store's time forwards, for everything that is due by it.
+    pub fn advance(&self, time: Duration) {
+        let more = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let add = |ahead: i64| Some(ahead.saturating_add(more));
+        let _ = self.shared.ahead.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
+        self.shared.arrived.notify_waiters();
     }
 
     /// What goes wrong from now on; a call is named `store.` and its method.
@@ -196,8 +215,10 @@ impl MemoryStore {
         self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.shared.clock.now()
+    /// What time it is here.
+    pub fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_micros(self.shared.ahead.load(Ordering::SeqCst));
+        self.shared.clock.now().checked_add(ahead).unwrap_or(Timestamp::MAX)
     }
 
     pub(super) fn arrived(&self) -> &Notify {

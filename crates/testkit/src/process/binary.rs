@@ -20,19 +20,34 @@ pub fn backshift_binary() -> &'static Path {
     })
 }
 
+/// An example program of the package under test; `cargo test` builds examples before it runs tests.
+///
+/// # Panics
+/// When it is not there.
+pub fn example(name: &str) -> PathBuf {
+    let program = profile().join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is missing: `cargo build --examples` makes it", program.display());
+    program
+}
+
 fn beside_the_test() -> PathBuf {
-    let test = std::env::current_exe().expect("a running test has a path");
-    let profile = test
-        .ancestors()
-        .skip(1)
-        .find(|dir| dir.file_name().is_some_and(|name| name != "deps" && name != "examples"))
-        .expect("tests lie in target/<profile>/deps");
+    let profile = profile();
     let binary = profile.join(format!("backshift{}", std::env::consts::EXE_SUFFIX));
     if !binary.exists() {
-        build(profile);
+        build(&profile);
     }
     assert!(binary.exists(), "{} is missing after `cargo build -p backshift-cli`", binary.display());
     binary
+}
+
+/// The directory of the running test's profile.
+fn profile() -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    test.ancestors()
+        .skip(1)
+        .find(|dir| dir.file_name().is_some_and(|name| name != "deps" && name != "examples"))
+        .expect("tests lie in target/<profile>/deps")
+        .to_owned()
 }
 
 fn build(profile: &Path) {

@@ -5,6 +5,6 @@
 mod binary;
 mod running;
 
-pub use binary::backshift_binary;
+pub use binary::{backshift_binary, example};
 pub use running::{Running, run};
 pub use rustix::process::Signal;

@@ -50,7 +50,25 @@ impl Running {
     /// # Panics
     /// When it cannot be started.
     pub fn launch<A: AsRef<OsStr>>(program: &Path, arguments: &[A], settings: &[(&str, &str)]) -> Self {
-        let mut command = prepare(program, arguments, settings);
+        Self::spawn(prepare(program, arguments, settings))
+    }
+
+    /// The same in this directory.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn launch_in<A: AsRef<OsStr>>(
+        program: impl AsRef<Path>,
+        directory: &Path,
+        arguments: &[A],
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut command = prepare(program.as_ref(), arguments, settings);
+        command.current_dir(directory);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary can be started");
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");

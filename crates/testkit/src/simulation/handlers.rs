@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    EffectState, JobContext, JobError, JobOptions, JobResult, Kind, Middleware, Reason, Registry,
+    DynMiddleware, EffectState, JobContext, JobError, JobOptions, JobResult, Kind, Reason, Registry,
     error::OUTAGE_PAUSE,
     store::{BreakerPolicy, Rate},
 };
@@ -68,7 +68,7 @@ impl Desk {
     }
 
     /// Breaker, rate and concurrency limits, as a user would order them.
-    pub(super) fn chain(&self) -> Vec<Arc<dyn Middleware>> {
+    pub(super) fn chain(&self) -> Vec<Arc<dyn DynMiddleware>> {
         let policy = BreakerPolicy {
             failures: 3,
             open_for: Duration::from_secs(5),

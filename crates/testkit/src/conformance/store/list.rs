@@ -15,6 +15,29 @@ cases! { Scene:
     s42_page_after_a_missing_job_is_not_found,
     s43_page_is_bounded,
     s44_unknown_job_is_none,
+    s190_jobs_that_are_over_are_told_from_the_others,
+}
+
+async fn s190_jobs_that_are_over_are_told_from_the_others(scene: Scene) -> Verdict {
+    let [runs, done, dead, unwanted] = ["runs", "done", "dead", "unwanted"].map(|text| scene.envelope(text));
+    scene.start(&runs).await?;
+    scene.complete(&done).await?;
+    scene.bury(&dead).await?;
+    scene.store.accept(super::scene::BROKER, vec![unwanted.clone()]).await?;
+    let asked = [runs.id, done.id, JobId::generate(), dead.id, unwanted.id];
+    let over = async || -> Result<HashSet<JobId>, StoreError> {
+        Ok(scene.store.over(&asked).await?.into_iter().collect())
+    };
+    let ended = HashSet::from([done.id, dead.id]);
+    ensure!(
+        over().await? == ended,
+        "asked about {asked:?}, the store names {:?} and not {ended:?}",
+        over().await?
+    );
+    scene.store.cancel(unwanted.id).await?;
+    ensure!(over().await?.contains(&unwanted.id), "a job that was cancelled is not over");
+    ensure!(scene.store.over(&[]).await?.is_empty(), "of no jobs, some are over");
+    Ok(Outcome::Pass)
 }
 
 async fn s40_pages_are_stable_while_rows_arrive(scene: Scene) -> Verdict {

@@ -1,0 +1,105 @@
+//! Says once, at a worker's start, which of its kinds stand in a queue that nobody works: their jobs would wait in silence.
+//!
+//! Another worker of the fleet may work that queue, so the fleet is asked first; one that starts later is not known yet,
+//! and then the word is wrong for a moment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use backshift_core::{Registry, Store, store::WorkerRecord};
+use tokio::time::sleep;
+
+use crate::pool::{Engine, Pool};
+
+const AFTER_TROUBLE: Duration = Duration::from_secs(2);
+
+/// Looks once, when this worker has announced itself.
+pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pools: Vec<Arc<Pool>>) {
+    engine.introduced.cancelled().await;
+    let own: BTreeSet<&str> = pools.iter().map(|pool| pool.queue.as_str()).collect();
+    let missing = unattended(&engine.registry, &own);
+    if !missing.is_empty() {
+        let fleet = fleet(&engine, store.as_deref()).await;
+        for (queue, kinds) in missing.into_iter().filter(|(queue, _)| !works(&fleet, queue)) {
+            let kinds = kinds.join(", ");
+            tracing::warn!(
+                queue,
+                kinds,
+                "jobs of these kinds stand in a queue that nobody works, and wait: add .pool({queue:?}, 10) to a worker"
+            );
+        }
+        tracing::debug!("every kind of this worker was looked at for a queue that nobody works");
+    }
+    // Ended, it would be begun again.
+    std::future::pending().await
+}
+
+/// The queues of these handlers' kinds that no pool of this worker works, with the kinds.
+fn unattended<'r>(registry: &'r Registry, pools: &BTreeSet<&str>) -> BTreeMap<&'static str, Vec<&'r str>> {
+    let mut missing = BTreeMap::<_, Vec<_>>::new();
+    for (kind, queue) in registry.queues().filter(|(_, queue)| !pools.contains(queue)) {
+        missing.entry(queue).or_default().push(kind);
+    }
+    missing
+}
+
+/// Everybody who is seen at work; nobody without a store.
+async fn fleet(engine: &Engine, store: Option<&dyn Store>) -> Vec<WorkerRecord> {
+    let Some(store) = store else { return Vec::new() };
+    loop {
+        match store.workers().await {
+            Ok(workers) => return workers,
+            // Others say so already.
+            Err(_) => sleep(engine.around(AFTER_TROUBLE)).await,
+        }
+    }
+}
+
+/// Whether one of them works the queue: `queue:slots`, and a queue's name may have colons.
+fn works(fleet: &[WorkerRecord], queue: &str) -> bool {
+    let names = |one: &str| one.rsplit_once(':').is_some_and(|(name, _)| name == queue);
+    fleet.iter().any(|worker| worker.queues.split(',').any(names))
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_core::{Job, JobContext, Timestamp, WorkerName};
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Mail;
+    impl Job for Mail {
+        const KIND: &'static str = "mail";
+        const QUEUE: &'static str = "a:mails";
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Ping;
+    impl Job for Ping {
+        const KIND: &'static str = "ping";
+    }
+
+    #[test]
+    fn a_queue_is_unattended_when_neither_this_worker_nor_another_works_it() {
+        let registry = Registry::default()
+            .with(|_: Mail, _: JobContext| async { Ok(()) })
+            .with(|_: Ping, _: JobContext| async { Ok(()) });
+        let missing = unattended(&registry, &BTreeSet::from(["default"]));
+        assert_eq!(missing, BTreeMap::from([("a:mails", vec!["mail"])]));
+        assert!(unattended(&registry, &BTreeSet::from(["a:mails", "default"])).is_empty());
+        let worker = |queues: &str| WorkerRecord {
+            name: WorkerName::new("w").unwrap(),
+            queues: queues.into(),
+            kinds: Vec::new(),
+            started_at: Timestamp::UNIX_EPOCH,
+            seen_at: Timestamp::UNIX_EPOCH,
+            running: 0,
+        };
+        assert!(works(&[worker("default:4"), worker("x:1,a:mails:10")], "a:mails"));
+        assert!(!works(&[worker("a:1"), worker("mails:10")], "a:mails"));
+    }
+}
