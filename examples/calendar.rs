@@ -1,8 +1,6 @@
 //! A job every working day at seven in Berlin, once, however many of these programs run. Stop it with Ctrl-C.
 
-use backshift::{
-    Backshift, Job, JobContext, JobResult, Kind, Missed, Overlap, QueueName, Registry, Schedule,
-};
+use backshift::{Backshift, Job, JobContext, JobResult, Missed, Overlap, Registry, Schedule, stop_signal};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -22,14 +20,12 @@ async fn report(job: Report, context: JobContext) -> JobResult {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let site = Backshift::embedded("jobs.db").await?;
-    let payload = serde_json::to_vec(&Report { recipient: "anna".into() })?;
-    let (kind, queue) = (Kind::new(Report::KIND)?, QueueName::new("default")?);
-    let every_working_day = Schedule::new("daily-report", "0 7 * * 1-5", kind, queue, payload)?
-        .zone("Europe/Berlin")?
-        .missed(Missed::RunOnce) // after a night off: the latest tick, not all of them
-        .overlap(Overlap::Skip); // not while yesterday's still runs
+    let every_working_day =
+        Schedule::of("daily-report", "0 7 * * 1-5", &Report { recipient: "anna".into() })?
+            .zone("Europe/Berlin")?
+            .missed(Missed::RunOnce) // after a night off: the latest tick, not all of them
+            .overlap(Overlap::Skip); // not while yesterday's still runs
     let worker = site.worker(Registry::default().with(report)).pool("default", 2)?;
-    let worker = worker.with(|builder| builder.cron(every_working_day));
-    worker.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    worker.cron(every_working_day).run(stop_signal()).await?;
     Ok(())
 }

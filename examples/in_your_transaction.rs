@@ -3,7 +3,7 @@
 //! However often the job is delivered, and even if this worker was presumed dead meanwhile, the row is written once.
 
 use backshift::{
-    Backshift, Handler, Job, JobContext, JobResult, Registry, finish_in,
+    Backshift, Handler, Job, JobContext, JobResult, Registry, finish_in, stop_signal,
     store::{Database, StoreError},
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     site.client().enqueue(&Credit { account: "anna".into(), cents: 500 }).await?;
     let worker =
         site.worker(Registry::default().with(Crediter(site.database().clone()))).pool("default", 10)?;
-    worker.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    worker.run(stop_signal()).await?;
     Ok(())
 }
 

@@ -69,7 +69,7 @@ async fn test() -> Result<(), Box<dyn Error>> {
     here.database().sql(table).run().await?;
     let (kind, queue) = (Kind::new(Credit::KIND)?, QueueName::new(&stage.site().queue)?);
     let client = here.client();
-    let producer = ClientProducer::new(client.clone(), move |number| {
+    let producer = ClientProducer::new(client.clone().into(), move |number| {
         let payload = format!(r#"{{"cents":{number}}}"#);
         (
             client.envelope(kind.clone(), queue.clone(), payload, EnqueueOptions::default()),

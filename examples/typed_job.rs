@@ -1,6 +1,6 @@
 //! A job of your own on the embedded queue: no server, one file. Stop it with Ctrl-C.
 
-use backshift::{Backshift, Job, JobContext, JobResult, Registry};
+use backshift::{Backshift, Job, JobContext, JobResult, Registry, stop_signal};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -23,6 +23,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let site = Backshift::embedded("jobs.db").await?;
     site.client().enqueue(&Resize { picture: 7, width: 640 }).await?;
     let worker = site.worker(Registry::default().with(resize)).pool("default", 10)?;
-    worker.run(async { drop(tokio::signal::ctrl_c().await) }).await?;
+    worker.run(stop_signal()).await?;
     Ok(())
 }

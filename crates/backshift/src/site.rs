@@ -1,32 +1,49 @@
-//! A broker and a store that belong together, and the worker on top of them.
+//! A broker and a store that belong together.
 //!
-//! Opening brings up the schema of an embedded file; on a server it only checks it, because `backshift migrate up` is a
-//! decision of whoever owns the database.
+//! Opening brings up the schema of an embedded file; on a server it only checks it unless it is told to migrate, because that
+//! is a decision of whoever owns the database.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
-use backshift_brokers::{
-    embedded, postgres,
-    rabbitmq::{Config, Options as RabbitOptions, RabbitMqBroker},
-};
-use backshift_core::{
-    Broker, BrokerName, Client, Envelope, QueueName, Registry, Store, StoreError, WorkerName,
-    way::{Safety, Way},
-};
-use backshift_runtime::{Drained, Shutdown, Worker, WorkerBuilder};
+use backshift_brokers::embedded;
+use backshift_core::{Broker, Endings, Registry, Store};
+use backshift_runtime::Worker;
 use backshift_store::{
-    Database, Options, SqlStore, check,
-    foreign::{ForeignTx, enqueue_in},
+    Database, Options, SqlStore,
     migrate::{self, Extras},
 };
 
-use crate::OpenError;
+use crate::{Client, OpenError, Opening, Shift};
 
-/// An opened site. Cheap to clone.
+/// A place for jobs: what moves them and what remembers them. Cheap to clone.
+///
+/// ```
+/// # use backshift::{Backshift, Job, JobContext, JobResult, Registry, State};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Resize { picture: u64 }
+/// # impl Job for Resize { const KIND: &'static str = "picture.resize"; }
+/// # async fn resize(_: Resize, _: JobContext) -> JobResult { Ok(()) }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let file = tempfile::tempdir()?.keep().join("jobs.db");
+/// # let path = file.to_string_lossy();
+/// let site = Backshift::embedded(&path).await?;
+/// let client = site.client();
+/// let id = client.enqueue(&Resize { picture: 7 }).await?;
+///
+/// let worker = site.worker(Registry::default().with(resize)).pool("default", 10)?;
+/// // A program of yours would run until `backshift::stop_signal()`.
+/// worker.run(async { drop(client.wait(id).await) }).await?;
+/// assert_eq!(client.wait(id).await?.state, State::Completed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Backshift {
     broker: Arc<dyn Broker>,
     store: Arc<SqlStore>,
+    endings: Endings,
 }
 
 impl Backshift {
@@ -35,35 +52,37 @@ impl Backshift {
         let database = Database::open(&format!("embedded:{path}"), &Options::default())?;
         migrate::up(&database, Extras::default()).await?;
         let store = SqlStore::new(database);
-        Ok(Self { broker: Arc::new(embedded::broker(store.clone())?), store: Arc::new(store) })
+        Ok(Self::of(Arc::new(embedded::broker(store.clone())?), store))
     }
 
-    /// Queue and store in one PostgreSQL database whose schema is in place.
-    pub async fn postgres(url: &str) -> Result<Self, OpenError> {
-        let store = checked(url).await?;
-        Ok(Self { broker: Arc::new(postgres::broker(store.clone())?), store: Arc::new(store) })
+    /// Queue and store in one PostgreSQL database; see [`Opening`] for its tables.
+    pub fn postgres(url: &str) -> Opening {
+        Opening::new(url, None)
     }
 
     /// Queues on RabbitMQ, remembered in the database at `store_url` (`postgres:…` or `sqlite:PATH`).
-    pub async fn rabbitmq(url: &str, store_url: &str) -> Result<Self, OpenError> {
-        let store = checked(store_url).await?;
-        let config = Config::from_url(url, RabbitOptions::default())?;
-        warn_of(&[config.way()]);
-        Ok(Self { broker: Arc::new(RabbitMqBroker::new(config, Vec::new())), store: Arc::new(store) })
+    pub fn rabbitmq(url: &str, store_url: &str) -> Opening {
+        Opening::new(store_url, Some(url))
     }
 
-    /// Enqueues jobs.
+    pub(crate) fn of(broker: Arc<dyn Broker>, store: SqlStore) -> Self {
+        Self { broker, store: Arc::new(store), endings: Endings::default() }
+    }
+
+    /// Enqueues jobs, and waits for their ends.
     pub fn client(&self) -> Client {
-        Client::new(Arc::clone(&self.broker), Some(Arc::clone(&self.store) as Arc<dyn Store>))
+        backshift_core::Client::new(Arc::clone(&self.broker), Some(self.store()))
+            .with_endings(self.endings.clone())
+            .into()
     }
 
-    /// Accepts jobs for this site inside a transaction of yours on its store: they are there exactly when it commits. How many
-    /// are new.
-    ///
-    /// # Errors
-    /// The database's answer; roll the transaction back.
-    pub async fn enqueue_in(&self, tx: &mut impl ForeignTx, jobs: &[Envelope]) -> Result<u64, StoreError> {
-        enqueue_in(tx, BrokerName::of(&*self.broker), jobs).await
+    /// A worker with these handlers; give it pools and run it.
+    pub fn worker(&self, registry: Registry) -> Shift {
+        let builder = Worker::builder()
+            .broker(Arc::clone(&self.broker))
+            .store(self.store())
+            .endings(self.endings.clone());
+        Shift::new(builder, registry)
     }
 
     /// Sends what others wait to hear and lets go of the servers: the last thing that a short program does. What was accepted is
@@ -85,88 +104,5 @@ impl Backshift {
     /// What moves them.
     pub fn broker(&self) -> Arc<dyn Broker> {
         Arc::clone(&self.broker)
-    }
-
-    /// A worker with these handlers; give it pools and run it.
-    pub fn worker(&self, registry: Registry) -> Shift {
-        let builder = Worker::builder()
-            .broker(Arc::clone(&self.broker))
-            .store(Arc::clone(&self.store) as Arc<dyn Store>)
-            .registry(registry);
-        Shift { builder, name: None }
-    }
-}
-
-/// A worker that is being put together.
-pub struct Shift {
-    builder: WorkerBuilder,
-    name: Option<WorkerName>,
-}
-
-impl Shift {
-    /// Works a queue with this many slots.
-    pub fn pool(mut self, queue: &str, slots: usize) -> Result<Self, OpenError> {
-        self.builder = self.builder.pool(QueueName::new(queue)?, slots);
-        Ok(self)
-    }
-
-    /// Names the process; the process id by default. Must be unique among the workers that run now.
-    pub fn name(mut self, name: &str) -> Result<Self, OpenError> {
-        self.name = Some(WorkerName::new(name)?);
-        Ok(self)
-    }
-
-    /// Everything else that the engine can be told.
-    #[must_use]
-    pub fn with(mut self, change: impl FnOnce(WorkerBuilder) -> WorkerBuilder) -> Self {
-        self.builder = change(self.builder);
-        self
-    }
-
-    /// Works until `stop` ends, then drains: running jobs may end, the rest goes back uncounted.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Drained, OpenError> {
-        let name = match self.name {
-            Some(name) => name,
-            None => WorkerName::new(format!("worker-{}", std::process::id()))?,
-        };
-        let worker = self.builder.name(name).build()?;
-        let shutdown = Shutdown::new();
-        let running = worker.run(shutdown.clone());
-        let stopping = async {
-            stop.await;
-            shutdown.quiet();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            drained = running => Ok(drained?),
-            () = stopping => unreachable!("stopping never ends: the worker's own end is waited for"),
-        }
-    }
-}
-
-async fn checked(url: &str) -> Result<SqlStore, OpenError> {
-    let database = Database::open(url, &Options::default())?;
-    warn_of(database.ways());
-    if matches!(database, Database::Sqlite(_)) {
-        migrate::up(&database, Extras::default()).await?;
-    }
-    migrate::check(&database, Extras::default()).await?;
-    let found = check::settings(&database).await?;
-    match found.is_empty() {
-        true => Ok(SqlStore::new(database)),
-        false => Err(OpenError::Unsafe(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))),
-    }
-}
-
-/// A way that somebody between could read is said once, at the start.
-fn warn_of(ways: &[Way]) {
-    for way in ways {
-        if let Safety::Exposed(why) = way.safety() {
-            tracing::warn!(
-                "{} at {} is another machine, and the way there is not safe: {why}",
-                way.service,
-                way.place()
-            );
-        }
     }
 }

@@ -16,10 +16,16 @@ const DOORS: &[&str] = &[
     "crates/testkit/src/survival/fleet.rs",
 ];
 /// Programs that are made by this very build.
-const OURS: &[&str] = &["backshift_binary(", "std::env::current_exe(", "env!(", "programs::"];
+const OURS: &[&str] = &["backshift_binary(", "example(", "std::env::current_exe(", "env!(", "programs::"];
 /// What starts a program by its name.
-const STARTS: &[&str] =
-    &["Command::new", "Running::launch", "programs::find", "programs::command", "programs::require"];
+const STARTS: &[&str] = &[
+    "Command::new",
+    "Running::launch",
+    "Running::launch_in",
+    "programs::find",
+    "programs::command",
+    "programs::require",
+];
 const SHELLS: &[&str] = &["sh", "bash", "dash"];
 /// Words of the shell itself, and those after which the program's name stands.
 const BUILTIN: &[&str] = &[

@@ -33,6 +33,7 @@ mod private;
 mod probe;
 mod producers;
 mod queue_types;
+mod readme;
 mod replicas;
 mod scene;
 mod secrets;

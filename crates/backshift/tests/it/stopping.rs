@@ -1,0 +1,76 @@
+//! `stop_signal()`: real processes, told to stop by SIGTERM and by SIGINT, once and twice.
+
+use std::time::Duration;
+
+use backshift::{
+    Backshift, JobContext, JobResult, Registry, WorkerOptions, stop_signal,
+    testkit::{
+        process::{Running, Signal, example},
+        wait,
+    },
+};
+
+use crate::jobs::Order;
+
+#[tokio::test]
+async fn the_first_program_drains_and_ends_well_at_sigterm_and_at_sigint() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = tempfile::TempDir::new().unwrap();
+        let none: [&str; 0] = [];
+        let mut program = Running::launch_in(example("typed_job"), place.path(), &none, &[]);
+        let ran = program.wait_for_output("picture 7 to 640", wait::PATIENCE).await;
+        assert!(ran, "{}", program.output());
+        program.signal(signal);
+        let status = program.ended(wait::PATIENCE).await.expect("it ends");
+        assert!(status.success(), "{signal:?}: {status}\n{}", program.output());
+    }
+}
+
+const HERE: &str = "BACKSHIFT_TEST_STUBBORN_FILE";
+
+/// The program of the next test: a handler that does not hear, and a grace of an hour.
+#[tokio::test]
+async fn stubborn_program() {
+    let Ok(path) = std::env::var(HERE) else { return };
+    let site = Backshift::embedded(&path).await.unwrap();
+    site.client().enqueue(&Order { number: 1 }).await.unwrap();
+    let stubborn = async |_: Order, _: JobContext| -> JobResult {
+        println!("it began");
+        std::future::pending().await
+    };
+    let hour = Duration::from_secs(3600);
+    let options = WorkerOptions { grace: hour, handler_grace: hour, ..WorkerOptions::default() };
+    let worker = site.worker(Registry::default().with(stubborn)).pool("orders", 1).unwrap();
+    let stop = async {
+        stop_signal().await;
+        println!("told once");
+    };
+    let drained = worker.options(options).run(stop).await.unwrap();
+    println!("{} went back", drained.returned);
+}
+
+#[tokio::test]
+async fn a_second_signal_puts_back_at_once_what_does_not_end() {
+    let place = tempfile::TempDir::new().unwrap();
+    let path = place.path().join("jobs.db").to_string_lossy().into_owned();
+    let arguments = ["--exact", "stopping::stubborn_program", "--nocapture"];
+    let here = [(HERE, path.as_str())];
+    let mut program = Running::launch_in(std::env::current_exe().unwrap(), place.path(), &arguments, &here);
+    assert!(program.wait_for_output("it began", wait::PATIENCE).await, "{}", program.output());
+    program.signal(Signal::INT);
+    assert!(program.wait_for_output("told once", wait::PATIENCE).await, "{}", program.output());
+    // The listener of the second signal stands a moment after the first was heard: repeated until it ends.
+    let ended = wait::until(wait::PATIENCE, || async {
+        program.signal(Signal::INT);
+        program.output().contains("1 went back")
+    });
+    assert!(ended.await, "{}", program.output());
+    assert!(
+        program.ended(wait::PATIENCE).await.is_some_and(|status| status.success()),
+        "{}",
+        program.output()
+    );
+    let site = Backshift::embedded(&path).await.unwrap();
+    let jobs = backshift::testing::enqueued::<Order>(&site.client()).await;
+    assert_eq!((jobs.len(), jobs[0].record.attempt), (1, 1), "it waits again and nothing counts");
+}
