@@ -9,7 +9,7 @@ use std::{
 };
 
 use backshift_core::{
-    JobError, JobOptions, Middleware, State,
+    JobError, JobOptions, State,
     store::{BreakerPolicy, Breakers},
 };
 use backshift_runtime::middleware::{Breaker, Trace};
