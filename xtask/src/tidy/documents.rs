@@ -24,7 +24,7 @@ pub(crate) fn check(root: &Path, source: &Source) -> Vec<String> {
 fn named(comment: &str) -> impl Iterator<Item = &str> {
     let part_of_a_path = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
     let words = comment.split(move |c: char| !part_of_a_path(c));
-    let file = |word: &&str| word.ends_with(".md") && !word.contains("://");
+    let file = |word: &&str| word.ends_with(".md") && !word.starts_with('.') && !word.contains("://");
     words.map(|word| word.trim_end_matches(['.', ':'])).filter(file)
 }
 
@@ -38,9 +38,14 @@ mod tests {
         let root = std::env::temp_dir().join(format!("backshift-documents-{}", std::process::id()));
         std::fs::create_dir_all(root.join("docs")).unwrap();
         std::fs::write(root.join("docs/map.md"), "x").unwrap();
-        let text = "//! See docs/map.md.\n/// As (other/plan.md, \"Names\") decides.\nlet page = \"gone.md\";\n\
-                    // https://e.test/far.md\n    // plan.md's rule\n";
-        let found = check(&root, &Source::new("a.rs", text));
+        let lines = [
+            "//! See docs/map.md.",
+            "/// As (other/plan.md, Names) decides.",
+            "let page = \"gone.md\";",
+            "// https://e.test/far.md, and every .md file",
+            "    // plan.md's rule",
+        ];
+        let found = check(&root, &Source::new("a.rs", &lines.join("\n")));
         std::fs::remove_dir_all(&root).unwrap();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].contains("a.rs:2: the comment names other/plan.md"), "{found:?}");

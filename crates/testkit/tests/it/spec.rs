@@ -1,5 +1,5 @@
 //! Every MUST of `docs/spec/` has a case, every case has its MUST, and every row of
-//! `bad-input.md`, `faults.md` and `security.md` has its tests.
+//! `docs/spec/bad-input.md`, `docs/spec/faults.md` and `docs/spec/security.md` has its tests.
 
 use std::{collections::BTreeSet, path::Path};
 
