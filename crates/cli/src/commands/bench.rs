@@ -54,6 +54,8 @@ struct Run<'a> {
     kind: Kind,
     queue: QueueName,
     bar: ProgressBar,
+    /// Quiet when it shall end.
+    stop: Shutdown,
 }
 
 /// What one round showed.
@@ -76,11 +78,17 @@ pub(super) async fn run(args: &Bench, config: &Config, backend: &Backend) -> Res
         kind: Kind::new(KIND).map_err(Failure::failed)?,
         queue: QueueName::new(name).map_err(Failure::failed)?,
         bar: ProgressBar::new(args.jobs * args.rounds * 2),
+        stop: Shutdown::new(),
     };
     let began = run.database_time().await?;
+    let mut measuring = std::pin::pin!(run.measure());
     let measured = tokio::select! {
-        measured = run.measure() => measured,
-        () = stops.next() => Err(Failure::failed("stopped; what it had enqueued is removed")),
+        measured = &mut measuring => measured,
+        () = stops.next() => {
+            // Not dropped: what is on its way to the queue would arrive there after the removal.
+            run.stop.quiet();
+            measuring.await
+        }
     };
     run.bar.finish_and_clear();
     tokio::select! {
@@ -95,8 +103,12 @@ pub(super) async fn run(args: &Bench, config: &Config, backend: &Backend) -> Res
     Ok(())
 }
 
+fn stopped() -> Failure {
+    Failure::failed("stopped; what it had enqueued is removed")
+}
+
 impl Run<'_> {
-    /// The rounds, and before them single enqueues. Dropped in the middle, its worker ends with it.
+    /// The rounds, and before them single enqueues. Told to stop, it ends when its last enqueue is answered.
     async fn measure(&self) -> Result<(Singles, Vec<Round>), Failure> {
         let singles = self.singles().await?;
         self.drain(singles.0.len() as u64).await?;
@@ -115,6 +127,7 @@ impl Run<'_> {
         let (most, end) = (SINGLES.0, Instant::now() + SINGLES.1);
         let mut times = Vec::with_capacity(most);
         while times.len() < most && Instant::now() < end {
+            self.go_on()?;
             let before = Instant::now();
             self.backend.client.enqueue_raw(self.job(0)).await?;
             times.push(before.elapsed().as_secs_f64() * 1000.0);
@@ -127,6 +140,7 @@ impl Run<'_> {
         let began = Instant::now();
         let mut left = self.args.jobs;
         while left > 0 {
+            self.go_on()?;
             let size = left.min(BATCH);
             for answer in self.backend.client.enqueue_many((0..size).map(|n| self.job(n)).collect()).await {
                 answer?;
@@ -135,6 +149,10 @@ impl Run<'_> {
             left -= size;
         }
         Ok(began.elapsed())
+    }
+
+    fn go_on(&self) -> Result<(), Failure> {
+        if self.stop.is_quiet() { Err(stopped()) } else { Ok(()) }
     }
 
     fn job(&self, number: u64) -> Envelope {
@@ -163,6 +181,7 @@ impl Run<'_> {
                 return Err(Failure::failed("the worker ended before the jobs did"));
             }
             all = done.acquire_many(all) => all.map_err(Failure::failed)?.forget(),
+            () = self.stop.quieted() => return Err(stopped()),
         }
         shutdown.quiet();
         working.await.map_err(Failure::failed)?;

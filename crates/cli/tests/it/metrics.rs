@@ -144,7 +144,7 @@ async fn health_asks_the_running_process_and_ends_by_its_answer() {
 async fn health_says_why_a_worker_is_not_ready() {
     let Some(mut system) = SystemC::new().await else { return };
     system.set(&[("SMTP_PORT", &free_port().unwrap().to_string())]);
-    let worker = crate::scene::Worker::start(&["worker"], &system.settings);
+    let worker = system.worker().await;
     let address = format!("127.0.0.1:{}", worker.port);
     system.vhost.publish_mail("n@example.com", "n").await;
     worker.wait_metric("mail_transport_paused", 1.0).await;

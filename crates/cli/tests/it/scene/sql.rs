@@ -19,13 +19,17 @@ impl Session {
 
     /// Runs statements; the first column of the last rows.
     pub(crate) async fn run(&self, statements: &str) -> Vec<String> {
-        let answer = self.client.simple_query(statements).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
+        self.tried(statements).await.unwrap_or_else(|error| panic!("{statements}: {error:?}"))
+    }
+
+    /// The same where the server may refuse, because others change what is asked for.
+    pub(crate) async fn tried(&self, statements: &str) -> Result<Vec<String>, tokio_postgres::Error> {
+        let answer = self.client.simple_query(statements).await?;
         let first = |message| match message {
             tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
             _ => None,
         };
-        answer.into_iter().filter_map(first).collect()
+        Ok(answer.into_iter().filter_map(first).collect())
     }
 
     /// Ends every other connection to this database.
