@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS job_attempts (
 -- would sort the whole queue for every claim instead of walking the index.
 CREATE OR REPLACE FUNCTION backshift_pick(line text, many integer) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 AS $$
     SELECT j.id FROM background_jobs j
     WHERE j.status = 'available' AND j.broker = 'postgres' AND j.crashes < 3 AND j.queue = line
@@ -143,7 +143,7 @@ $$;
 -- The same for one job that must run alone in its process because it ended its worker too often.
 CREATE OR REPLACE FUNCTION backshift_pick_alone(line text) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 1
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 AS $$
     SELECT j.id FROM background_jobs j
     WHERE j.status = 'available' AND j.broker = 'postgres' AND j.crashes >= 3 AND j.queue = line
@@ -156,7 +156,7 @@ $$;
 -- Which waiting jobs are due now.
 CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 AS $$
     SELECT j.id FROM background_jobs j
     WHERE j.status IN ('scheduled', 'retrying') AND j.broker = 'postgres'

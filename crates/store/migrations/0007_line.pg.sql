@@ -147,7 +147,7 @@ CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, le
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
     lease_until timestamptz, crashes integer)
 LANGUAGE plpgsql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -189,7 +189,7 @@ CREATE OR REPLACE FUNCTION backshift_begin(picked uuid[], who text, lease bigint
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
     lease_until timestamptz, crashes integer)
 LANGUAGE plpgsql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -220,7 +220,7 @@ CREATE OR REPLACE FUNCTION backshift_start_known(line text, many integer, who te
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
     lease_until timestamptz, crashes integer)
 LANGUAGE plpgsql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -312,7 +312,7 @@ CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigi
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
     lease_until timestamptz, crashes integer)
 LANGUAGE plpgsql VOLATILE ROWS 1
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
@@ -350,7 +350,7 @@ END $$;
 -- holds the row already, and two orders would wait for each other in a circle.
 CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 64
-SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
     SELECT l.id FROM job_line l JOIN background_jobs j ON j.id = l.id

@@ -63,14 +63,16 @@ pub(crate) const MARK: Sql = Sql {
          publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
          unpublished = CASE WHEN token <> COALESCE(publish_token, 0) THEN unpublished END, \
          updated_at = clock_timestamp(), \
-         payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
+         payload = CASE WHEN sensitive OR (payload_size > 65536 AND token = COALESCE(publish_token, 0)) \
+         THEN NULL ELSE payload END \
          WHERE id = ANY($1::uuid[]) AND broker <> 'postgres' AND NOT (status = 'running' AND published_at IS NULL)",
     sqlite: "UPDATE background_jobs SET \
              published_at = CASE WHEN token = COALESCE(publish_token, 0) \
              THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
              publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
              updated_at = clock_timestamp(), \
-             payload = CASE WHEN sensitive OR payload_size > 65536 THEN NULL ELSE payload END \
+             payload = CASE WHEN sensitive OR (payload_size > 65536 AND token = COALESCE(publish_token, 0)) \
+         THEN NULL ELSE payload END \
              WHERE id = $1 AND broker <> 'embedded' AND NOT (status = 'running' AND published_at IS NULL)",
 };
 

@@ -64,7 +64,7 @@ pub(crate) const OTHERS: Sql = Sql {
          FROM (SELECT queue, status, run_at FROM background_jobs WHERE abroad IS NOT NULL LIMIT $1) abroad \
          UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
          WHERE id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job)) \
-         AND status = 'running' LIMIT $1) running \
+         AND status = 'running' AND abroad IS NULL LIMIT $1) running \
          UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
          WHERE kept LIMIT $1) kept \
          UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \

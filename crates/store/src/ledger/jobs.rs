@@ -29,11 +29,12 @@ pub(crate) const CANCEL: Sql = both!(
      WHERE id = $1 AND status IN ('scheduled', 'available', 'running', 'retrying') RETURNING status"
 );
 
-/// Fresh attempts, and for a job of a foreign broker a fresh message by the relay.
+/// Fresh attempts, and for a job of a foreign broker a fresh message by the relay: no confirm that is still on its way is
+/// of that one, whatever the token was (-1).
 pub(crate) const RETRY: Sql = both!(
     "UPDATE background_jobs SET status = 'available', " again "failures = 0, crashes = 0, \
      lonely_crashes = 0, reason = NULL, aside = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
-     run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), \
+     run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), publish_token = -1, \
      updated_at = clock_timestamp() \
      WHERE id = $1 AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
      AND payload IS NOT NULL AND length(payload) = payload_size RETURNING status"

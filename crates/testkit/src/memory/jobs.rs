@@ -86,6 +86,8 @@ impl Jobs for MemoryStore {
                 (row.cancel_requested, row.superseded) = (false, false);
                 (row.run_at, row.finished_at, row.reason) = (now, None, None);
                 (row.published, row.held_until) = (false, None);
+                // A confirm that is still on its way is not of the message that it gets now.
+                row.taken_at = None;
                 Ok(row.state)
             })
             .await;

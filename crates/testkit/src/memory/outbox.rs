@@ -50,7 +50,7 @@ impl Outbox for MemoryStore {
             };
             let take = |row: &mut Row| {
                 row.held_until = Some(later(now, hold));
-                row.taken_at = row.token;
+                row.taken_at = Some(row.token);
                 let mut headers = row.envelope.headers.clone();
                 if row.token > Token(0) {
                     headers.insert(STARTED.to_owned(), "true".to_owned());
@@ -67,7 +67,7 @@ impl Outbox for MemoryStore {
             let mut table = store.table();
             for id in ids {
                 // A confirm that comes after the next start says nothing about what was done since.
-                if let Some(row) = table.rows.get_mut(id).filter(|row| row.token == row.taken_at) {
+                if let Some(row) = table.rows.get_mut(id).filter(|row| row.taken_at == Some(row.token)) {
                     row.published = true;
                     if row.state == State::Scheduled {
                         row.state = State::Available;

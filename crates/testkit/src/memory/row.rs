@@ -41,7 +41,7 @@ pub(super) struct Row {
     /// How many redeliveries were matched with this row; `None` = its message is gone.
     pub(super) absorbed: Option<u64>,
     /// The token when the relay took it.
-    pub(super) taken_at: Token,
+    pub(super) taken_at: Option<Token>,
     /// Nobody who looked at it knows its kind; it is out of everybody's way until somebody does.
     pub(super) aside: bool,
     pub(super) attempts: Vec<AttemptRecord>,
@@ -74,7 +74,7 @@ impl Row {
             held_until: None,
             anonymous: false,
             absorbed: Some(0),
-            taken_at: Token(0),
+            taken_at: Some(Token(0)),
             aside: false,
             attempts: Vec::new(),
         }

@@ -19,6 +19,7 @@ cases! { Scene:
     s127_handed_over_job_is_rescued_whole,
     s128_handed_over_job_reaches_the_relay_when_it_runs_again_or_is_dead,
     s129_what_must_not_be_kept_is_not_handed_over,
+    s130_retry_by_a_person_outlives_an_earlier_confirm,
 }
 
 /// More than what a ledger keeps of another broker's jobs as a rule.
@@ -46,6 +47,11 @@ async fn published(scene: &Scene) -> Result<Vec<Envelope>, Failure> {
     Ok(scene.store.take_unpublished(BROKER, 100, Duration::from_secs(60)).await?)
 }
 
+async fn running_count(scene: &Scene) -> Option<u64> {
+    let counts = scene.store.counts().await.ok()?;
+    counts.iter().find(|counts| counts.queue == scene.queue).map(|counts| counts.count(State::Running))
+}
+
 async fn s126_handed_over_job_is_the_ledgers_alone(scene: Scene) -> Verdict {
     for envelope in [scene.envelope("small"), large(&scene)] {
         let start = handed_over(&scene, &envelope).await?;
@@ -68,6 +74,8 @@ async fn s126_handed_over_job_is_the_ledgers_alone(scene: Scene) -> Verdict {
         ensure!(forsaken.is_empty(), "it is taken for lost: {forsaken:?}");
         let relayed = published(&scene).await?;
         ensure!(relayed.is_empty(), "while it runs the relay took {relayed:?}");
+        let once = wait::until(wait::PATIENCE, || async { running_count(&scene).await == Some(1) });
+        ensure!(once.await, "one running job counts as {:?}", running_count(&scene).await);
         applied(scene.finish(start.lease, completed()).await?)?;
         let claimed = scene.reclaim(&scene.other()?, &envelope).await?;
         ensure!(claimed == Claimed::Over(State::Completed), "after its end: {claimed:?}");
@@ -107,6 +115,8 @@ async fn s128_handed_over_job_reaches_the_relay_when_it_runs_again_or_is_dead(sc
     let (done, cancelled) = (scene.envelope("done"), large(&scene));
     let start = handed_over(&scene, &again).await?;
     applied(scene.finish(start.lease, retry(&again, 1, true)).await?)?;
+    // The confirm of the message that it began with, late: that message is gone.
+    scene.store.mark_published(&[again.id]).await?;
     let start = handed_over(&scene, &later).await?;
     let Settlement::Retry(mut hour) = retry(&later, 1, false) else {
         return Err(Failure::new("a retry is none"));
@@ -159,5 +169,28 @@ async fn s129_what_must_not_be_kept_is_not_handed_over(scene: Scene) -> Verdict 
         let held = scene.claim(&scene.other()?, envelope).await?;
         ensure!(matches!(held, Claimed::Held(_)), "its message is answered with {held:?}");
     }
+    Ok(Outcome::Pass)
+}
+
+async fn s130_retry_by_a_person_outlives_an_earlier_confirm(scene: Scene) -> Verdict {
+    let (buried, waiting) = (large(&scene), large(&scene));
+    let start = handed_over(&scene, &buried).await?;
+    applied(scene.finish(start.lease, dead(Reason::Permanent)).await?)?;
+    scene.store.accept(BROKER, vec![waiting.clone()]).await?;
+    let taken = published(&scene).await?;
+    ensure!(taken.iter().any(|envelope| envelope.id == buried.id), "the relay took {taken:?}");
+    scene.store.cancel(waiting.id).await?;
+    for envelope in [&buried, &waiting] {
+        let state = scene.store.retry(envelope.id).await?;
+        ensure!(state == State::Available, "a retry by a person answers {state:?}");
+    }
+    scene.store.mark_published(&[buried.id, waiting.id]).await?;
+    let mut again = published(&scene).await?;
+    again.retain(|envelope| [buried.id, waiting.id].contains(&envelope.id));
+    ensure!(again.len() == 2, "after a confirm of an earlier message the relay takes {again:?}");
+    ensure!(again.iter().all(|envelope| envelope.payload == buried.payload), "a body is not whole");
+    scene.store.mark_published(&[buried.id, waiting.id]).await?;
+    let rest = scene.store.take_unpublished(BROKER, 100, Duration::ZERO).await?;
+    ensure!(rest.is_empty(), "published jobs were taken again: {rest:?}");
     Ok(Outcome::Pass)
 }
