@@ -62,6 +62,25 @@ impl State {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 
+    /// Reads a state as people call it, from here or from another job system: `failed`, `pending`, `active` …
+    pub fn meant_by(text: &str) -> Option<Self> {
+        let word = text.trim().to_lowercase().replace([' ', '_'], "-");
+        Some(match word.as_str() {
+            "delayed" | "later" | "future" | "planned" => Self::Scheduled,
+            "pending" | "waiting" | "queued" | "enqueued" => Self::Available,
+            "active" | "processing" | "executing" | "started" | "in-progress" => Self::Running,
+            "retry" | "retryable" | "backoff" | "retries" => Self::Retrying,
+            "done" | "success" | "successful" | "succeeded" | "finished" | "processed" | "complete" => {
+                Self::Completed
+            }
+            "failed" | "failure" | "discarded" | "dead-letter" | "dead-letters" | "archived" | "killed" => {
+                Self::Dead
+            }
+            "canceled" | "aborted" | "stopped" | "revoked" => Self::Cancelled,
+            own => return Self::parse(own),
+        })
+    }
+
     /// Whether nothing more will happen by itself.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Dead | Self::Cancelled)
@@ -180,6 +199,41 @@ pub struct JobFilter {
     pub queue: Option<QueueName>,
     /// Only with this knowledge about the effect.
     pub effect: Option<EffectState>,
+    /// Only those that concern this user.
+    pub user: Option<uuid::Uuid>,
+    /// Only those accepted at this time or later.
+    pub since: Option<Timestamp>,
+    /// Only those accepted before this time.
+    pub until: Option<Timestamp>,
+    /// Each of these must stand somewhere in kind, queue, error, reason, note or payload. Capital letters are as small ones.
+    pub words: Vec<String>,
+    /// Each of these must stand in the error, the reason or the note.
+    pub error: Vec<String>,
+    /// Each of these must stand at the beginning of the kept payload, within [`PAYLOAD_SEARCHED`] bytes.
+    pub payload: Vec<String>,
+}
+
+/// Bytes at the beginning of a payload that a search looks at.
+pub const PAYLOAD_SEARCHED: usize = 8 * 1024;
+
+/// What a search found, and how far it looked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The jobs, newest first.
+    pub jobs: Vec<JobRecord>,
+    /// `None` = it looked at all that there are, or the page is full; else where it stopped.
+    pub looked: Option<Looked>,
+}
+
+/// Where a search stopped before it had seen everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked {
+    /// How many jobs it looked at.
+    pub jobs: u32,
+    /// The oldest of them: a page after it looks further.
+    pub last: JobId,
+    /// When that one was accepted.
+    pub back_to: Timestamp,
 }
 
 /// A page in the order `(created_at, id)` descending, stable while rows arrive.
@@ -214,5 +268,32 @@ impl QueueCounts {
     /// The count of one state.
     pub fn count(&self, state: State) -> u64 {
         self.by_state.iter().find(|(s, _)| *s == state).map_or(0, |(_, n)| *n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_known_by_the_names_that_people_bring_along() {
+        for state in State::ALL {
+            assert_eq!(State::meant_by(state.as_str()), Some(state));
+        }
+        for (word, state) in [
+            ("failed", State::Dead),
+            ("FAILED ", State::Dead),
+            ("pending", State::Available),
+            ("active", State::Running),
+            ("in progress", State::Running),
+            ("in_progress", State::Running),
+            ("delayed", State::Scheduled),
+            ("canceled", State::Cancelled),
+            ("succeeded", State::Completed),
+        ] {
+            assert_eq!(State::meant_by(word), Some(state), "{word}");
+        }
+        assert_eq!(State::meant_by("nonsense"), None);
+        assert_eq!(State::meant_by(""), None);
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Kind, Lease,
-    Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName,
+    Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found,
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
@@ -274,6 +274,12 @@ pub trait Jobs: Send + Sync + 'static {
 
     /// One page of jobs, newest first.
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError>;
+
+    /// The same for a person who waits for it: looks at a bounded number of jobs from where the page begins, and says how far
+    /// it looked when that was not far enough to fill the page.
+    async fn search(&self, filter: &JobFilter, page: &Page) -> Result<Found, StoreError> {
+        Ok(Found { jobs: self.list(filter, page).await?, looked: None })
+    }
 
     /// Cancels a job that waits, asks a running one to stop; the state after the call.
     async fn cancel(&self, id: JobId) -> Result<State, StoreError>;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use backshift_core::{
     AttemptRecord, JobFilter, JobId, JobRecord, Lease, Page, QueueName, Settled, State, Store, StoreError,
     WorkerName,
+    record::Found,
     store::{
         Beat, ClaimRequest, Claimed, Due, Finish, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
         Maintenance, Pulse, Rescued, WorkerRecord,
@@ -19,7 +20,8 @@ use crate::{
     Database,
     allowances::Allowances,
     ledger::{
-        anonymous, beat, claim, deliveries, finish, forsaken, handover, jobs, list, park, rescue, upkeep,
+        anonymous, beat, claim, deliveries, finish, forsaken, handover, jobs, list, park, rescue, search,
+        upkeep,
     },
     notify::Bell,
     queues::Tally,
@@ -128,6 +130,10 @@ impl Jobs for SqlStore {
 
     async fn list(&self, filter: &JobFilter, page: &Page) -> Result<Vec<JobRecord>, StoreError> {
         list::list(&self.db, filter, page).await
+    }
+
+    async fn search(&self, filter: &JobFilter, page: &Page) -> Result<Found, StoreError> {
+        search::search(&self.db, filter, page).await
     }
 
     async fn cancel(&self, id: JobId) -> Result<State, StoreError> {

@@ -65,6 +65,7 @@ fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
         effect: effect.transpose()?,
         kind: args.kind.as_deref().map(Kind::new).transpose().map_err(Failure::usage)?,
         queue: args.queue.as_deref().map(QueueName::new).transpose().map_err(Failure::usage)?,
+        ..JobFilter::default()
     })
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod lite;
 pub(crate) mod outcome;
 pub(crate) mod park;
 pub(crate) mod rescue;
+pub(crate) mod search;
 mod statements;
 pub(crate) mod takeover;
 pub(crate) mod unique;

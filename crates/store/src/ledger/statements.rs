@@ -6,7 +6,7 @@ use backshift_core::{EffectState, State};
 
 use super::{
     anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, list,
-    park, rescue, takeover, unique, upkeep,
+    park, rescue, search, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
 
@@ -44,6 +44,7 @@ pub fn statements(dialect: Dialect) -> Vec<String> {
     for state in State::ALL {
         texts.push(list::text(dialect, Some(state), None));
         texts.push(list::text(dialect, Some(state), Some(EffectState::Ambiguous)));
+        texts.extend(search::held(dialect, state).map(search::few));
     }
     texts
 }

@@ -23,6 +23,7 @@ mod prepared;
 mod processes;
 mod relay;
 mod schemas;
+mod searching;
 mod statements;
 mod steering;
 mod tls;

@@ -85,6 +85,7 @@ on_both_databases! {
             kind: Some(other.kind.clone()),
             queue: Some(other.queue.clone()),
             effect: Some(backshift_core::EffectState::None),
+            ..JobFilter::default()
         };
         let found = world.store.list(&filter, &Page::default()).await.unwrap();
         assert_eq!(found.iter().map(|row| row.id).collect::<Vec<_>>(), [other.id]);

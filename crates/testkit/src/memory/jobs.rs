@@ -1,15 +1,43 @@
 //! Looking at single jobs and steering them in the memory store.
 
 use async_trait::async_trait;
-use backshift_core::{AttemptRecord, JobFilter, JobId, JobRecord, Page, State, StoreError, store::Jobs};
+use backshift_core::{
+    AttemptRecord, JobFilter, JobId, JobRecord, Page, State, StoreError, record::PAYLOAD_SEARCHED,
+    store::Jobs,
+};
 
 use super::{MemoryStore, row::Row};
 
+/// As the search of the ports: every word must stand somewhere, capital letters are as small ones.
+fn says(texts: &[Option<&str>], word: &str) -> bool {
+    let texts: Vec<&str> = texts.iter().copied().map(Option::unwrap_or_default).collect();
+    texts.join(" ").to_lowercase().contains(&word.to_lowercase())
+}
+
+fn holds(job: &JobRecord, word: &str) -> bool {
+    let Some(payload) = job.payload.as_deref() else { return false };
+    let looked = &payload[..payload.len().min(PAYLOAD_SEARCHED)];
+    String::from_utf8_lossy(looked).to_lowercase().contains(&word.to_lowercase())
+}
+
+fn tells(job: &JobRecord, filter: &JobFilter) -> bool {
+    let said = [job.error.as_deref(), job.reason.as_deref(), job.note.as_deref()];
+    let named = [Some(job.kind.as_str()), Some(job.queue.as_str()), said[0], said[1], said[2]];
+    filter.error.iter().all(|word| says(&said, word))
+        && filter.payload.iter().all(|word| holds(job, word))
+        && filter.words.iter().all(|word| says(&named, word) || holds(job, word))
+}
+
 fn matches(row: &Row, filter: &JobFilter) -> bool {
+    let at = row.envelope.created_at;
     filter.state.is_none_or(|state| row.state == state)
         && filter.kind.as_ref().is_none_or(|kind| row.envelope.kind == *kind)
         && filter.queue.as_ref().is_none_or(|queue| row.envelope.queue == *queue)
         && filter.effect.is_none_or(|effect| row.effect == effect)
+        && filter.user.is_none_or(|user| row.envelope.user_id == Some(user))
+        && filter.since.is_none_or(|since| at >= since)
+        && filter.until.is_none_or(|until| at < until)
+        && tells(&row.record(), filter)
 }
 
 fn missing(id: JobId) -> StoreError {

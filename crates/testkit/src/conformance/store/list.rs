@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use backshift_core::{EffectState, JobFilter, JobId, Kind, Page, State, StoreError};
+use backshift_core::{
+    EffectState, JobFilter, JobId, JobRecord, Kind, Page, State, StoreError, envelope::SENSITIVE,
+};
 
 use super::scene::{Scene, applied, completed};
 use crate::conformance::case::{Failure, Outcome, Verdict, cases, ensure};
@@ -15,6 +17,8 @@ cases! { Scene:
     s42_page_after_a_missing_job_is_not_found,
     s43_page_is_bounded,
     s44_unknown_job_is_none,
+    s180_words_are_found_where_they_stand,
+    s181_a_search_says_how_far_it_looked,
     s190_jobs_that_are_over_are_told_from_the_others,
 }
 
@@ -130,8 +134,94 @@ async fn s44_unknown_job_is_none(scene: Scene) -> Verdict {
     Ok(Outcome::Pass)
 }
 
+async fn s180_words_are_found_where_they_stand(scene: Scene) -> Verdict {
+    let user = uuid::Uuid::now_v7();
+    let mut mail = scene.envelope(r#"{"to":"Anna@Example.com","city":"Köln \\ 100%"}"#);
+    (mail.kind, mail.user_id) = (Kind::new("email.send")?, Some(user));
+    let (dead, mut secret) = (scene.envelope(r#"{"order":4711}"#), scene.envelope("4711 is secret"));
+    secret.headers.insert(SENSITIVE.to_owned(), "true".to_owned());
+    scene.complete(&mail).await?;
+    scene.bury(&dead).await?;
+    scene.complete(&secret).await?;
+    let why = scene.store.find(dead.id).await?.and_then(|job| job.error).unwrap_or_default();
+    ensure!(!why.is_empty(), "a dead job has an error");
+    let here = JobFilter { queue: Some(scene.queue.clone()), ..JobFilter::default() };
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let anywhere = |all: &[&str]| JobFilter { words: words(all), ..here.clone() };
+    let payload = |all: &[&str]| JobFilter { payload: words(all), ..here.clone() };
+    let error = |all: &[&str]| JobFilter { error: words(all), ..here.clone() };
+    expect(&scene, anywhere(&["anna@EXAMPLE"]), &[mail.id]).await?;
+    expect(&scene, anywhere(&["Köln", "EMAIL.send"]), &[mail.id]).await?;
+    expect(&scene, anywhere(&[&why.to_uppercase()]), &[dead.id]).await?;
+    expect(&scene, anywhere(&["anna", "4711"]), &[]).await?;
+    expect(&scene, payload(&["4711"]), &[dead.id]).await?;
+    for text in ["\\\\ 100%", "100%", "köln"] {
+        expect(&scene, payload(&[text]), &[mail.id]).await?;
+    }
+    for nothing in ["%4711", "_711", "'; DROP", "\0"] {
+        expect(&scene, payload(&[nothing]), &[]).await?;
+    }
+    expect(&scene, payload(&[&why]), &[]).await?;
+    expect(&scene, error(&[&why]), &[dead.id]).await?;
+    expect(&scene, error(&["4711"]), &[]).await?;
+    expect(&scene, JobFilter { user: Some(user), ..here.clone() }, &[mail.id]).await?;
+    let at = scene.store.find(dead.id).await?.map(|job| job.created_at);
+    expect(&scene, JobFilter { since: at, until: at, ..here.clone() }, &[]).await?;
+    let past = JobFilter { until: at.map(|at| at + std::time::Duration::from_secs(3600)), ..here.clone() };
+    expect(&scene, past, &[mail.id, dead.id, secret.id]).await?;
+    let future = JobFilter { since: at.map(|at| at + std::time::Duration::from_secs(3600)), ..here };
+    expect(&scene, future, &[]).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn s181_a_search_says_how_far_it_looked(scene: Scene) -> Verdict {
+    let mut all = HashSet::new();
+    for n in 0..7 {
+        let envelope = scene.envelope(n.to_string());
+        if n % 2 == 0 {
+            scene.complete(&envelope).await?
+        } else {
+            scene.bury(&envelope).await?
+        };
+        all.insert(envelope.id);
+    }
+    let of = |state| JobFilter { queue: Some(scene.queue.clone()), state, ..JobFilter::default() };
+    for state in
+        [None, Some(State::Completed), Some(State::Dead), Some(State::Available), Some(State::Running)]
+    {
+        let mut seen: Vec<JobId> = Vec::new();
+        let mut after = None;
+        loop {
+            let found = scene.store.search(&of(state), &Page { after, limit: 2 }).await?;
+            let listed = scene.store.list(&of(state), &Page { after, limit: 2 }).await?;
+            let ids = |jobs: &[JobRecord]| jobs.iter().map(|job| job.id).collect::<Vec<_>>();
+            ensure!(ids(&found.jobs) == ids(&listed), "{state:?}: a search finds other jobs than the list");
+            seen.extend(ids(&found.jobs));
+            let full = found.jobs.len() == 2;
+            ensure!(!full || found.looked.is_none(), "{state:?}: a full page says that it stopped early");
+            after = match (full, found.looked) {
+                (true, _) => seen.last().copied(),
+                // Others' jobs may have been looked at.
+                (false, Some(looked)) => Some(looked.last),
+                (false, None) => break,
+            };
+            ensure!(seen.len() <= all.len(), "{state:?}: the pages have no end");
+        }
+        let wanted = match state {
+            None => 7,
+            Some(State::Completed) => 4,
+            Some(State::Dead) => 3,
+            Some(_) => 0,
+        };
+        ensure!(seen.len() == wanted, "{state:?}: {} found, not {wanted}", seen.len());
+    }
+    Ok(Outcome::Pass)
+}
+
 async fn expect(scene: &Scene, filter: JobFilter, wanted: &[JobId]) -> Result<(), Failure> {
     let rows = scene.store.list(&filter, &Page::default()).await?;
+    let found = scene.store.search(&filter, &Page::default()).await?;
+    ensure!(found.jobs == rows, "{filter:?}: a search finds others than the list");
     let got: HashSet<JobId> = rows.iter().map(|row| row.id).collect();
     ensure!(got == wanted.iter().copied().collect(), "{filter:?} found {got:?}, not {wanted:?}");
     Ok(())

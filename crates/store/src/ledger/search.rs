@@ -1,0 +1,136 @@
+//! The list for a person who waits for it: a bounded number of jobs is looked at, whatever is searched for.
+//!
+//! First it is settled where the looking ends, by a walk through an index alone; then the rows up to there are read in
+//! order until the page is full. What waits or runs is found through what holds it, not among the newest jobs.
+
+use backshift_core::{
+    EffectState, JobFilter, Page, State, StoreError,
+    record::{Found, Looked},
+};
+
+use super::{
+    job_row::job_columns,
+    list::{ORDER, Place, begin, between, effect_literal, list, narrowed, rows, said, text},
+};
+use crate::{Database, Dialect, Executor};
+
+/// Jobs that are looked at: when columns are compared, when errors are read, when payloads are read.
+const COMPARED: u32 = 30_000;
+const ERRORS_READ: u32 = 20_000;
+const PAYLOADS_READ: u32 = 5_000;
+/// So many jobs that wait or run are looked at one by one.
+const FEW: i64 = 5_000;
+
+/// One page, and how far it looked.
+pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Result<Found, StoreError> {
+    let dialect = db.dialect();
+    let times = JobFilter { since: filter.since, until: filter.until, ..JobFilter::default() };
+    let everything = |jobs| Found { jobs, looked: None };
+    if *filter == times {
+        return list(db, filter, page).await.map(everything);
+    }
+    let begin = begin(db, page).await?;
+    let reads_texts = !(filter.words.is_empty() && filter.error.is_empty() && filter.payload.is_empty());
+    if let Some(held) = filter.state.and_then(|state| held(dialect, state))
+        && !reads_texts
+        && db.text(few(held)).bind(FEW + 1).one::<i64>().await? <= FEW
+    {
+        let some = db.text(plain(dialect, filter)).push(" AND id IN (").push(held).push(")");
+        return rows(narrowed(between(some, begin, None), filter), page, sorted(dialect))
+            .await
+            .map(everything);
+    }
+    let end = end(db, filter, begin).await?;
+    let statement = match filter.state {
+        Some(State::Dead | State::Cancelled) => text(dialect, filter.state, filter.effect),
+        _ => plain(dialect, filter),
+    };
+    let query = said(narrowed(between(db.text(statement), begin, end), filter), dialect, filter);
+    let order = if filter.user.is_some() { sorted(dialect) } else { ORDER };
+    let jobs = rows(query, page, order).await?;
+    let looked = end.filter(|_| jobs.len() < page.limit as usize);
+    let looked = looked.map(|(back_to, last)| Looked { jobs: looked_at(filter), last, back_to });
+    Ok(Found { jobs, looked })
+}
+
+/// The oldest job that is looked at; `None` = all are.
+async fn end(db: &Database, filter: &JobFilter, begin: Option<Place>) -> Result<Option<Place>, StoreError> {
+    let narrow = match (filter.user, filter.effect, filter.state, db.dialect()) {
+        (Some(_), ..) => "",
+        (None, Some(EffectState::Intended | EffectState::Ambiguous), ..) => {
+            " AND effect IN ('intended', 'ambiguous')"
+        }
+        (None, _, Some(State::Dead | State::Cancelled), Dialect::Postgres) => " AND kept",
+        (None, _, Some(State::Dead | State::Cancelled), Dialect::Sqlite) => {
+            " AND status IN ('dead', 'cancelled')"
+        }
+        _ => "",
+    };
+    let query = db.text(format!("SELECT created_at, id FROM background_jobs WHERE true{narrow}"));
+    let query = between(query, begin, None).and("user_id =", filter.user);
+    let query = query.and("created_at >=", filter.since).and("created_at <", filter.until);
+    let order = " ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ";
+    query.push(order).push_bind(i64::from(looked_at(filter)) - 1).optional::<Place>().await
+}
+
+/// How many jobs are looked at.
+fn looked_at(filter: &JobFilter) -> u32 {
+    match (filter.words.is_empty() && filter.payload.is_empty(), filter.error.is_empty()) {
+        (true, true) => COMPARED,
+        (true, false) => ERRORS_READ,
+        (false, _) => PAYLOADS_READ,
+    }
+}
+
+/// The statement without what finds a state elsewhere than in the order of the page.
+fn plain(dialect: Dialect, filter: &JobFilter) -> String {
+    let state = filter.state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
+    let effect = effect_literal(filter.effect);
+    format!("SELECT {} FROM background_jobs WHERE true{state}{effect}", job_columns(dialect))
+}
+
+/// A page's order that no index gives: the few rows are found first and sorted then.
+fn sorted(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => " ORDER BY created_at + interval '0 seconds' DESC, id DESC LIMIT ",
+        Dialect::Sqlite => " ORDER BY +created_at DESC, +id DESC LIMIT ",
+    }
+}
+
+/// How many ids that is, up to `$1`.
+pub(crate) fn few(held: &str) -> String {
+    format!("SELECT COUNT(*) FROM (SELECT id FROM ({held}) held LIMIT $1) some_jobs")
+}
+
+/// The ids among which all jobs of such a state are, when it is one that jobs leave again.
+pub(crate) fn held(dialect: Dialect, state: State) -> Option<&'static str> {
+    Some(match (dialect, state) {
+        (_, State::Completed | State::Dead | State::Cancelled) => return None,
+        (Dialect::Postgres, State::Running) => {
+            "SELECT u.job AS id FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+             UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+        }
+        (Dialect::Postgres, State::Available) => {
+            "SELECT id FROM job_line WHERE ready UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+        }
+        (Dialect::Postgres, _) => {
+            "SELECT id FROM job_line WHERE NOT ready \
+             UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+        }
+        (Dialect::Sqlite, State::Running) => "SELECT id FROM background_jobs WHERE status = 'running'",
+        (Dialect::Sqlite, State::Available) => {
+            "SELECT id FROM background_jobs WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 \
+             AND aside IS NULL \
+             UNION ALL SELECT id FROM background_jobs WHERE aside IS NOT NULL AND status = 'available' \
+             UNION ALL SELECT id FROM background_jobs WHERE crashes >= 3 AND status = 'available' \
+             AND broker = 'embedded' \
+             UNION ALL SELECT id FROM background_jobs WHERE broker <> 'embedded' \
+             AND status IN ('scheduled', 'available', 'retrying')"
+        }
+        (Dialect::Sqlite, _) => {
+            "SELECT id FROM background_jobs WHERE status IN ('scheduled', 'retrying') AND broker = 'embedded' \
+             UNION ALL SELECT id FROM background_jobs WHERE broker <> 'embedded' \
+             AND status IN ('scheduled', 'available', 'retrying')"
+        }
+    })
+}
