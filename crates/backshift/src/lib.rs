@@ -46,6 +46,7 @@
 //! | code around every attempt | [`Middleware`], [`EnqueueMiddleware`] |
 //! | hear how a job ended | [`Client::wait`](vocabulary::Client::wait), [`Client::ends`](vocabulary::Client::ends) |
 //! | look at jobs, cancel, run again | [`Backshift::store`], [`store::Jobs`](vocabulary::store::Jobs) |
+//! | see and steer them in a browser | [`ui`](#features), `backshift ui` |
 //! | test | [`testing`](#features), [`JobContext::for_test`] |
 //! | kill your workers on purpose and count | [`testkit`](#features) |
 //! | another broker, an adapter of your own | [`brokers`], [`vocabulary`] |
@@ -58,6 +59,7 @@
 //! | feature | gives |
 //! |---|---|
 //! | `sqlx`, `sea-orm`, `diesel` | transactions of these carry [`Client::enqueue_in`] and [`finish_in`]; tokio-postgres, deadpool-postgres and rusqlite need none |
+//! | `ui` | `backshift::ui::router`: the pages, nested in a program that speaks axum |
 //! | `testing` | `backshift::testing`: an in-memory site with a clock of yours |
 //! | `testkit` | that, the conformance suites, private servers and the fault runner |
 //!
@@ -71,6 +73,8 @@ mod signals;
 mod site;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "ui")]
+pub mod ui;
 
 pub use client::Client;
 pub use open::OpenError;

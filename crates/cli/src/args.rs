@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Worker(Worker),
     /// Serve the HTTP API.
     Api(Connection),
+    /// Serve the pages that show and steer jobs, alone: no worker, any store.
+    Ui(Ui),
     /// Accept jobs and print their ids.
     Enqueue(Enqueue),
     /// Look at jobs and steer them.
@@ -60,7 +62,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether it works until it is told to stop.
     pub(crate) fn runs_long(&self) -> bool {
-        matches!(self, Self::Dev | Self::Worker(_) | Self::Api(_))
+        matches!(self, Self::Dev | Self::Worker(_) | Self::Api(_) | Self::Ui(_))
     }
 }
 
@@ -87,6 +89,25 @@ pub(crate) struct Worker {
     /// The broker alone: at least once, no fencing, no search.
     #[arg(long, conflicts_with = "store")]
     pub(crate) no_store: bool,
+}
+
+/// The pages of `ui`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  backshift ui\n  backshift ui --listen 0.0.0.0:8082 --read-only\n  backshift ui --base-path /ops --store postgres://host/database"
+)]
+pub(crate) struct Ui {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Address and port; 127.0.0.1:8082 when neither this nor ui.listen says another.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Offer no button and accept none.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// Put every address under this path, such as /ops.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) base_path: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -150,7 +171,7 @@ pub(crate) struct Enqueue {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
     /// List jobs, newest first.
-    List(JobsList),
+    List(Box<JobsList>),
     /// Show one job with its attempts.
     Show(OneJob),
     /// Run jobs again now, with fresh attempts.
@@ -161,7 +182,7 @@ pub(crate) enum Jobs {
 
 #[derive(Debug, Args)]
 pub(crate) struct JobsList {
-    /// scheduled, available, running, retrying, completed, dead, cancelled.
+    /// scheduled, available, running, retrying, completed, dead, cancelled; failed, pending, active and others mean these.
     #[arg(long)]
     pub(crate) state: Option<String>,
     /// Only this kind.
@@ -173,6 +194,24 @@ pub(crate) struct JobsList {
     /// none, intended, done, ambiguous.
     #[arg(long)]
     pub(crate) effect: Option<String>,
+    /// Only those that concern this user.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) user: Option<String>,
+    /// Accepted at this time (RFC 3339) or later, or so long ago at most, such as 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Accepted before this time.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// With this text in error, payload, kind or queue; repeat for more.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// With this text in the error; repeat for more.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) error: Vec<String>,
+    /// With this text in the first 8 KiB of the payload; repeat for more.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) payload: Vec<String>,
     /// Rows, up to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,
@@ -317,6 +356,16 @@ impl Connection {
     pub(crate) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
         let broker = self.broker.iter().map(|url| ("broker.url", "--broker", url.clone()));
         broker.chain(self.store.iter().map(|url| ("database.url", "--store", url.clone()))).collect()
+    }
+}
+
+impl Ui {
+    /// The flags as settings.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, &'static str, String)> {
+        let listen = self.listen.iter().map(|at| ("ui.listen", "--listen", at.clone()));
+        let base = self.base_path.iter().map(|path| ("ui.base_path", "--base-path", path.clone()));
+        let read_only = self.read_only.then(|| ("ui.read_only", "--read-only", "true".to_owned()));
+        self.connection.flags().into_iter().chain(listen).chain(base).chain(read_only).collect()
     }
 }
 

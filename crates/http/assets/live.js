@@ -50,6 +50,8 @@
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
       if (!answer.ok) throw new Error(answer.status);
+      // Whoever was signed out meanwhile is asked to sign in, and comes back here.
+      if (answer.redirected) { location.reload(); return; }
       const next = new DOMParser().parseFromString(await answer.text(), "text/html");
       document.body.dataset.seen = next.body.dataset.seen || "";
       for (const area of document.querySelectorAll("[data-live]")) {
@@ -66,7 +68,7 @@
   };
 
   // Relative times go on counting, in the units of the server.
-  const coarse = (s) => (s < 120 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`);
+  const coarse = (s) => (s < 60 ? `${s} s` : s < 7200 ? `${Math.floor(s / 60)} min` : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} days`);
   const count = () => {
     for (const time of document.querySelectorAll("time[data-relative]")) {
       const s = Math.trunc((Date.parse(time.dateTime) - Date.now()) / 1000);
@@ -79,12 +81,13 @@
   const listen = () => {
     if (document.hidden) { source?.close(); source = null; return; }
     if (source) return;
-    source = new EventSource(`/events?seen=${encodeURIComponent(document.body.dataset.seen || "")}`);
+    source = new EventSource(`${document.body.dataset.base}/events?seen=${encodeURIComponent(document.body.dataset.seen || "")}`);
     source.addEventListener("changed", refresh);
     source.addEventListener("error", () => { lost = true; connection("not connected, trying again"); });
     source.addEventListener("open", () => { if (lost) refresh(); lost = false; });
   };
   if (!document.querySelector("[data-live]") || !window.EventSource) return;
+  document.addEventListener("look-again", refresh);
   document.addEventListener("visibilitychange", listen);
   listen();
   setInterval(count, 1000);

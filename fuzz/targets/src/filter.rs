@@ -11,7 +11,7 @@ pub fn filter(bytes: &[u8]) {
     let Ok(query) = std::str::from_utf8(bytes) else { return };
     let Some(asked) = cost::within("a filter", bytes.len(), 256, || fuzzing::jobs(query)) else { return };
     leads_back(&asked);
-    is_plain(&asked.command);
+    is_plain(&unquoted(&asked.command));
     is_plain(&asked.sentence);
     assert_eq!(fuzzing::jobs(&said_again(&asked.filter)).map(|again| again.filter), Some(asked.filter));
     if let Some(problem) = asked.problem {
@@ -30,6 +30,11 @@ fn leads_back(asked: &Asked) {
     assert_eq!(fuzzing::jobs(query).as_ref(), Some(asked), "the link leads elsewhere");
 }
 
+/// The command without its quoted words; a quote in a word is `'\''`, which ends one and begins the next.
+fn unquoted(command: &str) -> String {
+    command.replace("'\\''", "").split('\'').step_by(2).collect()
+}
+
 /// Nothing in it means anything to a shell.
 fn is_plain(text: &str) {
     let plain = |c: char| c.is_ascii_alphanumeric() || " -_.:".contains(c);
@@ -41,5 +46,15 @@ fn said_again(filter: &JobFilter) -> String {
     words.extend(filter.kind.as_ref().map(|kind| format!("kind:{kind}")));
     words.extend(filter.queue.as_ref().map(|queue| format!("queue:{queue}")));
     words.extend(filter.effect.map(|effect: EffectState| format!("effect:{}", effect.as_str())));
-    format!("state={}&find={}", filter.state.map_or("", |state| state.as_str()), words.join("%20"))
+    words.extend(filter.user.map(|user| format!("user:{user}")));
+    words.extend(filter.since.map(|at| format!("since:{at}")));
+    words.extend(filter.until.map(|at| format!("until:{at}")));
+    for (key, texts) in [("", &filter.words), ("error:", &filter.error), ("payload:", &filter.payload)] {
+        words.extend(texts.iter().map(|text| format!("{key}{}", fuzzing::quoted(text))));
+    }
+    format!(
+        "state={}&find={}",
+        filter.state.map_or("", |state| state.as_str()),
+        fuzzing::encoded(&words.join(" "))
+    )
 }

@@ -20,7 +20,7 @@ use crate::{
     exit::Failure,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Keys, Names, Patience, Plan, Ready, Schema, Taken, bind, health_of,
+        Backend, Equipment, Keys, Names, Patience, Plan, Ready, Schema, Site, Taken, bind, health_of,
         identity_service, limits, places, registry, start_metrics, warn_of_choices, warn_of_open_files,
         worker_builder, worker_name,
     },
@@ -49,6 +49,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let health = health::router(health_of(&ready, &metrics, Shown::Causes));
     let router = finish(routes(identity).merge(health));
     let shutdown = Shutdown::new();
+    Site::beside(config, &backend, &shutdown).await?;
     let quiet = shutdown.clone();
     let limits = limits(config)?;
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));

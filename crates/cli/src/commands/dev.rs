@@ -14,6 +14,7 @@ use backshift_http::{
 };
 use backshift_mail::{DevMailbox, Mailer};
 use backshift_runtime::{Shutdown, Worker};
+use backshift_store::notify::Bell;
 use tokio::net::TcpListener;
 
 use super::{
@@ -94,7 +95,10 @@ impl House {
             "this machine · embedded"
         };
         let store = Arc::clone(backend.store()?) as Arc<dyn Store>;
-        let mut pages = Pages::new(store, place).with_identity(Arc::clone(&identity));
+        let bell = Bell::new(database);
+        let mut pages = Pages::new(store, place)
+            .with_identity(Arc::clone(&identity))
+            .with_bell(move |queue| bell.ring(&queue));
         if let Some(mailbox) = mailbox {
             pages = pages.with_mailbox(mailbox);
         }

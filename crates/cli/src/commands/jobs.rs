@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use backshift_core::{
     EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError, Timestamp,
+    record::Found,
 };
 use serde_json::{Value, json};
 
 use crate::{
     args::{Jobs, JobsList, OneJob, SomeJobs},
-    config::Config,
+    config::{Config, duration},
     exit::Failure,
     output,
     wiring::Backend,
@@ -28,12 +29,21 @@ pub(super) async fn run(command: &Jobs, config: &Config, backend: &Backend) -> R
 
 async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let page = Page { after: args.cursor.as_deref().map(id).transpose()?, limit: args.limit };
-    let jobs = store.list(&filter(args)?, &page).await.map_err(|error| match error {
+    let Found { jobs, looked } = store.search(&filter(args)?, &page).await.map_err(|error| match error {
         StoreError::NotFound(_) => {
             Failure::usage("--cursor: there is no job with this id any more; start without it")
         }
         other => other.into(),
     })?;
+    if let Some(looked) = looked {
+        // Beside the results, which a program may read.
+        output::note(&format!(
+            "looked at {} jobs, back to {}; to look further: --cursor {}",
+            looked.jobs,
+            output::time(looked.back_to),
+            looked.last
+        ));
+    }
     if args.output.json {
         output::json(&Value::Array(jobs.iter().map(|job| output::job_json(job, config)).collect()));
         return Ok(());
@@ -53,7 +63,7 @@ fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
     let words =
         |what: &str, text: &str, all: &str| Failure::usage(format!("--{what} {text:?} is not one of {all}"));
     let state = args.state.as_deref().map(|text| {
-        State::parse(text).ok_or_else(|| {
+        State::meant_by(text).ok_or_else(|| {
             words("state", text, "scheduled, available, running, retrying, completed, dead, cancelled")
         })
     });
@@ -65,7 +75,25 @@ fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
         effect: effect.transpose()?,
         kind: args.kind.as_deref().map(Kind::new).transpose().map_err(Failure::usage)?,
         queue: args.queue.as_deref().map(QueueName::new).transpose().map_err(Failure::usage)?,
-        ..JobFilter::default()
+        user: args
+            .user
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| Failure::usage("--user: it is no UUID"))?,
+        since: args.since.as_deref().map(|text| moment("since", text)).transpose()?,
+        until: args.until.as_deref().map(|text| moment("until", text)).transpose()?,
+        words: args.text.clone(),
+        error: args.error.clone(),
+        payload: args.payload.clone(),
+    })
+}
+
+/// A time, or how long ago it was.
+fn moment(flag: &str, text: &str) -> Result<Timestamp, Failure> {
+    let ago = || duration(text).ok().and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    text.parse().ok().or_else(ago).ok_or_else(|| {
+        Failure::usage(format!("--{flag} {text:?} is no time: write 2h or 2026-11-20T14:00:00Z"))
     })
 }
 

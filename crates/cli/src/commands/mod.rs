@@ -12,6 +12,7 @@ mod jobs;
 mod migrate;
 mod queues;
 mod suppressions;
+mod ui;
 mod users;
 mod worker;
 
@@ -35,10 +36,14 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     }
     let stream = match &cli.command {
         Command::Worker(_) | Command::Api(_) => Stream::Output,
+        Command::Ui(_) => Stream::Chatter,
         Command::Dev => Stream::Chatter,
         _ => Stream::Error,
     };
-    let flags = connection(&cli.command).flags();
+    let flags = match &cli.command {
+        Command::Ui(args) => args.flags(),
+        command => connection(command).flags(),
+    };
     let config = match Config::load(cli.config.as_deref(), &flags) {
         Ok(config) => config,
         Err(problems) => {
@@ -82,6 +87,7 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Dev => dev::run(config).await,
         Command::Worker(args) => worker::run(args, config).await,
         Command::Api(_) => api::run(config).await,
+        Command::Ui(_) => ui::run(config).await,
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
         Command::Queues(command @ Queues::List(_)) => {

@@ -14,8 +14,9 @@ use crate::{
     exit::Failure,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, mail_worker, mailer_of,
-        places, plan, registry, serve_probes, start_metrics, warn_of_open_files, worker_builder, worker_name,
+        Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, Site, mail_worker,
+        mailer_of, places, plan, registry, serve_probes, start_metrics, warn_of_open_files, worker_builder,
+        worker_name,
     },
 };
 
@@ -33,6 +34,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     let shutdown = Shutdown::new();
     let ended = shutdown.clone();
     serve_probes(config, &ready, &metrics, async move { ended.aborted().await }).await?;
+    Site::beside(config, &backend, &shutdown).await?;
     greet(&plan);
     tokio::select! {
         result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,

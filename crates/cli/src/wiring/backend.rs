@@ -42,7 +42,8 @@ impl Backend {
         Self::with(config, false, Missing::Refuse)
     }
 
-    fn with(config: &Config, without_store: bool, missing: Missing) -> Result<Self, Failure> {
+    /// The same, and `missing` says what happens when a local file is not there.
+    pub(crate) fn with(config: &Config, without_store: bool, missing: Missing) -> Result<Self, Failure> {
         let places = places(config, without_store)?;
         let open = |url: &String| open_database(config, url, missing).map(|db| Arc::new(SqlStore::new(db)));
         let store = places.store.as_ref().map(open).transpose()?;

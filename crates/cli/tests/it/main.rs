@@ -41,5 +41,6 @@ mod signals;
 mod steering;
 mod survival;
 mod terminal;
+mod ui;
 mod ways;
 mod wishes;

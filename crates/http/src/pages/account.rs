@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use axum::{
     Form, Router,
-    extract::{FromRequestParts, Query, State as Extract},
+    extract::{FromRequestParts, Query},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
-    Pages,
+    Here, Pages,
     form::{Ask, Says},
     link::encode,
 };
@@ -96,10 +96,16 @@ impl Pages {
     async fn sign_in(&self, fields: &Fields, origin: Origin) -> Result<Response, IdentityError> {
         let (accounts, password) = (self.accounts()?, fields.password.clone());
         match accounts.login(&fields.email, password, false, origin.clone()).await {
-            Ok(session) => Ok(open(&session)),
+            Ok(session) => Ok(self.open(&session)),
             Err(error) if code_of(&error) == Some(NOT_CONFIRMED) => self.mail_code(fields, origin).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// The page of whoever has a session now.
+    fn open(&self, session: &Session) -> Response {
+        let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", session.token.expose_secret());
+        (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(&self.at("/me"))).into_response()
     }
 
     /// Confirms the address, and opens a session when the password of the sign-up is still remembered.
@@ -111,7 +117,7 @@ impl Pages {
             None => None,
         };
         let ask = || self.ask(Ask::SignIn, &fields.email, Says::Fine("The address is confirmed."));
-        Ok(signed_in.map_or_else(ask, |session| open(&session)))
+        Ok(signed_in.map_or_else(ask, |session| self.open(&session)))
     }
 
     /// Mails a code to somebody who gave address and password, and remembers the password until it is entered.
@@ -122,53 +128,41 @@ impl Pages {
             Err(IdentityError::TooMany { .. }) => {}
             Err(error) => return Err(error),
         }
-        Ok(Redirect::to(&format!("/code?email={}", encode(&fields.email))).into_response())
+        Ok(Redirect::to(&self.at(&format!("/code?email={}", encode(&fields.email)))).into_response())
     }
 }
 
 /// `GET /`.
-async fn home(Extract(pages): Extract<Pages>) -> Response {
+async fn home(Here(pages): Here) -> Response {
     let values = context! { title => "The back shift is on.", under => "Try the whole way of a sign-up, and watch the work behind it.", place => pages.place.as_ref() };
     pages.door(StatusCode::OK, "home.html", values)
 }
 
 /// `GET /signup`.
-async fn signup_form(Extract(pages): Extract<Pages>) -> Response {
+async fn signup_form(Here(pages): Here) -> Response {
     pages.ask(Ask::SignUp, "", Says::Nothing)
 }
 
 /// `POST /signup`.
-async fn signup(
-    Extract(pages): Extract<Pages>,
-    Sender(origin): Sender,
-    Form(fields): Form<Fields>,
-) -> Response {
+async fn signup(Here(pages): Here, Sender(origin): Sender, Form(fields): Form<Fields>) -> Response {
     let result = pages.sign_up(&fields, origin).await;
     pages.or_ask(Ask::SignUp, &fields.email, result)
 }
 
 /// `GET /code`.
-async fn code_form(Extract(pages): Extract<Pages>, Query(handed): Query<Handed>) -> Response {
+async fn code_form(Here(pages): Here, Query(handed): Query<Handed>) -> Response {
     pages.ask(Ask::Code, &handed.email, Says::Nothing)
 }
 
 /// `POST /code`.
-async fn code(
-    Extract(pages): Extract<Pages>,
-    Sender(origin): Sender,
-    Form(fields): Form<Fields>,
-) -> Response {
+async fn code(Here(pages): Here, Sender(origin): Sender, Form(fields): Form<Fields>) -> Response {
     let email = fields.email.clone();
     let result = pages.confirm(fields, origin).await;
     pages.or_ask(Ask::Code, &email, result)
 }
 
 /// `POST /code/again`. Without the password, which is kept for a quarter of an hour, it is asked for once more.
-async fn code_again(
-    Extract(pages): Extract<Pages>,
-    Sender(origin): Sender,
-    Form(fields): Form<Fields>,
-) -> Response {
+async fn code_again(Here(pages): Here, Sender(origin): Sender, Form(fields): Form<Fields>) -> Response {
     let Some(password) = pages.waiting.look(&fields.email) else {
         let once_more = Says::Fine("Sign in once more, then a new code is mailed to you.");
         return pages.ask(Ask::SignIn, &fields.email, once_more);
@@ -182,22 +176,18 @@ async fn code_again(
 }
 
 /// `GET /signin`.
-async fn signin_form(Extract(pages): Extract<Pages>) -> Response {
+async fn signin_form(Here(pages): Here) -> Response {
     pages.ask(Ask::SignIn, "", Says::Nothing)
 }
 
 /// `POST /signin`.
-async fn signin(
-    Extract(pages): Extract<Pages>,
-    Sender(origin): Sender,
-    Form(fields): Form<Fields>,
-) -> Response {
+async fn signin(Here(pages): Here, Sender(origin): Sender, Form(fields): Form<Fields>) -> Response {
     let result = pages.sign_in(&fields, origin).await;
     pages.or_ask(Ask::SignIn, &fields.email, result)
 }
 
 /// `POST /signout`. The token ends with the cookie, and so do those of all other browsers.
-async fn signout(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
+async fn signout(Here(pages): Here, headers: HeaderMap) -> Response {
     let end = async {
         let accounts = pages.accounts()?;
         let caller = accounts.authenticate(token(&headers).ok_or(IdentityError::Unauthorized)?).await?;
@@ -208,11 +198,11 @@ async fn signout(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response
         Err(error) => return pages.ask(Ask::SignIn, "", Says::Wrong(error)),
     }
     let forget = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict");
-    (AppendHeaders([(header::SET_COOKIE, forget)]), Redirect::to("/signin")).into_response()
+    (AppendHeaders([(header::SET_COOKIE, forget)]), Redirect::to(&pages.at("/signin"))).into_response()
 }
 
 /// `GET /me`.
-async fn me(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
+async fn me(Here(pages): Here, headers: HeaderMap) -> Response {
     let result = async {
         let accounts = pages.accounts()?;
         let caller = accounts.authenticate(token(&headers).ok_or(IdentityError::Unauthorized)?).await?;
@@ -226,17 +216,13 @@ async fn me(Extract(pages): Extract<Pages>, headers: HeaderMap) -> Response {
     };
     match result.await {
         Ok((email, plan)) => {
-            let values = context! { title => "You are signed in.", under => "", email, plan };
+            let values =
+                context! { title => "You are signed in.", under => "", email, plan, signed_in => true };
             pages.door(StatusCode::OK, "me.html", values)
         }
-        Err(IdentityError::Unauthorized) => Redirect::to("/signin").into_response(),
+        Err(IdentityError::Unauthorized) => Redirect::to(&pages.at("/signin")).into_response(),
         Err(error) => pages.ask(Ask::SignIn, "", Says::Wrong(error)),
     }
-}
-
-fn open(session: &Session) -> Response {
-    let cookie = format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Strict", session.token.expose_secret());
-    (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to("/me")).into_response()
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {

@@ -3,9 +3,9 @@
 //! Only behind the feature `fuzzing`. Nothing here decides anything; it hands through to the private pieces.
 
 use axum::{extract::Query, http::Uri};
-use backshift_core::JobFilter;
+use backshift_core::{JobFilter, Timestamp};
 
-use super::{jobs, link, mask};
+use super::{jobs, link, mask, search};
 
 /// A query of the list of jobs as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,10 +26,21 @@ pub struct Asked {
 pub fn jobs(query: &str) -> Option<Asked> {
     let uri: Uri = format!("/jobs?{query}").parse().ok()?;
     let Query(asked) = Query::<jobs::Asked>::try_from_uri(&uri).ok()?;
-    let (filter, problem) = jobs::filter(&asked);
+    // A time that is so long ago is counted from the same moment whenever it is read.
+    let search::Search { filter, problem, .. } = search::read(&asked, Timestamp::UNIX_EPOCH);
     let (sentence, command) = (jobs::sentence(&filter, 1), jobs::command(&filter));
     let link = link::jobs(&[("state", &asked.state), ("find", &asked.find), ("after", &asked.after)]);
     Some(Asked { filter, problem, sentence, command, link: link.to_string() })
+}
+
+/// A word as the field of the list reads it back.
+pub fn quoted(word: &str) -> String {
+    search::quoted(word)
+}
+
+/// A text as one part of an address.
+pub fn encoded(text: &str) -> String {
+    link::encode(text)
 }
 
 /// A payload as a page shows it to everybody.

@@ -1,7 +1,7 @@
 //! The page of one job: why, what happened, facts, payload, and its two actions.
 
 use axum::{
-    extract::{Path, Query, State as Extract},
+    extract::{Path, Query},
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{EffectState, JobId, JobRecord, State, StoreError, Timestamp};
@@ -10,11 +10,12 @@ use minijinja::{Value, context, value::Serde};
 use serde::Deserialize;
 
 use super::{
-    Pages,
+    Here, Pages,
     explain::{Reason, Surroundings, explain},
     jobs::row,
     life::life,
     link,
+    mailbox::of_job,
     mask::{self, Shown},
     needs::attended,
     words,
@@ -31,11 +32,7 @@ pub(super) struct Asked {
 }
 
 /// `GET /jobs/{id}`; `?payload=whole` unmasks.
-pub(super) async fn page(
-    Extract(pages): Extract<Pages>,
-    Path(id): Path<String>,
-    Query(asked): Query<Asked>,
-) -> Response {
+pub(super) async fn page(Here(pages): Here, Path(id): Path<String>, Query(asked): Query<Asked>) -> Response {
     let shown = if asked.payload == "whole" { Shown::Whole } else { Shown::Masked };
     match values(&pages, &id, shown).await {
         Ok(values) => pages.framed("/jobs", "job.html", values).await,
@@ -58,6 +55,12 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         now: Timestamp::now(),
     };
     let told = explain(&job, around);
+    let mail = match &pages.mailbox {
+        Some(mailbox) => of_job(mailbox, job.id).await,
+        None => None,
+    };
+    let mail =
+        mail.map(|mail| context! { name => "Mail", value => mail.subject, href => link::mail(&mail.id) });
     Ok(context! {
         title => job.kind.as_str(),
         headline => headline(&job),
@@ -68,7 +71,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         remedy => Value::from(Serde(told.remedy)),
         progress => job.progress.as_ref().filter(|_| job.state == State::Running).map(progress),
         life => Value::from(Serde(life(&job, &attempts, around.now))),
-        facts => facts(&job, around.now),
+        facts => facts(&job, around.now).into_iter().chain(mail).collect::<Vec<_>>(),
         size => words::count(job.payload_size, "byte", "bytes"),
         payload => payload(&job, shown),
         whole => shown == Shown::Whole,
@@ -129,8 +132,11 @@ fn facts(job: &JobRecord, now: Timestamp) -> Vec<Value> {
     ];
     facts.extend(job.finished_at.map(|at| when("Finished", at)));
     facts.extend(job.lease_until.filter(|_| job.state == State::Running).map(|at| when("Held until", at)));
+    facts.extend(job.worker.as_ref().map(|worker| {
+        let href = Value::from_safe_string(format!("/workers#{}", link::encode(worker)));
+        context! { name => "Worker", value => mask::said(worker, SAID), href }
+    }));
     let optional = [
-        ("Worker", job.worker.clone()),
         ("Note", job.note.clone()),
         ("Reason", job.reason.clone()),
         ("Starts", (job.token.0 > 1).then(|| job.token.to_string())),
@@ -146,13 +152,17 @@ fn facts(job: &JobRecord, now: Timestamp) -> Vec<Value> {
 }
 
 /// `POST /jobs/{id}/retry`.
-pub(super) async fn retry(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+pub(super) async fn retry(Here(pages): Here, Path(id): Path<String>) -> Response {
     steer(&pages, &id, true).await
 }
 
 /// `POST /jobs/{id}/cancel`.
-pub(super) async fn cancel(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+pub(super) async fn cancel(Here(pages): Here, Path(id): Path<String>) -> Response {
     steer(&pages, &id, false).await
+}
+
+fn too_late(what: &str) -> StoreError {
+    StoreError::Rejected(format!("Nothing was changed: this job {what}"))
 }
 
 async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
@@ -161,8 +171,18 @@ async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
     };
     let result = if again { pages.store.retry(job).await } else { pages.store.cancel(job).await };
     pages.watch.forget();
+    if let (true, Ok(_), Some(bell)) = (again, &result, &pages.bell)
+        && let Ok(Some(job)) = pages.store.find(job).await
+    {
+        bell(job.queue);
+    }
     match result {
-        Ok(_) => Redirect::to(&format!("/jobs/{job}")).into_response(),
+        // Somebody else, or the job itself, was faster: who pressed the button must not think that it did something.
+        Ok(State::Completed) => {
+            pages.away(&too_late("is done: what is done neither runs again nor is cancelled."))
+        }
+        Ok(State::Dead) if !again => pages.away(&too_late("is dead already: nothing of it runs any more.")),
+        Ok(_) => Redirect::to(&pages.at(&format!("/jobs/{job}"))).into_response(),
         Err(error) => pages.away(&error),
     }
 }

@@ -1,14 +1,20 @@
-//! The list of jobs: by state, kind, queue and effect, newest first.
+//! The list of jobs, newest first, and what somebody searches for in it. How far a search looked is said: it has a bound.
 
 use axum::{
-    extract::{Query, State as Extract},
+    extract::Query,
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp};
+use backshift_core::{
+    EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp, record::Found,
+};
 use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::{Pages, link, mask, words};
+use super::{
+    Here, link, mask,
+    search::{Search, read},
+    words,
+};
 
 const ROWS: u32 = 50;
 /// Characters of what the other side said.
@@ -24,61 +30,85 @@ pub(super) struct Asked {
 }
 
 /// `GET /jobs`.
-pub(super) async fn list(Extract(pages): Extract<Pages>, Query(asked): Query<Asked>) -> Response {
-    if let Ok(id) = asked.find.trim().parse::<JobId>() {
-        return Redirect::to(&format!("/jobs/{id}")).into_response();
-    }
-    let (filter, problem) = filter(&asked);
-    let page = Page { after: asked.after.parse().ok(), limit: ROWS };
-    let jobs = match pages.store.list(&filter, &page).await {
-        Ok(jobs) => jobs,
-        Err(error) => return pages.away(&error),
-    };
-    let here = if filter.state == Some(State::Dead) { "/jobs?state=dead" } else { "/jobs" };
-    pages.framed(here, "jobs.html", values(&asked, &filter, problem, &jobs)).await
-}
-
-/// Reads `kind:`, `queue:` and `effect:` words; what is none of them is named as the problem.
-pub(super) fn filter(asked: &Asked) -> (JobFilter, Option<String>) {
-    let mut filter = JobFilter { state: State::parse(&asked.state), ..JobFilter::default() };
-    let mut problem = None;
-    for word in asked.find.split_whitespace() {
-        let known = match word.split_once(':') {
-            Some(("kind", name)) => Kind::new(name).map(|kind| filter.kind = Some(kind)).is_ok(),
-            Some(("queue", name)) => QueueName::new(name).map(|queue| filter.queue = Some(queue)).is_ok(),
-            Some(("effect", name)) => {
-                EffectState::parse(name).map(|effect| filter.effect = Some(effect)).is_some()
-            }
-            _ => false,
-        };
-        if !known {
-            let word = mask::said(word, 80);
-            problem =
-                Some(format!("\u{201c}{word}\u{201d} is no job id, kind:NAME, queue:NAME or effect:WORD."));
+pub(super) async fn list(Here(pages): Here, Query(asked): Query<Asked>) -> Response {
+    let mut search = read(&asked, Timestamp::now());
+    if let Some(id) = search.id {
+        match pages.store.find(JobId(id)).await {
+            Ok(Some(_)) => return Redirect::to(&pages.at(&format!("/jobs/{id}"))).into_response(),
+            // Then it may be a user's.
+            Ok(None) if search.filter.user.is_none() => search.filter.user = Some(id),
+            Ok(None) => {}
+            Err(error) => return pages.away(&error),
         }
     }
-    (filter, problem)
+    let page = Page { after: asked.after.parse().ok(), limit: ROWS };
+    let found = match &search.problem {
+        Some(_) => Ok(Found { jobs: Vec::new(), looked: None }),
+        None => pages.store.search(&search.filter, &page).await,
+    };
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => return pages.away(&error),
+    };
+    let here = if search.filter.state == Some(State::Dead) { "/jobs?state=dead" } else { "/jobs" };
+    pages.framed(here, "jobs.html", values(&asked, &search, &found)).await
 }
 
-fn values(asked: &Asked, filter: &JobFilter, problem: Option<String>, jobs: &[JobRecord]) -> Value {
-    let now = Timestamp::now();
+fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
+    let (now, filter) = (Timestamp::now(), &search.filter);
     let state = filter.state.map_or("", State::as_str);
+    // A state among the words stays there; the one of the address is what the tabs change.
+    let chosen = if asked.state.is_empty() { "" } else { state };
     let tab = |name: &str, to: &str| {
-        context! { name, href => link::jobs(&[("state", to), ("find", &asked.find)]), here => state == to }
+        context! { name, href => link::jobs(&[("state", to), ("find", &asked.find)]), here => chosen == to }
     };
     let mut tabs = vec![tab("all", "")];
     tabs.extend(State::ALL.iter().map(|state| tab(state.as_str(), state.as_str())));
-    let older = jobs.last().filter(|_| jobs.len() == ROWS as usize).map(|last| {
-        let after = last.id.to_string();
-        link::jobs(&[("state", state), ("find", &asked.find), ("after", &after)])
+    let on = |after: JobId| {
+        link::jobs(&[("state", &asked.state), ("find", &asked.find), ("after", &after.to_string())])
+    };
+    let full = found.jobs.len() == ROWS as usize;
+    let older = found.jobs.last().filter(|_| full).map(|last| on(last.id));
+    let shown: Vec<&JobRecord> = found.jobs.iter().filter(|job| is_seen(job, filter)).collect();
+    let looked = found.looked.map(|looked| {
+        let many = words::count(u64::from(looked.jobs), "job", "jobs");
+        let lead = if asked.after.is_empty() { "the newest " } else { "another " };
+        context! { many => format!("{lead}{many}"), back_to => words::full(looked.back_to), href => on(looked.last) }
     });
+    let reads_texts = !(filter.words.is_empty() && filter.error.is_empty() && filter.payload.is_empty());
     context! {
-        title => "Jobs", sentence => sentence(filter, jobs.len()), tabs, older, problem,
-        find => &asked.find, state,
-        filtered => *filter != JobFilter::default(),
-        jobs => jobs.iter().map(|job| row(job, now)).collect::<Vec<_>>(),
-        command => command(filter),
+        title => "Jobs", tabs, older, looked, state => chosen,
+        problem => &search.problem, find => &asked.find, understood => search.understood().join(", "),
+        nobody => search.id.map(|id| format!("No job has the id {id}.")),
+        filtered => *filter != JobFilter::default() || search.problem.is_some(),
+        // A search through texts is not repeated whenever something changes.
+        live => !reads_texts,
+        jobs => shown.iter().map(|job| row(job, now)).collect::<Vec<_>>(),
+        sentence => match &search.problem {
+            Some(_) => "Nothing was searched.".to_owned(),
+            None => sentence(filter, shown.len()),
+        },
+        command => search.problem.is_none().then(|| command(filter)),
     }
+}
+
+/// Whether the words stand in something that may be seen. Without this a search could spell out secrets that no page shows.
+fn is_seen(job: &JobRecord, filter: &JobFilter) -> bool {
+    if filter.words.is_empty() && filter.payload.is_empty() {
+        return true;
+    }
+    let payload = job.payload.as_deref().map(mask::searchable).unwrap_or_default();
+    let named = [
+        Some(job.kind.as_str()),
+        Some(job.queue.as_str()),
+        job.error.as_deref(),
+        job.reason.as_deref(),
+        job.note.as_deref(),
+    ];
+    let named = named.map(Option::unwrap_or_default).join(" ").to_lowercase();
+    let in_payload = |word: &String| payload.contains(&mask::squeezed(word));
+    filter.payload.iter().all(in_payload)
+        && filter.words.iter().all(|word| named.contains(&word.to_lowercase()) || in_payload(word))
 }
 
 /// The headline of the list.
@@ -110,15 +140,26 @@ pub(super) fn sentence(filter: &JobFilter, found: usize) -> String {
 pub(super) fn command(filter: &JobFilter) -> String {
     let mut text = String::from("backshift jobs list");
     let flags = [
-        ("state", filter.state.map(State::as_str)),
-        ("kind", filter.kind.as_ref().map(Kind::as_str)),
-        ("queue", filter.queue.as_ref().map(QueueName::as_str)),
-        ("effect", filter.effect.map(EffectState::as_str)),
+        ("state", filter.state.map(|state| state.as_str().to_owned())),
+        ("kind", filter.kind.as_ref().map(Kind::to_string)),
+        ("queue", filter.queue.as_ref().map(QueueName::to_string)),
+        ("effect", filter.effect.map(|effect| effect.as_str().to_owned())),
+        ("user", filter.user.map(|user| user.to_string())),
+        ("since", filter.since.map(|at| at.to_string())),
+        ("until", filter.until.map(|at| at.to_string())),
     ];
     flags.into_iter().filter_map(|(flag, value)| Some((flag, value?))).for_each(|(flag, value)| {
         text.push_str(&format!(" --{flag} {value}"));
     });
+    for (flag, words) in [("text", &filter.words), ("error", &filter.error), ("payload", &filter.payload)] {
+        words.iter().for_each(|word| text.push_str(&format!(" --{flag}={}", in_shell(word))));
+    }
     text
+}
+
+/// A word that a shell hands on as it is.
+fn in_shell(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 /// A job as a row shows it, and as the head of its page.
@@ -133,6 +174,7 @@ pub(super) fn row(job: &JobRecord, now: Timestamp) -> Value {
         href => link::job(job.id),
         kind => job.kind.as_str(),
         queue => job.queue.as_str(),
+        queue_href => link::jobs_of_queue(&job.queue),
         tone => job.state.as_str(),
         word => words::state(job),
         lead,
@@ -146,16 +188,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_narrow_the_list_and_the_rest_is_named() {
+    fn the_list_is_told_in_words_and_as_a_command() {
         let asked = Asked {
-            state: "dead".into(),
-            find: "kind:email.send queue:mail nonsense".into(),
+            state: "failed".into(),
+            find: "kind:email.send queue:mail \"it's late\"".into(),
             ..Asked::default()
         };
-        let (filter, problem) = filter(&asked);
-        assert_eq!(command(&filter), "backshift jobs list --state dead --kind email.send --queue mail");
-        assert_eq!(sentence(&filter, 1), "Dead letters of kind email.send in mail.");
-        assert!(problem.unwrap().contains("nonsense"));
+        let search = read(&asked, Timestamp::UNIX_EPOCH);
+        assert_eq!(
+            command(&search.filter),
+            "backshift jobs list --state dead --kind email.send --queue mail --text='it'\\''s late'"
+        );
+        assert_eq!(sentence(&search.filter, 1), "Dead letters of kind email.send in mail.");
+        assert_eq!(search.understood(), ["somewhere \u{201c}it's late\u{201d}"]);
         assert_eq!(sentence(&JobFilter::default(), 0), "No jobs yet.");
     }
 }

@@ -3,7 +3,7 @@
 use backshift_core::{AttemptRecord, JobRecord, State, Timestamp};
 use serde::Serialize;
 
-use super::{mask, words};
+use super::{link, mask, words};
 
 /// How many starts the store hands out.
 const STARTS: usize = 200;
@@ -23,6 +23,11 @@ pub(super) struct Step {
     at: String,
     /// What happened.
     what: String,
+    /// Who did it, and where that is: every part of it is encoded.
+    worker: Option<String>,
+    href: String,
+    /// What else is to be said of it.
+    more: String,
     /// The words of the other side.
     said: Option<String>,
     /// How long it took, or how long until the next start.
@@ -71,6 +76,9 @@ impl Told {
             time,
             at,
             what,
+            worker: None,
+            href: String::new(),
+            more: String::new(),
             said: None,
             took: String::new(),
             ahead: false,
@@ -80,8 +88,10 @@ impl Told {
     }
 
     fn start(&mut self, attempt: &AttemptRecord) {
-        let what = format!("Attempt {} on {}, token {}", attempt.attempt, attempt.worker, attempt.token);
-        let step = self.step("running", attempt.started_at, what);
+        let step = self.step("running", attempt.started_at, format!("Attempt {}", attempt.attempt));
+        step.worker = Some(mask::said(&attempt.worker, SAID));
+        step.href = format!("/workers#{}", link::encode(&attempt.worker));
+        step.more = format!(", token {}", attempt.token);
         step.took = attempt.ended_at.map(|end| words::span(attempt.started_at, end)).unwrap_or_default();
     }
 

@@ -3,15 +3,15 @@
 //! The HTML of a mail is foreign: it is shown in a sandboxed frame with a policy that runs and loads nothing.
 
 use axum::{
-    extract::{Path, State as Extract},
+    extract::Path,
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
 };
-use backshift_core::{StoreError, Timestamp};
+use backshift_core::{JobId, StoreError, Timestamp};
 use backshift_mail::{DevMailbox, StoredFile, StoredMail, StoredSummary};
 use minijinja::{Value, context};
 
-use super::{Pages, link, mask, words};
+use super::{Here, Pages, link, mask, words};
 
 const ROWS: usize = 100;
 /// Runs nothing, loads nothing, is framed by our own page only.
@@ -19,7 +19,7 @@ const FOREIGN: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src da
     base-uri 'none'; form-action 'none'; sandbox";
 
 /// `GET /mailbox`.
-pub(super) async fn list(Extract(pages): Extract<Pages>) -> Response {
+pub(super) async fn list(Here(pages): Here) -> Response {
     let mails = match mailbox(&pages) {
         Ok(mailbox) => mailbox.list(0, ROWS).await.map_err(unreadable),
         Err(error) => Err(error),
@@ -40,7 +40,7 @@ pub(super) async fn list(Extract(pages): Extract<Pages>) -> Response {
 }
 
 /// `GET /mailbox/{id}`.
-pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+pub(super) async fn one(Here(pages): Here, Path(id): Path<String>) -> Response {
     let mail = match read(&pages, &id).await {
         Ok(mail) => mail,
         Err(error) => return pages.away(&error),
@@ -58,6 +58,7 @@ pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) 
             cc => mask::letter(&mail.cc.join(", ")),
             reply_to => mail.reply_to.as_deref().map(mask::letter),
             message_id => mask::letter(&mail.message_id),
+            job => sender(&mail.summary.message_id).map(link::job),
             sent => mail.summary.date.map(words::full),
             ..summary(&mail.summary)
         },
@@ -66,7 +67,7 @@ pub(super) async fn one(Extract(pages): Extract<Pages>, Path(id): Path<String>) 
 }
 
 /// `GET /mailbox/{id}/html`.
-pub(super) async fn html(Extract(pages): Extract<Pages>, Path(id): Path<String>) -> Response {
+pub(super) async fn html(Here(pages): Here, Path(id): Path<String>) -> Response {
     match read(&pages, &id).await {
         Ok(StoredMail { html: Some(html), .. }) => {
             let headers =
@@ -85,6 +86,17 @@ fn mailbox(pages: &Pages) -> Result<&DevMailbox, StoreError> {
 async fn read(pages: &Pages, id: &str) -> Result<StoredMail, StoreError> {
     let gone = || StoreError::NotFound("This mail is not in the mailbox.".into());
     mailbox(pages)?.read(id).await.map_err(unreadable)?.ok_or_else(gone)
+}
+
+/// The newest mail that this job sent, among those that the list shows.
+pub(super) async fn of_job(mailbox: &DevMailbox, job: JobId) -> Option<StoredSummary> {
+    let (mails, _) = mailbox.list(0, ROWS).await.ok()?;
+    mails.into_iter().find(|mail| sender(&mail.message_id) == Some(job))
+}
+
+/// The job whose id the Message-ID begins with.
+fn sender(message_id: &str) -> Option<JobId> {
+    message_id.split_once('@')?.0.parse().ok()
 }
 
 fn unreadable(error: std::io::Error) -> StoreError {

@@ -50,6 +50,18 @@ pub(super) fn payload(bytes: &[u8], shown: Shown) -> String {
     }
 }
 
+/// What a search may find in a payload: all that unmasking would show, without spaces and in small letters.
+pub(super) fn searchable(bytes: &[u8]) -> String {
+    let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return String::new() };
+    hide(&mut value, Shown::Whole, TEXTS);
+    squeezed(&value.to_string())
+}
+
+/// Without spaces, which JSON may have anywhere, and in small letters.
+pub(super) fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<String>().to_lowercase()
+}
+
 /// Indented, and no longer than anybody reads: a line deep inside is mostly indentation.
 fn pretty(value: &Value) -> String {
     let mut page = Bounded(Vec::new());
@@ -157,6 +169,11 @@ fn cut(text: &str, most: usize) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// Whether every character of it is seen, on one line.
+pub(super) fn is_plain(text: &str) -> bool {
+    visible(text) == text && !text.contains(['\n', '\t'])
 }
 
 /// Invisible and reordering characters (Unicode TR 36 and 9) as `\u{202e}`; line breaks stay.

@@ -1,10 +1,12 @@
 //! The product's face: pages rendered on the server, for people who run Backshift and for those who try it.
 //!
-//! Reading needs no JavaScript. The pages ask nobody who they are, so they answer on loopback only. Text from outside
-//! reaches a template through `mask`; the templates escape it.
+//! Reading needs no JavaScript. Who may come in is decided in `entry`: on loopback nobody is asked, everywhere else
+//! somebody signs in. Text from outside reaches a template through `mask`; the templates escape it. No address is written
+//! without the base path before it.
 
 mod account;
 mod assets;
+mod entry;
 mod explain;
 mod form;
 #[cfg(feature = "fuzzing")]
@@ -20,10 +22,13 @@ mod mask;
 mod needs;
 mod overview;
 mod people;
+mod prefix;
 mod queues;
 mod render;
+mod search;
 mod secrets;
 mod sight;
+mod theme;
 mod waiting_room;
 mod words;
 mod workers;
@@ -31,14 +36,22 @@ mod workers;
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
-    response::Redirect,
+    Router,
+    extract::Request,
+    http::StatusCode,
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
     routing::{any, get, post},
 };
-use backshift_core::{Store, identity::Identity};
+use backshift_core::{QueueName, Store, StoreError, identity::Identity};
 use backshift_mail::DevMailbox;
 use tokio::sync::Semaphore;
 
+pub use entry::Auth;
+pub use prefix::{BasePath, NotABasePath};
+
+use entry::Asks;
+use prefix::Here;
 use render::Renderer;
 use sight::Watch;
 use waiting_room::WaitingRoom;
@@ -55,6 +68,14 @@ pub struct Pages {
     streams: Arc<Semaphore>,
     /// Where this is, in two or three words, such as `this machine · embedded`.
     place: Arc<str>,
+    auth: Auth,
+    base: BasePath,
+    /// Nothing can be changed here.
+    read_only: bool,
+    /// The colours that were chosen, if they were.
+    theme: Option<&'static str>,
+    /// Tells workers that a job is due.
+    bell: Option<Arc<dyn Fn(QueueName) + Send + Sync>>,
 }
 
 impl Pages {
@@ -69,7 +90,41 @@ impl Pages {
             watch: Arc::new(Watch::default()),
             streams: Arc::new(Semaphore::new(live::STREAMS)),
             place: place.into(),
+            auth: Auth::default(),
+            base: BasePath::default(),
+            read_only: false,
+            theme: None,
+            bell: None,
         }
+    }
+
+    /// Who may come in; without this everybody on this machine, and nobody else.
+    #[must_use]
+    pub fn with_auth(mut self, auth: Auth) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    /// Every address stands under this path. They are answered with it and without it: some proxies take it away. A program
+    /// that nests the router needs this not.
+    #[must_use]
+    pub fn under(mut self, base: BasePath) -> Self {
+        self.base = base;
+        self
+    }
+
+    /// No button is offered and none works.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Called when somebody made a job of this queue run at once, so that a worker elsewhere need not wait for its next look.
+    #[must_use]
+    pub fn with_bell(mut self, bell: impl Fn(QueueName) + Send + Sync + 'static) -> Self {
+        self.bell = Some(Arc::new(bell));
+        self
     }
 
     /// With the pages for customers: sign-up, code, sign-in.
@@ -86,19 +141,17 @@ impl Pages {
         self
     }
 
-    /// The routes, behind the guard that every page needs.
+    /// The routes, behind the guards that every page needs.
     pub fn router(self) -> Router {
         let mut router = Router::new()
             .route("/overview", get(overview::page))
             .route("/jobs", get(jobs::list))
             .route("/jobs/{id}", get(job::page))
-            .route("/jobs/{id}/retry", post(job::retry))
-            .route("/jobs/{id}/cancel", post(job::cancel))
             .route("/queues", get(queues::page))
-            .route("/queues/{name}/pause", post(queues::pause))
-            .route("/queues/{name}/resume", post(queues::resume))
             .route("/workers", get(workers::page))
-            .route(live::PATH, get(live::events));
+            .route("/theme", post(theme::choose))
+            .route(live::PATH, get(live::events))
+            .merge(actions().layer(middleware::from_fn_with_state(self.clone(), unless_read_only)));
         if self.mailbox.is_some() {
             router = router
                 .route("/mailbox", get(mailbox::list))
@@ -107,13 +160,44 @@ impl Pages {
         }
         router = match self.identity {
             Some(_) => router.merge(account::router()),
-            None => router.route("/", get(|| async { Redirect::to("/overview") })),
+            None => router.route("/", get(first)),
         };
         let router = router
             .merge(assets::router())
+            .merge(entry::router())
+            .layer(middleware::from_fn_with_state(self.clone(), entry::gate))
             .layer(middleware::from_fn(guard::guard))
-            .route("/{*rest}", any(people::missing))
-            .with_state(self);
-        crate::loopback_only(router)
+            .route("/{*rest}", any(people::missing));
+        let (loopback, base) = (matches!(self.auth.0, Asks::Loopback { .. }), Arc::clone(&self.base.0));
+        let router = router.with_state(self);
+        let router = match base.is_empty() {
+            true => router,
+            false => Router::new().nest(&base, router.clone()).merge(router),
+        };
+        if loopback { crate::loopback_only(router) } else { router }
     }
+}
+
+/// Everything that changes something.
+fn actions() -> Router<Pages> {
+    Router::new()
+        .route("/jobs/{id}/retry", post(job::retry))
+        .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/queues/{name}/pause", post(queues::pause))
+        .route("/queues/{name}/resume", post(queues::resume))
+}
+
+/// Refuses what changes something where nothing may be changed.
+async fn unless_read_only(Here(pages): Here, request: Request, next: Next) -> Response {
+    if !pages.read_only {
+        return next.run(request).await;
+    }
+    let mut refused = pages.away(&StoreError::Rejected("These pages only show. Nothing was changed.".into()));
+    *refused.status_mut() = StatusCode::FORBIDDEN;
+    refused
+}
+
+/// `GET /` without the pages for customers.
+async fn first(Here(pages): Here) -> Response {
+    Redirect::to(&pages.at("/overview")).into_response()
 }

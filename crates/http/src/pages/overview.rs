@@ -1,11 +1,11 @@
 //! The first page: a sentence, what needs a person, the figures, the queues.
 
-use axum::{extract::State as Extract, response::Response};
+use axum::response::Response;
 use backshift_core::{QueueCounts, State, Timestamp, store::COMPLETED_COUNTED};
 use minijinja::{Value, context};
 
 use super::{
-    Pages, link,
+    Here, link,
     needs::{Need, attended, needs, waiting},
     sight::{SAMPLE, Sight},
     words,
@@ -15,7 +15,7 @@ use super::{
 const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
 
 /// `GET /overview`.
-pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
+pub(super) async fn page(Here(pages): Here) -> Response {
     match pages.sight().await {
         Ok(sight) => pages.framed("/overview", "overview.html", values(&sight)).await,
         Err(error) => pages.away(&error),

@@ -3,17 +3,20 @@
 //! It stands outside the guard, because an unknown address below `/api` must answer as the API does.
 
 use axum::{
-    extract::State as Extract,
     http::{HeaderMap, StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::StoreError;
 
-use super::{Pages, guard, mask};
+use super::{Here, guard, mask};
 use crate::ApiError;
 
 /// Every address without a route.
-pub(super) async fn missing(Extract(pages): Extract<Pages>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> Response {
+    // The base path with a slash behind it is what people type.
+    if uri.path().strip_suffix('/') == Some(&*pages.base.0) {
+        return Redirect::to(&pages.at("/overview")).into_response();
+    }
     let person = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())

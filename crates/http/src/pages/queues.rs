@@ -1,16 +1,16 @@
 //! The queues with their counts; pause and resume.
 
 use axum::{
-    extract::{Path, State as Extract},
+    extract::Path,
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{QueueName, StoreError, Timestamp};
 use minijinja::{Value, context};
 
-use super::{Pages, overview::row, words};
+use super::{Here, Pages, overview::row, words};
 
 /// `GET /queues`.
-pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
+pub(super) async fn page(Here(pages): Here) -> Response {
     let sight = match pages.sight().await {
         Ok(sight) => sight,
         Err(error) => return pages.away(&error),
@@ -29,12 +29,12 @@ pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
 }
 
 /// `POST /queues/{name}/pause`.
-pub(super) async fn pause(Extract(pages): Extract<Pages>, Path(name): Path<String>) -> Response {
+pub(super) async fn pause(Here(pages): Here, Path(name): Path<String>) -> Response {
     switch(&pages, &name, true).await
 }
 
 /// `POST /queues/{name}/resume`.
-pub(super) async fn resume(Extract(pages): Extract<Pages>, Path(name): Path<String>) -> Response {
+pub(super) async fn resume(Here(pages): Here, Path(name): Path<String>) -> Response {
     switch(&pages, &name, false).await
 }
 
@@ -45,7 +45,7 @@ async fn switch(pages: &Pages, name: &str, paused: bool) -> Response {
     };
     pages.watch.forget();
     match result {
-        Ok(_) => Redirect::to("/queues").into_response(),
+        Ok(_) => Redirect::to(&pages.at("/queues")).into_response(),
         Err(error) => pages.away(&error),
     }
 }

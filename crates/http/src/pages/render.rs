@@ -5,7 +5,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use backshift_core::{State, StoreError, Timestamp};
-use minijinja::{Environment, UndefinedBehavior, Value, context};
+use minijinja::{Environment, HtmlEscape, UndefinedBehavior, Value, context};
 
 use super::{Pages, mask, sight::Sight, words};
 
@@ -18,6 +18,7 @@ macro_rules! templates {
 const TEMPLATES: &[(&str, &str)] = templates![
     "code.html",
     "door.html",
+    "enter.html",
     "first.html",
     "frame.html",
     "home.html",
@@ -42,6 +43,7 @@ impl Renderer {
     pub(super) fn new() -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
+        environment.add_filter("soft", soft);
         for (name, source) in TEMPLATES {
             if let Err(error) = environment.add_template(name, source) {
                 tracing::error!(%error, name, "a page template does not compile");
@@ -55,10 +57,29 @@ impl Renderer {
     }
 }
 
+/// A name that breaks where it has a mark and not in the middle of a word, unless the word has no end.
+fn soft(text: &str) -> Value {
+    const ENDLESS: usize = 32;
+    let mut html = String::with_capacity(text.len() + 32);
+    let mut run = 0;
+    for letter in text.chars() {
+        html.push_str(&HtmlEscape(&letter.to_string()).to_string());
+        run += 1;
+        if "@._-/:, ".contains(letter) || run == ENDLESS {
+            html.push_str("<wbr>");
+            run = 0;
+        }
+    }
+    Value::from_safe_string(html)
+}
+
 impl Pages {
     /// A page of its own, without the rail.
     pub(super) fn door(&self, status: StatusCode, name: &str, values: Value) -> Response {
-        let doors = context! { accounts => self.identity.is_some(), mailbox => self.mailbox.is_some() };
+        let doors = context! {
+            base => self.base.value(), accounts => self.identity.is_some(), mailbox => self.mailbox.is_some(),
+            read_only => self.read_only, theme => self.theme,
+        };
         match self.renderer.page(name, context! { ..values, ..doors }) {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => broken(name, &error),
@@ -76,6 +97,7 @@ impl Pages {
             seen => sight.fingerprint.as_str(),
             place => self.place.as_ref(),
             now => words::clock(Timestamp::now()),
+            user => self.user(),
         };
         self.door(StatusCode::OK, name, context! { ..values, ..frame })
     }
@@ -140,9 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn a_name_breaks_at_its_marks_and_stays_text() {
+        assert_eq!(soft("anna@example.com").to_string(), "anna@<wbr>example.<wbr>com");
+        assert_eq!(soft("<b>&\"'").to_string(), "&lt;b&gt;&amp;&quot;&#x27;");
+        assert_eq!(soft(&"x".repeat(40)).to_string(), format!("{}<wbr>{}", "x".repeat(32), "x".repeat(8)));
+    }
+
+    #[test]
     fn text_from_outside_is_escaped() {
         let said = "<script>alert(1)</script>";
-        let values = context! { title => "t", under => "", said, accounts => true, mailbox => true };
+        let values = context! { title => "t", under => "", said, base => "", theme => "", accounts => true, mailbox => true };
         let html = Renderer::new().page("problem.html", values).unwrap();
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>alert"));
     }

@@ -1,14 +1,15 @@
 //! What all pages share, read once and used by all that are open: counts, workers, breakers, the newest jobs.
 //!
 //! A sight is good for a second, or for ten times the time that it took to read: however many pages are open, the
-//! store never spends more than a tenth of its time on them. Who changes something calls [`Watch::forget`].
+//! store never spends more than a tenth of its time on them. Where reading takes long, a page shows what was read last
+//! and has it read anew behind its back. Who changes something calls [`Watch::forget`].
 
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -23,6 +24,10 @@ use super::Pages;
 
 /// How long a sight is good at least.
 const PERIOD: Duration = Duration::from_secs(1);
+/// A reading that takes longer is not waited for.
+const LONG: Duration = Duration::from_millis(100);
+/// How old what is shown may be beyond the time that it is good for.
+const STALE: Duration = Duration::from_secs(60);
 /// Rows that are read of each list; figures beyond it are shown as *100 or more*.
 pub(super) const SAMPLE: u32 = 100;
 /// Rows whose every change is noticed.
@@ -74,11 +79,20 @@ impl Sight {
 pub(super) struct Watch {
     latest: watch::Sender<Option<Arc<Sight>>>,
     polled: AtomicBool,
+    /// Somebody reads anew behind a page's back.
+    looked: AtomicBool,
+    /// How often something was changed here.
+    changes: AtomicU64,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { latest: watch::Sender::new(None), polled: AtomicBool::new(false) }
+        Self {
+            latest: watch::Sender::new(None),
+            polled: AtomicBool::new(false),
+            looked: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+        }
     }
 }
 
@@ -94,6 +108,7 @@ impl Watch {
 
     /// Something was changed here: the next page looks for itself.
     pub(super) fn forget(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.latest.send_replace(None);
     }
 }
@@ -104,13 +119,34 @@ impl Pages {
         let held = self.watch.latest.borrow().clone();
         match held {
             Some(sight) if sight.read.elapsed() < sight.good_for => Ok(sight),
+            Some(sight) if sight.good_for > LONG * 10 && sight.read.elapsed() < sight.good_for + STALE => {
+                self.look_ahead();
+                Ok(sight)
+            }
             _ => self.look().await,
         }
     }
 
+    /// Reads what all pages share, so that nobody waits for it. Needs a runtime.
+    pub fn look_ahead(&self) {
+        if self.watch.looked.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let pages = self.clone();
+        tokio::spawn(async move {
+            // Whoever opens a page then sees what went wrong.
+            let _ = pages.look().await;
+            pages.watch.looked.store(false, Ordering::SeqCst);
+        });
+    }
+
     async fn look(&self) -> Result<Arc<Sight>, StoreError> {
+        let before = self.watch.changes.load(Ordering::SeqCst);
         let sight = Arc::new(read(self).await?);
-        self.watch.latest.send_replace(Some(Arc::clone(&sight)));
+        // What was begun before a change shows what was before it.
+        if self.watch.changes.load(Ordering::SeqCst) == before {
+            self.watch.latest.send_replace(Some(Arc::clone(&sight)));
+        }
         Ok(sight)
     }
 }
@@ -147,13 +183,13 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
         breakers: store.breakers().await?,
         ..Sight::empty()
     };
-    // Rows bring their payloads along: no list is kept while the next one is read.
+    // Rows bring their payloads along: no list is kept while the next one is read. Each is a search, because a search has a bound.
     let mut changes = DefaultHasher::new();
     for filter in [JobFilter::default(), of(State::Running)] {
-        notice(&store.list(&filter, &page(WATCHED)).await?, &mut changes);
+        notice(&store.search(&filter, &page(WATCHED)).await?.jobs, &mut changes);
     }
-    sight.causes = causes(store.list(&of(State::Dead), &page(SAMPLE)).await?);
-    let unclear = store.list(&ambiguous, &page(SAMPLE)).await?;
+    sight.causes = causes(store.search(&of(State::Dead), &page(SAMPLE)).await?.jobs);
+    let unclear = store.search(&ambiguous, &page(SAMPLE)).await?.jobs;
     sight.unclear = unclear.len() as u64;
     sight.unclear_dead = unclear.iter().filter(|job| job.state == State::Dead).count() as u64;
     if let Some(mailbox) = &pages.mailbox {

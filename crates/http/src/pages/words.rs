@@ -48,12 +48,13 @@ pub(super) fn due(at: Timestamp, now: Timestamp) -> String {
     if day(at) == day(now) { clock(at) } else { format!("{}, {}", day(at), clock(at)) }
 }
 
-/// How long it took: `212 ms`, `1.4 s`, `4 min`, `3 h`, `2 days`.
+/// How long it took: `212 ms`, `1.4 s`, `36 s`, `1 min 54 s`, `12 min`, `3 h`, `2 days`.
 pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     let ms = (to.as_millisecond() - from.as_millisecond()).max(0);
     match ms {
         0..=999 => format!("{ms} ms"),
-        1000..=119_999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        1000..=9999 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..=599_999 if ms / 1000 % 60 > 0 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
         _ => coarse(ms / 1000),
     }
 }
@@ -61,8 +62,8 @@ pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
 /// `36 s`, `4 min`, `3 h`, `2 days`.
 fn coarse(seconds: i64) -> String {
     match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds / 60),
+        0..=59 => format!("{seconds} s"),
+        60..=7199 => format!("{} min", seconds / 60),
         7200..=172_799 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
@@ -98,6 +99,14 @@ pub(super) fn state(job: &JobRecord) -> String {
     }
 }
 
+/// `40 seconds`, `12 minutes`.
+pub(super) fn seconds(seconds: u64) -> String {
+    match seconds {
+        0..=119 => count(seconds, "second", "seconds"),
+        _ => count(seconds.div_ceil(60), "minute", "minutes"),
+    }
+}
+
 /// `completed` as `Completed`.
 pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
@@ -120,7 +129,11 @@ mod tests {
         let at = |ms| Timestamp::from_millisecond(ms).unwrap();
         assert_eq!(span(at(0), at(212)), "212 ms");
         assert_eq!(span(at(0), at(1400)), "1.4 s");
+        assert_eq!(span(at(0), at(36_900)), "36 s");
+        assert_eq!(span(at(0), at(113_800)), "1 min 53 s");
         assert_eq!(span(at(0), at(240_000)), "4 min");
+        assert_eq!(span(at(0), at(754_000)), "12 min");
+        assert_eq!(relative(at(0), at(113_000)), "1 min ago");
         assert_eq!(relative(at(5900), at(0)), "in 5 s");
         assert_eq!(relative(at(0), at(7_200_000)), "2 h ago");
         assert_eq!(relative(at(0), at(999)), "now");

@@ -1,19 +1,19 @@
 //! The workers that live and the breakers that they share.
 
-use axum::{extract::State as Extract, response::Response};
+use axum::response::Response;
 use backshift_core::{
-    Timestamp,
+    QueueName, Timestamp,
     store::{BreakerRecord, WorkerRecord},
 };
 use minijinja::{Value, context};
 
-use super::{Pages, mask, sight::Sight, words};
+use super::{Here, link, mask, sight::Sight, words};
 
 /// Characters of what the other side said.
 const SAID: usize = 200;
 
 /// `GET /workers`.
-pub(super) async fn page(Extract(pages): Extract<Pages>) -> Response {
+pub(super) async fn page(Here(pages): Here) -> Response {
     match pages.sight().await {
         Ok(sight) => pages.framed("/workers", "workers.html", values(&sight)).await,
         Err(error) => pages.away(&error),
@@ -42,7 +42,7 @@ fn values(sight: &Sight) -> Value {
 fn worker(worker: &WorkerRecord, now: Timestamp) -> Value {
     context! {
         name => worker.name.as_str(),
-        queues => pools(&worker.queues),
+        pools => pools(&worker.queues),
         idle => worker.running == 0,
         running => words::number(u64::from(worker.running)),
         since => words::moment(worker.started_at, now),
@@ -61,12 +61,16 @@ fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Value {
     }
 }
 
-/// `default:10,mail:4` as `default, 10 slots · mail, 4 slots`.
-fn pools(announced: &str) -> String {
-    let pool = |pool: &str| match pool.rsplit_once(':') {
-        Some((name, "1")) => format!("{name}, 1 slot"),
-        Some((name, slots)) => format!("{name}, {slots} slots"),
-        None => pool.to_owned(),
+/// `default:10,mail:4` as `default, 10 slots · mail, 4 slots`, with the way to the jobs of each.
+fn pools(announced: &str) -> Vec<Value> {
+    let pool = |pool: &str| {
+        let (name, slots) = match pool.rsplit_once(':') {
+            Some((name, "1")) => (name, ", 1 slot".to_owned()),
+            Some((name, slots)) => (name, format!(", {slots} slots")),
+            None => (pool, String::new()),
+        };
+        let href = QueueName::new(name).ok().map(|queue| link::jobs_of_queue(&queue));
+        context! { name, slots, href }
     };
-    announced.split(',').map(pool).collect::<Vec<_>>().join(" · ")
+    announced.split(',').map(pool).collect()
 }

@@ -19,6 +19,8 @@ pub struct StoredSummary {
     pub date: Option<jiff::Timestamp>,
     /// Bytes of the file.
     pub size: u64,
+    /// The Message-ID without its brackets: ours begin with the job's id.
+    pub message_id: String,
 }
 
 /// A whole mail.
@@ -65,6 +67,7 @@ impl StoredSummary {
             from: addresses(message.from()).into_iter().next().unwrap_or_default(),
             to: addresses(message.to()),
             subject: message.subject().unwrap_or_default().to_owned(),
+            message_id: message.message_id().unwrap_or_default().to_owned(),
             date: message.date().and_then(|d| jiff::Timestamp::from_second(d.to_timestamp()).ok()),
             size,
         }

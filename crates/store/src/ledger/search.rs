@@ -18,7 +18,7 @@ use crate::{Database, Dialect, Executor};
 const COMPARED: u32 = 30_000;
 const ERRORS_READ: u32 = 20_000;
 const PAYLOADS_READ: u32 = 5_000;
-/// So many jobs that wait or run are looked at one by one.
+/// So many jobs that wait or run are looked at one by one; [`held`] repeats it, one higher.
 const FEW: i64 = 5_000;
 
 /// One page, and how far it looked.
@@ -84,9 +84,27 @@ fn looked_at(filter: &JobFilter) -> u32 {
 
 /// The statement without what finds a state elsewhere than in the order of the page.
 fn plain(dialect: Dialect, filter: &JobFilter) -> String {
+    format!("SELECT {} FROM background_jobs WHERE true{}", job_columns(dialect), literals(filter))
+}
+
+/// The same among these few ids. PostgreSQL looks each one up, whatever its statistics say about the table.
+fn among(dialect: Dialect, filter: &JobFilter, held: &str) -> String {
+    let (columns, literals) = (job_columns(dialect), literals(filter));
+    match dialect {
+        Dialect::Postgres => format!(
+            "SELECT {columns} FROM (SELECT DISTINCT id AS held FROM ({held}) some_jobs) h \
+             CROSS JOIN LATERAL (SELECT * FROM background_jobs j WHERE j.id = h.held OFFSET 0) background_jobs \
+             WHERE true{literals}"
+        ),
+        Dialect::Sqlite => {
+            format!("SELECT {columns} FROM background_jobs WHERE id IN ({held}){literals}")
+        }
+    }
+}
+
+fn literals(filter: &JobFilter) -> String {
     let state = filter.state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
-    let effect = effect_literal(filter.effect);
-    format!("SELECT {} FROM background_jobs WHERE true{state}{effect}", job_columns(dialect))
+    state + &effect_literal(filter.effect)
 }
 
 /// A page's order that no index gives: the few rows are found first and sorted then.
@@ -97,25 +115,33 @@ fn sorted(dialect: Dialect) -> &'static str {
     }
 }
 
+/// What is sent for a state that jobs leave again, up to its optional filters.
+pub(crate) fn texts(dialect: Dialect, state: State) -> Vec<String> {
+    let filter = JobFilter { state: Some(state), ..JobFilter::default() };
+    held(dialect, state).map(|held| vec![few(held), among(dialect, &filter, held)]).unwrap_or_default()
+}
+
 /// How many ids that is, up to `$1`.
-pub(crate) fn few(held: &str) -> String {
+fn few(held: &str) -> String {
     format!("SELECT COUNT(*) FROM (SELECT id FROM ({held}) held LIMIT $1) some_jobs")
 }
 
-/// The ids among which all jobs of such a state are, when it is one that jobs leave again.
-pub(crate) fn held(dialect: Dialect, state: State) -> Option<&'static str> {
+/// The ids among which all jobs of such a state are, when it is one that jobs leave again. Those of foreign brokers have a
+/// bound and an order of their own: without them PostgreSQL reads the whole table when it has no statistics.
+fn held(dialect: Dialect, state: State) -> Option<&'static str> {
     Some(match (dialect, state) {
         (_, State::Completed | State::Dead | State::Cancelled) => return None,
         (Dialect::Postgres, State::Running) => {
             "SELECT u.job AS id FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
-             UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+             UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL ORDER BY abroad LIMIT 5001)"
         }
         (Dialect::Postgres, State::Available) => {
-            "SELECT id FROM job_line WHERE ready UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+            "SELECT id FROM job_line WHERE ready \
+             UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL ORDER BY abroad LIMIT 5001)"
         }
         (Dialect::Postgres, _) => {
             "SELECT id FROM job_line WHERE NOT ready \
-             UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL"
+             UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL ORDER BY abroad LIMIT 5001)"
         }
         (Dialect::Sqlite, State::Running) => "SELECT id FROM background_jobs WHERE status = 'running'",
         (Dialect::Sqlite, State::Available) => {

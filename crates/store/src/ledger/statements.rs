@@ -44,7 +44,7 @@ pub fn statements(dialect: Dialect) -> Vec<String> {
     for state in State::ALL {
         texts.push(list::text(dialect, Some(state), None));
         texts.push(list::text(dialect, Some(state), Some(EffectState::Ambiguous)));
-        texts.extend(search::held(dialect, state).map(search::few));
+        texts.extend(search::texts(dialect, state));
     }
     texts
 }

@@ -13,12 +13,38 @@ use super::house::{HOSTILE, House};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What the browser made of a page.
-struct Seen {
-    dom: String,
-    console: String,
+pub(super) struct Seen {
+    pub(super) dom: String,
+    pub(super) console: String,
 }
 
-async fn look(url: &str) -> Seen {
+/// The pages on a real port, until the value goes.
+pub(super) struct Port {
+    pub(super) base: String,
+    stop: Option<oneshot::Sender<()>>,
+    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl Port {
+    pub(super) async fn open(app: axum::Router) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let times = Times { grace: Duration::from_millis(100), ..Times::default() };
+        let limits = Limits { times, ..Limits::default() };
+        let serving = tokio::spawn(server::serve(listener, app, limits, async move {
+            let _ = stopped.await;
+        }));
+        Self { base, stop: Some(stop), serving }
+    }
+
+    pub(super) async fn close(mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        self.serving.await.unwrap().unwrap();
+    }
+}
+
+pub(super) async fn look(url: &str) -> Seen {
     let profile = tempfile::tempdir().unwrap();
     let mut command = programs::command("chromium").unwrap();
     command
@@ -55,14 +81,8 @@ async fn pages_show_hostile_text_and_break_no_policy() {
     house.work("identity").await;
     let mail = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
 
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel::<()>();
-    let times = Times { grace: Duration::from_millis(100), ..Times::default() };
-    let limits = Limits { times, ..Limits::default() };
-    let serving = tokio::spawn(server::serve(listener, house.app.clone(), limits, async move {
-        let _ = stopped.await;
-    }));
+    let port = Port::open(house.app.clone()).await;
+    let base = &port.base;
     for (path, wanted) in [
         ("/overview".to_owned(), "One thing needs you."),
         ("/jobs".into(), "All jobs."),
@@ -81,6 +101,5 @@ async fn pages_show_hostile_text_and_break_no_policy() {
     }
     let letter = look(&format!("{base}/mailbox/{mail}/html")).await;
     assert!(letter.dom.contains("verify"), "the mail itself: {}", letter.dom);
-    let _ = stop.send(());
-    serving.await.unwrap().unwrap();
+    port.close().await;
 }

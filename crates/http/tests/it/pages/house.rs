@@ -68,6 +68,11 @@ impl House {
         Self { app: server::finish(api.merge(pages.router())), store, mailbox, db, registry, _kept: kept }
     }
 
+    /// The pages for operators over the same store, to be put behind a door, under a path, and so on.
+    pub(super) fn pages(&self) -> Pages {
+        Pages::new(Arc::new(self.store.clone()) as Arc<dyn Store>, "a test")
+    }
+
     pub(super) async fn enqueue(&self, kind: &str, queue: &str, payload: &str) -> JobId {
         let (kind, queue) = (Kind::new(kind).unwrap(), QueueName::new(queue).unwrap());
         let envelope = Envelope::new(kind, queue, payload.to_owned(), Timestamp::now());

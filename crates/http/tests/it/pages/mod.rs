@@ -2,8 +2,11 @@
 
 mod chromium;
 mod customers;
+mod entry;
 mod guard;
 mod house;
+mod layout;
 mod live;
+mod prefix;
 mod reading;
 mod steering;

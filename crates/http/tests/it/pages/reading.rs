@@ -99,7 +99,8 @@ async fn hostile_text_stays_text() {
     ];
     for path in paths.iter().map(String::as_str).chain(ROOMS) {
         let page = house.get(path).await;
-        let body = page.text.replace("<script src=\"/assets/live.js\" defer></script>", "");
+        let ours = ["live", "keys"].map(|name| format!("<script src=\"/assets/{name}.js\" defer></script>"));
+        let body = ours.iter().fold(page.text.clone(), |text, script| text.replace(script, ""));
         for harm in ["<script", "<img", "<b>{{", "<b>49", "\u{202e}", "hunter2"] {
             assert!(!body.contains(harm), "{path} has {harm}: {body}");
         }
@@ -197,4 +198,94 @@ async fn mail(house: &House, subject: &str, body: &str) {
     let message = Composer::new(from.into()).compose(&data, &id, Timestamp::now()).unwrap();
     house.mailbox.send(&message).await;
     assert_eq!(house.mailbox.list(0, 1).await.unwrap().1, 1, "the mail is kept");
+}
+
+#[tokio::test]
+async fn a_search_finds_by_state_word_user_and_time_and_says_what_it_understood() {
+    let house = House::open().await;
+    let dead = house.enqueue("email.send", "mail", r#"{"order":"A-4711","to":"anna@example.com"}"#).await;
+    house.kill("mail", "450 4.2.1 mailbox busy").await;
+    let waits = house.enqueue("report.build", "reports", r#"{"order":"A-4712"}"#).await;
+    let finds = async |query: &str| {
+        let page = house.get(&format!("/jobs?{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{query}: {}", page.text);
+        (
+            page.text.contains(&format!("data-key=\"{dead}\"")),
+            page.text.contains(&format!("data-key=\"{waits}\"")),
+        )
+    };
+    for (query, found) in [
+        ("state=failed", (true, false)),
+        ("find=failed", (true, false)),
+        ("find=state:discarded", (true, false)),
+        ("find=pending", (false, true)),
+        ("find=state:queued", (false, true)),
+        ("find=active", (false, false)),
+        ("find=BUSY", (true, false)),
+        ("find=%22mailbox+busy%22", (true, false)),
+        ("find=error:busy", (true, false)),
+        ("find=payload:busy", (false, false)),
+        ("find=A-471", (true, true)),
+        ("find=payload:a-4712", (false, true)),
+        ("find=report", (false, true)),
+        ("find=a-471+since:1h", (true, true)),
+        ("find=until:2020-01-01", (false, false)),
+        ("find=kind:email.send+failed+busy", (true, false)),
+        ("state=dead&find=a-4712", (false, false)),
+    ] {
+        assert_eq!(finds(query).await, found, "{query}");
+    }
+    let page = house.get("/jobs?state=failed&find=busy+since:2020-01-01").await.text;
+    assert!(
+        page.contains("somewhere \u{201c}busy\u{201d}") && page.contains("since 2020-01-01 00:00:00 UTC"),
+        "{page}"
+    );
+    assert!(
+        page.contains(
+            "backshift jobs list --state dead --since 2020-01-01T00:00:00Z --text=&#x27;busy&#x27;"
+        ),
+        "{page}"
+    );
+    assert_eq!(house.get(&format!("/jobs?find={dead}")).await.header("location"), format!("/jobs/{dead}"));
+}
+
+#[tokio::test]
+async fn what_finds_nothing_and_what_nobody_understands_shows_no_other_jobs() {
+    let house = House::open().await;
+    for n in 0..3 {
+        house.enqueue("k", "q", &format!("{{\"n\":{n}}}")).await;
+    }
+    let nobody = JobId::generate();
+    for (query, said) in [
+        ("find=nowhere".to_owned(), "No job is like this."),
+        ("find=kind:other".into(), "No job is like this."),
+        (format!("find={nobody}"), "No job concerns a user with it."),
+        (format!("find=id:{nobody}"), "No job has the id"),
+        ("state=nonsense".into(), "is no state. There are scheduled, available"),
+        ("find=colour:red".into(), "is none of state: kind: queue:"),
+        ("find=kind:k+kind:l".into(), "or there are two of them"),
+        ("find=since:yesterday".into(), "is no time: write 2h"),
+        ("state=dead&find=running".into(), "is a second state"),
+    ] {
+        let page = house.get(&format!("/jobs?{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{query}");
+        assert!(page.text.contains(said), "{query} lacks {said}: {}", page.text);
+        assert!(!page.text.contains("data-key="), "{query} shows jobs that nobody asked for");
+    }
+}
+
+#[tokio::test]
+async fn a_search_spells_out_no_secret() {
+    let house = House::open().await;
+    let payload = r#"{"user":"lan","password":"hunter2","note":"open \u0026 shut","tags":["x", "y"]}"#;
+    let id = house.enqueue("k", "q", payload).await;
+    let finds = async |word: &str| {
+        house.get(&format!("/jobs?find={word}")).await.text.contains(&format!("data-key=\"{id}\""))
+    };
+    for shown in ["lan", "payload:lan", "user", "%22tags%22"] {
+        assert!(finds(shown).await, "{shown}");
+    }
+    for hidden in ["hunter2", "payload:hunter", "payload:%22password%5C%22:%5C%22h%22"] {
+        assert!(!finds(hidden).await, "{hidden}");
+    }
 }

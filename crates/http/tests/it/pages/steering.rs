@@ -41,7 +41,11 @@ async fn a_job_is_cancelled_and_run_again_from_its_page() {
     house.post(&format!("/jobs/{id}/retry"), "").await;
     assert_eq!(state(&house, id).await, State::Available);
     house.complete("q", None).await;
-    house.post(&format!("/jobs/{id}/cancel"), "").await;
+    for late in ["cancel", "retry"] {
+        let answer = house.post(&format!("/jobs/{id}/{late}"), "").await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{late}");
+        assert!(answer.text.contains("Nothing was changed: this job is done"), "{}", answer.text);
+    }
     assert_eq!(state(&house, id).await, State::Completed, "what is done stays done");
     for unknown in [JobId::generate().to_string(), "nonsense".into()] {
         assert_eq!(house.post(&format!("/jobs/{unknown}/retry"), "").await.status, StatusCode::NOT_FOUND);
