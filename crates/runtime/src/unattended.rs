@@ -28,7 +28,8 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
             tracing::warn!(
                 queue,
                 kinds,
-                "jobs of these kinds stand in a queue that nobody works, and wait: add .pool({queue:?}, 10) to a worker"
+                "jobs of these kinds stand in a queue that nobody works, and wait: add .pool({queue:?}, 10) to a worker, or start one \
+                 with --queue {queue}"
             );
         }
         tracing::debug!("every kind of this worker was looked at for a queue that nobody works");
