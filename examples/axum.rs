@@ -6,13 +6,15 @@
 //! curl -d '{"email":"ada@example.com"}' -H 'content-type: application/json' http://127.0.0.1:3000/accounts
 //! ```
 //!
+//! The pages that show the job are at `http://127.0.0.1:3000/backshift/`.
+//!
 //! The job is there exactly when the account is: neither a crash between the two nor a rolled back request can part them.
 
 use std::{error::Error, time::Duration};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use backshift::{
-    Backshift, Client, Handler, Job, JobContext, JobResult, Registry, WorkerOptions, stop_signal,
+    Backshift, Client, Handler, Job, JobContext, JobResult, Registry, WorkerOptions, stop_signal, ui,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{SqlitePool, sqlite::SqliteConnectOptions};
@@ -81,8 +83,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
 
     let app = App { pool: pool.clone(), jobs: site.client() };
-    let routes = Router::new().route("/accounts", post(sign_up)).with_state(app);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    // Jobs, queues and workers in a browser. On an address that others reach: `Auth::password` with a name and a password.
+    let pages = ui::router(&site, ui::Auth::loopback());
+    let routes = Router::new().route("/accounts", post(sign_up)).with_state(app).nest("/backshift", pages);
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+    let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);
     let server = axum::serve(listener, routes).with_graceful_shutdown(stop_signal());
 
