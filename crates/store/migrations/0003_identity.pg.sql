@@ -81,6 +81,8 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     expires_at  timestamptz NOT NULL,
     tries       integer NOT NULL DEFAULT 0,
     used_at     timestamptz,
+    -- The hash of the password with which it was asked for: the code opens the account with that one.
+    password_hash text,
     -- The network that asked for it, and the tries of all others.
     network     text,
     tries_abroad integer NOT NULL DEFAULT 0

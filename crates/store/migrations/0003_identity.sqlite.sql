@@ -60,6 +60,8 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     expires_at  INTEGER NOT NULL,
     tries       INTEGER NOT NULL DEFAULT 0,
     used_at     INTEGER,
+    -- The hash of the password with which it was asked for: the code opens the account with that one.
+    password_hash TEXT,
     -- The network that asked for it, and the tries of all others.
     network     TEXT,
     tries_abroad INTEGER NOT NULL DEFAULT 0

@@ -1,7 +1,8 @@
 //! Checking a code: counted before it is compared, used up in the transaction that activates the account.
 //!
 //! Tries from the network that asked for the code and tries from elsewhere are counted apart, so that a stranger cannot
-//! burn the owner's. With uniform errors nobody learns from an answer, or from its time, which addresses have an
+//! burn the owner's. The account opens with the password with which the code was asked for; from elsewhere only while nobody
+//! else asks with another one, so that nobody opens it for a stranger by entering the code that he had mailed. With uniform errors nobody learns from an answer, or from its time, which addresses have an
 //! account or a code: whoever did not know the code hears that it is wrong.
 
 use backshift_core::identity::{IdentityError, Origin};
@@ -12,8 +13,8 @@ use uuid::Uuid;
 
 use super::{
     IdentityService,
-    accounts::{address, lock_user},
-    challenges::{Issued, newest},
+    accounts::{Account, address, lock_user},
+    challenges::{Issued, Latest, latest},
     code::is_well_formed,
     counts::{What, look, take, take_or_refuse},
     refusals::{
@@ -67,32 +68,38 @@ impl IdentityService {
         network: Option<&str>,
     ) -> Result<Result<(), No>, IdentityError> {
         let Some(account) = self.account_by_key(email_key).await? else { return Ok(Err(no(USER_NOT_FOUND))) };
-        let issued = newest(&self.db, account.user.id).await.map_err(internal)?;
-        let right =
-            issued.as_ref().is_some_and(|issued| self.config.code_key.matches(&issued.challenge(), otp));
+        let latest = latest(&self.db, account.user.id).await.map_err(internal)?;
+        let is_of = |issued: &Issued| self.config.code_key.matches(&issued.challenge(), otp);
         // A code that is used up opened the account, also when the account was read before that.
         let was_used =
-            account.user.is_active || account.confirmed || issued.as_ref().is_some_and(|issued| issued.used);
+            account.user.is_active || account.confirmed || latest.all().iter().any(|issued| issued.used);
         if was_used {
-            return Ok(Err(No { says: USER_VERIFIED, knew: right }));
+            return Ok(Err(No { says: USER_VERIFIED, knew: latest.all().iter().any(is_of) }));
         }
-        let Some(issued) = issued else { return Ok(Err(no(WRONG_OTP))) };
-        let abroad =
-            network.filter(|network| issued.network.as_deref().is_some_and(|asked| asked != *network));
+        let Some(issued) = latest.meant_by(network, self.now()) else { return Ok(Err(no(WRONG_OTP))) };
+        let right = is_of(issued) && self.opens(issued, &latest, &account, network);
+        let abroad = abroad(issued, network);
         if !self.is_unconfirmed(&account).await? {
             // Confirmed a moment ago, or deactivated.
-            return self.say_why(issued.user_id, abroad).await.map(|why| Err(no(why)));
+            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
         }
-        if let Err(refusal) = self.refuse_dead(&issued, abroad, right).await? {
+        if let Err(refusal) = self.refuse_dead(issued, abroad, right).await? {
             return Ok(Err(refusal));
         }
-        if !self.count_try(&issued, abroad).await? {
-            return self.say_why(issued.user_id, abroad).await.map(|why| Err(no(why)));
+        if !self.count_try(issued, abroad).await? {
+            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
         }
         if !right {
             return Ok(Err(no(WRONG_OTP)));
         }
-        self.activate(&issued).await
+        self.activate(issued, network).await
+    }
+
+    /// Whether a code opens the account from here.
+    fn opens(&self, issued: &Issued, latest: &Latest, account: &Account, network: Option<&str>) -> bool {
+        let asked_here = issued.network.as_deref() == network;
+        asked_here
+            || (issued.password_hash == account.password_hash && !latest.has_rivals(issued, self.now()))
     }
 
     async fn refuse_dead(
@@ -139,10 +146,13 @@ impl IdentityService {
     }
 
     /// Why no try was left: looked up again, because it was fine a moment ago.
-    async fn say_why(&self, user: Uuid, abroad: Option<&str>) -> Result<Refusal, IdentityError> {
-        Ok(match newest(&self.db, user).await.map_err(internal)? {
-            Some(issued) if issued.used => USER_VERIFIED,
-            Some(issued) => match self.refuse_dead(&issued, abroad, false).await? {
+    async fn say_why(&self, user: Uuid, network: Option<&str>) -> Result<Refusal, IdentityError> {
+        let latest = latest(&self.db, user).await.map_err(internal)?;
+        if latest.all().iter().any(|issued| issued.used) {
+            return Ok(USER_VERIFIED);
+        }
+        Ok(match latest.meant_by(network, self.now()) {
+            Some(issued) => match self.refuse_dead(issued, abroad(issued, network), false).await? {
                 Err(refusal) => refusal.says,
                 Ok(()) => WRONG_OTP,
             },
@@ -151,7 +161,11 @@ impl IdentityService {
     }
 
     /// Uses the code up, activates the account and begins the trial: all or nothing, once.
-    async fn activate(&self, issued: &Issued) -> Result<Result<(), No>, IdentityError> {
+    async fn activate(
+        &self,
+        issued: &Issued,
+        network: Option<&str>,
+    ) -> Result<Result<(), No>, IdentityError> {
         let now = self.now();
         let tx = self.db.begin().await.map_err(internal)?;
         lock_user(&tx, issued.user_id).await?;
@@ -160,17 +174,24 @@ impl IdentityService {
         if used == 0 {
             // Another try was faster, or the address was registered anew and the code ended with it.
             tx.rollback().await.map_err(internal)?;
-            return self.say_why(issued.user_id, None).await.map(|why| Err(no(why)));
+            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
         }
         // System C's own columns for a code are emptied: what it mailed in clear must not open anything later.
         const ACTIVATE: &str = "UPDATE users SET is_active = $2, confirmed_at = $3, otp = NULL, otp_expired_at = NULL, \
-            updated_at = $3 WHERE id = $1 AND deleted_at IS NULL";
+            password_hash = COALESCE($4, password_hash), updated_at = $3 WHERE id = $1 AND deleted_at IS NULL";
         let activate = Executor::sql(&tx, ACTIVATE).bind(issued.user_id).bind(true).bind(now);
-        activate.run().await.map_err(internal)?;
+        activate.bind(issued.password_hash.as_deref()).run().await.map_err(internal)?;
+        let forget = "UPDATE otp_challenges SET password_hash = NULL WHERE user_id = $1";
+        Executor::sql(&tx, forget).bind(issued.user_id).run().await.map_err(internal)?;
         begin_trial(&tx, issued.user_id, now, self.config.trial).await?;
         tx.commit().await.map_err(internal)?;
         Ok(Ok(()))
     }
+}
+
+/// The network that tries, when it is not the one that asked.
+fn abroad<'a>(issued: &Issued, network: Option<&'a str>) -> Option<&'a str> {
+    network.filter(|network| issued.network.as_deref().is_some_and(|asked| asked != *network))
 }
 
 /// Under which name the tries of a network that did not ask for a code are counted.

@@ -1,7 +1,8 @@
 //! Registering: a row for an address that has none, or a new beginning for one that was never confirmed.
 //!
-//! Whoever typed somebody else's address first must not keep it: the newest password counts, and codes that were mailed
-//! under an older one end with it. An account that was confirmed once stays, also when it was deactivated since.
+//! Whoever typed somebody else's address first must not keep it, and whoever types it later must not take it: the newest
+//! password stands in the row, but a code opens the account with the password with which it was asked for. An account that
+//! was confirmed once stays, also when it was deactivated since.
 
 use backshift_core::identity::{IdentityError, Origin, Role};
 use backshift_store::{Executor, Tx};
@@ -45,7 +46,7 @@ impl IdentityService {
         let hash = self.passwords.hash(seat, password).await?;
         match before {
             None => self.add_account(&address, &hash).await,
-            Some(account) => self.begin_anew(&account, &address, &hash).await,
+            Some(account) => self.begin_anew(&account, &address, &hash, network.as_deref()).await,
         }
     }
 
@@ -67,6 +68,7 @@ impl IdentityService {
         account: &Account,
         address: &Address,
         hash: &str,
+        network: Option<&str>,
     ) -> Result<(), IdentityError> {
         let id = account.user.id;
         let tx = self.db.begin().await.map_err(internal)?;
@@ -83,7 +85,7 @@ impl IdentityService {
             Err(error) if is_taken(&error) => return Err(USERNAME_EXISTED.into()),
             Err(error) => return Err(internal(error)),
         }
-        end_challenges(&tx, id).await?;
+        end_challenges(&tx, id, network).await?;
         tx.commit().await.map_err(internal)
     }
 
@@ -100,8 +102,10 @@ impl IdentityService {
     }
 }
 
-/// Codes that were mailed before are worth nothing, and those that still wait in a queue are not mailed.
-async fn end_challenges(tx: &Tx, user: Uuid) -> Result<(), IdentityError> {
-    let end = "DELETE FROM otp_challenges WHERE user_id = $1";
-    Executor::sql(tx, end).bind(user).run().await.map(drop).map_err(internal)
+/// Codes that the same network asked for before are worth nothing, and those that still wait in a queue are not mailed. Those
+/// of others stay: else anybody could end them by registering.
+async fn end_challenges(tx: &Tx, user: Uuid, network: Option<&str>) -> Result<(), IdentityError> {
+    let end = "DELETE FROM otp_challenges WHERE user_id = $1 AND COALESCE(network, '') = $2";
+    let end = Executor::sql(tx, end).bind(user).bind(network.unwrap_or_default());
+    end.run().await.map(drop).map_err(internal)
 }

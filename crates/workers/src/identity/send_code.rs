@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::{
     CodeKey,
-    challenges::{ISSUED, Issued, IssuedRow, newest},
+    challenges::{ISSUED, Issued, IssuedRow, latest},
 };
 use crate::mail::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
 
@@ -138,8 +138,9 @@ impl CodeSender {
     async fn pending(&self, id: Uuid) -> Result<Option<(Issued, Recipient)>, JobError> {
         let query = Executor::sql(&self.db, ISSUED).push(" WHERE id = ").push_bind(id);
         let Some(issued) = query.optional::<IssuedRow>().await?.map(Issued::from) else { return Ok(None) };
-        let latest = newest(&self.db, issued.user_id).await?;
-        let replaced = latest.is_none_or(|latest| latest.id != issued.id);
+        let latest = latest(&self.db, issued.user_id).await?;
+        let replaced =
+            latest.asked_from(issued.network.as_deref()).is_none_or(|newest| newest.id != issued.id);
         if issued.used || replaced || issued.expires_at <= self.clock.now() {
             return Ok(None);
         }
