@@ -172,8 +172,10 @@ pub(crate) struct Enqueue {
 pub(crate) enum Jobs {
     /// List jobs, newest first.
     List(Box<JobsList>),
-    /// Show one job with its attempts.
+    /// Show one job: what it is, what happened, why, what is next. Payload and errors are masked; --json is for programs.
     Show(OneJob),
+    /// Say why a job does not run and what changes that. Exit 0 = nobody needs to act, 1 = somebody must.
+    Explain(OneJob),
     /// Run jobs again now, with fresh attempts.
     Retry(SomeJobs),
     /// Cancel jobs that wait, ask running ones to stop.
@@ -256,6 +258,8 @@ pub(crate) enum Queues {
     Pause(OneQueue),
     /// Take jobs from it again.
     Resume(OneQueue),
+    /// Say what stands in a queue's way and what changes that. Exit 0 = nobody needs to act, 1 = somebody must.
+    Explain(OneQueue),
 }
 
 #[derive(Debug, Args)]

@@ -25,11 +25,6 @@ pub(crate) fn json(value: &Value) {
     send(&terminal::json(&value.to_string()));
 }
 
-/// Prints a JSON value for people, on many lines.
-pub(crate) fn pretty(value: &Value) {
-    send(&terminal::json(&serde_json::to_string_pretty(value).unwrap_or_default()));
-}
-
 /// Prints a piece of a line that the caller has put together from parts that are ours alone.
 pub(crate) fn piece(text: &str) {
     let _ = std::io::stdout().write_all(terminal::shown_lines(text).as_bytes());

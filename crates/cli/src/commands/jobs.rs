@@ -8,6 +8,7 @@ use backshift_core::{
 };
 use serde_json::{Value, json};
 
+use super::explain;
 use crate::{
     args::{Jobs, JobsList, OneJob, SomeJobs},
     config::{Config, duration},
@@ -21,7 +22,9 @@ pub(super) async fn run(command: &Jobs, config: &Config, backend: &Backend) -> R
     let store: &dyn Store = &**backend.store()?;
     match command {
         Jobs::List(args) => list(args, config, store).await,
+        Jobs::Show(args) if !args.output.json => explain::show(id(&args.id)?, store).await,
         Jobs::Show(args) => show(args, config, store).await,
+        Jobs::Explain(args) => explain::job(id(&args.id)?, args.output.json, store).await,
         Jobs::Retry(args) => retry(args, backend).await,
         Jobs::Cancel(args) => steer(args, store, "cancel").await,
     }
@@ -111,6 +114,7 @@ fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
     ]
 }
 
+/// Everything that the store knows, for programs.
 async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let id = id(&args.id)?;
     let job = store.find(id).await?.ok_or_else(|| Failure::failed(format!("there is no job {id}")))?;
@@ -132,11 +136,7 @@ async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), F
     value["crashes"] = json!(job.crashes);
     value["payload_size"] = json!(job.payload_size);
     value["unique_key"] = json!(job.unique_key);
-    if args.output.json {
-        output::json(&value);
-    } else {
-        output::pretty(&value);
-    }
+    output::json(&value);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod dev;
 mod dev_lock;
 mod doctor;
 mod enqueue;
+mod explain;
 mod health;
 mod jobs;
 mod migrate;
@@ -90,7 +91,7 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Ui(_) => ui::run(config).await,
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
-        Command::Queues(command @ Queues::List(_)) => {
+        Command::Queues(command @ (Queues::List(_) | Queues::Explain(_))) => {
             queues::run(command, &**looking(config).await?.store()?).await
         }
         Command::Queues(command) => queues::run(command, &**ready(config).await?.store()?).await,
@@ -129,10 +130,12 @@ fn connection(command: &Command) -> Connection {
         Command::Api(connection) => connection,
         Command::Enqueue(args) => &args.connection,
         Command::Jobs(Jobs::List(args)) => &args.output.connection,
-        Command::Jobs(Jobs::Show(args)) => &args.output.connection,
+        Command::Jobs(Jobs::Show(args) | Jobs::Explain(args)) => &args.output.connection,
         Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args)) => &args.output.connection,
         Command::Queues(Queues::List(output)) => &output.connection,
-        Command::Queues(Queues::Pause(args) | Queues::Resume(args)) => &args.output.connection,
+        Command::Queues(Queues::Pause(args) | Queues::Resume(args) | Queues::Explain(args)) => {
+            &args.output.connection
+        }
         Command::Suppressions(Suppressions::List(output)) => &output.connection,
         Command::Suppressions(Suppressions::Add(args) | Suppressions::Remove(args)) => {
             &args.output.connection

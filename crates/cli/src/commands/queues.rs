@@ -3,6 +3,7 @@
 use backshift_core::{QueueName, State, Store};
 use serde_json::{Value, json};
 
+use super::explain;
 use crate::{
     args::{OneQueue, Queues},
     exit::Failure,
@@ -15,6 +16,7 @@ pub(super) async fn run(command: &Queues, store: &dyn Store) -> Result<(), Failu
         Queues::List(args) => list(args.json, store).await,
         Queues::Pause(args) => pause(args, store, true).await,
         Queues::Resume(args) => pause(args, store, false).await,
+        Queues::Explain(args) => explain::queue(args, store).await,
     }
 }
 

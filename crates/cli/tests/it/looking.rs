@@ -19,9 +19,11 @@ async fn a_mistyped_path_leaves_nothing_behind() {
     for command in [
         &["jobs", "list"][..],
         &["jobs", "show", id],
+        &["jobs", "explain", id],
         &["jobs", "retry", id],
         &["jobs", "cancel", id],
         &["queues", "list"],
+        &["queues", "explain", "q"],
         &["suppressions", "list"],
         &["users", "grant-admin", "a@example.com"],
         &["migrate", "status"],

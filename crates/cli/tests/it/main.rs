@@ -14,6 +14,7 @@ mod configuration;
 mod dev;
 mod enqueue;
 mod entitlement;
+mod explaining;
 mod faults;
 mod flow;
 mod forsaken;

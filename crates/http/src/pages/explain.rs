@@ -1,10 +1,14 @@
-//! Why a job is not running, in sentences, and the command that changes it.
+//! Why a job is not running, in sentences, each with the facts behind it and the command that changes it.
 //!
-//! Every sentence is read off the ledger; what is not known is not said.
+//! Every sentence is read off the ledger; what is not known is not said. Pages and the terminal say the same
+//! ([`told`](super::told)).
 
-use backshift_core::{EffectState, JobRecord, State, Timestamp, record::PARKED};
+use backshift_core::{EffectState, JobRecord, State, Timestamp, record::PARKED, store::WorkerRecord};
 
-use super::words;
+use super::{needs::attends, words};
+
+/// A lead-in and the command.
+pub type Remedy = (&'static str, String);
 
 /// What the page says above the timeline.
 #[derive(Debug, Default, PartialEq)]
@@ -13,8 +17,8 @@ pub(super) struct Explanation {
     pub(super) question: &'static str,
     /// The reasons, most important first; empty = nothing to explain.
     pub(super) reasons: Vec<Reason>,
-    /// A lead-in and the command.
-    pub(super) remedy: Option<(&'static str, String)>,
+    /// What changes the reason that decides.
+    pub(super) remedy: Option<Remedy>,
 }
 
 /// One sentence, without its full stop.
@@ -26,37 +30,44 @@ pub(super) struct Reason {
     pub(super) due: Option<Timestamp>,
     /// The words of the other side.
     pub(super) said: Option<String>,
+    /// Where that can be seen.
+    pub(super) evidence: Option<String>,
+    /// What changes it.
+    pub(super) remedy: Option<Remedy>,
+    /// It stays so until somebody does something.
+    pub(super) stays: bool,
 }
 
 /// What else bears on the job.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Surroundings {
+pub(super) struct Surroundings<'a> {
     /// Its queue is paused.
     pub(super) paused: bool,
-    /// A worker takes from its queue.
-    pub(super) attended: bool,
+    /// Everybody who works.
+    pub(super) workers: &'a [WorkerRecord],
     /// The time.
     pub(super) now: Timestamp,
 }
 
 /// Explains a job that is not running or that needs a person.
-pub(super) fn explain(job: &JobRecord, around: Surroundings) -> Explanation {
+pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let mut told = match job.state {
         State::Scheduled if parked(job) => unknown(job, around),
         State::Scheduled => waits(job, around, "It waits for its time"),
         State::Retrying => waits(job, around, "It waits for its next attempt"),
-        State::Available if parked(job) => stands_aside(job),
+        State::Available if parked(job) => stands_aside(job, around),
         State::Available => available(job),
         State::Dead => dead(job),
         State::Running | State::Completed | State::Cancelled => Explanation::default(),
     };
     let waiting = matches!(job.state, State::Scheduled | State::Retrying | State::Available);
     if waiting && around.paused {
-        told.reasons.insert(0, plain(format!("Its queue {} is paused", job.queue)));
-        told.remedy = Some(("To let it run:", format!("backshift queues resume {}", job.queue)));
-    } else if waiting && !around.attended {
-        told.reasons.push(plain(format!("No worker takes jobs from {} now", job.queue)));
-        told.remedy = Some(("To start one:", format!("backshift worker --queue {}", job.queue)));
+        told.reasons.insert(0, paused(job));
+        told.remedy = told.reasons[0].remedy.clone();
+    } else if waiting && !attends(around.workers, job.queue.as_str()) {
+        let nobody = unattended(job, around.workers);
+        told.remedy = nobody.remedy.clone();
+        told.reasons.push(nobody);
     }
     if job.effect == EffectState::Ambiguous && job.reason.as_deref() != Some("ambiguous") {
         told.reasons.push(plain(
@@ -71,56 +82,116 @@ fn plain(text: impl Into<String>) -> Reason {
     Reason { text: text.into(), ..Reason::default() }
 }
 
-fn last_words(job: &JobRecord) -> Option<Reason> {
-    let said = job.error.clone().filter(|error| !error.is_empty())?;
-    Some(Reason { text: "The last attempt said".into(), said: Some(said), due: None })
+/// The explanation of one reason, and of what the last attempt said; the first one's remedy is the remedy.
+fn because(question: &'static str, reasons: Vec<Reason>) -> Explanation {
+    let remedy = reasons.first().and_then(|first| first.remedy.clone());
+    Explanation { question, reasons, remedy }
 }
 
-fn again(job: &JobRecord, lead: &'static str) -> Option<(&'static str, String)> {
+fn paused(job: &JobRecord) -> Reason {
+    Reason {
+        evidence: Some("the store says so to every worker, in `backshift queues list` too".into()),
+        remedy: Some(("To let it run:", format!("backshift queues resume {}", job.queue))),
+        stays: true,
+        ..plain(format!("Its queue {} is paused", job.queue))
+    }
+}
+
+fn unattended(job: &JobRecord, workers: &[WorkerRecord]) -> Reason {
+    Reason {
+        evidence: Some(who_works(workers)),
+        remedy: Some(("To start one:", format!("backshift worker --queue {}", job.queue))),
+        stays: true,
+        ..plain(format!("No worker takes jobs from {} now", job.queue))
+    }
+}
+
+/// Who gave a sign of life, and what each of them works.
+pub(super) fn who_works(workers: &[WorkerRecord]) -> String {
+    const NAMED: usize = 5;
+    if workers.is_empty() {
+        return "no worker gave a sign of life in the last minute".to_owned();
+    }
+    let named: Vec<String> =
+        workers.iter().take(NAMED).map(|w| format!("{} works {}", w.name, w.queues)).collect();
+    let more = match workers.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(", and {n} more"),
+    };
+    format!("in the last minute {}{more}", named.join(", "))
+}
+
+fn last_words(job: &JobRecord) -> Option<Reason> {
+    let said = job.error.clone().filter(|error| !error.is_empty())?;
+    Some(Reason { said: Some(said), evidence: Some(attempt(job)), ..plain("The last attempt said") })
+}
+
+fn attempt(job: &JobRecord) -> String {
+    let of = job.max_attempts.map_or(String::new(), |most| format!(" of {most}"));
+    format!("attempt {}{of}, {}", job.attempt, words::count(job.token.0.unsigned_abs(), "start", "starts"))
+}
+
+fn again(job: &JobRecord, lead: &'static str) -> Option<Remedy> {
     Some((lead, format!("backshift jobs retry {}", job.id)))
 }
 
-fn waits(job: &JobRecord, around: Surroundings, what: &str) -> Explanation {
+fn waits(job: &JobRecord, around: Surroundings<'_>, what: &str) -> Explanation {
     let at = Reason {
-        text: format!("{what} at {}", words::due(job.run_at, around.now)),
         due: Some(job.run_at),
-        said: None,
+        evidence: Some(attempt(job)),
+        remedy: again(job, "To run it at once:"),
+        ..plain(format!("{what} at {}", words::due(job.run_at, around.now)))
     };
-    let reasons = std::iter::once(at).chain(last_words(job)).collect();
-    Explanation { question: "Why is it not running?", reasons, remedy: again(job, "To run it at once:") }
+    because("Why is it not running?", std::iter::once(at).chain(last_words(job)).collect())
 }
 
 fn parked(job: &JobRecord) -> bool {
     job.error.as_ref().is_some_and(|error| error.starts_with(PARKED))
 }
 
-fn unknown(job: &JobRecord, around: Surroundings) -> Explanation {
+fn knows(job: &JobRecord, around: Surroundings<'_>) -> String {
+    let knows = |worker: &&WorkerRecord| worker.kinds.contains(&job.kind);
+    match around.workers.iter().find(knows) {
+        Some(worker) => format!("{} knows the kind and works {}", worker.name, worker.queues),
+        None => match around.workers.len() as u64 {
+            0 => who_works(around.workers),
+            n => format!(
+                "{} that gave a sign of life, none with the kind",
+                words::count(n, "worker", "workers")
+            ),
+        },
+    }
+}
+
+fn unknown(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let text = format!(
         "No worker that looked at it knows the kind {}. It is parked, which counts as no attempt",
         job.kind
     );
+    let lead = "Start a worker that knows the kind, or correct the name. To have it looked at now:";
+    let first =
+        Reason { evidence: Some(knows(job, around)), remedy: again(job, lead), stays: true, ..plain(text) };
     let next = Reason {
-        text: format!("The next look is at {}", words::due(job.run_at, around.now)),
         due: Some(job.run_at),
-        said: None,
+        ..plain(format!("The next look is at {}", words::due(job.run_at, around.now)))
     };
-    let reasons = vec![plain(text), next];
-    let remedy =
-        again(job, "Start a worker that knows the kind, or correct the name. To have it looked at now:");
-    Explanation { question: "Why is it not running?", reasons, remedy }
+    because("Why is it not running?", vec![first, next])
 }
 
-fn stands_aside(job: &JobRecord) -> Explanation {
+fn stands_aside(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let text = format!(
         "No worker that looked at it knows the kind {}. It is parked, which counts as no attempt, and goes at once to a \
          worker that knows it",
         job.kind
     );
-    let remedy = Some((
-        "Start a worker that knows the kind. If the name is wrong:",
-        format!("backshift jobs cancel {}", job.id),
-    ));
-    Explanation { question: "Why is it not running?", reasons: vec![plain(text)], remedy }
+    let cancel = format!("backshift jobs cancel {}", job.id);
+    let reason = Reason {
+        evidence: Some(knows(job, around)),
+        remedy: Some(("Start a worker that knows the kind. If the name is wrong:", cancel)),
+        stays: true,
+        ..plain(text)
+    };
+    because("Why is it not running?", vec![reason])
 }
 
 fn available(job: &JobRecord) -> Explanation {
@@ -130,7 +201,9 @@ fn available(job: &JobRecord) -> Explanation {
         1 | 2 => format!("It may run now. Its worker was lost {lost}"),
         _ => format!("It may run now, alone in its process: its worker was lost {lost}"),
     };
-    Explanation { question: "Why is it not running?", reasons: vec![plain(reason)], remedy: None }
+    let reason =
+        Reason { evidence: Some(format!("priority {}, {}", job.priority, attempt(job))), ..plain(reason) };
+    because("Why is it not running?", vec![reason])
 }
 
 fn dead(job: &JobRecord) -> Explanation {
@@ -145,18 +218,20 @@ fn dead(job: &JobRecord) -> Explanation {
         Some("too-large") => "Its payload is larger than a worker accepts",
         _ => "It is kept for a person",
     };
-    let reasons = std::iter::once(plain(why)).chain(last_words(job)).collect();
-    Explanation {
-        question: "Why is it dead?",
-        reasons,
+    let reason = job.reason.as_deref().map_or(String::new(), |reason| format!("reason {reason}, "));
+    let first = Reason {
+        evidence: Some(reason + &attempt(job)),
         remedy: again(job, "To run it again with fresh attempts:"),
-    }
+        stays: true,
+        ..plain(why)
+    };
+    because("Why is it dead?", std::iter::once(first).chain(last_words(job)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{Headers, JobId, Kind, QueueName, Token};
+    use backshift_core::{Headers, JobId, Kind, QueueName, Token, WorkerName};
 
     fn job(state: State) -> JobRecord {
         let at = Timestamp::from_second(100).unwrap();
@@ -191,19 +266,38 @@ mod tests {
         }
     }
 
+    fn worker(now: Timestamp) -> WorkerRecord {
+        WorkerRecord {
+            name: WorkerName::new("w").unwrap(),
+            queues: "q:10".into(),
+            kinds: Vec::new(),
+            started_at: now,
+            seen_at: now,
+            running: 0,
+        }
+    }
+
     #[test]
     fn the_first_reason_is_the_one_that_decides() {
         let now = Timestamp::from_second(40).unwrap();
-        let told = explain(&job(State::Retrying), Surroundings { paused: true, attended: true, now });
+        let workers = [worker(now)];
+        let around = Surroundings { paused: true, workers: &workers, now };
+        let told = explain(&job(State::Retrying), around);
         assert!(told.reasons[0].text.contains("paused"));
         assert_eq!(told.reasons[1].due, Timestamp::from_second(100).ok());
         assert_eq!(told.reasons[2].said.as_deref(), Some("450 4.2.1 mailbox busy"));
         assert_eq!(told.remedy.unwrap().1, "backshift queues resume q");
+        assert_eq!(told.reasons.iter().map(|reason| reason.stays).collect::<Vec<_>>(), [true, false, false]);
+        let alone = explain(&job(State::Retrying), Surroundings { paused: false, workers: &[], now });
+        assert_eq!(alone.remedy.unwrap().1, "backshift worker --queue q");
+        assert!(alone.reasons.last().unwrap().stays);
+        let moves = explain(&job(State::Retrying), Surroundings { paused: false, ..around });
+        assert!(moves.reasons.iter().all(|reason| !reason.stays), "{moves:?}");
     }
 
     #[test]
     fn running_jobs_need_no_explanation() {
-        let around = Surroundings { paused: false, attended: true, now: Timestamp::from_second(0).unwrap() };
+        let around = Surroundings { paused: false, workers: &[], now: Timestamp::from_second(0).unwrap() };
         assert!(explain(&job(State::Running), around).reasons.is_empty());
         assert_eq!(explain(&job(State::Dead), around).question, "Why is it dead?");
     }

@@ -4,7 +4,7 @@ use axum::{
     extract::{Path, Query},
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{EffectState, JobId, JobRecord, State, StoreError, Timestamp};
+use backshift_core::{JobId, JobRecord, State, StoreError, Timestamp};
 use minijinja::{Value, context, value::Serde};
 
 use serde::Deserialize;
@@ -12,12 +12,12 @@ use serde::Deserialize;
 use super::{
     Here, Pages,
     explain::{Reason, Surroundings, explain},
+    facts::{Fact, facts, payload},
     jobs::row,
     life::life,
     link,
     mailbox::of_job,
     mask::{self, Shown},
-    needs::attended,
     words,
 };
 
@@ -51,7 +51,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
     let sight = pages.sight().await?;
     let around = Surroundings {
         paused: sight.queues.iter().any(|queue| queue.queue == job.queue && queue.paused),
-        attended: attended(&sight, job.queue.as_str()),
+        workers: &sight.workers,
         now: Timestamp::now(),
     };
     let told = explain(&job, around);
@@ -63,7 +63,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         mail.map(|mail| context! { name => "Mail", value => mail.subject, href => link::mail(&mail.id) });
     Ok(context! {
         title => job.kind.as_str(),
-        headline => headline(&job),
+        headline => words::headline(&job),
         job => row(&job, around.now),
         kind_href => link::jobs_of_kind(&job.kind),
         question => told.question,
@@ -71,7 +71,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         remedy => Value::from(Serde(told.remedy)),
         progress => job.progress.as_ref().filter(|_| job.state == State::Running).map(progress),
         life => Value::from(Serde(life(&job, &attempts, around.now))),
-        facts => facts(&job, around.now).into_iter().chain(mail).collect::<Vec<_>>(),
+        facts => facts(&job).into_iter().map(|one| fact(&job, one, around.now)).chain(mail).collect::<Vec<_>>(),
         size => words::count(job.payload_size, "byte", "bytes"),
         payload => payload(&job, shown),
         whole => shown == Shown::Whole,
@@ -79,19 +79,6 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
         can_cancel => !job.state.is_final(),
     })
-}
-
-fn headline(job: &JobRecord) -> String {
-    let does = match job.state {
-        State::Scheduled => "waits for its time",
-        State::Available => "waits for a free slot",
-        State::Running => "is running",
-        State::Retrying => "will be tried again",
-        State::Completed => "is done",
-        State::Dead => "is dead",
-        State::Cancelled => "was cancelled",
-    };
-    format!("{} {does}", job.kind)
 }
 
 fn sentence(reason: &Reason, now: Timestamp) -> Value {
@@ -106,49 +93,19 @@ fn progress((percent, word): &(u8, String)) -> Value {
     context! { percent => (*percent).min(100), word => mask::said(word, SAID) }
 }
 
-fn payload(job: &JobRecord, shown: Shown) -> String {
-    match &job.payload {
-        Some(payload) => mask::payload(payload, shown),
-        None => "(not kept here: it is sensitive, too large, or a mail of another program)".to_owned(),
-    }
-}
-
-fn facts(job: &JobRecord, now: Timestamp) -> Vec<Value> {
-    let text = |name: &str, value: String| context! { name, value };
-    let when = |name: &str, at: Timestamp| context! { name, value => words::full(at), when => words::moment(at, now) };
-    let effect = match job.effect {
-        EffectState::None if job.state.is_final() => "none outside",
-        EffectState::None => "none yet",
-        EffectState::Intended => "begun, its end is not known yet",
-        EffectState::Done => "done, the other side said so",
-        EffectState::Ambiguous => "ambiguous: nobody can know",
+/// A fact, with the way to where more of it is.
+fn fact(job: &JobRecord, fact: Fact, now: Timestamp) -> Value {
+    let href = match fact.name {
+        "Kind" => Some(link::jobs_of_kind(&job.kind)),
+        "Queue" => Some(link::jobs_of_queue(&job.queue)),
+        "Worker" => job
+            .worker
+            .as_ref()
+            .map(|worker| Value::from_safe_string(format!("/workers#{}", link::encode(worker)))),
+        _ => None,
     };
-    let beside = format!("on {}", job.broker);
-    let mut facts = vec![
-        context! { name => "Kind", value => job.kind.as_str(), href => link::jobs_of_kind(&job.kind) },
-        context! { name => "Queue", value => job.queue.as_str(), beside, href => link::jobs_of_queue(&job.queue) },
-        text("Effect", effect.to_owned()),
-        when("Accepted", job.created_at),
-    ];
-    facts.extend(job.finished_at.map(|at| when("Finished", at)));
-    facts.extend(job.lease_until.filter(|_| job.state == State::Running).map(|at| when("Held until", at)));
-    facts.extend(job.worker.as_ref().map(|worker| {
-        let href = Value::from_safe_string(format!("/workers#{}", link::encode(worker)));
-        context! { name => "Worker", value => mask::said(worker, SAID), href }
-    }));
-    let optional = [
-        ("Note", job.note.clone()),
-        ("Reason", job.reason.clone()),
-        ("Starts", (job.token.0 > 1).then(|| job.token.to_string())),
-        ("Lost workers", (job.crashes > 0).then(|| job.crashes.to_string())),
-        ("Priority", (job.priority != 0).then(|| job.priority.to_string())),
-        ("Unique key", job.unique_key.clone()),
-        ("User", job.user_id.map(|id| id.to_string())),
-    ];
-    let optional =
-        optional.into_iter().filter_map(|(name, value)| Some(text(name, mask::said(&value?, SAID))));
-    facts.extend(optional);
-    facts
+    let when = fact.at.map(|at| words::moment(at, now));
+    context! { name => fact.name, value => fact.value, beside => fact.beside, when, href }
 }
 
 /// `POST /jobs/{id}/retry`.

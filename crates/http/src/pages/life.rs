@@ -11,29 +11,30 @@ const STARTS: usize = 200;
 const SAID: usize = 500;
 
 /// One step of the timeline.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Step {
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Step {
     /// The state whose colour it has.
-    tone: &'static str,
+    pub tone: &'static str,
     /// The day, when it is another one than that of the step before.
-    day: String,
+    pub day: String,
     /// When.
-    time: String,
+    pub time: String,
     /// The whole time, for a machine; empty when it has none.
-    at: String,
+    pub at: String,
     /// What happened.
-    what: String,
-    /// Who did it, and where that is: every part of it is encoded.
-    worker: Option<String>,
+    pub what: String,
+    /// Who did it.
+    pub worker: Option<String>,
+    /// Where that is: every part of it is encoded.
     href: String,
     /// What else is to be said of it.
-    more: String,
+    pub more: String,
     /// The words of the other side.
-    said: Option<String>,
+    pub said: Option<String>,
     /// How long it took, or how long until the next start.
-    took: String,
+    pub took: String,
     /// It has not happened yet.
-    ahead: bool,
+    pub ahead: bool,
 }
 
 /// The steps of a job.

@@ -8,6 +8,7 @@ mod account;
 mod assets;
 mod entry;
 mod explain;
+mod facts;
 mod form;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -29,6 +30,7 @@ mod search;
 mod secrets;
 mod sight;
 mod theme;
+pub mod told;
 mod waiting_room;
 mod words;
 mod workers;

@@ -1,9 +1,13 @@
 //! What needs a person, most urgent first, each with the one next step.
 
-use backshift_core::{QueueCounts, State, Timestamp, store::BreakerRecord};
+use backshift_core::{
+    QueueCounts, State, Timestamp,
+    store::{BreakerRecord, WorkerRecord},
+};
 use minijinja::{Value, context};
 
 use super::{
+    explain::Remedy,
     link, mask,
     sight::{SAMPLE, Sight},
     words,
@@ -18,11 +22,11 @@ pub(super) struct Need {
     /// The state whose colour it has.
     tone: &'static str,
     /// What is the matter.
-    what: String,
+    pub(super) what: String,
     /// The words of the other side that belong to it.
-    said: Option<String>,
+    pub(super) said: Option<String>,
     /// Why, and what follows.
-    why: String,
+    pub(super) why: String,
     /// A command that helps.
     command: Option<String>,
     /// The next step and where it is.
@@ -61,6 +65,18 @@ pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
     needs
 }
 
+/// What a queue needs, first what stands before the rest, each with the command that changes it.
+pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Vec<(Need, Remedy)> {
+    let name = &queue.queue;
+    let stopped = queue.paused.then(|| paused(queue));
+    let stopped = stopped.map(|need| (need, ("To let them run:", format!("backshift queues resume {name}"))));
+    let nobody = unattended(queue, sight, now);
+    let nobody = nobody.map(|need| (need, ("To start one:", format!("backshift worker --queue {name}"))));
+    let letters = dead(queue, sight);
+    let see = format!("backshift jobs list --state dead --queue {name}");
+    stopped.into_iter().chain(nobody).chain(letters.map(|need| (need, ("To see them:", see)))).collect()
+}
+
 fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
     let n = queue.count(State::Dead);
     if n == 0 {
@@ -87,7 +103,7 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
     })
 }
 
-fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
+pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
     let next = breaker.open_until.map_or("soon".to_owned(), |at| format!("at {}", words::due(at, now)));
     Need {
         tone: "retrying",
@@ -130,9 +146,14 @@ fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need
 
 /// Whether a worker takes jobs from this queue.
 pub(super) fn attended(sight: &Sight, queue: &str) -> bool {
+    attends(&sight.workers, queue)
+}
+
+/// The same, of these workers.
+pub(super) fn attends(workers: &[WorkerRecord], queue: &str) -> bool {
     // A worker announces `queue:slots`; a queue's name may hold a colon itself.
     let name = |pool: &str| pool.rsplit_once(':').map_or(pool, |(name, _)| name).to_owned();
-    sight.workers.iter().any(|worker| worker.queues.split(',').any(|pool| name(pool.trim()) == queue))
+    workers.iter().any(|worker| worker.queues.split(',').any(|pool| name(pool.trim()) == queue))
 }
 
 /// Jobs that may run now or later.
@@ -143,7 +164,7 @@ pub(super) fn waiting(queue: &QueueCounts) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{QueueName, WorkerName, store::WorkerRecord};
+    use backshift_core::{QueueName, WorkerName};
 
     fn queue(state: State, n: u64, paused: bool) -> QueueCounts {
         QueueCounts {

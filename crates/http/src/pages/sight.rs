@@ -200,7 +200,7 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
     Ok(sight)
 }
 
-fn causes(dead: Vec<JobRecord>) -> BTreeMap<QueueName, Vec<String>> {
+pub(super) fn causes(dead: Vec<JobRecord>) -> BTreeMap<QueueName, Vec<String>> {
     let mut causes: BTreeMap<QueueName, Vec<String>> = BTreeMap::new();
     for job in dead {
         let cause = job.error.or(job.reason).unwrap_or_default();

@@ -99,6 +99,20 @@ pub(super) fn state(job: &JobRecord) -> String {
     }
 }
 
+/// `email.send is dead`.
+pub(super) fn headline(job: &JobRecord) -> String {
+    let does = match job.state {
+        State::Scheduled => "waits for its time",
+        State::Available => "waits for a free slot",
+        State::Running => "is running",
+        State::Retrying => "will be tried again",
+        State::Completed => "is done",
+        State::Dead => "is dead",
+        State::Cancelled => "was cancelled",
+    };
+    format!("{} {does}", job.kind)
+}
+
 /// `40 seconds`, `12 minutes`.
 pub(super) fn seconds(seconds: u64) -> String {
     match seconds {

@@ -1,0 +1,197 @@
+//! What the pages say about a job or a queue, for whoever has no browser: the same sentences, masks and order.
+//!
+//! Everything is read anew, not from what the pages share: a command asks once. Text of others is masked here; what a
+//! terminal would act on is the printer's business.
+
+use backshift_core::{
+    JobFilter, JobId, JobRecord, Page, QueueCounts, QueueName, State, Store, StoreError, Timestamp,
+};
+
+pub use super::{explain::Remedy, facts::Fact, life::Step};
+use super::{
+    explain::{Reason, Surroundings, explain, who_works},
+    facts, life,
+    mask::{self, Shown},
+    needs,
+    sight::{SAMPLE, Sight, causes},
+    words,
+};
+
+/// Characters of what the other side said.
+const SAID: usize = 300;
+
+/// One cause: what is the case, where that can be seen, and what changes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cause {
+    /// What is the case, a sentence without its full stop.
+    pub text: String,
+    /// The time that it speaks of.
+    pub due: Option<Timestamp>,
+    /// The words of the other side, masked.
+    pub said: Option<String>,
+    /// Where that can be seen.
+    pub evidence: Option<String>,
+    /// A lead-in and the command.
+    pub remedy: Option<Remedy>,
+    /// It stays so until somebody does something.
+    pub stays: bool,
+}
+
+/// Why something is as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// How it stands.
+    pub headline: String,
+    /// The question that the causes answer; empty = there is nothing to explain.
+    pub question: &'static str,
+    /// What decides first.
+    pub causes: Vec<Cause>,
+}
+
+impl Told {
+    /// Whether nothing goes on here until somebody does something.
+    pub fn needs_somebody(&self) -> bool {
+        self.causes.iter().any(|cause| cause.stays)
+    }
+}
+
+/// All that the page of a job says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobTold {
+    /// The job as it is.
+    pub job: JobRecord,
+    /// Why it is there.
+    pub told: Told,
+    /// The state as a word, with the attempt where that says something.
+    pub word: String,
+    /// What happened, oldest first.
+    pub life: Vec<Step>,
+    /// What else holds.
+    pub facts: Vec<Fact>,
+    /// The payload, masked.
+    pub payload: String,
+    /// The handler's output, masked.
+    pub output: Option<String>,
+}
+
+/// A job; `None` = there is none with this id.
+pub async fn job(store: &dyn Store, id: JobId) -> Result<Option<JobTold>, StoreError> {
+    let Some(job) = store.find(id).await? else { return Ok(None) };
+    let attempts = store.attempts(id).await?;
+    let workers = store.workers().await?;
+    let paused = store.paused().await?.contains(&job.queue);
+    let around = Surroundings { paused, workers: &workers, now: Timestamp::now() };
+    let explained = explain(&job, around);
+    let told = Told {
+        headline: words::headline(&job),
+        question: explained.question,
+        causes: explained.reasons.into_iter().map(cause).collect(),
+    };
+    Ok(Some(JobTold {
+        told,
+        word: words::state(&job),
+        life: life::life(&job, &attempts, around.now),
+        facts: facts::facts(&job),
+        payload: facts::payload(&job, Shown::Masked),
+        output: job.output.as_ref().map(|output| mask::payload(output, Shown::Masked)),
+        job,
+    }))
+}
+
+fn cause(reason: Reason) -> Cause {
+    let Reason { text, due, said, evidence, remedy, stays } = reason;
+    let said = said.map(|said| mask::said(&said, SAID));
+    Cause { text, due, said, evidence: evidence.map(|text| mask::said(&text, SAID)), remedy, stays }
+}
+
+/// A queue and how many jobs of it stand where; `None` = nothing is known by this name.
+pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueCounts, Told)>, StoreError> {
+    let mut sight = Sight::empty();
+    (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
+    sight.breakers = store.breakers().await?;
+    let nothing = QueueCounts { queue: name.clone(), paused: false, by_state: Vec::new(), oldest_due: None };
+    let attended = needs::attended(&sight, name.as_str());
+    let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
+        Some(queue) => queue,
+        None if attended => nothing,
+        None => return Ok(None),
+    };
+    let dead = JobFilter { state: Some(State::Dead), queue: Some(name.clone()), ..JobFilter::default() };
+    let dead = store.search(&dead, &Page { after: None, limit: SAMPLE }).await?.jobs;
+    sight.causes = causes(dead);
+    let now = Timestamp::now();
+    let mut told: Vec<Cause> =
+        needs::of_queue(&queue, &sight, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
+    if let Some(next) = next(&queue, attended, &sight) {
+        told.push(next);
+    }
+    told.extend(sight.breakers.iter().filter(|b| b.state != "closed" && needs::waiting(&queue) > 0).map(
+        |b| {
+            let need = needs::breaker(b, now);
+            Cause { stays: false, remedy: None, ..needed(need, ("", String::new())) }
+        },
+    ));
+    for cause in &mut told {
+        cause.evidence.get_or_insert_with(|| who_works(&sight.workers));
+    }
+    Ok(Some((
+        queue.clone(),
+        Told { headline: headline(&queue), question: "What stands in its way?", causes: told },
+    )))
+}
+
+fn needed(need: needs::Need, remedy: Remedy) -> Cause {
+    let evidence = Some(need.why.trim_end_matches('.').to_owned());
+    Cause { text: need.what, due: None, said: need.said, evidence, remedy: Some(remedy), stays: true }
+}
+
+/// What waits rightly.
+fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
+    let available = queue.count(State::Available);
+    let later = queue.count(State::Scheduled) + queue.count(State::Retrying);
+    let plain =
+        |text: String| Cause { text, due: None, said: None, evidence: None, remedy: None, stays: false };
+    match (queue.paused, available, later) {
+        (true, ..) | (_, 0, 0) => None,
+        (_, 1.., _) if attended => {
+            let many = words::count(available, "job waits", "jobs wait");
+            Some(plain(format!(
+                "{many} for a free slot, {} running",
+                words::number(queue.count(State::Running))
+            )))
+        }
+        // Nobody works it, and the page says so only after a while.
+        (_, 1.., _) => {
+            let remedy = Some(("To start one:", format!("backshift worker --queue {}", queue.queue)));
+            let text = format!("No worker takes jobs from {} now", queue.queue);
+            let evidence = Some(who_works(&sight.workers));
+            Some(Cause { remedy, evidence, stays: true, ..plain(text) })
+        }
+        _ => Some(plain(format!("{} for its time", words::count(later, "job waits", "jobs wait")))),
+    }
+}
+
+fn headline(queue: &QueueCounts) -> String {
+    let parts = [
+        (needs::waiting(queue), "waiting"),
+        (queue.count(State::Running), "running"),
+        (queue.count(State::Dead), "dead"),
+    ];
+    let some: Vec<String> = parts
+        .iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", words::number(*n)))
+        .collect();
+    match (some.is_empty(), queue.paused) {
+        (true, false) => format!("{} is empty", queue.queue),
+        (true, true) => format!("{} is paused and empty", queue.queue),
+        (false, paused) => {
+            format!("{}: {}{}", queue.queue, some.join(", "), if paused { ", paused" } else { "" })
+        }
+    }
+}
+
+/// A time as it stands in a sentence.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    words::relative(at, now)
+}
