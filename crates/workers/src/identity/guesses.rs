@@ -78,7 +78,7 @@ impl Guesses {
     }
 
     /// One attempt, from its turn on. It runs to its end whatever the client does: who goes away once the password is being
-    /// compared has guessed, and whose password was right has failed nothing. There are never more of these than slots.
+    /// compared has guessed, and whose password was right has failed nothing. No more are compared at a time than there are slots.
     pub(super) async fn attempt(
         self,
         (guess, pass): (Guess, Option<Pass>),
@@ -159,19 +159,24 @@ impl Guesses {
     }
 
     /// Takes so many attempts back, and never more than this pair has added: right passwords at the same time, each with the
-    /// count of all, would wash away what the network failed elsewhere.
+    /// count of all, would wash away what the network failed elsewhere. Of an hour that began after the pair's only this attempt:
+    /// the others count in the hour before.
     async fn take_back(&self, guess: &Guess, attempts: i64) -> Result<(), IdentityError> {
         let tx = self.db.begin_with(Durability::Relaxed).await.map_err(internal)?;
         // Holds the account's row: those of one pair come here one after the other.
         give_back(&tx, What::Account, &guess.account, 0).await?;
+        let now = self.now();
         let added = match &guess.pair {
-            Some(pair) => look(&tx, What::Pair, pair, self.now()).await?.n,
-            None => 1,
+            Some(pair) => look(&tx, What::Pair, pair, now).await?,
+            None => Count { n: 1, begun: now },
         };
-        let attempts = attempts.min(added);
-        give_back(&tx, What::Account, &guess.account, attempts).await?;
+        let attempts = attempts.min(added.n);
+        let of = |count: Count| if count.begun > added.begun { attempts.min(1) } else { attempts };
+        let account = look(&tx, What::Account, &guess.account, now).await?;
+        give_back(&tx, What::Account, &guess.account, of(account)).await?;
         if let Some(network) = &guess.network {
-            give_back(&tx, What::Network, network, attempts).await?;
+            let count = look(&tx, What::Network, network, now).await?;
+            give_back(&tx, What::Network, network, of(count)).await?;
         }
         if let Some(pair) = &guess.pair {
             give_back(&tx, What::Pair, pair, attempts).await?;

@@ -203,6 +203,25 @@ async fn right_passwords_at_once_wash_away_nothing_that_their_network_failed_els
     }
 }
 
+#[tokio::test]
+async fn a_right_password_washes_away_nothing_of_an_hour_that_began_after_its_failures() {
+    for world in worlds(|_| {}).await {
+        world.member("lan@x.io").await;
+        assert_eq!(guess(&world, "first@x.io", WRONG, "192.0.2.1").await, 110_003);
+        world.later(3000);
+        for _ in 0..8 {
+            assert_eq!(guess(&world, "lan@x.io", WRONG, "192.0.2.1").await, 110_005);
+        }
+        world.later(700);
+        for n in 0..6 {
+            assert_eq!(guess(&world, &format!("n{n}@x.io"), WRONG, "192.0.2.1").await, 110_003);
+        }
+        assert_eq!(guess(&world, "lan@x.io", PASSWORD, "192.0.2.1").await, 200);
+        let of_network = "SELECT CAST(sum(n) AS bigint) FROM auth_counts WHERE what = 'network'";
+        assert_eq!(world.count(of_network).await, 6);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn guesses_of_many_accounts_and_networks_at_once_never_stand_in_each_other_s_way() {
     for world in worlds(|config| config.hash_queue = 1000).await {
