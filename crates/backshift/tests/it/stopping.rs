@@ -9,6 +9,10 @@ use backshift::{
         wait,
     },
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::jobs::Order;
 
@@ -24,6 +28,36 @@ async fn the_first_program_drains_and_ends_well_at_sigterm_and_at_sigint() {
         let status = program.ended(wait::PATIENCE).await.expect("it ends");
         assert!(status.success(), "{signal:?}: {status}\n{}", program.output());
     }
+}
+
+/// The account and its job are one transaction, the worker runs beside the server, and one signal ends both.
+#[tokio::test]
+async fn the_program_with_axum_takes_a_request_welcomes_and_ends_gracefully() {
+    let place = tempfile::TempDir::new().unwrap();
+    let mut program = Running::launch_in(example("axum"), place.path(), &["127.0.0.1:0"], &[]);
+    assert!(program.wait_for_output("http://", wait::PATIENCE).await, "{}", program.output());
+    let address =
+        program.output().lines().find_map(|line| line.strip_prefix("http://").map(str::to_owned)).unwrap();
+    let body = r#"{"email":"ada@example.com"}"#;
+    let request = format!(
+        "POST /accounts HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    let welcomed = program.wait_for_output("welcome, ada@example.com", wait::PATIENCE).await;
+    assert!(welcomed, "{}", program.output());
+    program.terminate();
+    let status = program.ended(wait::PATIENCE).await.expect("it ends");
+    assert!(
+        status.success() && program.output().contains("0 jobs went back"),
+        "{status}\n{}",
+        program.output()
+    );
 }
 
 const HERE: &str = "BACKSHIFT_TEST_STUBBORN_FILE";
