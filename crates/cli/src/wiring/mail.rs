@@ -9,7 +9,7 @@ use backshift_mail::{
 use backshift_store::Database;
 use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailOptions, MailWorker};
 
-use super::{named, pem, protect};
+use super::{named, pem, private, protect};
 use crate::{config::Config, exit::Failure};
 
 /// From of mails that stay in the mailbox of `dev`.
@@ -72,6 +72,7 @@ pub(crate) fn suppressions(database: &Database) -> Arc<dyn Suppressions> {
 /// The mailbox of `dev`.
 pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure> {
     let path = config.data_dir().join("mail");
+    private::directory(&path)?;
     let opened = DevMailbox::open(&path).await;
     opened.map(Arc::new).map_err(|error| Failure::failed(format!("the mailbox {}: {error}", path.display())))
 }

@@ -1,8 +1,12 @@
 //! Opens the store and makes sure that it may be worked with: schema in place, settings that keep promises.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::DirBuilder,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
 
-use backshift_store::{Database, Durability, Options, check, migrate, sqlite};
+use backshift_store::{Database, Durability, Options, check, liveness, migrate, sqlite};
 
 use super::{private, protect};
 use crate::{
@@ -61,14 +65,14 @@ pub(crate) fn file_of(url: &str) -> Option<PathBuf> {
     }
 }
 
-/// Makes the directory of a database file. In our own one everything is for us alone, and what is not is refused.
+/// Makes the directory of a database file, for its owner alone. In our own one everything is for us alone, and what is not is refused.
 fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
     let Some(parent) = file.parent() else { return Ok(()) };
     if private::is_same(parent, config.data_dir()) {
         private::directory(parent)?;
         private::database(file)?;
     }
-    std::fs::create_dir_all(parent).map_err(|error| {
+    DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(|error| {
         Failure::configuration(format!("the directory of {} cannot be made: {error}", file.display()))
     })
 }
@@ -76,6 +80,7 @@ fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?
 pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
     database.ping().await.map_err(schema_failure)?;
+    liveness::check(database)?;
     // Nobody else could bring up a file that only this machine sees.
     let schema = if matches!(database, Database::Sqlite(_)) { Schema::BringUp } else { schema };
     refuse_unsafe(config, database).await?;

@@ -77,10 +77,14 @@ pub(crate) const STATEMENTS: &[Sql] =
 
 /// Returns what nobody works on any more.
 pub(crate) async fn rescue(db: &Database) -> Result<Rescued, StoreError> {
-    let holders = db.sql(HOLDERS).all::<String>().await?;
-    let holders: Vec<WorkerName> = holders.iter().filter_map(|name| WorkerName::new(name).ok()).collect();
-    let dead = liveness::dead_workers(db, &holders).await?;
+    let dead = liveness::dead_workers(db, &holders(db).await?).await?;
     rescue_from(db, &dead).await
+}
+
+/// In whose names something runs.
+pub(crate) async fn holders(db: &Database) -> Result<Vec<WorkerName>, StoreError> {
+    let holders = db.sql(HOLDERS).all::<String>().await?;
+    Ok(holders.iter().filter_map(|name| WorkerName::new(name).ok()).collect())
 }
 
 /// The same when it is known already who is dead.

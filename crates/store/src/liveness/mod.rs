@@ -4,13 +4,14 @@
 //! looks dead.
 
 mod lock_file;
+mod place;
 mod session_lock;
 
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{StoreError, WorkerName, store::Liveness};
 
-use crate::Database;
+use crate::{Database, ledger::rescue};
 
 /// A worker must look dead twice, this far apart: a connection that breaks and comes back is not a death.
 const SECOND_LOOK: Duration = Duration::from_millis(700);
@@ -23,11 +24,27 @@ pub async fn sign(db: &Database, worker: &WorkerName) -> Result<Option<Arc<dyn L
     match db {
         Database::Pg(pg) if !pg.access().await?.direct => Ok(None),
         Database::Pg(pg) => Ok(Some(Arc::new(session_lock::take(pg.clone(), worker).await?))),
-        Database::Sqlite(file) => Ok(Some(Arc::new(lock_file::take(file, worker).await?))),
+        Database::Sqlite(file) => {
+            // Before the schema stands nothing runs and nothing is known.
+            let holders = rescue::holders(db).await.ok();
+            Ok(Some(Arc::new(lock_file::take(file, worker, holders.as_deref()).await?)))
+        }
     }
 }
 
-/// Which of these workers are dead. Ask only about workers whose [`sign`] was given.
+/// Whether signs of life can be left beside this database; says before anything is begun what [`sign`] would say.
+///
+/// # Errors
+/// `Unusable` when somebody else made their directory, or could change what lies there.
+pub fn check(db: &Database) -> Result<(), StoreError> {
+    match db {
+        Database::Pg(_) => Ok(()),
+        Database::Sqlite(file) => lock_file::look(file),
+    }
+}
+
+/// Which of these workers are dead. Ask only about workers whose [`sign`] was given. A lock file that is missing is no proof:
+/// whoever can delete one must not make others start what still runs.
 pub async fn dead_workers(db: &Database, names: &[WorkerName]) -> Result<Vec<WorkerName>, StoreError> {
     let suspects = look(db, names).await?;
     if suspects.is_empty() {

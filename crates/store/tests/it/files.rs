@@ -1,11 +1,19 @@
 //! One SQLite file: whatever path leads to it, and what becomes of it while it is open.
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown, symlink},
+        process::CommandExt,
+    },
+    path::Path,
+    sync::Arc,
+};
 
 use backshift_core::{State, WorkerName, store::Maintenance};
 use backshift_store::{
-    Database, Options, SqlStore, StoreError,
-    liveness::{dead_workers, sign},
+    Database, Executor, Options, SqlStore, StoreError,
+    liveness::{check, dead_workers, sign},
 };
 
 use crate::{
@@ -83,33 +91,146 @@ async fn a_file_with_two_names_is_refused() {
     open(&file).unwrap();
 }
 
+/// Somebody works in this name, as its row says.
+async fn busy(world: &World, name: &str) -> backshift_core::JobId {
+    let id = world.enqueue(job("ready")).await.id();
+    assert_eq!(world.claim(name).await.unwrap().0.id, id);
+    let row = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed) \
+        VALUES ($1, 'ready:1', 1, 1, 1, true)";
+    world.db().sql(row).bind(name).run().await.unwrap();
+    id
+}
+
 #[tokio::test]
-async fn lock_files_of_killed_workers_are_removed_and_those_of_the_living_are_not() {
-    let place = place::sqlite();
-    let file = path_of(&place);
-    let names = ["a", "b", "c"].map(|name| WorkerName::new(name).unwrap());
-    let first = sign(&place.db, &names[0]).await.unwrap();
+async fn lock_files_of_killed_workers_are_a_proof_until_nothing_runs_and_those_of_the_living_are_kept() {
+    let world = World::sqlite().await;
+    let (db, file) = (world.db(), path_of(&world.place));
+    let names = ["a", "b", "c", "d"].map(|name| WorkerName::new(name).unwrap());
+    let first = sign(db, &names[0]).await.unwrap();
+    let id = busy(&world, "killed:17").await;
     // What a SIGKILL leaves: a file that nobody locks.
     for left in ["killed%3A17.lock", "b.lock"] {
         fs::write(file.with_file_name("test.db.workers").join(left), "").unwrap();
     }
     let killed = WorkerName::new("killed:17").unwrap();
-    assert_eq!(dead_workers(&place.db, std::slice::from_ref(&killed)).await.unwrap(), [killed]);
-    assert_eq!(locks(&file), ["a.lock", "b.lock"], "whoever proves it free removes it");
-    let third = sign(&place.db, &names[2]).await.unwrap();
-    assert_eq!(locks(&file), ["a.lock", "c.lock"], "and so does the next worker");
-    assert!(dead_workers(&place.db, &names).await.unwrap() == [names[1].clone()]);
+    assert_eq!(dead_workers(db, std::slice::from_ref(&killed)).await.unwrap(), [killed]);
+    assert_eq!(locks(&file), ["a.lock", "b.lock", "killed%3A17.lock"], "to look takes nothing away");
+    let third = sign(db, &names[2]).await.unwrap();
+    assert_eq!(locks(&file), ["a.lock", "c.lock", "killed%3A17.lock"], "its job still runs for the ledger");
+    assert_eq!(SqlStore::new(db.clone()).rescue().await.unwrap().returned, 1);
+    assert_eq!(world.state(id).await, State::Available);
     drop((first, third));
-    assert_eq!(locks(&file), Vec::<String>::new());
+    let fourth = sign(db, &names[3]).await.unwrap();
+    assert_eq!(locks(&file), ["d.lock"], "nothing runs in the names of the others");
+    assert!(fourth.unwrap().stands());
+}
+
+/// Whoever can delete a lock file must not make others start what still runs.
+#[tokio::test]
+async fn a_lock_file_that_is_missing_is_no_death() {
+    let world = World::sqlite().await;
+    let name = WorkerName::new("living").unwrap();
+    let standing = sign(world.db(), &name).await.unwrap().unwrap();
+    let id = busy(&world, "living").await;
+    let directory = path_of(&world.place).with_file_name("test.db.workers");
+    let ghost = WorkerName::new("ghost").unwrap();
+    let none_is_dead = async || {
+        let names = [name.clone(), ghost.clone()];
+        assert!(dead_workers(world.db(), &names).await.unwrap().is_empty());
+        assert_eq!(SqlStore::new(world.db().clone()).rescue().await.unwrap().returned, 0);
+        assert_eq!(world.state(id).await, State::Running);
+    };
+    fs::remove_file(directory.join("living.lock")).unwrap();
+    assert!(!standing.stands(), "its holder sees it, and makes another");
+    none_is_dead().await;
+    fs::remove_dir_all(&directory).unwrap();
+    none_is_dead().await;
+    // A free file in a place that others can write proves nothing either.
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("living.lock"), "").unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o777)).unwrap();
+    none_is_dead().await;
+    fs::set_permissions(&directory, Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(SqlStore::new(world.db().clone()).rescue().await.unwrap().returned, 1);
+}
+
+#[tokio::test]
+async fn signs_of_life_are_for_their_owner_alone() {
+    let place = place::sqlite();
+    let directory = path_of(&place).with_file_name("test.db.workers");
+    let lock = directory.join("one.lock");
+    let name = WorkerName::new("one").unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+    let standing = sign(&place.db, &name).await.unwrap();
+    assert_eq!((mode(&directory), mode(&lock)), (0o700, 0o600));
+    // To hold a lock it is enough to read its file: nobody else gets there.
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(directory.parent().unwrap(), Permissions::from_mode(0o755)).unwrap();
+        let stranger = std::process::Command::new("cat").arg(&lock).uid(65_534).gid(65_534).output().unwrap();
+        assert!(!stranger.status.success(), "{stranger:?}");
+    }
+    drop(standing);
+    // What an earlier state left open is closed.
+    fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    let _standing = sign(&place.db, &name).await.unwrap();
+    assert_eq!((mode(&directory), mode(&lock)), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn a_place_for_signs_that_is_not_ours_alone_is_refused() {
+    let place = place::sqlite();
+    let file = path_of(&place);
+    let (directory, elsewhere) =
+        (file.with_file_name("test.db.workers"), file.with_file_name("elsewhere.directory"));
+    let refused = async |words: &str| {
+        let error = sign(&place.db, &WorkerName::new("one").unwrap()).await.map(drop).unwrap_err();
+        let shown = error.to_string();
+        assert!(matches!(&error, StoreError::Unusable(_)), "{error:?}");
+        assert!(shown.contains("test.db.workers") && shown.contains(words), "{shown}");
+        shown
+    };
+    check(&place.db).expect("nothing is there yet");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, &directory).unwrap();
+    refused("is a link").await;
+    assert!(check(&place.db).is_err());
+    assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0);
+    fs::remove_file(&directory).unwrap();
+    for open in [0o770, 0o702, 0o1777] {
+        fs::create_dir(&directory).unwrap();
+        fs::set_permissions(&directory, Permissions::from_mode(open)).unwrap();
+        refused(&format!("(mode {open:04o}): run chmod go= ")).await;
+        assert!(check(&place.db).is_err());
+        fs::remove_dir(&directory).unwrap();
+    }
+    fs::create_dir(&directory).unwrap();
+    let (lock, theirs) = (directory.join("one.lock"), elsewhere.join("theirs"));
+    symlink(&theirs, &lock).unwrap();
+    refused("is a link").await;
+    assert!(!theirs.exists(), "nothing is made through a link");
+    fs::remove_file(&lock).unwrap();
+    if rustix::process::geteuid().is_root() {
+        for foreign in [&lock, &directory] {
+            if foreign == &lock {
+                fs::write(&lock, "").unwrap();
+            }
+            chown(foreign, Some(65_534), None).unwrap();
+            refused("belongs to another user").await;
+            chown(foreign, Some(0), None).unwrap();
+        }
+    }
+    assert!(sign(&place.db, &WorkerName::new("one").unwrap()).await.unwrap().is_some());
 }
 
 /// Workers come and go while others ask and sweep: a sign that stands is never seen as gone, a name is held once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn lock_files_are_removed_without_a_race() {
-    let place = place::sqlite();
+    // With a schema: else nobody knows what runs, and nothing is removed.
+    let world = World::sqlite().await;
     let held = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
     let tasks = (0..4).map(|task| {
-        let (db, held) = (place.db.clone(), Arc::clone(&held));
+        let (db, held) = (world.db().clone(), Arc::clone(&held));
         tokio::spawn(async move {
             let mut taken = 0;
             for round in 0..150 {

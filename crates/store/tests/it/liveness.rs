@@ -30,7 +30,9 @@ async fn live_and_die(db: &Database) {
     let second = sign(db, &two).await.unwrap().unwrap();
     assert!(first.stands() && second.stands());
     let all = [one.clone(), two.clone(), ghost.clone()];
-    assert_eq!(dead_workers(db, &all).await.unwrap(), std::slice::from_ref(&ghost));
+    // A session that has no lock is over; a file that is missing may have been removed.
+    let without = if matches!(db, Database::Pg(_)) { vec![ghost.clone()] } else { Vec::new() };
+    assert_eq!(dead_workers(db, &all).await.unwrap(), without);
     drop(first);
     wait_until("the dropped sign is free", async || dead_workers(db, &all).await.unwrap().contains(&one))
         .await;

@@ -24,7 +24,11 @@ pub struct ProbeLog {
 impl ProbeLog {
     /// Opens the file for appending, making it when needed. A thread of its own writes; it ends with the last clone.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let mut options = OpenOptions::new();
+        // Keys and tokens of somebody's jobs stand in it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.create(true).append(true).open(path)?;
         let (lines, waiting) = mpsc::channel(GROUP);
         std::thread::Builder::new().name("probe-log".into()).spawn(move || write_groups(file, waiting))?;
         Ok(Self { lines })
@@ -80,5 +84,15 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error() {
         assert!(ProbeLog::open(Path::new("/nonexistent/directory/log")).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn it_is_made_for_its_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("effects");
+        ProbeLog::open(&path).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
     }
 }
