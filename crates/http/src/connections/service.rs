@@ -15,6 +15,7 @@ use axum::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use hyper::body::{Body as _, Incoming};
+use tokio::sync::SemaphorePermit;
 use tower::ServiceExt as _;
 
 use super::{
@@ -22,7 +23,7 @@ use super::{
     answer::Answer,
     body::{Unread, whole},
     life::Turn,
-    requests::Open,
+    requests::{Guest, Open},
 };
 use crate::{
     ApiError,
@@ -87,28 +88,17 @@ impl Answering {
         mut turn: Option<&mut Turn>,
     ) -> Result<(Response, Option<Open>), Refusal> {
         let (mut parts, body) = request.into_parts();
-        host::check(&parts).map_err(|why| Refusal::closing(StatusCode::BAD_REQUEST, why))?;
-        // HTTP/1 has refused it by now.
-        if parts.headers.len() > self.house.limits.headers {
-            let (status, why) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Too many headers");
-            return Err(Refusal::closing(status, why));
-        }
-        let path = parts.uri.path();
-        if self.probes_alone && !health::is_probe(path) {
-            return Err(Refusal::busy(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Too many connections: try again soon",
-            ));
-        }
-        // Health is answered whoever else is being worked for: it is cheap and has no body.
-        let uncounted = health::is_probe(path) && path != health::METRICS;
-        let network = self.note_client(&mut parts);
-        if uncounted {
+        let guest = self.house.requests.come(self.note_client(&mut parts));
+        // Of what is refused nothing is kept while it waits for its turn to hear so.
+        let admitted = self.admit(&parts, &guest).map(|open| (parts, body, open));
+        let gate = pass(&guest, turn.as_deref_mut()).await;
+        let (parts, body, open) = admitted?;
+        let Some(mut open) = open else {
+            // What a part of the health waits for keeps nobody in the gate.
+            drop(gate);
             return Ok((self.route(parts, Bytes::new()).await, None));
-        }
-        let too_many =
-            || Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "Too many requests at once from your network");
-        let mut open = self.house.requests.open(network).ok_or_else(too_many)?;
+        };
+        drop(gate);
         let bytes = self.read(body, turn.as_deref_mut(), &mut open).await?;
         // In the line of its own network it keeps a place and nobody works for it: whoever comes may have that place.
         if let Some(turn) = turn.as_deref_mut() {
@@ -121,6 +111,30 @@ impl Answering {
         let response = self.route(parts, bytes).await;
         drop(slot);
         keep(response, open)
+    }
+
+    /// Whether it is well-formed and there is room for it; `None` = it is health, which is answered whoever else is being
+    /// worked for: it is cheap and has no body.
+    fn admit(&self, parts: &Parts, guest: &Guest) -> Result<Option<Open>, Refusal> {
+        host::check(parts).map_err(|why| Refusal::closing(StatusCode::BAD_REQUEST, why))?;
+        // HTTP/1 has refused it by now.
+        if parts.headers.len() > self.house.limits.headers {
+            let (status, why) = (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Too many headers");
+            return Err(Refusal::closing(status, why));
+        }
+        let path = parts.uri.path();
+        if self.probes_alone && !health::is_probe(path) {
+            return Err(Refusal::busy(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many connections: try again soon",
+            ));
+        }
+        if health::is_probe(path) && path != health::METRICS {
+            return Ok(None);
+        }
+        let too_many =
+            || Refusal::busy(StatusCode::TOO_MANY_REQUESTS, "Too many requests at once from your network");
+        guest.open().map(Some).ok_or_else(too_many)
     }
 
     async fn route(&self, parts: Parts, body: Bytes) -> Response {
@@ -152,6 +166,22 @@ impl Answering {
             }
         })
     }
+}
+
+/// Waits for the request's turn within its network, and gives way to everybody else once.
+async fn pass<'a>(guest: &'a Guest, turn: Option<&mut Turn>) -> Option<SemaphorePermit<'a>> {
+    let gate = match (guest.passes(), turn) {
+        (Some(gate), _) => Some(gate),
+        (None, None) => guest.pass().await,
+        (None, Some(turn)) => {
+            turn.theirs();
+            let gate = guest.pass().await;
+            turn.ours();
+            gate
+        }
+    };
+    tokio::task::yield_now().await;
+    gate
 }
 
 /// The request stays open until its answer is taken, whose bytes count instead of those of its body. A stream of changes has

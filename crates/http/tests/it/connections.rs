@@ -35,7 +35,7 @@ use crate::{
 
 const SHORT: Duration = Duration::from_millis(200);
 const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
-const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+pub(crate) const GET_AND_CLOSE: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
 
 fn hello() -> Router {
     Router::new()
@@ -294,7 +294,7 @@ impl Readiness for Fine {
 }
 
 /// A handler that works until it is let go.
-fn at_work(begun: &Arc<AtomicUsize>, gate: &Arc<Semaphore>) -> Router {
+pub(crate) fn at_work(begun: &Arc<AtomicUsize>, gate: &Arc<Semaphore>) -> Router {
     let (begun, gate) = (Arc::clone(begun), Arc::clone(gate));
     let work = move || {
         let (begun, gate) = (Arc::clone(&begun), Arc::clone(&gate));

@@ -33,7 +33,9 @@ const WORKING: usize = 64;
 /// Those who ask as much as they are let: networks, and connections of each, which is as many as one may hold.
 const BUSY: (usize, usize) = (4, 256);
 /// Requests that one of these sends before it has read an answer.
-const PIPELINED: usize = 8;
+const AHEAD: usize = 8;
+/// Those who ask for what is answered at once: connections, all of one network, and the requests that each sends ahead.
+const PIPELINED: (usize, usize) = (200, 50);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// A way to do harm.
@@ -59,13 +61,15 @@ pub enum Attack {
     Register,
     /// Asks without waiting for answers, and reads them all: four networks with as many connections as they may hold.
     Busy,
+    /// Sends ahead many requests that wait for nothing (metrics, health, no such page), from one network.
+    Pipelined,
     /// Says nothing, on the port of a worker's health.
     SilentProbes,
 }
 
 impl Attack {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Silent,
         Self::SlowHead,
         Self::SlowBody,
@@ -76,6 +80,7 @@ impl Attack {
         Self::Unread,
         Self::Register,
         Self::Busy,
+        Self::Pipelined,
         Self::SilentProbes,
     ];
 
@@ -92,6 +97,7 @@ impl Attack {
             Self::Unread => "unread",
             Self::Register => "register",
             Self::Busy => "busy",
+            Self::Pipelined => "pipelined",
             Self::SilentProbes => "silent-probes",
         }
     }
@@ -109,6 +115,7 @@ impl Attack {
     fn ranks(self, clients: usize) -> (usize, usize) {
         match self {
             Self::Busy => (clients.min(BUSY.0 * BUSY.1), BUSY.0),
+            Self::Pipelined => (clients.min(PIPELINED.0), 1),
             Self::H2Reset | Self::Unread | Self::Register => (clients.min(WORKING), NETWORKS),
             _ => (clients, NETWORKS),
         }
@@ -195,7 +202,14 @@ async fn besiege(
         Attack::H2Idle => ([PREFACE, &get(1)].concat(), Some(b"\0\0\x08\x06\0\0\0\0\x0012345678")),
         Attack::H2Reset => return reset(stream).await,
         Attack::Unread => return unread(stream).await,
-        Attack::Busy => return busy(stream).await,
+        Attack::Busy => {
+            let ask = request("GET", "/api/v1/plans/page?limit=1", "", "keep-alive");
+            return busy(stream, &ask.repeat(AHEAD)).await;
+        }
+        Attack::Pipelined => {
+            let path = ["/metrics", "/healthz", "/nowhere"][number as usize % 3];
+            return busy(stream, &request("GET", path, "", "keep-alive").repeat(PIPELINED.1)).await;
+        }
         Attack::Register => return register(stream, (number << 32) | came).await,
     };
     stream.write_all(&head).await?;
@@ -248,9 +262,8 @@ async fn unread(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-/// Asks for a list again and again, several times before the first answer is read: the server works as fast as it can.
-async fn busy(mut stream: TcpStream) -> io::Result<()> {
-    let asks = request("GET", "/api/v1/plans/page?limit=1", "", "keep-alive").repeat(PIPELINED);
+/// Asks again and again, several times before the first answer is read: the server works as fast as it can.
+async fn busy(mut stream: TcpStream, asks: &str) -> io::Result<()> {
     let (mut read, mut write) = stream.split();
     let asking = async {
         loop {

@@ -9,8 +9,9 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::store::Store;
 use backshift_http::health::Page;
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::exit::Failure;
 use ledger::LedgerPage;
@@ -18,6 +19,9 @@ use names::{ENGINE, MAIL, introduce};
 
 /// Seconds; a mail takes milliseconds on the same machine and minutes with a slow server.
 const BUCKETS: [f64; 13] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0, 300.0];
+
+/// How old a page may be: to make one costs more than any other answer that needs no database, and all may ask.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// By which names metrics are called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +46,10 @@ impl Metrics {
         Self { ledger: Some(Arc::new(LedgerPage::new(store))), ..self }
     }
 
-    /// What the health routes call.
+    /// What the health routes call: whoever asks within [`FRESH`] gets the page of the one before.
     pub(crate) fn page(&self) -> Page {
         let metrics = self.clone();
-        Arc::new(move || {
+        shared(FRESH, move || {
             let metrics = metrics.clone();
             async move { metrics.render().await }.boxed()
         })
@@ -61,6 +65,25 @@ impl Metrics {
         }
         page
     }
+}
+
+/// The page of this maker, made at most once in this time; those who ask at the same time wait for one.
+fn shared(fresh: Duration, make: impl Fn() -> BoxFuture<'static, String> + Send + Sync + 'static) -> Page {
+    let last: Arc<Mutex<Option<(Instant, String)>>> = Arc::default();
+    let make = Arc::new(make);
+    Arc::new(move || {
+        let (last, make) = (Arc::clone(&last), Arc::clone(&make));
+        async move {
+            let mut last = last.lock().await;
+            if let Some((_, page)) = last.as_ref().filter(|(at, _)| at.elapsed() < fresh) {
+                return page.clone();
+            }
+            let page = make().await;
+            *last = Some((Instant::now(), page.clone()));
+            page
+        }
+        .boxed()
+    })
 }
 
 /// Starts measuring; call it once, inside the runtime.
@@ -82,4 +105,40 @@ pub(crate) fn start_metrics(names: Names) -> Result<Metrics, Failure> {
         }
     });
     Ok(Metrics { handle, names, ledger: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Numbers its pages, and needs a turn for each.
+    fn numbered(fresh: Duration) -> (Page, Arc<AtomicUsize>) {
+        let made = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&made);
+        let make = move || {
+            let number = seen.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::task::yield_now().await;
+                format!("page {number}")
+            }
+            .boxed()
+        };
+        (shared(fresh, make), made)
+    }
+
+    #[tokio::test]
+    async fn a_page_is_made_once_a_second_however_many_ask() {
+        let (page, made) = numbered(Duration::from_secs(3600));
+        // Who gives up while it is made leaves it to the next one.
+        assert!(page().now_or_never().is_none());
+        let crowd = futures::future::join_all((0..100).map(|_| page())).await;
+        assert!(crowd.iter().all(|text| text == "page 1"), "{crowd:?}");
+        assert_eq!(page().await, "page 1");
+        assert_eq!(made.load(Ordering::SeqCst), 2);
+        let (page, _) = numbered(Duration::ZERO);
+        assert_eq!((page().await, page().await), ("page 0".to_owned(), "page 1".to_owned()));
+        assert_eq!(FRESH, Duration::from_secs(1));
+    }
 }
