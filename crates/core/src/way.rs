@@ -176,9 +176,8 @@ pub fn is_this_machine(host: &str) -> bool {
     match bare.parse::<IpAddr>() {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => {
-            let name = bare.trim_end_matches('.').to_ascii_lowercase();
-            // Not `db.localhost`: most resolvers ask the network for it.
-            name == "localhost" || bare.starts_with('/')
+            // Not `localhost.` nor `db.localhost`: the hosts file has neither, so most resolvers ask the network for them.
+            host.eq_ignore_ascii_case("localhost") || host.starts_with('/')
         }
     }
 }
@@ -211,20 +210,16 @@ mod tests {
 
     #[test]
     fn this_machine_is_known_by_what_it_is() {
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "localhost.",
-            "127.0.0.2",
-            "::1",
-            "[::1]",
-            "::ffff:127.0.0.1",
-            "/run/pg",
-        ] {
+        for host in ["localhost", "LOCALHOST", "127.0.0.2", "::1", "[::1]", "::ffff:127.0.0.1", "/run/pg"] {
             assert!(is_this_machine(host), "{host}");
         }
         for host in [
             "localhost.evil.example",
+            "localhost.",
+            "LOCALHOST.",
+            "localhost..",
+            "[localhost]",
+            "127.0.0.1.",
             "db.localhost",
             "10.0.0.1",
             "0.0.0.0",

@@ -269,6 +269,8 @@ mod tests {
             ("amqp://u:geheim@broker.example", Safety::Exposed("it is not encrypted")),
             ("amqp://localhost.evil.example", Safety::Exposed("it is not encrypted")),
             ("amqp://mq.localhost", Safety::Exposed("it is not encrypted")),
+            ("amqp://localhost.", Safety::Exposed("it is not encrypted")),
+            ("amqp://LOCALHOST%2e", Safety::Exposed("it is not encrypted")),
         ] {
             let way = config(url).way();
             assert_eq!(way.safety(), safety, "{url}");

@@ -39,6 +39,13 @@ async fn only_a_verified_connection_to_another_machine_is_allowed_when_tls_is_re
         (database("postgres://me:geheim@localhost,db.localhost/x?sslmode=disable"), "db.localhost"),
         (vec![("RABBITMQ_URL", "amqp://me:geheim@mq.localhost:1/")], "mq.localhost"),
         ([&mail[..2], &[("SMTP_HOST", "mail.localhost")]].concat(), "mail.localhost"),
+        // And for `localhost` with a dot, which stands in no hosts file.
+        (database("postgres://me:geheim@localhost.:1/x?sslmode=prefer"), "localhost."),
+        (database("postgres://me:geheim@LOCALHOST%2e:1/x?sslmode=disable"), "LOCALHOST."),
+        (database("postgres://me:geheim@localhost/x?host=localhost.&sslmode=disable"), "localhost."),
+        (vec![("RABBITMQ_URL", "amqp://me:geheim@localhost.:1/")], "localhost."),
+        (vec![("BACKSHIFT_BROKER_URL", "amqp://me:geheim@LOCALHOST%2e:1/")], "amqps"),
+        ([&mail[..2], &[("SMTP_HOST", "localhost.")]].concat(), "localhost."),
         (mail.to_vec(), "starttls"),
         (database("carrier-pigeon://me:geheim@0.0.0.0/"), "postgres:"),
         (vec![("BACKSHIFT_BROKER_URL", "carrier-pigeon://me:geheim@0.0.0.0/")], "carrier-pigeon"),

@@ -155,6 +155,9 @@ mod tests {
             ("10.0.0.1", 25, TlsMode::StartTls),
             ("localhost.evil.io", 25, TlsMode::StartTls),
             ("mail.localhost", 25, TlsMode::StartTls),
+            ("LOCALHOST", 25, TlsMode::None),
+            ("localhost.", 25, TlsMode::StartTls),
+            ("LOCALHOST.", 1025, TlsMode::StartTls),
         ] {
             assert_eq!(SmtpOptions::new(host, port).tls, mode, "{host}:{port}");
         }

@@ -220,6 +220,9 @@ mod tests {
             "postgres://localhost,db.example/d?sslmode=disable",
             "postgres:///d?host=db.example&sslmode=disable",
             "postgres://u@127.0.0.1,[2001:db8::1]/d?sslmode=verify-ca",
+            "postgres://u@localhost./d?sslmode=disable",
+            "postgres://u@LOCALHOST%2e/d?sslmode=require",
+            "postgres://u@localhost,localhost./d?sslmode=disable",
         ] {
             assert!(exposed(url), "{url}");
         }
