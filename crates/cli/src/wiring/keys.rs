@@ -78,7 +78,7 @@ pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
             tracing::warn!(file = %path.display(), "the key file was empty; a new key is made");
             make(&path)?
         }
-        Some(key) if key.len() < FEWEST => {
+        Some(key) if !is_key(key) => {
             return Err(Failure::configuration(format!(
                 "the key file {} does not hold a whole key: remove it, and a new one is made; people sign in once more",
                 path.display()
@@ -87,6 +87,12 @@ pub(crate) fn generated_keys(config: &Config) -> Result<Keys, Failure> {
         Some(key) => key.to_owned(),
     };
     Ok(Keys::of(config, key.into()))
+}
+
+/// One line that somebody could have written: no less than a key, and nothing that a crash or a disk leaves.
+fn is_key(text: &str) -> bool {
+    let letters: std::collections::BTreeSet<char> = text.chars().collect();
+    text.len() >= FEWEST && letters.len() > 4 && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn make(path: &Path) -> Result<String, Failure> {
@@ -153,5 +159,39 @@ mod tests {
         std::fs::write(data.join("jwt.key"), "half a k").unwrap();
         let text = of(&config).unwrap_err().to_string();
         assert!(text.contains("jwt.key") && text.contains("remove it"), "{text}");
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_whatever_its_size() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        let config = config(&[("data_dir", data.to_str().unwrap())]);
+        let key = generated_keys(&config).unwrap().jwt.expose_secret().to_owned();
+        let file = data.join("jwt.key");
+        let large = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        // Sparse: a gigabyte of NULs takes no room, and must not be read.
+        large.set_len(1 << 30).unwrap();
+        let refused = |what: &str| {
+            let failure = generated_keys(&config).map(drop).unwrap_err();
+            let text = failure.to_string();
+            assert_eq!(failure.gravity(), 78, "{what}");
+            assert!(text.contains("jwt.key") && text.contains("remove it"), "{what}: {text}");
+        };
+        refused("a gigabyte");
+        let long = "0123456789abcdef".repeat(257);
+        for (what, bytes) in [
+            ("NULs", vec![0; 64]),
+            ("a whole key and NULs", [key.as_bytes(), &[0; 8]].concat()),
+            ("one letter", vec![b'0'; 64]),
+            ("two lines", format!("{key}\n{key}\n").into_bytes()),
+            ("no text", vec![0xff; 64]),
+            ("a letter cut at the limit", [&vec![b'a'; 4096][..], "é".as_bytes()].concat()),
+            ("too long", long.into_bytes()),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            refused(what);
+        }
+        std::fs::write(&file, format!("{key}\n")).unwrap();
+        assert_eq!(generated_keys(&config).unwrap().jwt.expose_secret(), key);
     }
 }

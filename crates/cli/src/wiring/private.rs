@@ -45,12 +45,26 @@ pub(crate) fn open_or_make(path: &Path) -> Result<File, Failure> {
     opened(path, OpenOptions::new().read(true).write(true).create(true).truncate(false), 0o022)
 }
 
+/// A secret is a line; what is much longer is something else.
+const LONGEST: u64 = 4096;
+
 /// The text of a secret file that nobody else may read; `None` when there is no such file.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Failure> {
     let mut text = String::new();
     match opened(path, OpenOptions::new().read(true), 0o077) {
-        Ok(mut file) => {
-            file.read_to_string(&mut text).map_err(|error| Failure::configuration(said(path, &error)))?;
+        Ok(file) => {
+            let read = file.take(LONGEST + 1).read_to_string(&mut text);
+            // Cut in the middle of a letter, or no text at all, is neither.
+            if read.as_ref().is_ok_and(|bytes| *bytes as u64 > LONGEST)
+                || read.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidData)
+            {
+                return Err(unfit(
+                    path,
+                    "holds no secret that was made here",
+                    "remove it, and a new one is made",
+                ));
+            }
+            read.map_err(|error| Failure::configuration(said(path, &error)))?;
             Ok(Some(text))
         }
         Err(_) if fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
