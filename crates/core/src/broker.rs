@@ -14,6 +14,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::{
     Accepted, Ack, Completion, DeadLetter, Envelope, Headers, Kind, Kinds, Malformed, Moment, QueueName,
@@ -90,19 +91,31 @@ pub struct ConsumeOptions {
 /// ([`Receipt::hand_over`]). A broker that counts unsettled deliveries must not fill these slots a second time. Cheap to
 /// clone; clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Occupied(Arc<AtomicUsize>);
+pub struct Occupied(Arc<Taken>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    count: AtomicUsize,
+    changed: Notify,
+}
 
 impl Occupied {
     /// One more, until the answer is dropped.
     #[must_use]
     pub fn take(&self) -> OccupiedSlot {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.count.fetch_add(1, Ordering::SeqCst);
+        self.0.changed.notify_one();
         OccupiedSlot(self.clone())
     }
 
     /// How many.
     pub fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.count.load(Ordering::SeqCst)
+    }
+
+    /// Waits until one was taken or freed since the last time. One waits at a time: the fetcher, or its consumer.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
     }
 }
 
@@ -112,7 +125,9 @@ pub struct OccupiedSlot(Occupied);
 
 impl Drop for OccupiedSlot {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::SeqCst);
+        let Taken { count, changed } = &*self.0.0;
+        count.fetch_sub(1, Ordering::SeqCst);
+        changed.notify_one();
     }
 }
 
@@ -124,7 +139,7 @@ pub trait Consumer: Send {
     async fn next(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Gives back, uncounted, what was taken and not handed out, because the next call of `next` may be a long time off.
-    /// Brokers whose undelivered messages are under no lease do nothing.
+    /// Brokers whose undelivered messages are under no lease give back what stands behind [occupied](Occupied) slots only.
     async fn put_back(&mut self) {}
 
     /// Stops taking; deliveries already handed out stay settleable, prefetched ones go back uncounted.

@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{lonely::Pass, outcome::Stop, settling::Parting};
+use crate::{lonely::Pass, outcome::Stop, pool::Pool, settling::Parting};
 
 /// What an attempt occupies until it is settled: room in the settler, and its place beside others.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ enum Hold {
     /// On loan, and the attempt ended meanwhile.
     Awaited(Box<(Parting, Places)>),
     /// Acknowledged while the attempt goes on: the ledger keeps the job, and its slot counts as occupied.
-    HandedOver(#[allow(dead_code)] OccupiedSlot),
+    HandedOver(#[allow(dead_code)] Arc<OccupiedSlot>),
     Gone,
 }
 
@@ -211,11 +211,14 @@ impl Attempt {
         }
     }
 
-    /// Lends the receipt for an extension.
-    pub(crate) fn lend(self: &Arc<Self>) -> Option<Loan> {
+    /// Lends the receipt, for an extension or a hand-over.
+    pub(crate) fn lend(self: &Arc<Self>, pool: &Arc<Pool>) -> Option<Loan> {
         let mut hold = self.hold();
         match std::mem::replace(&mut *hold, Hold::Lent) {
-            Hold::Here(receipt) => Some(Loan { attempt: Arc::clone(self), receipt: Some(receipt) }),
+            Hold::Here(receipt) => {
+                let (pool, attempt) = (Arc::clone(pool), Arc::clone(self));
+                Some(Loan { pool, attempt, receipt: Some(receipt), slot: None })
+            }
             before => {
                 *hold = before;
                 None
@@ -295,10 +298,13 @@ pub(crate) struct Leaving {
     pub(crate) places: Places,
 }
 
-/// A receipt on loan. Dropped with the receipt inside, the message is redelivered.
+/// A receipt on loan. Dropped, it is given back, or the attempt goes on without one when it was let go; a settlement that waited
+/// for it begins.
 pub(crate) struct Loan {
+    pool: Arc<Pool>,
     attempt: Arc<Attempt>,
     receipt: Option<Box<dyn Receipt>>,
+    slot: Option<Arc<OccupiedSlot>>,
 }
 
 impl Loan {
@@ -306,53 +312,40 @@ impl Loan {
         self.receipt.as_mut()
     }
 
-    /// Takes the receipt to acknowledge its delivery while the attempt goes on.
-    pub(crate) fn take(&mut self) -> Option<Box<dyn Receipt>> {
+    /// The delivery is let go, however its acknowledgement ends: the receipt to acknowledge with. The attempt, or its
+    /// settlement, does not wait for that.
+    pub(crate) fn hand_over(mut self, slot: Arc<OccupiedSlot>) -> Option<Box<dyn Receipt>> {
+        // From here on nobody goes on with a delivery that comes again: the ledger answers it.
+        *self.attempt.tie.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.slot = Some(slot);
         self.receipt.take()
     }
 
-    /// The delivery is let go, however its acknowledgement ended; the settlement that waited for it, if any.
-    pub(crate) fn handed_over(self, slot: OccupiedSlot) -> Option<Leaving> {
-        let attempt = &self.attempt;
-        // From here on nobody goes on with a delivery that comes again: the ledger answers it.
-        *attempt.tie.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let mut hold = attempt.hold();
-        let leaving = match std::mem::replace(&mut *hold, Hold::Gone) {
-            Hold::Awaited(waiting) => {
+    /// What the attempt has instead of the loan; the settlement that waited for it, if any.
+    fn over(&mut self) -> Option<Leaving> {
+        let (receipt, slot) = (self.receipt.take(), self.slot.take());
+        let mut hold = self.attempt.hold();
+        let (now, leaving) = match (std::mem::replace(&mut *hold, Hold::Gone), slot) {
+            (Hold::Awaited(waiting), _) => {
                 let (parting, places) = *waiting;
-                Some(Leaving { receipt: None, parting, places })
+                (Hold::Gone, Some(Leaving { receipt, parting, places }))
             }
-            Hold::Lent => {
-                *hold = Hold::HandedOver(slot);
-                None
-            }
-            before => {
-                *hold = before;
-                None
-            }
+            (Hold::Lent, Some(slot)) => (Hold::HandedOver(slot), None),
+            (Hold::Lent, None) => (receipt.map_or(Hold::Gone, Hold::Here), None),
+            (before, _) => (before, None),
         };
-        drop(hold);
-        drop(attempt.heir());
+        *hold = now;
         leaving
     }
+}
 
-    /// Gives the receipt back; the settlement that waited for it, if any.
-    pub(crate) fn give_back(mut self) -> Option<Leaving> {
-        let receipt = self.receipt.take()?;
-        let mut hold = self.attempt.hold();
-        match std::mem::replace(&mut *hold, Hold::Gone) {
-            Hold::Awaited(waiting) => {
-                let (parting, places) = *waiting;
-                Some(Leaving { receipt: Some(receipt), parting, places })
-            }
-            Hold::Lent => {
-                *hold = Hold::Here(receipt);
-                None
-            }
-            before => {
-                *hold = before;
-                None
-            }
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let let_go = self.slot.is_some();
+        let leaving = self.over();
+        if let_go {
+            drop(self.attempt.heir());
         }
+        self.pool.leave(Arc::clone(&self.attempt), leaving);
     }
 }

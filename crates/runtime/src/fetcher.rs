@@ -187,7 +187,15 @@ async fn stopped(pool: &Pool, quiet: &CancellationToken) -> Over {
 
 /// Waits for a slot, then for work.
 async fn ask(pool: &Pool, consumer: &mut Box<dyn Consumer>) -> Asked {
-    let Some(slots) = pool.take_slots().await else { return Asked::NoSlots };
+    let slots = loop {
+        tokio::select! {
+            biased;
+            slots = pool.take_slots() => break slots,
+            // What the consumer has at hand for a slot that a long job keeps now would wait as long as that runs.
+            () = pool.occupied.changed() => put_back(pool, consumer).await,
+        }
+    };
+    let Some(slots) = slots else { return Asked::NoSlots };
     pool.vitals.waits();
     tokio::select! {
         biased;

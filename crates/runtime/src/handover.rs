@@ -6,11 +6,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Capability, Store, store::HandOver};
+use backshift_core::{Capability, Receipt, Store, store::HandOver};
+use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    attempt::{Attempt, Leaving, Loan},
+    attempt::Attempt,
     planted::{Bug, has},
     pool::{Engine, Pool},
 };
@@ -59,7 +60,7 @@ fn first_batch(long: &[Arc<Attempt>]) -> usize {
 /// Their receipts are on loan meanwhile: whoever ends now settles when the loan is over.
 async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<Attempt>>) {
     let lent = |attempt: Arc<Attempt>| {
-        let (loan, lease) = (attempt.lend()?, attempt.lease()?);
+        let (loan, lease) = (attempt.lend(pool)?, attempt.lease()?);
         let payload = attempt.context.envelope().payload.clone();
         Some((attempt, loan, HandOver { lease, payload }))
     };
@@ -81,35 +82,35 @@ async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<A
         }
         Err(_) => Vec::new(),
     };
-    let mut kept = kept.into_iter();
-    for (attempt, loan, _) in lent {
-        let leaving = match kept.next() {
-            Some(true) => let_go(pool, &attempt, loan, limit).await,
-            answer => {
-                if answer == Some(false) {
-                    attempt.stays();
-                }
-                loan.give_back()
-            }
-        };
-        pool.leave(attempt, leaving);
+    let mut leaving = Vec::new();
+    for ((attempt, loan, _), kept) in lent.into_iter().zip(kept) {
+        if !kept {
+            attempt.stays();
+            continue;
+        }
+        // Before any acknowledgement: the results of those that have ended meanwhile wait for none.
+        let slot = Arc::new(pool.occupied.take());
+        leaving.extend(loan.hand_over(Arc::clone(&slot)).map(|receipt| (attempt, receipt, slot)));
     }
+    // All at once, at most a batch: what ends its subscription for them does it once.
+    let let_go = leaving.into_iter().map(|(attempt, receipt, slot)| async move {
+        acknowledge(pool, &attempt, receipt, limit).await;
+        // Until the server has it, whoever counts deliveries counts it with its slot.
+        drop(slot);
+    });
+    join_all(let_go).await;
 }
 
-/// Acknowledges. If that fails the message comes again, and the ledger says that it is left over.
-async fn let_go(pool: &Pool, attempt: &Arc<Attempt>, mut loan: Loan, limit: Duration) -> Option<Leaving> {
-    let slot = pool.occupied.take();
-    if let Some(receipt) = loan.take() {
-        match timeout(limit, receipt.hand_over()).await {
-            Ok(Ok(_)) => {
-                tracing::info!(queue = %pool.queue, job = %attempt.id(), "a long job: the ledger keeps it, its message is let go");
-                metrics::counter!("backshift_jobs_handed_over_total").increment(1);
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%error, job = %attempt.id(), "a message that the ledger keeps was not acknowledged; it comes again");
-            }
-            Err(_) => tracing::debug!(job = %attempt.id(), "a message was not acknowledged in time"),
+/// If that fails the message comes again, and the ledger says that it is left over.
+async fn acknowledge(pool: &Pool, attempt: &Attempt, receipt: Box<dyn Receipt>, limit: Duration) {
+    match timeout(limit, receipt.hand_over()).await {
+        Ok(Ok(_)) => {
+            tracing::info!(queue = %pool.queue, job = %attempt.id(), "a long job: the ledger keeps it, its message is let go");
+            metrics::counter!("backshift_jobs_handed_over_total").increment(1);
         }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, job = %attempt.id(), "a message that the ledger keeps was not acknowledged; it comes again");
+        }
+        Err(_) => tracing::debug!(job = %attempt.id(), "a message was not acknowledged in time"),
     }
-    loan.handed_over(slot)
 }

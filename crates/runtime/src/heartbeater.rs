@@ -117,8 +117,8 @@ async fn extend(lease: Duration, pools: &[Arc<Pool>]) {
         .await;
 }
 
-async fn extend_one(lease: Duration, pool: &Pool, attempt: Arc<Attempt>) {
-    let Some(mut loan) = attempt.lend() else { return };
+async fn extend_one(lease: Duration, pool: &Arc<Pool>, attempt: Arc<Attempt>) {
+    let Some(mut loan) = attempt.lend(pool) else { return };
     let sent_at = Moment::now();
     let Some(receipt) = loan.receipt() else { return };
     match timeout(lease / 3, receipt.extend(lease)).await {
@@ -127,8 +127,6 @@ async fn extend_one(lease: Duration, pool: &Pool, attempt: Arc<Attempt>) {
         Ok(Err(error)) => tracing::warn!(%error, job = %attempt.id(), "a delivery was not extended"),
         Err(_) => tracing::warn!(job = %attempt.id(), "a delivery was not extended: no answer"),
     }
-    let leaving = loan.give_back();
-    pool.leave(attempt, leaving);
 }
 
 fn stop_unconfirmed(pool: &Pool, lease: Duration) {

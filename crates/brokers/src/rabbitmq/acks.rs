@@ -1,9 +1,10 @@
 //! One task per consumer writes its acks: `multiple` up to the contiguous watermark, stragglers singly.
 //!
 //! AMQP does not answer acks, and written bytes can be lost with a dying process. So each flush ends with a request
-//! that the server answers in order (`basic.qos`, the same limit again), and settlements are answered after that.
-//! Nobody who takes deliveries waits for it. The task ends, closing the channel, with the last receipt. Whoever keeps a
-//! delivery because its copy cannot be published is told here when it has to let go.
+//! that the server answers in order (`basic.qos`, the same limit again), and settlements are answered after that. The limit
+//! holds for the next subscription, so this task makes those too. Nobody who takes deliveries waits for it. The task ends,
+//! closing the channel, with the last receipt. Whoever keeps a delivery because its copy cannot be published is told here when
+//! it has to let go.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,8 @@ use backshift_core::{BrokerError, broker::Tie};
 use futures::future::{OptionFuture, try_join_all};
 use lapin::{
     Channel,
-    options::{BasicAckOptions, BasicCancelOptions, BasicNackOptions, BasicQosOptions},
-    types::ShortString,
+    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions},
+    types::{FieldTable, ShortString},
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::unavailable,
     watermark::{Frames, LONGEST_WAIT, Watermark},
+    window::{Limits, Step, Subscription, Window},
 };
 
 /// Settles the deliveries of one channel. Cheap to clone; at most the prefetch is under way.
@@ -36,8 +38,9 @@ struct Door(Arc<Desk>);
 struct Desk {
     channel: Channel,
     pile: Mutex<Pile>,
-    /// The consumer that the server knows on this channel; `None` = messages are asked for one by one.
-    subscription: Mutex<Option<ShortString>>,
+    window: Mutex<Window>,
+    /// There may be room for another subscription.
+    room: Notify,
     /// Nothing more is taken, or the channel is lost: what cannot be settled now goes back.
     over: CancellationToken,
     /// Something is due, or will be.
@@ -52,6 +55,7 @@ struct Desk {
 struct Pile {
     watermark: Watermark,
     back: Vec<u64>,
+    wanted: Option<Wanted>,
     /// The highest tag that was handed out.
     delivered: u64,
     /// Nobody can settle any more.
@@ -60,25 +64,35 @@ struct Pile {
     lost: bool,
 }
 
+/// A subscription that somebody asks for.
+struct Wanted {
+    queue: ShortString,
+    tag: ShortString,
+    prefetch: u16,
+    answer: oneshot::Sender<lapin::Result<lapin::Consumer>>,
+}
+
 impl Acks {
-    /// Starts the task for a channel that has one consumer.
-    pub(super) fn start(channel: Channel, prefetch: u16) -> Self {
+    /// Starts the task for a channel; at most so many deliveries will be out.
+    pub(super) fn start(channel: Channel, prefetch: usize) -> Self {
         let desk = Desk {
             channel: channel.clone(),
             pile: Mutex::default(),
-            subscription: Mutex::default(),
+            window: Mutex::default(),
+            room: Notify::new(),
             over: CancellationToken::new(),
             called: Notify::new(),
-            enough: usize::from(prefetch / 10).max(1),
-            many: usize::from(prefetch / 4),
+            enough: (prefetch / 10).max(1),
+            many: prefetch / 4,
         };
         let desk = Arc::new(desk);
-        tokio::spawn(run(channel, prefetch, Arc::clone(&desk)));
+        tokio::spawn(run(channel, Arc::clone(&desk)));
         Self(Arc::new(Door(desk)))
     }
 
-    /// Notes that a delivery is out.
-    pub(super) fn delivered(&self, tag: u64) {
+    /// Notes that a delivery of this subscription is out.
+    pub(super) fn delivered(&self, tag: u64, subscription: u64) {
+        self.0.0.window().taken(subscription);
         let mut pile = self.0.0.pile();
         pile.delivered = pile.delivered.max(tag);
     }
@@ -90,27 +104,77 @@ impl Acks {
         async move { answered.await.unwrap_or_else(|_| Err(lost())) }
     }
 
-    /// The server pushes deliveries to this consumer from here on.
-    pub(super) fn subscribed(&self, tag: ShortString) {
-        *self.0.0.subscription() = Some(tag);
+    /// Lets the server push at most so many deliveries at once, beside those of other subscriptions.
+    pub(super) async fn subscribe(
+        &self,
+        queue: ShortString,
+        tag: ShortString,
+        prefetch: u16,
+    ) -> lapin::Result<(Arc<Subscription>, lapin::Consumer)> {
+        let (answer, answered) = oneshot::channel();
+        let wanted = Wanted { queue, tag: tag.clone(), prefetch, answer };
+        self.0.0.put(|pile| pile.wanted = Some(wanted));
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotConnected).into();
+        let stream = answered.await.unwrap_or_else(|_| Err(gone()))?;
+        let subscription = self.0.0.window().begun(tag, prefetch.into());
+        Ok((subscription, stream))
     }
 
-    pub(super) fn is_subscribed(&self) -> bool {
-        self.0.0.subscription().is_some()
+    /// Ends a subscription; resolves when the server pushes nothing more to it. What it pushed before is still to be taken.
+    /// Whoever asks meanwhile waits for the same answer, and asks again if there is none.
+    pub(super) async fn end(&self, subscription: &Subscription) -> lapin::Result<()> {
+        let desk = &self.0.0;
+        desk.window().ending(subscription.number, true);
+        let _unless_ended = Ending(desk, subscription);
+        let ask = || desk.channel.basic_cancel(subscription.tag.clone(), BasicCancelOptions::default());
+        subscription.ended.get_or_try_init(ask).await.map(drop)
     }
 
-    /// Ends the subscription; resolves when the server pushes nothing more. What it pushed before is still to be taken.
-    pub(super) async fn unsubscribe(&self) -> lapin::Result<()> {
-        let tag = self.0.0.subscription().take();
-        match tag {
-            Some(tag) => self.0.0.channel.basic_cancel(tag, BasicCancelOptions::default()).await,
+    /// Ends the subscription of a delivery that is being handed over.
+    pub(super) async fn leave(&self, subscription: u64) -> lapin::Result<()> {
+        let subscription = self.0.0.window().subscription(subscription);
+        match subscription {
+            Some(subscription) => self.end(&subscription).await,
             None => Ok(()),
         }
     }
 
-    /// Whether nobody but the caller can settle anything: no delivery is out.
-    pub(super) fn is_last(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+    /// A delivery begins to be handed over: its slot counts as occupied already.
+    pub(super) fn leaves(&self) {
+        self.0.0.window().leaves();
+    }
+
+    /// A delivery of this subscription is not with us any more.
+    pub(super) fn settled(&self, subscription: u64, left: bool) {
+        let mut window = self.0.0.window();
+        if left {
+            window.left();
+        }
+        let room = window.settled(subscription);
+        drop(window);
+        if room || left {
+            self.0.0.room.notify_one();
+        }
+    }
+
+    /// Everything that came of a subscription is taken. Whether it was us who ended it.
+    pub(super) fn drained(&self, subscription: u64) -> bool {
+        self.0.0.window().drained(subscription)
+    }
+
+    /// What is to be done so that as many deliveries are with us as may be.
+    pub(super) fn step(&self, limits: Limits, occupied: usize) -> Option<Step> {
+        self.0.0.window().step(limits, occupied)
+    }
+
+    /// Waits until there may be something to do.
+    pub(super) async fn room(&self) {
+        self.0.0.room.notified().await;
+    }
+
+    /// The subscriptions that have not ended.
+    pub(super) fn live(&self) -> Vec<Arc<Subscription>> {
+        self.0.0.window().live()
     }
 
     /// Whether the server has taken everything back that was not settled.
@@ -156,8 +220,8 @@ impl Desk {
         }
     }
 
-    fn subscription(&self) -> MutexGuard<'_, Option<ShortString>> {
-        self.subscription.lock().unwrap_or_else(PoisonError::into_inner)
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pile(&self) -> MutexGuard<'_, Pile> {
@@ -169,6 +233,9 @@ impl Desk {
         let mut pile = self.pile();
         let deadline = pile.watermark.since.map(|since| since + LONGEST_WAIT);
         let late = deadline.is_some_and(|deadline| deadline <= now);
+        if let Some(wanted) = pile.wanted.take() {
+            return Due::Subscription(wanted);
+        }
         let Pile { watermark, back, closed, .. } = &mut *pile;
         if *closed && watermark.waiting == 0 && back.is_empty() {
             return Due::Over;
@@ -195,6 +262,17 @@ impl Desk {
     }
 }
 
+/// A subscription whose end was not confirmed pushes on.
+struct Ending<'a>(&'a Desk, &'a Subscription);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if !self.1.ended.initialized() {
+            self.0.window().ending(self.1.number, false);
+        }
+    }
+}
+
 impl Drop for Door {
     fn drop(&mut self) {
         self.0.pile().closed = true;
@@ -204,11 +282,15 @@ impl Drop for Door {
 
 impl Pile {
     fn is_ripe(&self, enough: usize) -> bool {
-        !self.back.is_empty() || self.watermark.fresh >= enough || self.watermark.is_last(self.delivered)
+        !self.back.is_empty()
+            || self.wanted.is_some()
+            || self.watermark.fresh >= enough
+            || self.watermark.is_last(self.delivered)
     }
 }
 
 enum Due {
+    Subscription(Wanted),
     Frames(Frames),
     /// Not before then, unless somebody calls.
     At(Option<Instant>),
@@ -219,7 +301,8 @@ fn lost() -> BrokerError {
     unavailable("the channel of this delivery is gone: the server hands it out again")
 }
 
-async fn run(channel: Channel, prefetch: u16, desk: Arc<Desk>) {
+async fn run(channel: Channel, desk: Arc<Desk>) {
+    let mut prefetch = 0;
     loop {
         match desk.due(Instant::now()) {
             Due::Over => break,
@@ -229,6 +312,10 @@ async fn run(channel: Channel, prefetch: u16, desk: Arc<Desk>) {
                 () = desk.called.notified() => {}
                 () = sleep_until(deadline) => {}
             },
+            Due::Subscription(wanted) => {
+                prefetch = wanted.prefetch;
+                let _ = wanted.answer.send(subscribe(&channel, wanted.queue, wanted.tag, prefetch).await);
+            }
             Due::Frames(frames) => {
                 if let Err(error) = write(&channel, prefetch, frames).await {
                     tracing::debug!(%error, "acks could not be written: the deliveries come again");
@@ -238,6 +325,17 @@ async fn run(channel: Channel, prefetch: u16, desk: Arc<Desk>) {
         }
     }
     let _ = channel.close(200, "done".into()).await;
+}
+
+async fn subscribe(
+    channel: &Channel,
+    queue: ShortString,
+    tag: ShortString,
+    prefetch: u16,
+) -> lapin::Result<lapin::Consumer> {
+    // One question behind the other on the channel: nothing of ours comes between them.
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
+    channel.basic_consume(queue, tag, BasicConsumeOptions::default(), FieldTable::default()).await
 }
 
 async fn write(channel: &Channel, prefetch: u16, frames: Frames) -> lapin::Result<()> {

@@ -1,21 +1,23 @@
 //! Takes deliveries from one queue on a channel of its own.
 //!
 //! An error ends the consumer for good: the next `consume` declares, opens and subscribes anew. A message that came
-//! out of the ladder too early is sent on here and never reaches the pool. While jobs run whose deliveries were handed over,
-//! the server does not push: it counts unacknowledged deliveries, and would fill slots that are taken.
+//! out of the ladder too early is sent on here and never reaches the pool. The server counts unacknowledged deliveries, and
+//! would fill the slots of jobs whose deliveries were handed over: there may be several subscriptions, for as much as is free.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
     BrokerError, Clock, ConsumeOptions, Consumer, Delivery, QueueName, SystemClock, Timestamp,
     broker::Occupied,
 };
-use futures::{FutureExt, StreamExt, future::BoxFuture};
-use lapin::{
-    Channel,
-    options::{BasicCancelOptions, BasicQosOptions},
+use futures::{
+    FutureExt, StreamExt,
+    future::{self, BoxFuture, OptionFuture, try_join_all},
+    stream::{self, BoxStream, SelectAll},
 };
+use lapin::Channel;
+use tokio::time::sleep;
 
 use super::{
     acks::Acks,
@@ -23,12 +25,18 @@ use super::{
     connection::Wire,
     error::{refused_or_away, unavailable},
     message,
-    pulling::{self, Answer},
     receipt::AmqpReceipt,
+    window::{Limits, Step, Subscription},
 };
 
-/// Quorum queues take no more.
-const MOST: usize = 2000;
+/// How often it is looked whether there is still a connection, while nothing is subscribed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The number of a subscription with what it brought; `None` = nothing more comes of it.
+type Item = (u64, Option<lapin::Result<lapin::message::Delivery>>);
+type Pushed = BoxStream<'static, Item>;
+/// A subscription that has begun; `None` = some have ended.
+type Answer = Option<(Arc<Subscription>, lapin::Consumer)>;
 
 pub(super) struct AmqpConsumer {
     shared: Arc<Shared>,
@@ -36,21 +44,19 @@ pub(super) struct AmqpConsumer {
     worker: String,
     wire: Arc<Wire>,
     channel: Channel,
-    /// `None` = messages are asked for one by one, because the server cannot be told to push fewer.
-    stream: Option<lapin::Consumer>,
+    pushed: SelectAll<Pushed>,
     acks: Acks,
+    limits: Limits,
     occupied: Occupied,
     /// What arrived first and is not taken yet.
-    first: Option<Option<lapin::Result<lapin::message::Delivery>>>,
+    first: Option<Item>,
     /// A question that is under way; a dropped call of `next` leaves it here.
     asking: Option<BoxFuture<'static, Result<Answer, BrokerError>>>,
-    /// What was asked for and not taken yet.
-    pulled: VecDeque<lapin::message::Delivery>,
     over: bool,
 }
 
 impl AmqpConsumer {
-    /// Subscribes; the queue must have been declared.
+    /// Subscribes, unless all slots are taken; the queue must have been declared.
     pub(super) async fn subscribe(
         shared: Arc<Shared>,
         queue: QueueName,
@@ -58,117 +64,137 @@ impl AmqpConsumer {
     ) -> Result<Self, BrokerError> {
         let wire = shared.work.open().await?;
         let channel = wire.channel().await?;
-        let prefetch = prefetch(shared.config.options.prefetch, options.slots);
-        wire.ask("limiting deliveries", channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
+        let limits = Limits::new(shared.config.options.prefetch, options.slots);
         let worker: String = options.worker.as_str().chars().take(200).collect();
-        let acks = Acks::start(channel.clone(), prefetch);
+        let acks = Acks::start(channel.clone(), limits.prefetch());
         let mut consumer = Self {
             shared,
             queue,
             worker,
             wire,
             channel,
-            stream: None,
+            pushed: SelectAll::new(),
             acks,
+            limits,
             occupied: options.occupied.clone(),
             first: None,
             asking: None,
-            pulled: VecDeque::new(),
             over: false,
         };
-        if consumer.occupied.count() == 0 {
-            let answer = consumer.subscription().await?;
-            consumer.heard(answer);
-        }
+        consumer.ask();
+        consumer.answered().await?;
         Ok(consumer)
     }
 
-    fn subscription(&self) -> BoxFuture<'static, Result<Answer, BrokerError>> {
+    fn step(&self) -> Option<Step> {
+        self.acks.step(self.limits, self.occupied.count())
+    }
+
+    /// Asks the server for what is to be done, if anything is and nothing is asked yet.
+    fn ask(&mut self) {
+        if self.asking.is_some() {
+            return;
+        }
+        let Some(step) = self.step() else { return };
+        let (wire, acks, queue) = (self.wire.clone(), self.acks.clone(), self.queue.clone());
         let tag = format!("{}#{}", self.worker, uuid::Uuid::now_v7().simple());
-        pulling::subscribe(self.wire.clone(), self.channel.clone(), self.queue.clone(), tag).boxed()
-    }
-
-    fn heard(&mut self, answer: Answer) {
-        match answer {
-            Answer::Subscribed(stream) => {
-                self.acks.subscribed(stream.tag());
-                self.stream = Some(stream);
+        let question = async move {
+            match step {
+                Step::Begin(prefetch) => {
+                    let begun = acks.subscribe(queue.as_str().into(), tag.into(), prefetch);
+                    wire.ask(&format!("subscribing to {queue}"), begun).await.map(Some)
+                }
+                Step::End(some) => {
+                    let ended = try_join_all(some.iter().map(|subscription| acks.end(subscription)));
+                    wire.ask("ending a subscription", ended).await.map(|_| None)
+                }
             }
-            Answer::Pulled(deliveries) => self.pulled.extend(deliveries),
-        }
+        };
+        self.asking = Some(question.boxed());
     }
 
-    /// What the server pushes; empty when the subscription has ended for a hand-over and everything of it is taken.
-    async fn pushed(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError> {
-        let mut taken = Vec::new();
-        let Some(stream) = &mut self.stream else { return Ok(taken) };
-        // The only wait, and this call holds nothing meanwhile: dropped, it loses nothing.
-        if self.first.is_none() {
-            self.first = Some(stream.next().await);
-            // More is on its way behind the first one: one turn of the others gathers it.
-            tokio::task::yield_now().await;
+    /// Waits for the answer to what was asked.
+    async fn answered(&mut self) -> Result<(), BrokerError> {
+        let Some(question) = &mut self.asking else { return Ok(()) };
+        let answer = question.await;
+        self.asking = None;
+        self.heard(answer)
+    }
+
+    fn heard(&mut self, answer: Result<Answer, BrokerError>) -> Result<(), BrokerError> {
+        match answer {
+            Ok(Some((subscription, stream))) => self.pushed.push(follow(&subscription, stream)),
+            Ok(None) => {}
+            Err(error) => return Err(self.end(error)),
         }
-        let (mut next, now) = (self.first.take(), SystemClock.now());
-        while let Some(item) = next {
+        Ok(())
+    }
+
+    /// Waits until something arrived. Dropped, it loses nothing.
+    async fn arrived(&mut self) -> Result<(), BrokerError> {
+        while self.first.is_none() {
+            self.ask();
+            tokio::select! {
+                biased;
+                // First: what always has more must not keep it waiting.
+                Some(answer) = OptionFuture::from(self.asking.as_mut()) => {
+                    self.asking = None;
+                    self.heard(answer)?;
+                }
+                Some(item) = self.pushed.next() => self.first = Some(item),
+                () = self.acks.room() => {}
+                // No subscription tells then.
+                () = sleep(LOOK), if self.pushed.is_empty() => {
+                    if !self.channel.status().connected() {
+                        return Err(self.end(unavailable("the connection is gone")));
+                    }
+                }
+                // Whoever took a slot for a delivery of ours is about to say so.
+                () = self.occupied.changed() => tokio::task::yield_now().await,
+            }
+        }
+        Ok(())
+    }
+
+    /// What has arrived, at most so much.
+    fn take_all(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError> {
+        let (mut taken, now) = (Vec::new(), SystemClock.now());
+        let mut next = self.first.take();
+        while let Some((subscription, item)) = next {
             match item {
-                Some(Ok(delivery)) => taken.extend(self.take(delivery, now)),
+                Some(Ok(delivery)) => taken.extend(self.take(delivery, subscription, now)),
                 Some(Err(error)) => {
                     let doing = format!("consuming {}", self.queue);
                     return Err(self.end(refused_or_away(&doing, &error)));
                 }
-                None if !self.acks.is_subscribed() => {
-                    self.stream = None;
-                    return Ok(taken);
-                }
+                None if self.acks.drained(subscription) => {}
                 None => {
                     let what =
                         format!("{} was deleted or moved: the server cancelled the consumer", self.queue);
                     return Err(self.end(unavailable(what)));
                 }
             }
-            let more = self.stream.as_mut().filter(|_| taken.len() < free);
-            next = more.and_then(|stream| stream.next().now_or_never());
+            next = match taken.len() < free {
+                true => self.pushed.next().now_or_never().flatten(),
+                false => None,
+            };
         }
         Ok(taken)
     }
 
-    /// What the server has when it is asked. Back to a subscription as soon as it cannot push more than there are slots.
-    async fn asked(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError> {
-        if self.pulled.is_empty() {
-            if self.asking.is_none() {
-                let question = match self.occupied.count() == 0 && self.acks.is_last() {
-                    true => self.subscription(),
-                    false => {
-                        let (wire, channel) = (self.wire.clone(), self.channel.clone());
-                        pulling::pull(wire, channel, self.queue.clone(), free).boxed()
-                    }
-                };
-                self.asking = Some(question);
-            }
-            let answer = match &mut self.asking {
-                Some(question) => question.await,
-                None => return Ok(Vec::new()),
-            };
-            self.asking = None;
-            match answer {
-                Ok(answer) => self.heard(answer),
-                Err(error) => return Err(self.end(error)),
-            }
-        }
-        let (now, count) = (SystemClock.now(), free.min(self.pulled.len()));
-        let pulled: Vec<_> = self.pulled.drain(..count).collect();
-        Ok(pulled.into_iter().filter_map(|delivery| self.take(delivery, now)).collect())
-    }
-
-    fn take(&self, delivery: lapin::message::Delivery, now: Timestamp) -> Option<Delivery> {
+    fn take(
+        &self,
+        delivery: lapin::message::Delivery,
+        subscription: u64,
+        now: Timestamp,
+    ) -> Option<Delivery> {
         let binding = self.shared.binding(&self.queue);
         let incoming = message::read(delivery, &self.queue, binding, now);
-        self.acks.delivered(incoming.tag);
         let receipt = AmqpReceipt::new(
             self.shared.clone(),
             self.acks.clone(),
             self.queue.clone(),
-            incoming.tag,
+            (incoming.tag, subscription),
             incoming.origin,
         );
         if let Some(due) = incoming.due.filter(|due| *due > now) {
@@ -186,13 +212,12 @@ impl AmqpConsumer {
     }
 
     fn give_back(&mut self) {
-        if let Some(Some(Ok(delivery))) = self.first.take() {
-            self.acks.give_back(delivery.delivery_tag);
+        match self.first.take() {
+            Some((_, Some(Ok(delivery)))) => self.acks.give_back(delivery.delivery_tag),
+            Some((number, None)) => _ = self.acks.drained(number),
+            _ => {}
         }
-        self.pulled.drain(..).for_each(|delivery| self.acks.give_back(delivery.delivery_tag));
-        if let Some(stream) = &mut self.stream {
-            give_back(stream, &self.acks);
-        }
+        give_back(&mut self.pushed, &self.acks);
     }
 
     fn end(&mut self, error: BrokerError) -> BrokerError {
@@ -214,13 +239,27 @@ impl Consumer for AmqpConsumer {
             if !self.channel.status().connected() && !self.wire.is_open() {
                 return Err(self.end(unavailable("the connection is gone")));
             }
-            let taken = match &self.stream {
-                Some(_) => self.pushed(free).await?,
-                None => self.asked(free).await?,
-            };
+            if self.first.is_none() {
+                self.arrived().await?;
+                // More is on its way behind the first one: one turn of the others gathers it.
+                tokio::task::yield_now().await;
+            }
+            let taken = self.take_all(free)?;
             if !taken.is_empty() {
                 return Ok(taken);
             }
+        }
+    }
+
+    async fn put_back(&mut self) {
+        while self.asking.is_some() || matches!(self.step(), Some(Step::End(_))) {
+            self.ask();
+            if self.answered().await.is_err() {
+                return;
+            }
+        }
+        if self.limits.beside(self.occupied.count()) == 0 {
+            self.give_back();
         }
     }
 
@@ -229,12 +268,9 @@ impl Consumer for AmqpConsumer {
             return;
         }
         self.acks.rest();
-        if let Some(question) = self.asking.take()
-            && let Ok(answer) = question.await
-        {
-            self.heard(answer);
-        }
-        if let Err(error) = self.wire.ask("cancelling a consumer", self.acks.unsubscribe()).await {
+        // Its error is that of the channel, which the next question hears again.
+        let _ = self.answered().await;
+        if let Err(error) = self.wire.ask("cancelling a consumer", end_all(&self.acks)).await {
             tracing::debug!(queue = %self.queue, %error, "the consumer could not be cancelled, its channel is gone");
         }
         self.give_back();
@@ -243,57 +279,48 @@ impl Consumer for AmqpConsumer {
 
 impl Drop for AmqpConsumer {
     fn drop(&mut self) {
-        if self.over {
+        // Quiet, or the channel is lost.
+        if self.acks.over().is_cancelled() {
             return;
         }
         self.give_back();
         // Receipts may keep the channel open for long: without this, deliveries on their way would stay with us.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (wire, channel) = (self.wire.clone(), self.channel.clone());
-            let (mut stream, asking, acks) = (self.stream.take(), self.asking.take(), self.acks.clone());
+            let (wire, acks) = (self.wire.clone(), self.acks.clone());
+            let (mut pushed, asking) = (std::mem::take(&mut self.pushed), self.asking.take());
             runtime.spawn(async move {
-                if let Some(question) = asking {
-                    match question.await {
-                        Ok(Answer::Subscribed(fresh)) => stream = Some(fresh),
-                        Ok(Answer::Pulled(deliveries)) => {
-                            deliveries.iter().for_each(|delivery| acks.give_back(delivery.delivery_tag));
-                        }
-                        Err(_) => {}
-                    }
+                if let Some(question) = asking
+                    && let Ok(Some((subscription, stream))) = question.await
+                {
+                    pushed.push(follow(&subscription, stream));
                 }
-                let Some(mut stream) = stream else { return };
-                let cancelled = channel.basic_cancel(stream.tag(), BasicCancelOptions::default());
-                if wire.ask("cancelling a consumer", cancelled).await.is_ok() {
-                    give_back(&mut stream, &acks);
+                if wire.ask("cancelling a consumer", end_all(&acks)).await.is_ok() {
+                    give_back(&mut pushed, &acks);
                 }
             });
         }
     }
 }
 
+async fn end_all(acks: &Acks) -> lapin::Result<()> {
+    let live = acks.live();
+    try_join_all(live.iter().map(|subscription| acks.end(subscription))).await.map(drop)
+}
+
+/// What a subscription brings, and its end.
+fn follow(subscription: &Subscription, stream: lapin::Consumer) -> Pushed {
+    let number = subscription.number;
+    let end = stream::once(future::ready((number, None)));
+    stream.map(move |delivery| (number, Some(delivery))).chain(end).boxed()
+}
+
 /// What lapin buffered goes back at once, uncounted.
-fn give_back(stream: &mut lapin::Consumer, acks: &Acks) {
-    while let Some(Some(next)) = stream.next().now_or_never() {
-        if let Ok(delivery) = next {
-            acks.give_back(delivery.delivery_tag);
+fn give_back(pushed: &mut SelectAll<Pushed>, acks: &Acks) {
+    while let Some(Some((number, item))) = pushed.next().now_or_never() {
+        match item {
+            Some(Ok(delivery)) => acks.give_back(delivery.delivery_tag),
+            Some(Err(_)) => {}
+            None => _ = acks.drained(number),
         }
-    }
-}
-
-/// As many as the pool asks for: its slots and what it wants to have at hand. More would be kept from others.
-fn prefetch(configured: Option<u16>, slots: usize) -> u16 {
-    configured.unwrap_or_else(|| u16::try_from(slots.clamp(1, MOST)).unwrap_or(u16::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefetch_is_what_the_pool_asks_for() {
-        assert_eq!(prefetch(None, 10), 10);
-        assert_eq!(prefetch(None, 0), 1);
-        assert_eq!(prefetch(None, 100_000), 2000);
-        assert_eq!(prefetch(Some(7), 1000), 7);
     }
 }

@@ -35,7 +35,6 @@ mod ladder;
 mod message;
 mod properties;
 mod publisher;
-mod pulling;
 mod receipt;
 mod scrub;
 mod sender;
@@ -44,6 +43,7 @@ mod topology;
 mod troubles;
 mod verdict;
 mod watermark;
+mod window;
 
 pub use broker::{ExchangeMessage, RabbitMqBroker};
 pub use config::{Config, Options, QueueType};

@@ -28,8 +28,12 @@ pub(super) struct AmqpReceipt {
     acks: Acks,
     queue: QueueName,
     tag: u64,
+    /// The number of the subscription that brought it.
+    subscription: u64,
     origin: Box<Origin>,
     settled: bool,
+    /// It is being handed over.
+    leaves: bool,
 }
 
 /// What is published in place of the delivery.
@@ -56,10 +60,11 @@ impl AmqpReceipt {
         shared: Arc<Shared>,
         acks: Acks,
         queue: QueueName,
-        tag: u64,
+        (tag, subscription): (u64, u64),
         origin: Box<Origin>,
     ) -> Self {
-        Self { shared, acks, queue, tag, origin, settled: false }
+        acks.delivered(tag, subscription);
+        Self { shared, acks, queue, tag, subscription, origin, settled: false, leaves: false }
     }
 
     /// Sends a message that came back too early on to its next step, in the background.
@@ -165,10 +170,12 @@ impl Receipt for AmqpReceipt {
     }
 
     /// The server would fill the slot of an acknowledged delivery at once, and the message would wait here unacknowledged, out
-    /// of everybody's reach. So the subscription ends first; the consumer asks for messages one by one from then on.
+    /// of everybody's reach. So the subscription that brought it ends first; the consumer begins another for what is free.
     async fn hand_over(mut self: Box<Self>) -> Result<Settled, BrokerError> {
         let doing = "ending a subscription";
-        self.acks.unsubscribe().await.map_err(|error| refused_or_away(doing, &error))?;
+        self.leaves = true;
+        self.acks.leaves();
+        self.acks.leave(self.subscription).await.map_err(|error| refused_or_away(doing, &error))?;
         self.finish().await
     }
 
@@ -193,5 +200,6 @@ impl Drop for AmqpReceipt {
         if !self.settled {
             self.acks.give_back(self.tag);
         }
+        self.acks.settled(self.subscription, self.leaves);
     }
 }

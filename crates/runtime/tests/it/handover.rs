@@ -1,6 +1,12 @@
 //! Long jobs of a foreign broker: when their message is let go, and what becomes of them then.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use backshift_core::{
     Broker, Envelope, JobContext, JobError, JobOptions, Kind, Reason, Registry, State,
@@ -128,6 +134,47 @@ async fn a_lost_acknowledgement_starts_no_second_run_anywhere() {
     assert_eq!(notes.all(), ["one"]);
     first.shutdown.quiet();
     second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_middle_leaves_nothing_lent_and_the_job_is_handed_over_later() {
+    let (world, notes) = (World::new(), Notes::default());
+    let calls = AtomicUsize::new(0);
+    world.store.faults().plan(move |name| {
+        let first = name == "store.hand_over" && calls.fetch_add(1, Ordering::SeqCst) == 0;
+        assert!(!first, "planted");
+        Fault::None
+    });
+    let live = Live::start(worker(&world, "w", takes(HOUR, &notes), 1));
+    let id = world.publish("a").await;
+    world.until_state(id, State::Running).await;
+    until("the hand-over", async || world.broker.unsettled(&queue()) == 0).await;
+    let row = world.until_state(id, State::Completed).await;
+    assert_eq!((row.attempt, row.crashes, row.token.0), (1, 0, 1));
+    live.stop().await;
+    assert_eq!(notes.count(), 1);
+    assert!(world.broker.is_empty(&queue()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_result_waits_for_the_acknowledgement_of_another() {
+    let (world, notes) = (World::new(), Notes::default());
+    let slots = 4;
+    // No acknowledgement is answered: each would be waited for as long as its limit.
+    world.broker.faults().plan(|name| if name == "broker.ack" { Fault::Hang } else { Fault::None });
+    let time = AFTER + Duration::from_secs(30);
+    let live = Live::start(worker(&world, "w", takes(time, &notes), slots));
+    let mut ids = Vec::new();
+    for _ in 0..slots {
+        ids.push(world.publish("a").await);
+    }
+    until("the starts", async || notes.count() == slots).await;
+    let began = Instant::now();
+    until("the results", async || world.store.count(State::Completed) == slots).await;
+    assert!(began.elapsed() < time + LEASE / 3, "{:?}", began.elapsed());
+    world.broker.faults().heal();
+    live.stop().await;
+    assert_eq!(notes.count(), slots);
 }
 
 #[tokio::test(start_paused = true)]

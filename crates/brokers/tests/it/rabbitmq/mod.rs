@@ -4,6 +4,7 @@ mod consuming;
 mod encrypted;
 mod faults;
 mod foreign;
+mod long;
 mod proxy;
 mod publishing;
 mod retrying;
@@ -37,6 +38,8 @@ on_both! {
         a_consumer_keeps_no_more_than_its_slots_and_nothing_when_it_is_dropped,
         a_dropped_receipt_means_redelivery, a_foreign_id_is_the_same_on_every_delivery,
         a_message_without_a_kind_is_malformed_and_goes_to_the_dlq_whole, too_many_bytes_go_to_the_dlq_whole;
+    long: a_busy_queue_keeps_pushing_beside_a_long_job, a_small_prefetch_bounds_what_is_taken_beside_a_long_job,
+        nothing_is_held_behind_slots_that_are_taken;
     retrying: a_retry_is_never_early, a_retry_at_once_keeps_the_message, a_planned_job_waits_for_its_time,
         a_code_expires_in_the_dlq_and_not_in_the_ladder, classic_queues_do_the_same;
     foreign: the_go_producers_mail_is_worked_and_buried_as_it_came, peers_can_still_declare_as_they_always_did,

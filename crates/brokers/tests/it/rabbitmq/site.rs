@@ -132,7 +132,16 @@ pub(super) async fn publish(broker: &RabbitMqBroker, queue: &QueueName, payloads
 }
 
 pub(super) async fn consume(broker: &RabbitMqBroker, queue: &QueueName, slots: usize) -> Box<dyn Consumer> {
-    let (worker, occupied) = (WorkerName::new("tester").unwrap(), Occupied::default());
+    consume_beside(broker, queue, slots, &Occupied::default()).await
+}
+
+pub(super) async fn consume_beside(
+    broker: &RabbitMqBroker,
+    queue: &QueueName,
+    slots: usize,
+    occupied: &Occupied,
+) -> Box<dyn Consumer> {
+    let (worker, occupied) = (WorkerName::new("tester").unwrap(), occupied.clone());
     broker
         .consume(
             queue,
