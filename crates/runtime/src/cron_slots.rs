@@ -57,7 +57,12 @@ impl Slots {
             return Err(InvalidSchedule::new(when, "a list has an empty place; write 0,30 and not 0,,30"));
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).build();
-        let cron = parser.parse(when.trim()).map_err(|error| {
+        // The parser knows the other nicknames of cron(8).
+        let pattern = match when.trim() {
+            nickname if nickname.eq_ignore_ascii_case("@midnight") => "@daily",
+            pattern => pattern,
+        };
+        let cron = parser.parse(pattern).map_err(|error| {
             InvalidSchedule::new(
                 when,
                 format!("{error}; write `minute hour day month weekday` or `@every 30s`"),
@@ -165,6 +170,18 @@ mod tests {
         let daily = berlin("30 2 * * *");
         let ticks = daily.latest_between(at("2026-03-28T12:00:00Z"), at("2026-03-30T12:00:00Z"), 10);
         assert_eq!(ticks, [at("2026-03-29T01:00:00Z"), at("2026-03-30T00:30:00Z")]);
+    }
+
+    #[test]
+    fn every_nickname_of_cron_is_known() {
+        let range = (at("2026-03-01T12:00:00Z"), at("2026-03-02T12:00:00Z"));
+        let ticks = |when: &str| Slots::parse(when).unwrap().latest_between(range.0, range.1, 10);
+        assert_eq!(ticks("@midnight"), [at("2026-03-02T00:00:00Z")]);
+        assert_eq!(ticks(" @Midnight "), ticks("@daily"));
+        for nickname in ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"] {
+            assert!(Slots::parse(nickname).is_ok(), "{nickname}");
+        }
+        assert!(Slots::parse("@reboot").is_err(), "a site has no boot");
     }
 
     #[test]
