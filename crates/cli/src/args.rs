@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::examples::literal;
+
 /// The most jobs that one `count` makes, as a flag and in a line of standard input.
 pub(crate) const MOST: u64 = 100_000_000;
 
@@ -60,6 +62,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it works on the jobs of a site, which then must be the one that was meant. `dev` has its own, `doctor` reports.
+    pub(crate) fn needs_site(&self) -> bool {
+        let looks_at_nothing = matches!(self, Self::Health(_) | Self::Config(_) | Self::Completions { .. });
+        let prints = matches!(self, Self::Migrate(Migrate::Sql { .. }));
+        !(looks_at_nothing || prints || matches!(self, Self::Dev | Self::Doctor(_)))
+    }
+
     /// Whether it works until it is told to stop.
     pub(crate) fn runs_long(&self) -> bool {
         matches!(self, Self::Dev | Self::Worker(_) | Self::Api(_) | Self::Ui(_))
@@ -93,9 +102,6 @@ pub(crate) struct Worker {
 
 /// The pages of `ui`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  backshift ui\n  backshift ui --listen 0.0.0.0:8082 --read-only\n  backshift ui --base-path /ops --store postgres://host/database"
-)]
 pub(crate) struct Ui {
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -131,8 +137,8 @@ pub(crate) struct Enqueue {
     /// The kind, such as email.send.
     #[arg(required_unless_present = "stdin")]
     pub(crate) kind: Option<String>,
-    /// JSON; {n} in a string is the number of the job.
-    #[arg(long, value_name = "JSON", required_unless_present = "stdin")]
+    // Its text is beside the examples: clap would make a line break of {n}.
+    #[arg(long, value_name = "JSON", required_unless_present = "stdin", help = payload_help())]
     pub(crate) payload: Option<String>,
     /// The queue; without it the kind's own (email.send: mail), else default.
     #[arg(long)]
@@ -255,9 +261,9 @@ pub(crate) enum Queues {
     /// List queues with their counts.
     List(Output),
     /// Stop taking jobs from a queue, in every worker.
-    Pause(OneQueue),
+    Pause(SteeredQueue),
     /// Take jobs from it again.
-    Resume(OneQueue),
+    Resume(SteeredQueue),
     /// Say what stands in a queue's way and what changes that. Exit 0 = nobody needs to act, 1 = somebody must.
     Explain(OneQueue),
 }
@@ -266,6 +272,17 @@ pub(crate) enum Queues {
 pub(crate) struct OneQueue {
     /// The queue.
     pub(crate) queue: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SteeredQueue {
+    /// The queue.
+    pub(crate) queue: String,
+    /// Also a queue that no job and no worker knows yet.
+    #[arg(long)]
+    pub(crate) new: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -353,6 +370,10 @@ pub(crate) struct Bench {
     pub(crate) slots: u64,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+fn payload_help() -> String {
+    literal("JSON; {n} in a string is the number of the job, from 0")
 }
 
 impl Connection {

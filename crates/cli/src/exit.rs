@@ -2,41 +2,98 @@
 
 use std::{fmt, process::ExitCode};
 
-use backshift_core::{BrokerError, EnqueueError, StoreError};
+use backshift_core::{BrokerError, EnqueueError, StoreError, way::handshake_remedy};
 
-use crate::config::Problems;
+use crate::{
+    config::{Config, Problems},
+    wiring::server_of,
+};
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
     text: String,
+    /// Whose answer it is, until [`Failure::placed`] has named the setting that led there.
+    server: Option<Server>,
+    /// Standard output said it already; this is left to say where both streams lead to one place.
+    rest: Option<String>,
+}
+
+/// A server of the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// The database of the store.
+    Store,
+    /// The broker at `broker.url` or `rabbitmq.url`.
+    RabbitMq,
 }
 
 impl Failure {
+    fn new(code: u8, text: impl fmt::Display) -> Self {
+        Self { code, text: text.to_string(), server: None, rest: None }
+    }
+
     /// 1: the operation failed.
     pub(crate) fn failed(text: impl fmt::Display) -> Self {
-        Self { code: 1, text: text.to_string() }
+        Self::new(1, text)
     }
 
     /// 2: the command was used wrongly.
     pub(crate) fn usage(text: impl fmt::Display) -> Self {
-        Self { code: 2, text: text.to_string() }
+        Self::new(2, text)
     }
 
     /// 69: a server cannot be reached.
     pub(crate) fn unreachable(text: impl fmt::Display) -> Self {
-        Self { code: 69, text: text.to_string() }
+        Self::new(69, text)
     }
 
     /// 75: try again.
     pub(crate) fn again(text: impl fmt::Display) -> Self {
-        Self { code: 75, text: text.to_string() }
+        Self::new(75, text)
     }
 
     /// 78: the configuration is wrong.
     pub(crate) fn configuration(text: impl fmt::Display) -> Self {
-        Self { code: 78, text: text.to_string() }
+        Self::new(78, text)
+    }
+
+    /// The same with the setting, its value and its source before it, when it is the answer of a server.
+    pub(crate) fn placed(mut self, config: &Config) -> Self {
+        let Some(server) = self.server.take() else { return self };
+        let place = server_of(config, server);
+        let remedy = match self.code {
+            69 => {
+                "; is the server running, and is this the right address? `backshift doctor` tries every server"
+            }
+            _ => "",
+        };
+        self.text = format!("{place}: {}{remedy}", self.text);
+        self
+    }
+
+    /// The same, said on standard output already: where both streams are one, only `rest` is left to say.
+    pub(crate) fn already_said(mut self, rest: impl Into<String>) -> Self {
+        self.rest = Some(rest.into());
+        self
+    }
+
+    /// What standard error says; `together` = standard output leads to the same place.
+    pub(crate) fn last_words(&self, together: bool) -> &str {
+        match &self.rest {
+            Some(rest) if together => rest,
+            _ => &self.text,
+        }
+    }
+
+    /// The same with another text.
+    pub(crate) fn reworded(self, text: impl FnOnce(&str) -> String) -> Self {
+        Self { text: text(&self.text), ..self }
+    }
+
+    fn by(self, server: Server) -> Self {
+        Self { server: Some(server), ..self }
     }
 
     /// Whether the same call may succeed when a server is back.
@@ -70,8 +127,8 @@ impl From<Problems> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::Unavailable(_) => Self::unreachable(error),
-            StoreError::Schema(_) | StoreError::Unusable(_) => Self::configuration(error),
+            StoreError::Unavailable(_) => Self::unreachable(error).by(Server::Store),
+            StoreError::Schema(_) | StoreError::Unusable(_) => Self::configuration(error).by(Server::Store),
             StoreError::NotFound(_) | StoreError::Stale | StoreError::Rejected(_) => Self::failed(error),
         }
     }
@@ -79,10 +136,26 @@ impl From<StoreError> for Failure {
 
 impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {
-        match &error {
+        let server = match &error {
+            BrokerError::Unavailable { broker, .. }
+            | BrokerError::Unknown { broker, .. }
+            | BrokerError::Rejected { broker, .. }
+            | BrokerError::Unsupported { broker, .. }
+                if *broker == "rabbitmq" =>
+            {
+                Server::RabbitMq
+            }
+            _ => Server::Store,
+        };
+        let failure = match &error {
+            // A certificate, or no TLS on that port: whoever starts the command anew hears the same.
+            e if handshake_remedy(&e.to_string(), "").is_some() => Self::configuration(error),
             e if e.is_transient() => Self::unreachable(error),
+            // It will refuse again, whoever starts the command anew.
+            BrokerError::Rejected { .. } | BrokerError::Unsupported { .. } => Self::configuration(error),
             _ => Self::failed(error),
-        }
+        };
+        failure.by(server)
     }
 }
 

@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod config;
+mod examples;
 mod exit;
 mod memory;
 mod output;
@@ -15,10 +16,11 @@ mod wiring;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 fn main() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let typed = examples::command().try_get_matches();
+    let cli = match typed.and_then(|typed| args::Cli::from_arg_matches(&typed)) {
         Ok(cli) => cli,
         Err(error) => return output::misuse(&error),
     };

@@ -6,6 +6,7 @@
 use std::{io::Write, process::ExitCode};
 
 use backshift_core::{JobRecord, Timestamp};
+use rustix::fs::fstat;
 use serde_json::{Value, json};
 
 use crate::{config::Config, exit::Failure, terminal};
@@ -30,9 +31,22 @@ pub(crate) fn piece(text: &str) {
     let _ = std::io::stdout().write_all(terminal::shown_lines(text).as_bytes());
 }
 
-/// Prints why a command failed.
+/// Prints a text of our own as it is; a closed pipe is no error.
+pub(crate) fn script(text: &[u8]) {
+    let _ = std::io::stdout().write_all(text);
+}
+
+/// Prints why a command failed; nothing a second time where standard output leads to the same place and has said it.
 pub(crate) fn problem(failure: &Failure) {
-    failure.to_string().lines().for_each(note);
+    failure.last_words(together()).lines().for_each(note);
+}
+
+/// Whether both streams lead to one terminal, file or pipe.
+fn together() -> bool {
+    match (fstat(std::io::stdout()), fstat(std::io::stderr())) {
+        (Ok(out), Ok(err)) => (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino),
+        _ => false,
+    }
 }
 
 /// Prints what clap says: help as it is; a complaint repeats what was typed, which a script may have from anywhere.

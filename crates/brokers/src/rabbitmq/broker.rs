@@ -119,6 +119,11 @@ impl RabbitMqBroker {
         self.shared.topology.prepare(queue).await
     }
 
+    /// Whether the queue is there, and when it is, whether it is as a worker needs it. Makes nothing.
+    pub async fn inspect(&self, queue: &QueueName) -> Result<bool, BrokerError> {
+        self.shared.topology.inspect(queue, self.shared.binding(queue)).await
+    }
+
     /// Deletes a queue of our own with every message in it. A missing one is no error.
     pub async fn remove_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
         self.shared.topology.remove(queue.as_str()).await

@@ -153,6 +153,23 @@ impl Topology {
         Ok(())
     }
 
+    /// Compares what is there with what we would declare; a queue that is not there is not made.
+    pub(super) async fn inspect(
+        &self,
+        queue: &QueueName,
+        binding: Option<&Binding>,
+    ) -> Result<bool, BrokerError> {
+        if !self.exists(queue.as_str()).await? {
+            return Ok(false);
+        }
+        match (binding, self.config.options.queue_type) {
+            (Some(_), QueueType::Existing) => {}
+            (Some(_), _) => self.allowed(queue.as_str(), FieldTable::default()).await?,
+            (None, _) => self.declare_own(queue).await?,
+        }
+        Ok(true)
+    }
+
     /// How many messages are ready; a missing queue is [`BrokerError::Rejected`].
     pub(super) async fn depth(&self, queue: &str) -> Result<u64, BrokerError> {
         let passive = QueueDeclareOptions { passive: true, ..durable() };

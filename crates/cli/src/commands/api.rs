@@ -43,7 +43,8 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     }
     let metrics = start_metrics(Names::OfSystemC)?;
     let address = format!("{}:{}", config.text("api.host"), config.text("api.port"));
-    let listener = bind("the API (api.host, api.port)", &address, Taken::Refuse).await?;
+    let what = format!("{}, {}", config.told("api.host"), config.told("api.port"));
+    let listener = bind(&what, &address, Taken::Refuse).await?;
     let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };
     let shown: Option<SocketAddr> = listener.local_addr().ok();
     let health = health::router(health_of(&ready, &metrics, Shown::Causes));

@@ -129,7 +129,7 @@ async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let last = if chosen { first } else { first.saturating_add(PORTS) };
     for port in first..=last {
         let taken = if port == last { Taken::Refuse } else { Taken::GoOn };
-        if let Some(listener) = bind("dev.port", &format!("127.0.0.1:{port}"), taken).await? {
+        if let Some(listener) = bind(&config.told("dev.port"), &format!("127.0.0.1:{port}"), taken).await? {
             return Ok(listener);
         }
     }

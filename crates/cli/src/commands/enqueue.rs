@@ -82,6 +82,27 @@ fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<Op
     }
 }
 
+/// The most causes that are kept to be told once; more are told as they come.
+const CAUSES: usize = 16;
+
+/// One refusal, and how many jobs met it.
+struct Cause {
+    jobs: u64,
+    /// The first of them.
+    first: Option<JobId>,
+    failure: Failure,
+}
+
+impl Cause {
+    fn told(&self) -> String {
+        match (self.jobs, self.first) {
+            (1, Some(id)) => format!("not accepted: {id}: {}", self.failure),
+            (1, None) => format!("not accepted: {}", self.failure),
+            (jobs, _) => format!("{jobs} jobs not accepted: {}", self.failure),
+        }
+    }
+}
+
 /// Collects batches, sends them, prints what was accepted.
 struct Sink<'a> {
     client: &'a Client,
@@ -95,6 +116,8 @@ struct Sink<'a> {
     refused: u64,
     /// Those of the refused that are lines nobody can understand.
     misused: u64,
+    /// Why servers refused, each cause once.
+    causes: Vec<Cause>,
     bar: Option<ProgressBar>,
 }
 
@@ -107,7 +130,18 @@ impl<'a> Sink<'a> {
             )
         });
         let (client, broker) = (&backend.client, backend.broker.name());
-        Self { client, broker, json, waiting: Vec::new(), bytes: 0, printed: 0, refused: 0, misused: 0, bar }
+        Self {
+            client,
+            broker,
+            json,
+            waiting: Vec::new(),
+            bytes: 0,
+            printed: 0,
+            refused: 0,
+            misused: 0,
+            causes: Vec::new(),
+            bar,
+        }
     }
 
     /// `place` stands before what is said about the template.
@@ -116,7 +150,10 @@ impl<'a> Sink<'a> {
             let size = template.size(n);
             if let Err(error) = check_size(size) {
                 // So are all that would come after it.
-                self.refuse(template.count - n, &format!("{place}{error}"));
+                match place {
+                    "" => self.because(template.count - n, None, Failure::failed(error)),
+                    place => self.refuse(template.count - n, &format!("{place}{error}")),
+                }
                 break;
             }
             let (kind, queue, payload) = (template.kind.clone(), template.queue.clone(), template.payload(n));
@@ -145,25 +182,56 @@ impl<'a> Sink<'a> {
                         problem = Some(error);
                         again.push(envelope);
                     }
-                    Err(error) => self.refuse(1, &format!("{}: {error}", envelope.id)),
+                    Err(error) => self.because(1, Some(envelope.id), error.into()),
                 }
             }
             batch = again;
             let Some(problem) = problem else { break };
             if Instant::now() >= until {
-                batch.iter().for_each(|envelope| self.refuse(1, &format!("{}: {problem}", envelope.id)));
-                return Err(self.away(&problem.to_string()));
+                self.because(batch.len() as u64, batch.first().map(|envelope| envelope.id), problem.into());
+                return Err(self.verdict());
             }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         Ok(())
     }
 
-    fn away(&self, problem: &str) -> Failure {
-        if self.printed == 0 {
-            return Failure::unreachable(problem);
+    /// Remembers why these were refused; a million jobs that meet one wrong password are one line.
+    fn because(&mut self, jobs: u64, first: Option<JobId>, failure: Failure) {
+        let text = failure.to_string();
+        if let Some(cause) = self.causes.iter_mut().find(|cause| cause.failure.to_string() == text) {
+            cause.jobs += jobs;
+            self.refused += jobs;
+        } else if self.causes.len() < CAUSES {
+            self.causes.push(Cause { jobs, first, failure });
+            self.refused += jobs;
+        } else {
+            let place = first.map(|id| format!("{id}: ")).unwrap_or_default();
+            self.refuse(jobs, &format!("{place}{text}"));
         }
-        Failure::failed(format!("{} jobs accepted, {} not: {problem}", self.printed, self.refused))
+    }
+
+    /// What the command ends with: the one cause, or each said and a sum. Asked for when something was refused.
+    fn verdict(&mut self) -> Failure {
+        let causes = std::mem::take(&mut self.causes);
+        let (refused, printed) = (self.refused, self.printed);
+        if let [cause] = &causes[..]
+            && cause.jobs == refused
+        {
+            let text = cause.told();
+            let Some(cause) = causes.into_iter().next() else { return Failure::failed(text) };
+            return match printed {
+                0 => cause.failure.reworded(|_| text),
+                _ => Failure::failed(format!("{text}; {printed} were accepted")),
+            };
+        }
+        causes.iter().for_each(|cause| self.say(&cause.told()));
+        let sum = format!("{refused} {} not accepted", if refused == 1 { "job was" } else { "jobs were" });
+        match refused {
+            // Nothing was even tried: the command was used wrongly.
+            refused if refused == self.misused && printed == 0 => Failure::usage(sum),
+            _ => Failure::failed(sum),
+        }
     }
 
     fn accept(&mut self, accepted: &Accepted) {
@@ -230,12 +298,9 @@ impl<'a> Sink<'a> {
         let sent = self.flush().await;
         self.close();
         read.and(sent)?;
-        let not_accepted = format!("{} jobs were not accepted", self.refused);
         match self.refused {
             0 => Ok(()),
-            // Nothing was even tried: the command was used wrongly.
-            refused if refused == self.misused && self.printed == 0 => Err(Failure::usage(not_accepted)),
-            _ => Err(Failure::failed(not_accepted)),
+            _ => Err(self.verdict()),
         }
     }
 }

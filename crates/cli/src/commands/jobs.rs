@@ -164,6 +164,7 @@ async fn steer(args: &SomeJobs, store: &dyn Store, verb: &str) -> Result<(), Fai
             _ => store.cancel(id).await,
         };
         match result {
+            Ok(State::Completed) => problems.push(already_completed(id, verb)),
             Ok(state) => done.push((id, state)),
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(error) => problems.push(format!("{id}: {error}")),
@@ -177,6 +178,16 @@ async fn steer(args: &SomeJobs, store: &dyn Store, verb: &str) -> Result<(), Fai
         done.iter().for_each(|(id, state)| output::line(format!("{id} {}", state.as_str())));
     }
     if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
+}
+
+/// What a wish for a job that has done its work comes to: nothing, and that is said.
+fn already_completed(id: JobId, verb: &str) -> String {
+    match verb {
+        "retry" => {
+            format!("job {id} is completed and runs no second time: enqueue a new one with its payload")
+        }
+        _ => format!("job {id} is completed already: there is nothing to cancel"),
+    }
 }
 
 fn id(text: &str) -> Result<JobId, Failure> {

@@ -42,7 +42,8 @@ fn url(config: &Config) -> Result<String, Failure> {
 
 async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
     let database = open_database(config, &url(config)?, Missing::Make)?;
-    let apply = || async { migrate::up(&database, extras(config)).await.map_err(schema_failure) };
+    let failed = |error| schema_failure(error).placed(config);
+    let apply = || async { migrate::up(&database, extras(config)).await.map_err(failed) };
     let applied = Patience::Short.wait("the store", apply).await?;
     if args.json {
         output::json(
@@ -58,7 +59,8 @@ async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
 
 async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
     let database = open_database(config, &url(config)?, Missing::Refuse)?;
-    let ask = || async { migrate::status(&database, extras(config)).await.map_err(schema_failure) };
+    let failed = |error| schema_failure(error).placed(config);
+    let ask = || async { migrate::status(&database, extras(config)).await.map_err(failed) };
     let steps = Patience::Short.wait("the store", ask).await?;
     if args.json {
         let one = |step: &migrate::Step| {

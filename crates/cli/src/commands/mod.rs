@@ -19,20 +19,23 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
 use crate::{
     args::{Cli, Command, Connection, Jobs, Migrate, Queues, Suppressions, Users},
     config::{Config, holds_password, setting},
+    examples,
     exit::Failure,
+    output,
     telemetry::{self, Stream},
-    wiring::{Backend, Patience, Schema, arm_failpoint},
+    wiring::{Backend, Patience, Schema, arm_failpoint, refuse_unsupported, unsupported},
 };
 
 /// Runs the command that was typed.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Completions { shell } = &cli.command {
-        clap_complete::generate(*shell, &mut Cli::command(), "backshift", &mut std::io::stdout());
+        // Into memory first: the generator panics when whoever reads has heard enough.
+        let mut script = Vec::new();
+        clap_complete::generate(*shell, &mut examples::command(), "backshift", &mut script);
+        output::script(&script);
         return Ok(ExitCode::SUCCESS);
     }
     let stream = match &cli.command {
@@ -54,6 +57,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     };
     telemetry::start(&config, stream);
     config.remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
+    if cli.command.runs_long() {
+        let passed_over = unsupported(&config).into_iter().map(|text| format!("{text} and passed over"));
+        config.contradictions().into_iter().chain(passed_over).for_each(|text| tracing::warn!("{text}"));
+    }
     warn_of_passwords(&flags);
     arm_failpoint().map_err(|failure| logged(stream, failure))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -61,7 +68,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let result = runtime.block_on(dispatch(&cli.command, &config));
     // A blocking handler that does not end must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
-    result.map(|()| ExitCode::SUCCESS).map_err(|failure| logged(stream, failure))
+    result.map(|()| ExitCode::SUCCESS).map_err(|failure| logged(stream, failure.placed(&config)))
 }
 
 /// Whoever may list the processes of this machine reads the flags of each.
@@ -77,13 +84,17 @@ fn warn_of_passwords(flags: &[(&'static str, &'static str, String)]) {
 
 /// Long-running commands also log why they ended, where operators look.
 fn logged(stream: Stream, failure: Failure) -> Failure {
-    if stream == Stream::Output {
-        failure.to_string().lines().for_each(|cause| tracing::error!("{cause}"));
+    if stream != Stream::Output {
+        return failure;
     }
-    failure
+    failure.to_string().lines().for_each(|cause| tracing::error!("{cause}"));
+    failure.already_said("")
 }
 
 async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
+    if command.needs_site() {
+        refuse_unsupported(config)?;
+    }
     match command {
         Command::Dev => dev::run(config).await,
         Command::Worker(args) => worker::run(args, config).await,
@@ -133,9 +144,8 @@ fn connection(command: &Command) -> Connection {
         Command::Jobs(Jobs::Show(args) | Jobs::Explain(args)) => &args.output.connection,
         Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args)) => &args.output.connection,
         Command::Queues(Queues::List(output)) => &output.connection,
-        Command::Queues(Queues::Pause(args) | Queues::Resume(args) | Queues::Explain(args)) => {
-            &args.output.connection
-        }
+        Command::Queues(Queues::Pause(args) | Queues::Resume(args)) => &args.output.connection,
+        Command::Queues(Queues::Explain(args)) => &args.output.connection,
         Command::Suppressions(Suppressions::List(output)) => &output.connection,
         Command::Suppressions(Suppressions::Add(args) | Suppressions::Remove(args)) => {
             &args.output.connection

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::explain;
 use crate::{
-    args::{OneQueue, Queues},
+    args::{Queues, SteeredQueue},
+    config::nearest,
     exit::Failure,
     output,
+    wiring::own_queues,
 };
 
 /// Runs the subcommand.
@@ -48,8 +50,11 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn pause(args: &OneQueue, store: &dyn Store, paused: bool) -> Result<(), Failure> {
+async fn pause(args: &SteeredQueue, store: &dyn Store, paused: bool) -> Result<(), Failure> {
     let queue = QueueName::new(&args.queue).map_err(Failure::usage)?;
+    if !args.new {
+        refuse_unknown(&queue, store).await?;
+    }
     let changed = store.pause(&queue, paused).await?;
     if args.output.json {
         output::json(&json!({"queue": queue.as_str(), "paused": paused, "changed": changed}));
@@ -59,4 +64,32 @@ async fn pause(args: &OneQueue, store: &dyn Store, paused: bool) -> Result<(), F
         output::line(format!("{queue} {already}{word}"));
     }
     Ok(())
+}
+
+/// A pause of a mistyped queue would hold nothing, and nobody would see it.
+async fn refuse_unknown(queue: &QueueName, store: &dyn Store) -> Result<(), Failure> {
+    let mut known: Vec<String> = own_queues().map(str::to_owned).collect();
+    let is_known = |known: &[String]| known.iter().any(|name| name == queue.as_str());
+    if is_known(&known) {
+        return Ok(());
+    }
+    known.extend(store.workers().await?.iter().flat_map(|worker| names(&worker.queues)));
+    if is_known(&known) {
+        return Ok(());
+    }
+    known.extend(store.counts().await?.iter().map(|counted| counted.queue.to_string()));
+    if is_known(&known) {
+        return Ok(());
+    }
+    let meant = nearest(queue.as_str(), known.into_iter());
+    let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    Err(Failure::usage(format!(
+        "queue {queue} is unknown, no job is in it and no worker takes jobs from it: {meant}`backshift queues list` shows all; \
+         --new does it all the same"
+    )))
+}
+
+/// The names in `queue:slots,queue:slots`; a name may have colons.
+fn names(queues: &str) -> impl Iterator<Item = String> {
+    queues.split(',').filter_map(|pool| pool.trim().rsplit_once(':')).map(|(name, _)| name.to_owned())
 }

@@ -11,12 +11,12 @@ use backshift_runtime::{Readiness, RunError, Shutdown, WorkerOptions};
 use crate::{
     args,
     config::Config,
-    exit::Failure,
+    exit::{Failure, Server},
     signals::Stops,
     wiring::{
         Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, Site, mail_worker,
-        mailer_of, places, plan, registry, serve_probes, start_metrics, warn_of_open_files, worker_builder,
-        worker_name,
+        mailer_of, places, plan, registry, serve_probes, server_of, start_metrics, warn_of_open_files,
+        worker_builder, worker_name,
     },
 };
 
@@ -35,7 +35,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     let ended = shutdown.clone();
     serve_probes(config, &ready, &metrics, async move { ended.aborted().await }).await?;
     Site::beside(config, &backend, &shutdown).await?;
-    greet(&plan);
+    greet(config, &plan, &backend);
     tokio::select! {
         result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
         () = stops.next() => return Ok(()),
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
 }
 
 fn metrics_of(plan: &Plan, backend: &Backend) -> Result<Metrics, Failure> {
-    let metrics = start_metrics(if plan.works_mail() { Names::OfSystemC } else { Names::Own })?;
+    let metrics = start_metrics(if of_system_c(plan, backend) { Names::OfSystemC } else { Names::Own })?;
     Ok(match &backend.store {
         Some(store) => metrics.with_ledger(Arc::clone(store) as _),
         None => metrics,
@@ -122,7 +122,7 @@ fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipmen
         (Some(mailer), Some(store)) => Some(mail_worker(config, mailer, store.database())?),
         (None, _) if mails => {
             return Err(Failure::configuration(
-                "smtp.host is not set: SMTP_HOST is the server that the mails of smtp_send_email go to",
+                "smtp.host is not set: set SMTP_HOST, the server that the mails of smtp_send_email go to",
             ));
         }
         (_, None) if mails => {
@@ -135,12 +135,22 @@ fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipmen
     Ok(Equipment { mail, keys: Keys::configured(config)?, codes_only: false })
 }
 
-/// The seed's messages, which its operators look for.
-fn greet(plan: &Plan) {
-    if plan.works_mail() {
+/// System C's messages, which its operators look for, where its queue is worked from RabbitMQ; else what runs where.
+fn greet(config: &Config, plan: &Plan, backend: &Backend) {
+    if of_system_c(plan, backend) {
         tracing::info!("Starting SMAP Consumer Service...");
         tracing::info!("Starting SMTP Email Consumer...");
+        return;
     }
+    let queues: Vec<String> = plan.own.iter().map(|(queue, slots)| format!("{queue}:{slots}")).collect();
+    let store = if backend.store.is_some() { server_of(config, Server::Store) } else { "none".to_owned() };
+    let broker = backend.broker.name();
+    tracing::info!(broker, store, queues = queues.join(","), "the worker starts");
+}
+
+/// Whether this is system C's consumer: its queue, from RabbitMQ.
+fn of_system_c(plan: &Plan, backend: &Backend) -> bool {
+    plan.works_mail() && (!plan.rabbit.is_empty() || backend.broker.name() == "rabbitmq")
 }
 
 /// The seed's message for each queue, once it is true.

@@ -3,6 +3,7 @@
 //! Flags beat the environment, which beats the file, which beats the defaults. Every error names the key, the
 //! value, the source and the remedy; all errors are reported at once.
 
+mod ranges;
 mod secret_files;
 mod setting;
 mod settings;
@@ -19,7 +20,7 @@ use sources::{Rights, rights_of};
 
 pub(crate) use setting::{Form, Setting};
 pub(crate) use settings::{SETTINGS, setting};
-pub(crate) use sources::FAILPOINT;
+pub(crate) use sources::{FAILPOINT, nearest};
 pub(crate) use template::template;
 pub(crate) use value::duration;
 
@@ -176,6 +177,15 @@ impl Config {
         self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 
+    /// `worker.lease (environment BACKSHIFT_WORKER_LEASE): "5"`: how an error begins that names a setting.
+    pub(crate) fn told(&self, key: &str) -> String {
+        let shown = setting(key).map(|setting| self.shown(setting)).unwrap_or_default();
+        match (shown.is_empty(), self.origin(key)) {
+            (true, Origin::Default) => format!("{key} is not set"),
+            (_, origin) => format!("{key} ({origin}): {shown:?}"),
+        }
+    }
+
     /// A duration; checked at load.
     pub(crate) fn duration(&self, key: &str) -> Duration {
         value::duration(self.text(key)).unwrap_or_default()
@@ -256,7 +266,7 @@ fn check(setting: &Setting, text: &str) -> Result<(), String> {
             words.iter().filter(|w| !w.is_empty()).copied().collect::<Vec<_>>().join(", ")
         )),
         Form::Url if !text.is_empty() && !text.contains(':') => {
-            Err("it is no URL: write scheme:… such as postgres://host/database".to_owned())
+            Err(format!("{text:?} is no URL: write scheme:… such as postgres://host/database"))
         }
         Form::Networks => {
             text.parse::<TrustedNetworks>().map(drop).map_err(|error| match text.contains('@') {

@@ -81,7 +81,7 @@ pub(super) fn settings(path: &str, text: &str) -> Result<Layer, Problems> {
         }
         (None, _) => problems.push(format!(
             "{key} (file {path}): unknown key{}",
-            nearest(key, SETTINGS.iter().map(|s| s.key.to_owned()))
+            meant(key, SETTINGS.iter().map(|s| s.key.to_owned()))
         )),
     });
     if problems.is_empty() { Ok(layer) } else { Err(Problems(problems)) }
@@ -108,7 +108,7 @@ pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> R
         if file_of.is_none() && !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
             if ours {
                 let known = SETTINGS.iter().map(Setting::variable);
-                problems.push(format!("{name} (environment): unknown variable{}", nearest(&name, known)));
+                problems.push(format!("{name} (environment): unknown variable{}", meant(&name, known)));
             }
             continue;
         }
@@ -173,12 +173,18 @@ fn plain(value: &toml::Value) -> Option<String> {
 }
 
 /// `; did you mean X?` for the closest known name, if one is close.
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> String {
-    let scored = known.map(|k| (strsim::damerau_levenshtein(name, &k), k));
-    match scored.min_by_key(|(distance, _)| *distance) {
-        Some((distance, k)) if distance <= name.len() / 3 + 1 => format!("; did you mean {k}?"),
-        _ => "; `backshift config show` lists every key".to_owned(),
+fn meant(name: &str, known: impl Iterator<Item = String>) -> String {
+    match nearest(name, known) {
+        Some(known) => format!("; did you mean {known}?"),
+        None => "; `backshift config show` lists every key".to_owned(),
     }
+}
+
+/// The closest known name, if one is close enough to be a typing error.
+pub(crate) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let scored = known.map(|known| (strsim::damerau_levenshtein(name, &known), known));
+    let (distance, known) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= name.len() / 3 + 1).then_some(known)
 }
 
 #[cfg(test)]

@@ -10,8 +10,12 @@ use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
 use backshift_store::{Database, SqlStore, notify::Bell};
 use backshift_workers::mail::MailDecoder;
 
-use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect};
-use crate::{config::Config, exit::Failure, wiring::Patience};
+use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect, server_of};
+use crate::{
+    config::Config,
+    exit::{Failure, Server},
+    wiring::Patience,
+};
 
 /// System C's exchange (docs/contracts/system-c.md, "AMQP").
 pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
@@ -111,7 +115,12 @@ impl Backend {
         patience: Patience,
     ) -> Result<(), Failure> {
         match &self.store {
-            Some(store) => patience.wait("the store", || prepare(config, store.database(), schema)).await,
+            Some(store) => {
+                let ask = || async {
+                    prepare(config, store.database(), schema).await.map_err(|failure| failure.placed(config))
+                };
+                patience.wait("the store", ask).await
+            }
             None => Ok(()),
         }
     }
@@ -131,7 +140,12 @@ fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
 
 /// What the settings say about the RabbitMQ at this URL.
 pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Config, Failure> {
-    let no_text = |_| Failure::configuration("rabbitmq.ca_file: it is no PEM text");
+    let no_text = |_| {
+        let place = settings.told("rabbitmq.ca_file");
+        Failure::configuration(format!(
+            "{place}: it is no PEM text: name the certificate of an authority in PEM"
+        ))
+    };
     let ca_pem = pem(settings, "rabbitmq.ca_file")?.map(String::from_utf8).transpose().map_err(no_text)?;
     let queue_type = match settings.text("rabbitmq.queue_type") {
         "classic" => QueueType::Classic,
@@ -139,7 +153,8 @@ pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Co
         _ => QueueType::Quorum,
     };
     let options = rabbitmq::Options { ca_pem, queue_type, ..rabbitmq::Options::default() };
-    rabbitmq::Config::from_url(url, options).map_err(Failure::configuration)
+    let wrong = |error| Failure::configuration(format!("{}: {error}", server_of(settings, Server::RabbitMq)));
+    rabbitmq::Config::from_url(url, options).map_err(wrong)
 }
 
 /// RabbitMQ with system C's binding; other queues are our own.

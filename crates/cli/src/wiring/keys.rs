@@ -28,9 +28,8 @@ impl Keys {
         let Some(jwt) = secret(config, "auth.jwt_secret") else { return Ok(None) };
         if jwt.expose_secret().len() < FEWEST {
             return Err(Failure::configuration(format!(
-                "auth.jwt_secret ({}): JWT_SECRET has fewer than {FEWEST} bytes and can be guessed; `openssl rand -hex 32` \
-                 prints a good one",
-                config.origin("auth.jwt_secret")
+                "{}: JWT_SECRET has fewer than {FEWEST} bytes and can be guessed; `openssl rand -hex 32` prints a good one",
+                config.told("auth.jwt_secret")
             )));
         }
         Ok(Some(Self::of(config, jwt)))

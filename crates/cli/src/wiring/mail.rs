@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use backshift_mail::{
-    Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, SmtpOptions,
-    SmtpTransport, Suppressions, TlsMode,
+    Class, Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, Outcome,
+    SmtpOptions, SmtpTransport, Suppressions, TlsMode,
 };
 use backshift_store::Database;
 use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailOptions, MailWorker};
@@ -20,7 +20,7 @@ pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Fail
     let Some(options) = smtp_options(config)? else { return Ok(None) };
     let way = named(options.way(), config, "smtp.ca_file");
     let transport = SmtpTransport::new(options)
-        .map_err(|error| Failure::configuration(format!("smtp ({}): {error}", way.place())))?;
+        .map_err(|error| Failure::configuration(format!("{}: {error}", smtp_of(config))))?;
     protect(config, &[way])?;
     Ok(Some(Arc::new(transport)))
 }
@@ -32,7 +32,7 @@ pub(crate) fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failu
     if let Some(mode) = config.some("smtp.tls") {
         options.tls = mode
             .parse::<TlsMode>()
-            .map_err(|problem| Failure::configuration(format!("smtp.tls: {problem}")))?;
+            .map_err(|problem| Failure::configuration(format!("{}: {problem}", config.told("smtp.tls"))))?;
     }
     options.ca_pem = pem(config, "smtp.ca_file")?;
     if let Some(username) = config.some("smtp.username") {
@@ -64,6 +64,41 @@ pub(crate) fn mail_worker(
     Ok(Arc::new(MailWorker::new(mailer, composer, suppressions(database), log, options)))
 }
 
+/// The settings that lead to the mail server.
+pub(crate) fn smtp_of(config: &Config) -> String {
+    format!("{}, {}", config.told("smtp.host"), config.told("smtp.port"))
+}
+
+/// What the mail server answered, with the settings that it is about; 78 when the same settings get the same answer.
+pub(crate) fn smtp_failure(config: &Config, outcome: &Outcome) -> Failure {
+    let Some(failure) = outcome.failure() else { return Failure::failed(outcome) };
+    let told = format!("{}: no mail can be sent there: {failure}", smtp_of(config));
+    let tls = || config.told("smtp.tls");
+    match failure.class {
+        Class::Config => {
+            let account = format!("{} and smtp.password", config.told("smtp.username"));
+            Failure::configuration(format!("{told}; check {account} (SMTP_USERNAME, SMTP_PASSWORD)"))
+        }
+        Class::Tls => Failure::configuration(format!(
+            "{told}; {} (BACKSHIFT_SMTP_TLS): implicit is usual on port 465, starttls on 587 and 25",
+            tls()
+        )),
+        Class::Sender => Failure::configuration(format!(
+            "{told}; {} (SMTP_FROM): the server does not let us send as this address",
+            config.told("smtp.from")
+        )),
+        Class::Protocol => {
+            Failure::configuration(format!("{told}; is it a mail server (SMTP_HOST, SMTP_PORT)?"))
+        }
+        Class::Timeout => Failure::unreachable(format!(
+            "{told}; {} (BACKSHIFT_SMTP_TLS): a server that waits for TLS says nothing, then implicit is right; or a firewall \
+             stands between",
+            tls()
+        )),
+        _ => Failure::unreachable(format!("{told}; is it running, and are SMTP_HOST and SMTP_PORT right?")),
+    }
+}
+
 /// The suppression list.
 pub(crate) fn suppressions(database: &Database) -> Arc<dyn Suppressions> {
     Arc::new(DatabaseSuppressions::new(database.clone()))
@@ -78,7 +113,7 @@ pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure>
 }
 
 /// From: `SMTP_FROM`, else the user name when it is an address; only `dev` may have neither.
-fn from(config: &Config) -> Result<NamedAddress, Failure> {
+pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
     let user = config.some("smtp.username").filter(|name| name.contains('@'));
     let text = match (config.some("smtp.from").or(user), config.some("smtp.host")) {
         (Some(text), _) => text,
@@ -89,14 +124,14 @@ fn from(config: &Config) -> Result<NamedAddress, Failure> {
             ));
         }
     };
-    let wrong =
-        |error| Failure::configuration(format!("smtp.from ({}): {error}", config.origin("smtp.from")));
+    let wrong = |error| {
+        Failure::configuration(format!("{}: {error}; write it as name@example.com", config.told("smtp.from")))
+    };
     let mut parsed = NamedAddress::parse(text).map_err(wrong)?;
     if let Some(name) = config.some("smtp.from_name") {
         let address: EmailAddress = parsed.address.clone();
-        parsed = NamedAddress::named(name, address).map_err(|error| {
-            Failure::configuration(format!("smtp.from_name ({}): {error}", config.origin("smtp.from_name")))
-        })?;
+        parsed = NamedAddress::named(name, address)
+            .map_err(|error| Failure::configuration(format!("{}: {error}", config.told("smtp.from_name"))))?;
     }
     Ok(parsed)
 }

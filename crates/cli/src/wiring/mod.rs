@@ -16,6 +16,7 @@ mod places;
 pub(crate) mod private;
 mod probes;
 mod readiness;
+mod servers;
 mod site;
 mod store;
 mod ways;
@@ -26,14 +27,21 @@ pub(crate) use failpoint::arm_failpoint;
 pub(crate) use handlers::{Equipment, registry};
 pub(crate) use identity::{CodeDoor, identity_service, warn_of_choices};
 pub(crate) use keys::{Keys, generated_keys};
-pub(crate) use mail::{mail_worker, mailbox, mailer_of, smtp_options, suppressions};
+pub(crate) use mail::{
+    from, mail_worker, mailbox, mailer_of, smtp_failure, smtp_of, smtp_options, suppressions,
+};
 pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use open_files::{open_files, warn_of_open_files};
 pub(crate) use patience::Patience;
 pub(crate) use places::{Place, Places, places};
 pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
+pub(crate) use servers::{refuse_unsupported, server_of, unsupported};
 pub(crate) use site::Site;
-pub(crate) use store::{Missing, Schema, extras, file_of, open_database, prepare, schema_failure};
+pub(crate) use store::{
+    Missing, Pending, Schema, extras, file_of, look_at, open_database, prepare, schema_failure,
+};
 pub(crate) use ways::{named, pem, protect};
-pub(crate) use work::{Plan, own_queue, plan, rabbit_queues, worker_builder, worker_name};
+pub(crate) use work::{
+    Plan, check_queues, own_queue, own_queues, plan, rabbit_queues, worker_builder, worker_name,
+};

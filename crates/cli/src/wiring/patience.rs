@@ -32,14 +32,20 @@ impl Patience {
         loop {
             match attempt().await {
                 Err(failure) if failure.is_unreachable() => {
-                    if self == Self::Short {
-                        let left = until.saturating_duration_since(Instant::now());
-                        if left.is_zero() {
-                            return Err(failure);
+                    match self {
+                        Self::Endless => {
+                            let retry_in_ms = pause.as_millis() as u64;
+                            tracing::error!(error = %failure, retry_in_ms, "{what} is away");
                         }
-                        pause = pause.min(left);
+                        // It says why once, at its end.
+                        Self::Short => {
+                            let left = until.saturating_duration_since(Instant::now());
+                            if left.is_zero() {
+                                return Err(failure);
+                            }
+                            pause = pause.min(left);
+                        }
                     }
-                    tracing::error!(error = %failure, retry_in_ms = pause.as_millis() as u64, "{what} is away");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST);
                 }

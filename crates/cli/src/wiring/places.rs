@@ -5,9 +5,12 @@
 use url::Url;
 
 use crate::{
-    config::{Config, Origin, without_password},
+    config::{Config, Origin, nearest, without_password},
     exit::Failure,
 };
+
+/// The brokers of this version, by the beginning of their URLs.
+const SCHEMES: [&str; 6] = ["embedded", "sqlite", "postgres", "postgresql", "amqp", "amqps"];
 
 /// Where jobs come from and where they are remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,13 +38,20 @@ pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Fai
         Some("embedded" | "sqlite" | "postgres" | "postgresql") => Place::Ledger,
         Some("amqp" | "amqps") => Place::RabbitMq(broker.to_owned()),
         Some(other) => {
+            let meant = nearest(other, SCHEMES.iter().map(|known| (*known).to_owned()));
+            let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
             return Err(Failure::configuration(format!(
-                "broker.url ({}): {} is not worked by this version; use embedded:PATH, postgres:… or amqp:…",
-                config.origin("broker.url"),
-                other
+                "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",
+                config.told("broker.url"),
             )));
         }
     };
+    if without_store && place == Place::Ledger {
+        return Err(Failure::usage(
+            "--no-store: the queue of this broker is the ledger of its store; leave --no-store away, or name a broker that keeps \
+             its jobs itself: --broker amqp:…",
+        ));
+    }
     let store = match (&place, broker) {
         (Place::RabbitMq(_), _) if without_store => None,
         (Place::Ledger, url) if !url.is_empty() => Some(own_store(config, url)?),
@@ -72,7 +82,12 @@ pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
     let Some(host) = config.some("database.host") else {
         return Ok(format!("sqlite:{}", config.data_dir().join("backshift.db").display()));
     };
-    let wrong = |what: &str| Failure::configuration(format!("database.{what}: cannot be part of a URL"));
+    let wrong = |what: &str| {
+        let told = config.told(&format!("database.{what}"));
+        Failure::configuration(format!(
+            "{told}: it cannot be part of a URL; correct it, or set DATABASE_URL whole"
+        ))
+    };
     let mut url = Url::parse("postgres://localhost").map_err(|_| wrong("url"))?;
     url.set_host(Some(host)).map_err(|_| wrong("host"))?;
     url.set_port(Some(config.number("database.port") as u16)).map_err(|()| wrong("port"))?;

@@ -1,6 +1,6 @@
 //! Listening: the ports and their limits, and the small port of a worker (`/healthz`, `/readyz`, `/metrics`).
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, io::ErrorKind, net::SocketAddr, sync::Arc};
 
 use backshift_http::{
     client::{HeaderName, Proxies},
@@ -31,16 +31,26 @@ impl Taken {
     }
 }
 
-/// Listens on this address.
+/// Listens on this address; `what` names the setting and its value.
 pub(crate) async fn bind(what: &str, address: &str, taken: Taken) -> Result<Option<TcpListener>, Failure> {
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
-        Err(error) if taken == Taken::GoOn && error.kind() == std::io::ErrorKind::AddrInUse => {
+        Err(error) if taken == Taken::GoOn && error.kind() == ErrorKind::AddrInUse => {
             tracing::warn!(address, "the port is taken; going on without {what}");
             Ok(None)
         }
         Err(error) => {
-            Err(Failure::configuration(format!("{what}: {address} cannot be listened on: {error}")))
+            let remedy = match error.kind() {
+                ErrorKind::AddrInUse => "name a free port, or end the process that has this one",
+                ErrorKind::AddrNotAvailable => {
+                    "name an address of this machine, such as 127.0.0.1 or 0.0.0.0"
+                }
+                ErrorKind::PermissionDenied => {
+                    "ports below 1024 need a right of their own: name a higher one"
+                }
+                _ => "write HOST:PORT such as 127.0.0.1:8081",
+            };
+            Err(Failure::configuration(format!("{what} cannot be listened on: {error}; {remedy}")))
         }
     }
 }
@@ -53,7 +63,8 @@ pub(crate) async fn serve_probes(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Option<SocketAddr>, Failure> {
     let taken = Taken::by_origin(config.origin("worker.http_addr"));
-    let Some(listener) = bind("worker.http_addr", config.text("worker.http_addr"), taken).await? else {
+    let what = config.told("worker.http_addr");
+    let Some(listener) = bind(&what, config.text("worker.http_addr"), taken).await? else {
         return Ok(None);
     };
     let address = listener.local_addr().ok();

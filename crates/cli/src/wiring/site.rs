@@ -63,7 +63,7 @@ impl Site {
             return Err(wrong("ui.user", &"it is empty: write the name that people sign in with"));
         }
         let password = password(config)?;
-        let listener = bind("ui.listen", address, Taken::Refuse).await?;
+        let listener = bind(&config.told("ui.listen"), address, Taken::Refuse).await?;
         let listener = listener.ok_or_else(|| wrong("ui.listen", &"no port is free"))?;
         let bound = listener.local_addr().map_err(Failure::failed)?;
         let url = format!("http://{bound}{base}");

@@ -6,12 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use backshift_core::StoreError;
 use backshift_store::{Database, Durability, Options, check, liveness, migrate, sqlite};
 
-use super::{private, protect};
+use super::{private, protect, server_of};
 use crate::{
-    config::{Config, without_password},
-    exit::Failure,
+    config::Config,
+    exit::{Failure, Server},
 };
 
 /// What to do about a schema that is not there yet.
@@ -51,8 +52,10 @@ pub(crate) fn open_database(config: &Config, url: &str, missing: Missing) -> Res
         ca_file: config.some("database.ca_file").map(Into::into),
         ..Options::default()
     };
-    let database = Database::open(url, &options)
-        .map_err(|error| Failure::configuration(format!("store {}: {error}", without_password(url))))?;
+    let database = Database::open(url, &options).map_err(|error| {
+        let place = server_of(config, Server::Store);
+        Failure::configuration(format!("{place}: {error}"))
+    })?;
     protect(config, database.ways())?;
     Ok(database)
 }
@@ -91,14 +94,54 @@ pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema
     migrate::check(database, extras).await.map_err(schema_failure)
 }
 
+/// What becomes of the schema without anybody's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// It fits.
+    Nothing,
+    /// The next start brings it up.
+    NextStart,
+}
+
+impl Pending {
+    /// As the end of a sentence about it.
+    pub(crate) fn told(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::NextStart => "; the next start brings the schema up (migrate = auto, or an embedded file)",
+        }
+    }
+}
+
+/// The same questions as [`prepare`], and nothing is changed.
+pub(crate) async fn look_at(config: &Config, database: &Database) -> Result<Pending, Failure> {
+    database.ping().await.map_err(schema_failure)?;
+    refuse_unsafe(config, database).await?;
+    let extras = extras(config);
+    let Err(error) = migrate::check(database, extras).await else { return Ok(Pending::Nothing) };
+    let by_itself = config.text("migrate") == "auto" || matches!(database, Database::Sqlite(_));
+    let steps = migrate::status(database, extras).await.map_err(schema_failure)?;
+    // A step that only a newer program knows is nothing that a start of this one mends.
+    let missing = steps.iter().any(|step| step.wanted && step.applied_at.is_none());
+    match matches!(error, StoreError::Schema(_)) && by_itself && missing {
+        true => Ok(Pending::NextStart),
+        false => Err(schema_failure(error)),
+    }
+}
+
 /// The optional tables that this configuration needs.
 pub(crate) fn extras(config: &Config) -> migrate::Extras {
     migrate::Extras { probe: config.switch("probe") }
 }
 
 /// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.
-pub(crate) fn schema_failure(error: backshift_core::StoreError) -> Failure {
-    if error.is_transient() { error.into() } else { Failure::configuration(error) }
+pub(crate) fn schema_failure(error: StoreError) -> Failure {
+    match error {
+        StoreError::Rejected(_) | StoreError::NotFound(_) | StoreError::Stale => {
+            Failure::configuration(error)
+        }
+        other => other.into(),
+    }
 }
 
 /// Settings that lose accepted work end the start, unless somebody accepts them.

@@ -52,8 +52,10 @@ pub(crate) fn named(way: Way, config: &Config, key: &str) -> Way {
 pub(crate) fn pem(config: &Config, key: &str) -> Result<Option<Vec<u8>>, Failure> {
     let Some(path) = config.some(key) else { return Ok(None) };
     let read = std::fs::read(Path::new(path));
-    read.map(Some)
-        .map_err(|error| Failure::configuration(format!("{key} ({}): {path}: {error}", config.origin(key))))
+    read.map(Some).map_err(|error| {
+        let remedy = "name a PEM file that this process may read";
+        Failure::configuration(format!("{}: {error}; {remedy}", config.told(key)))
+    })
 }
 
 #[cfg(test)]

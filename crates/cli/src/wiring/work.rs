@@ -34,6 +34,11 @@ impl Plan {
 /// Queues of our own that a worker takes when none are named.
 const OWN_QUEUES: [&str; 3] = ["default", mail::QUEUE, SendCode::QUEUE];
 
+/// Every queue that is ours without anybody naming it.
+pub(crate) fn own_queues() -> impl Iterator<Item = &'static str> {
+    OWN_QUEUES.into_iter().chain([MAIL_QUEUE])
+}
+
 /// The queue that a kind stands in unless the producer says otherwise. A kind that may have to wait for a server of its own
 /// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them.
 pub(crate) fn own_queue(kind: &Kind, broker: &str) -> &'static str {
@@ -65,6 +70,11 @@ fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan,
     Ok(Plan { own, rabbit })
 }
 
+/// Whether a worker would understand these `--queue` flags.
+pub(crate) fn check_queues(named: &[String]) -> Result<(), Failure> {
+    named.iter().try_for_each(|text| queue(text, 10).map(drop))
+}
+
 /// The queues of RabbitMQ that a worker with these `--queue` flags works.
 pub(crate) fn rabbit_queues(
     named: &[String],
@@ -83,7 +93,14 @@ fn queue(text: &str, slots: usize) -> Result<(QueueName, usize), Failure> {
                 || Failure::usage(format!("--queue {text}: slots are a whole number from 1 to 10000"));
             (queue, number.parse().ok().filter(|n| (1..=10_000).contains(n)).ok_or_else(wrong)?)
         }
-        _ => (text, slots),
+        // A queue's name may have colons, so that it is not taken for a number would be a guess.
+        Some((_, word)) => {
+            return Err(Failure::usage(format!(
+                "--queue {text}: {word:?} is no number of slots; write {text}:{slots} if the queue is named {text:?}, else \
+                 QUEUE:SLOTS such as default:{slots}"
+            )));
+        }
+        None => (text, slots),
     };
     Ok((name(queue)?, number))
 }
@@ -152,7 +169,8 @@ pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
             format!("{}-{}", host.trim(), std::process::id())
         }
     };
-    WorkerName::new(&text).map_err(|error| Failure::configuration(format!("worker.name: {error}")))
+    let wrong = |error| Failure::configuration(format!("{}: {error}", config.told("worker.name")));
+    WorkerName::new(&text).map_err(wrong)
 }
 
 #[cfg(test)]

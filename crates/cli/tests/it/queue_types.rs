@@ -31,7 +31,7 @@ async fn what_a_worker_refuses_enqueue_refuses_with_the_same_words() {
         [&[][..], &["--unique-key", "k"], &["--in", "1h"], &["--id", "0197e5a0-0000-7000-8000-000000000001"]]
     {
         let refused = enqueue(&place, more).await;
-        assert_eq!(refused.code, 1, "{more:?}: {refused:?}");
+        assert_eq!(refused.code, 78, "{more:?}: {refused:?}");
         assert!(
             refused.err.contains("x-queue-type") && refused.err.contains("BACKSHIFT_RABBITMQ_QUEUE_TYPE"),
             "{refused:?}"

@@ -105,6 +105,13 @@ fn client_error(error: &Error) -> StoreError {
         }
         source = cause.source();
     }
+    if text.contains("password missing") {
+        return StoreError::Unusable(
+            "PostgreSQL asks for a password and none is set: write it into the database URL, or set POSTGRES_PASSWORD or \
+             POSTGRES_PASSWORD_FILE"
+                .into(),
+        );
+    }
     transient |= text.contains("timeout") || text.contains("timed out");
     if transient { StoreError::Unavailable(text) } else { StoreError::Rejected(text) }
 }

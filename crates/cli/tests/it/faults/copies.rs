@@ -75,7 +75,7 @@ async fn may_declare_its_queue_only(place: Place) {
     assert!(started.await, "{}", worker.output());
     says(&worker, &["4 deliveries wait", "ACCESS_REFUSED"]).await;
     let looked = doctor(&place).await;
-    assert!(looked.code == 1 && looked.out.contains("problem"), "{looked:?}");
+    assert!(looked.code == 78 && looked.out.contains("problem"), "{looked:?}");
     assert!(looked.err.contains("copies.dlq") && looked.err.contains("configure"), "{looked:?}");
     for round in 0..2 {
         let closed = wait::until(Duration::from_secs(20), || async { place.vhost().close_connections() > 0 });

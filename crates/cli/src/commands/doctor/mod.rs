@@ -1,23 +1,27 @@
 //! `backshift doctor`: looks at everything that a start depends on and says what to do about it.
+//!
+//! It makes nothing, but for the objects of a queue that `--queue` names.
+
+mod store;
 
 use std::time::Duration;
 
+use backshift_brokers::rabbitmq::RabbitMqBroker;
 use backshift_core::{
-    Broker, BrokerError,
+    Broker, BrokerError, QueueName,
     way::{Check, Encryption, Safety, Way},
 };
-use backshift_mail::EmailAddress;
-use backshift_store::check;
 use serde_json::{Value, json};
 
 use crate::{
     args::Doctor,
-    config::{Config, Origin, without_password},
+    config::Config,
     exit::Failure,
     output,
     wiring::{
-        Backend, Keys, Place, Schema, file_of, mailer_of, named, open_files, places, prepare, private,
-        rabbit, rabbit_config, rabbit_queues, smtp_options,
+        Backend, Keys, Place, check_queues, file_of, from, mailer_of, named, open_files, places, private,
+        rabbit, rabbit_config, rabbit_queues, refuse_unsupported, smtp_failure, smtp_of, smtp_options,
+        unsupported,
     },
 };
 
@@ -47,21 +51,25 @@ impl Finding {
 
 /// Looks and reports; the exit code is that of the worst finding.
 pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
+    check_queues(&args.queues)?;
     let mut findings = vec![configuration(config)];
+    findings.extend(settings(config));
     findings.extend(files(config));
     // Once: what is to be said about its servers is said when it is built.
     let (backend, failure) = match Backend::look(config) {
         Ok(backend) => (Some(backend), None),
         Err(failure) => (None, Some(failure)),
     };
-    findings.extend(store(config, backend.as_ref(), failure).await);
+    findings.extend(store::store(config, backend.as_ref(), failure).await);
     findings.extend(broker(args, config, backend.as_ref()).await);
     findings.push(mail(config).await);
     print(args.output.json, &findings);
-    let worst = findings.into_iter().filter_map(|f| f.problem).max_by_key(Failure::gravity);
-    match worst {
+    let all = findings.len();
+    let problems: Vec<Failure> = findings.into_iter().filter_map(|f| f.problem).collect();
+    let rest = format!("{} of {all} findings are problems", problems.len());
+    match problems.into_iter().max_by_key(Failure::gravity) {
         None => Ok(()),
-        Some(failure) => Err(failure),
+        Some(worst) => Err(worst.already_said(rest)),
     }
 }
 
@@ -74,6 +82,23 @@ fn configuration(config: &Config) -> Finding {
         (Err(_), _) => "JWT_SECRET".to_owned(),
     };
     Finding::new("configuration", what, keys.err())
+}
+
+/// What contradicts itself, and brokers that are set and not worked.
+fn settings(config: &Config) -> Vec<Finding> {
+    let part = "configuration";
+    let refused = refuse_unsupported(config).err();
+    let passed_over = unsupported(config).into_iter();
+    let told = |cause: &str| cause.split(" (").next().unwrap_or_default().to_owned();
+    let contradictions = config.contradictions().into_iter();
+    let contradictions =
+        contradictions.map(|cause| Finding::new(part, told(&cause), Some(Failure::configuration(cause))));
+    match refused {
+        Some(failure) => contradictions.chain([Finding::new(part, "broker", Some(failure))]).collect(),
+        None => contradictions
+            .chain(passed_over.map(|text| Finding::new(part, format!("{text} and passed over"), None)))
+            .collect(),
+    }
 }
 
 /// What a start would refuse or warn about.
@@ -92,29 +117,6 @@ fn files(config: &Config) -> Vec<Finding> {
     refused.into_iter().chain(remarks.map(|remark| Finding::new(part, remark, None))).collect()
 }
 
-async fn store(config: &Config, backend: Option<&Backend>, failure: Option<Failure>) -> Vec<Finding> {
-    let part = "store";
-    let url = places(config, false).ok().and_then(|places| places.store).unwrap_or_default();
-    let what = without_password(&url);
-    if *config.origin("database.url") == Origin::Default && file_of(&url).is_some_and(|file| !file.exists()) {
-        let what = format!("{what}: nothing there yet; `dev`, `worker` or `migrate up` makes it");
-        return vec![Finding::new(part, what, None)];
-    }
-    let Some(backend) = backend else { return vec![Finding::new(part, what, failure)] };
-    let Ok(database) = backend.database() else { return Vec::new() };
-    let away = || Failure::unreachable("no answer within 10 s");
-    let result = tokio::time::timeout(PATIENCE, prepare(config, database, Schema::Configured)).await;
-    let problem = result.unwrap_or_else(|_| Err(away())).err();
-    let mut findings = vec![Finding { ways: database.ways().to_vec(), ..Finding::new(part, what, problem) }];
-    if let Ok(unsafe_settings) = check::settings(database).await
-        && config.switch("allow_unsafe_server")
-    {
-        let accepted = |finding: &check::Unsafe| format!("{finding}; accepted by allow_unsafe_server");
-        findings.extend(unsafe_settings.iter().map(|f| Finding::new(part, accepted(f), None)));
-    }
-    findings
-}
-
 /// The server, and with the worker's own rights what the worker will need of it.
 async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
     let part = "broker";
@@ -125,7 +127,7 @@ async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Ve
     };
     let Some(rabbit) = rabbit else { return Vec::new() };
     let what = format!("RabbitMQ at {}", rabbit.address());
-    let problem = answered(rabbit.ping()).await;
+    let problem = answered(rabbit.ping()).await.map(|failure| failure.placed(config));
     let answers = problem.is_none();
     let mut findings = vec![Finding { ways: way_to_rabbit(config), ..Finding::new(part, what, problem) }];
     if answers {
@@ -133,11 +135,34 @@ async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Ve
     }
     let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, backend).ok());
     for queue in queues.into_iter().flatten().filter(|_| answers) {
-        let problem = answered(rabbit.prepare(&queue)).await;
-        let what = format!("queue {queue} with its retries and dead letters");
-        findings.push(Finding::new(part, what, problem));
+        findings.push(rabbit_queue(args, config, &rabbit, &queue).await);
     }
     findings
+}
+
+/// A queue that was named is made ready as a worker would; others are looked at as they are.
+async fn rabbit_queue(args: &Doctor, config: &Config, rabbit: &RabbitMqBroker, queue: &QueueName) -> Finding {
+    let part = "broker";
+    if !args.queues.is_empty() {
+        let problem = answered(rabbit.prepare(queue)).await.map(|failure| failure.placed(config));
+        return Finding::new(part, format!("queue {queue} with its retries and dead letters"), problem);
+    }
+    let mut there = false;
+    let problem = answered(async {
+        there = rabbit.inspect(queue).await?;
+        Ok(())
+    });
+    let problem = problem.await.map(|failure| failure.placed(config));
+    let what = match there {
+        true => format!(
+            "queue {queue} is as a worker needs it; `doctor --queue {queue}` also makes its retries and dead letters"
+        ),
+        false if problem.is_some() => format!("queue {queue}"),
+        false => format!(
+            "queue {queue} is not there yet: a worker makes it; `doctor --queue {queue}` tries whether it may"
+        ),
+    };
+    Finding::new(part, what, problem)
 }
 
 async fn answered(asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
@@ -164,27 +189,29 @@ async fn mail(config: &Config) -> Finding {
     let part = "mail";
     let mailer = match mailer_of(config) {
         Ok(Some(mailer)) => mailer,
+        Ok(None) if url_of_rabbit(config).is_some() => {
+            let what = "SMTP_HOST is not set, so a `worker` of smtp_send_email will not start";
+            return Finding::new(part, what, None);
+        }
         Ok(None) => {
             return Finding::new(part, "SMTP_HOST is not set; `dev` keeps mails in its mailbox", None);
         }
         Err(failure) => return Finding::new(part, config.text("smtp.host"), Some(failure)),
     };
     let what = format!("{}:{}", config.text("smtp.host"), config.text("smtp.port"));
-    let from = config.some("smtp.from").or(config.some("smtp.username")).unwrap_or_default();
-    let from = match EmailAddress::parse(from) {
-        Ok(from) => from,
-        Err(error) => {
-            let problem = Some(Failure::configuration(format!("smtp.from: {error}")));
-            return Finding::new(part, what, problem);
-        }
+    let from = match from(config) {
+        Ok(from) => from.address,
+        Err(problem) => return Finding::new(part, what, Some(problem)),
     };
     let problem = match tokio::time::timeout(PATIENCE, mailer.probe(&from)).await {
         Ok(Ok(())) => None,
-        Ok(Err(outcome)) => {
-            let why = outcome.failure().map_or_else(|| outcome.to_string(), ToString::to_string);
-            Some(Failure::unreachable(format!("no mail can be sent there: {why}")))
-        }
-        Err(_) => Some(Failure::unreachable("no answer within 10 s")),
+        Ok(Err(outcome)) => Some(smtp_failure(config, &outcome)),
+        Err(_) => Some(Failure::unreachable(format!(
+            "{}: no answer within 10 s; {} (BACKSHIFT_SMTP_TLS): a server that waits for TLS says nothing, then implicit is right; or \
+             a firewall stands between",
+            smtp_of(config),
+            config.told("smtp.tls")
+        ))),
     };
     mailer.close().await;
     let options = smtp_options(config).ok().flatten();

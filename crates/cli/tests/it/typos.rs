@@ -1,0 +1,144 @@
+//! Typing errors that would act, or act on nothing: refused with the nearest name and with the way to do it all the same.
+
+use std::process::Stdio;
+
+use backshift_testkit::process::backshift_binary;
+use tokio::io::AsyncReadExt as _;
+
+use crate::scene::{Embedded, Worker, backshift};
+
+#[track_caller]
+fn says(ended: &crate::scene::Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, code, "{ended:?}");
+    for word in words {
+        assert!(ended.err.contains(word), "{word:?} in {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_knows_is_not_paused() {
+    let here = Embedded::with(&[("BACKSHIFT_PROBE", "true")]);
+    here.run(&["enqueue", "k", "--payload", "{}", "--queue", "reports"]).await.done();
+    for command in ["pause", "resume"] {
+        let typo = here.run(&["queues", command, "reprots"]).await;
+        says(&typo, 2, &["reprots", "did you mean reports?", "--new"]);
+        says(&here.run(&["queues", command, "defualt"]).await, 2, &["did you mean default?"]);
+        says(&here.run(&["queues", command, "nope"]).await, 2, &["nope is unknown", "queues list"]);
+    }
+    let listed = here.run(&["queues", "list", "--json"]).await.done().list();
+    assert!(listed.iter().all(|queue| queue["paused"] == false), "{listed:?}");
+    for known in ["reports", "default", "mail", "identity", "smtp_send_email"] {
+        here.run(&["queues", "pause", known]).await.done();
+    }
+    here.run(&["queues", "pause", "tomorrow", "--new"]).await.done();
+    here.run(&["queues", "resume", "tomorrow"]).await.done();
+    let worker = Worker::ready(&["worker", "--queue", "a:b:2"], &here.settings).await;
+    here.run(&["queues", "pause", "a:b"]).await.done();
+    assert_eq!(worker.drained().await, Some(0));
+}
+
+#[tokio::test]
+async fn slots_that_are_no_number_are_no_part_of_a_name() {
+    let here = Embedded::with(&[]);
+    for (queue, words) in [
+        ("default:many", ["\"many\" is no number of slots", "default:many:10"]),
+        ("default:", ["no number of slots", "default:10"]),
+        ("default:1O", ["\"1O\" is no number", "default:10"]),
+        ("default:-1", ["\"-1\" is no number", "default:10"]),
+        ("default:0", ["slots are a whole number", "from 1 to 10000"]),
+    ] {
+        says(&here.run(&["worker", "--queue", queue]).await, 2, &words);
+        says(&here.run(&["doctor", "--queue", queue]).await, 2, &words);
+    }
+}
+
+#[tokio::test]
+async fn a_flag_that_would_be_passed_over_is_refused() {
+    let here = Embedded::with(&[]);
+    for more in [&[][..], &["--broker", "embedded:other.db"], &["--broker", "postgres://u@127.0.0.1/x"]] {
+        let ended = here.run(&[&["worker", "--no-store"], more].concat()).await;
+        says(&ended, 2, &["--no-store", "leave --no-store away", "--broker amqp:"]);
+    }
+}
+
+#[tokio::test]
+async fn a_broker_of_a_later_version_does_not_become_the_embedded_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let data = ("BACKSHIFT_DATA_DIR", data.to_str().unwrap());
+    for (variable, value, key) in [
+        ("NATS_URL", "nats://u:geheim@h:4222", "nats.url"),
+        ("REDIS_URL", "redis://h:6379", "redis.url"),
+        ("KAFKA_BROKERS", "h:9092", "kafka.brokers"),
+    ] {
+        let settings = [data, (variable, value)];
+        for command in [
+            &["worker"][..],
+            &["api"],
+            &["enqueue", "k", "--payload", "{}"],
+            &["jobs", "list"],
+            &["queues", "list"],
+            &["migrate", "up"],
+            &["bench"],
+            &["doctor"],
+        ] {
+            let ended = backshift(command, &settings).await;
+            says(&ended, 78, &[key, variable, "not supported by this version", "BACKSHIFT_BROKER_URL"]);
+            assert!(!ended.err.contains("geheim"), "{ended:?}");
+        }
+        // Another place is named: nothing is guessed, and the doctor says what is passed over.
+        let file = format!("sqlite:{}", directory.path().join("mine.db").display());
+        backshift(&["migrate", "up"], &[data, (variable, value), ("DATABASE_URL", &file)]).await.done();
+        let looked = backshift(&["doctor"], &[data, (variable, value), ("DATABASE_URL", &file)]).await.done();
+        assert!(looked.out.contains(key) && looked.out.contains("passed over"), "{looked:?}");
+    }
+    assert!(!directory.path().join("data").exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn what_has_done_its_work_runs_no_second_time_and_that_is_said() {
+    let here = Embedded::with(&[("BACKSHIFT_PROBE", "true")]);
+    let enqueued =
+        here.run(&["enqueue", "backshift.probe", "--payload", r#"{"key":"once"}"#, "--json"]).await;
+    let id = enqueued.done().list()[0].as_str().unwrap().to_owned();
+    let worker = Worker::ready(&["worker"], &here.settings).await;
+    let done = backshift_testkit::wait::until(crate::scene::PATIENCE, || async {
+        here.list(&["--state", "completed"]).await.len() == 1
+    });
+    assert!(done.await, "{}", worker.output());
+    for (command, word) in [("retry", "runs no second time"), ("cancel", "nothing to cancel")] {
+        says(&here.run(&["jobs", command, &id]).await, 1, &[&id, "completed", word]);
+    }
+    assert_eq!(worker.drained().await, Some(0));
+}
+
+#[tokio::test]
+async fn numbers_that_mean_nothing_are_wrong_use() {
+    let here = Embedded::with(&[]);
+    for (arguments, word) in [
+        (&["enqueue", "k", "--payload", "{}", "--count", "0"][..], "1..=100000000"),
+        (&["bench", "--jobs", "0"], "1..=1000000"),
+        (&["bench", "--slots", "0"], "1..=10000"),
+        (&["jobs", "list", "--limit", "0"], "1..=500"),
+    ] {
+        says(&here.run(arguments).await, 2, &[word]);
+    }
+    assert_eq!(here.run(&["jobs", "list"]).await.code, 78, "there is not even a file");
+}
+
+/// `completions bash | head -1`: whoever has heard enough closes the pipe.
+#[tokio::test]
+async fn a_pipe_that_is_closed_early_is_no_panic() {
+    for arguments in
+        [&["completions", "bash"][..], &["completions", "zsh"], &["config", "template"], &["help"]]
+    {
+        let mut command = tokio::process::Command::new(backshift_binary());
+        command.args(arguments).env_clear().kill_on_drop(true);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).await.unwrap();
+        let status = child.wait().await.unwrap();
+        assert!(!said.contains("panicked") && status.code() == Some(0), "{arguments:?}: {status:?} {said}");
+    }
+}
