@@ -45,4 +45,4 @@ pub use outcome::{
 pub use send_log::{SendLog, SendLogEntry};
 pub use smtp::{Credentials, OptionsError, SmtpOptions, SmtpTransport, TlsMode};
 pub use suppression::{MailClass, Suppression, SuppressionReason, Suppressions};
-pub use templates::{Rendered, TemplateError, Templates};
+pub use templates::{EMAIL_VERIFICATION, Rendered, TemplateError, Templates, VERIFICATION_CODE};

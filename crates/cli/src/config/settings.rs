@@ -55,6 +55,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
     ),
     set("probe_log", &[], "", Text, "Where the probe writes its effects when the worker has no store."),
     set(
+        "app.name",
+        &[],
+        "Backshift",
+        Text,
+        "Name of your product in the mails with codes; where system C's exchange is used, C's own mail is sent.",
+    ),
+    set(
         "database.url",
         &["DATABASE_URL"],
         "",

@@ -33,7 +33,7 @@ pub(crate) fn registry(
     equipment: &Equipment,
 ) -> Result<Registry, Failure> {
     let mut registry = Registry::default();
-    if let Some(sender) = code_sender(backend, equipment)? {
+    if let Some(sender) = code_sender(config, backend, equipment)? {
         registry = sender.register(registry);
     }
     if equipment.codes_only {
@@ -49,7 +49,11 @@ pub(crate) fn registry(
 }
 
 /// Codes go to the exchange when RabbitMQ is configured, as the seed draws it, else straight to the mail server.
-fn code_sender(backend: &Backend, equipment: &Equipment) -> Result<Option<CodeSender>, Failure> {
+fn code_sender(
+    config: &Config,
+    backend: &Backend,
+    equipment: &Equipment,
+) -> Result<Option<CodeSender>, Failure> {
     let (Some(keys), Some(store)) = (&equipment.keys, &backend.store) else { return Ok(None) };
     let (route, options) = match (&backend.rabbit, &equipment.mail) {
         (Some(rabbit), _) => {
@@ -59,7 +63,20 @@ fn code_sender(backend: &Backend, equipment: &Equipment) -> Result<Option<CodeSe
         (None, None) => return Ok(None),
     };
     let templates = Arc::new(Templates::shipped());
-    Ok(Some(CodeSender::new(store.database().clone(), keys.code.clone(), templates, route, options)))
+    let sender = CodeSender::new(store.database().clone(), keys.code.clone(), templates, route, options);
+    Ok(Some(sender.with_app_name(app_name(config)?)))
+}
+
+/// The product's name, as people read it in mails.
+fn app_name(config: &Config) -> Result<String, Failure> {
+    let name = config.text("app.name").trim();
+    match name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
+        true => Err(Failure::configuration(format!(
+            "{}: it stands in the subject of mails: write 1 to 60 characters on one line",
+            config.told("app.name")
+        ))),
+        false => Ok(name.to_owned()),
+    }
 }
 
 fn probe_effects(config: &Config, backend: &Backend) -> Result<ProbeEffects, Failure> {

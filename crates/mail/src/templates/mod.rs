@@ -9,7 +9,7 @@ mod shipped;
 
 pub use engine::{Rendered, TemplateError, TemplateSource, Templates};
 pub use locale::fallback_chain;
-pub use shipped::EMAIL_VERIFICATION;
+pub use shipped::{EMAIL_VERIFICATION, VERIFICATION_CODE};
 
 #[cfg(test)]
 mod tests;

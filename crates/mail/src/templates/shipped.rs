@@ -7,6 +7,9 @@ use super::engine::TemplateSource;
 /// The mail with the one-time code. Variables: Name, OTP, OTPExpireMin; Email and SupportMail if there are.
 pub const EMAIL_VERIFICATION: &str = "email_verification";
 
+/// The same mail in the name of any product. Variables: those of [`EMAIL_VERIFICATION`], and App, the product's name.
+pub const VERIFICATION_CODE: &str = "verification_code";
+
 /// One template in one language.
 pub(super) struct Shipped {
     pub(super) name: &'static str,
@@ -30,11 +33,14 @@ macro_rules! shipped {
 }
 
 /// Every shipped template.
-pub(super) fn all() -> [Shipped; 3] {
+pub(super) fn all() -> [Shipped; 6] {
     [
         shipped!("email_verification", "en"),
         shipped!("email_verification", "vi"),
         shipped!("email_verification", "ja"),
+        shipped!("verification_code", "en"),
+        shipped!("verification_code", "vi"),
+        shipped!("verification_code", "ja"),
     ]
 }
 
@@ -43,8 +49,9 @@ pub(super) const LAYOUT: &str = include_str!("../../templates/layout.html");
 
 /// Data for a preview of a shipped template.
 pub(super) fn sample(name: &str) -> Option<serde_json::Value> {
-    (name == EMAIL_VERIFICATION).then(|| {
+    [EMAIL_VERIFICATION, VERIFICATION_CODE].contains(&name).then(|| {
         serde_json::json!({
+            "App": "Lantern",
             "Name": "Nguyễn Thị Lan",
             "OTP": "493027",
             "OTPExpireMin": 10,

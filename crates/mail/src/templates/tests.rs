@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{EMAIL_VERIFICATION, TemplateError, TemplateSource, Templates};
+use super::{EMAIL_VERIFICATION, TemplateError, TemplateSource, Templates, VERIFICATION_CODE};
 
 fn one(subject: &str, html: &str, text: &str) -> Templates {
     let mut templates = Templates::shipped();
@@ -15,13 +15,18 @@ fn one(subject: &str, html: &str, text: &str) -> Templates {
 fn every_shipped_template_renders() {
     let templates = Templates::shipped();
     let all: Vec<_> = templates.names().collect();
-    assert_eq!(all, [(EMAIL_VERIFICATION, vec!["en", "ja", "vi"])]);
-    for (locale, subject, word) in [
-        ("en", "SMAP - OTP VERIFICATION", "Hello Nguyễn Thị Lan"),
-        ("vi", "SMAP - XÁC THỰC OTP", "Xin chào Nguyễn Thị Lan"),
-        ("ja", "SMAP - ワンタイムパスワードのご確認", "Nguyễn Thị Lan 様"),
+    let languages = || vec!["en", "ja", "vi"];
+    assert_eq!(all, [(EMAIL_VERIFICATION, languages()), (VERIFICATION_CODE, languages())]);
+    for (name, locale, subject, word) in [
+        (EMAIL_VERIFICATION, "en", "SMAP - OTP VERIFICATION", "Hello Nguyễn Thị Lan"),
+        (EMAIL_VERIFICATION, "vi", "SMAP - XÁC THỰC OTP", "Xin chào Nguyễn Thị Lan"),
+        (EMAIL_VERIFICATION, "ja", "SMAP - ワンタイムパスワードのご確認", "Nguyễn Thị Lan 様"),
+        (VERIFICATION_CODE, "en", "Lantern: your verification code", "for Lantern:"),
+        (VERIFICATION_CODE, "vi", "Lantern: mã xác thực của bạn", "tại Lantern:"),
+        (VERIFICATION_CODE, "ja", "Lantern: 認証コードのお知らせ", "Lantern のメールアドレス"),
     ] {
-        let mail = templates.preview(EMAIL_VERIFICATION, locale).unwrap();
+        let mail = templates.preview(name, locale).unwrap();
+        assert_eq!(mail.subject.contains("SMAP"), name == EMAIL_VERIFICATION);
         assert_eq!((mail.subject.as_str(), mail.locale.as_str()), (subject, locale));
         for part in [&mail.html, &mail.text] {
             assert!(part.contains("493027") && part.contains("10") && part.contains(word), "{part}");

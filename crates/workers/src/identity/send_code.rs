@@ -11,7 +11,7 @@ use backshift_core::{
     Registry, SystemClock, Timestamp,
     envelope::{SENSITIVE, TRACEPARENT},
 };
-use backshift_mail::{EmailAddress, EmailData, MailClass, Templates};
+use backshift_mail::{EMAIL_VERIFICATION, EmailAddress, EmailData, MailClass, Templates, VERIFICATION_CODE};
 use backshift_store::{Database, Executor};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,7 @@ pub struct CodeSender {
     templates: Arc<Templates>,
     route: CodeRoute,
     support_mail: Option<String>,
+    app_name: Option<String>,
     options: JobOptions,
     clock: Arc<dyn Clock>,
 }
@@ -86,13 +87,30 @@ impl CodeSender {
         route: CodeRoute,
         options: JobOptions,
     ) -> Self {
-        Self { db, key, templates, route, support_mail: None, options, clock: Arc::new(SystemClock) }
+        Self {
+            db,
+            key,
+            templates,
+            route,
+            support_mail: None,
+            app_name: None,
+            options,
+            clock: Arc::new(SystemClock),
+        }
     }
 
     /// With an address for questions in the mail's footer.
     #[must_use]
     pub fn with_support_mail(mut self, address: impl Into<String>) -> Self {
         self.support_mail = Some(address.into());
+        self
+    }
+
+    /// In the name of this product where the mails go straight to the mail server. What goes to system C's exchange is always C's
+    /// own mail, because C's consumers and its users know it.
+    #[must_use]
+    pub fn with_app_name(mut self, name: impl Into<String>) -> Self {
+        self.app_name = Some(name.into());
         self
     }
 
@@ -169,8 +187,14 @@ impl CodeSender {
         if let (Some(address), Some(fields)) = (&self.support_mail, data.as_object_mut()) {
             fields.insert("SupportMail".to_owned(), json!(address));
         }
-        let rendered =
-            self.templates.render("email_verification", locale, &data).map_err(JobError::permanent)?;
+        let template = match (&self.app_name, &self.route) {
+            (Some(name), CodeRoute::Direct(_)) => {
+                data["App"] = json!(name);
+                VERIFICATION_CODE
+            }
+            _ => EMAIL_VERIFICATION,
+        };
+        let rendered = self.templates.render(template, locale, &data).map_err(JobError::permanent)?;
         let mut email = EmailData::new(recipient.address.clone(), rendered.subject, rendered.html);
         email.text = Some(rendered.text);
         Ok(email)

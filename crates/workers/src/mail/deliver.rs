@@ -13,7 +13,7 @@ use backshift_mail::{
 use tokio::sync::Semaphore;
 
 use super::{
-    AmbiguousPolicy, MailOptions, TransportPause,
+    AmbiguousPolicy, MailOptions, QUEUE_OF_SYSTEM_C, TransportPause,
     effect::{self, Admitted},
     verdict,
 };
@@ -80,7 +80,7 @@ impl MailWorker {
     /// Runs one attempt to send one mail.
     pub async fn deliver(&self, context: &JobContext, letter: Letter) -> JobResult {
         let recipient = letter.email.recipient.address.clone();
-        self.log_start(&letter.email, &recipient);
+        self.log_start(context, &letter.email, &recipient);
         if letter.expires_at.is_some_and(|at| at <= self.clock.now()) {
             return Err(JobError::dead_letter(
                 Reason::Expired,
@@ -128,11 +128,15 @@ impl MailWorker {
         }
     }
 
-    fn log_start(&self, email: &EmailData, recipient: &EmailAddress) {
-        const NAME: &str = "smtp.delivery.rabbitmq.consumer.sendEmailWorker";
+    fn log_start(&self, context: &JobContext, email: &EmailData, recipient: &EmailAddress) {
+        // System C's operators look for its own message; nobody else knows what it speaks of.
+        let name = match context.queue().as_str() {
+            QUEUE_OF_SYSTEM_C => "smtp.delivery.rabbitmq.consumer.sendEmailWorker",
+            _ => "sending a mail",
+        };
         match self.options.log_subjects {
-            true => tracing::info!(recipient = recipient.masked(), subject = email.subject, "{NAME}"),
-            false => tracing::info!(recipient = recipient.masked(), "{NAME}"),
+            true => tracing::info!(recipient = recipient.masked(), subject = email.subject, "{name}"),
+            false => tracing::info!(recipient = recipient.masked(), "{name}"),
         }
     }
 
