@@ -18,6 +18,7 @@ pub(crate) struct Program {
 
 /// Everything that a test may start.
 pub(crate) static PROGRAMS: &[Program] = &[
+    Program { name: "cat", package: "coreutils", is_there: on_path },
     Program { name: "chromium", package: "chromium", is_there: a_browser },
     Program { name: "epmd", package: "rabbitmq-server", is_there: on_path },
     Program { name: "initdb", package: "postgresql", is_there: of_postgres },

@@ -9,7 +9,7 @@ use std::{
 use backshift_testkit::{
     ports::free_port,
     process::{Running, backshift_binary},
-    wait,
+    programs, wait,
 };
 
 use crate::scene::{Ended, PATIENCE, Settings, backshift, request};
@@ -25,9 +25,11 @@ async fn dev(data: &Path) -> (Running, u16) {
 /// Its modes may not depend on what the shell that starts it says.
 async fn dev_under(umask: &str, data: &Path) -> (Running, u16) {
     let port = free_port().unwrap();
-    let command = format!("umask {umask}; exec \"$0\" dev");
-    let arguments = ["-c", &command, backshift_binary().to_str().unwrap()];
-    let process = Running::launch(Path::new("/bin/sh"), &arguments, &settings(data, port).pairs());
+    let process = Running::launch(
+        programs::find("sh").unwrap().as_path(),
+        &["-c", "umask $1; exec \"$0\" dev", backshift_binary().to_str().unwrap(), umask],
+        &settings(data, port).pairs(),
+    );
     assert!(
         process.wait_for_output(&format!("http://127.0.0.1:{port}"), PATIENCE).await,
         "{}",

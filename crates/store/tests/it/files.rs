@@ -12,7 +12,7 @@ use std::{
 
 use backshift_core::{State, WorkerName, store::Maintenance};
 use backshift_store::{
-    Database, Executor, Options, SqlStore, StoreError,
+    Database, Options, SqlStore, StoreError,
     liveness::{check, dead_workers, sign},
 };
 
