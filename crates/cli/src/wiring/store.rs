@@ -83,7 +83,7 @@ fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?
 pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
     database.ping().await.map_err(schema_failure)?;
-    liveness::check(database)?;
+    liveness::check(database).map_err(schema_failure)?;
     // Nobody else could bring up a file that only this machine sees.
     let schema = if matches!(database, Database::Sqlite(_)) { Schema::BringUp } else { schema };
     refuse_unsafe(config, database).await?;
@@ -116,6 +116,7 @@ impl Pending {
 /// The same questions as [`prepare`], and nothing is changed.
 pub(crate) async fn look_at(config: &Config, database: &Database) -> Result<Pending, Failure> {
     database.ping().await.map_err(schema_failure)?;
+    liveness::check(database).map_err(schema_failure)?;
     refuse_unsafe(config, database).await?;
     let extras = extras(config);
     let Err(error) = migrate::check(database, extras).await else { return Ok(Pending::Nothing) };

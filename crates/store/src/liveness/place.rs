@@ -17,22 +17,25 @@ use rustix::{fs::OFlags, process::geteuid};
 const ELSEWHERE: &str =
     "stop the workers of this database and remove it, or keep the database in a directory of your own";
 
-/// The directory, made when it is not there.
+/// The directory, made when it is not there, and closed to others.
 pub(super) fn make_directory(path: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(unusable(path, &error)),
         _ => {}
     }
-    match look_at_directory(path)? {
-        true => Ok(()),
-        false => Err(unusable(path, &ErrorKind::NotFound.into())),
-    }
+    let (directory, found) =
+        judged_directory(path)?.ok_or_else(|| unusable(path, &ErrorKind::NotFound.into()))?;
+    close(path, &directory, &found, 0o700)
 }
 
-/// Whether it is there; one that is there must be ours, and closed to others, which is seen to.
+/// Whether it is there; one that is there must be ours, and nobody else's to change. Nothing is made or changed.
 pub(super) fn look_at_directory(path: &Path) -> Result<bool, StoreError> {
+    Ok(judged_directory(path)?.is_some())
+}
+
+fn judged_directory(path: &Path) -> Result<Option<(File, Metadata)>, StoreError> {
     let Some(directory) = open(path, OpenOptions::new().read(true), OFlags::DIRECTORY)? else {
-        return Ok(false);
+        return Ok(None);
     };
     let found = directory.metadata().map_err(|error| unusable(path, &error))?;
     refuse_foreign(path, &found)?;
@@ -41,8 +44,7 @@ pub(super) fn look_at_directory(path: &Path) -> Result<bool, StoreError> {
         let (what, cure) = ("can be changed by others", format!("run chmod go= {}", path.display()));
         return Err(unfit(path, &format!("{what} (mode {mode:04o})"), &format!("{cure}, or {ELSEWHERE}")));
     }
-    close(path, &directory, &found, 0o700)?;
-    Ok(true)
+    Ok(Some((directory, found)))
 }
 
 /// A lock file in a directory that was looked at, made when it is not there.

@@ -173,6 +173,8 @@ async fn signs_of_life_are_for_their_owner_alone() {
     // What an earlier state left open is closed.
     fs::set_permissions(&lock, Permissions::from_mode(0o644)).unwrap();
     fs::set_permissions(&directory, Permissions::from_mode(0o755)).unwrap();
+    check(&place.db).unwrap();
+    assert_eq!(mode(&directory), 0o755, "who only looks changes nothing");
     let _standing = sign(&place.db, &name).await.unwrap();
     assert_eq!((mode(&directory), mode(&lock)), (0o700, 0o600));
 }
