@@ -150,6 +150,8 @@ impl From<BrokerError> for Failure {
         let failure = match &error {
             // A certificate, or no TLS on that port: whoever starts the command anew hears the same.
             e if handshake_remedy(&e.to_string(), "").is_some() => Self::configuration(error),
+            // A right that is missing. The SQL brokers call it an outage, because a worker waits until it is granted.
+            e if e.to_string().contains("PostgreSQL says 42501") => Self::configuration(error),
             e if e.is_transient() => Self::unreachable(error),
             // It will refuse again, whoever starts the command anew.
             BrokerError::Rejected { .. } | BrokerError::Unsupported { .. } => Self::configuration(error),
