@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use backshift_testkit::{ports::free_port, wait};
+use backshift_testkit::wait;
 
 use crate::scene::{PATIENCE, Place, SystemC, backshift, probe, request};
 
@@ -142,10 +142,10 @@ async fn health_asks_the_running_process_and_ends_by_its_answer() {
 
 #[tokio::test]
 async fn health_says_why_a_worker_is_not_ready() {
-    let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("SMTP_PORT", &free_port().unwrap().to_string())]);
+    let Some(system) = SystemC::new().await else { return };
     let worker = system.worker().await;
     let address = format!("127.0.0.1:{}", worker.port);
+    system.smtp.refuse_auth(Some("535 5.7.8 Authentication failed"));
     system.vhost.publish_mail("n@example.com", "n").await;
     worker.wait_metric("mail_transport_paused", 1.0).await;
     let asked = backshift(&["health", "--address", &address], &[]).await;

@@ -156,7 +156,7 @@ async fn the_doctor_says_of_rabbitmq_what_its_connection_is_worth_and_a_worker_n
 
     for settings in [vec![rabbit(url)], vec![rabbit(url), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[0])]] {
         let (well, connection, ended) = doctor("broker", &settings).await;
-        assert!(!well && ended.code == 69, "{ended:?}");
+        assert!(!well && ended.code == 78, "{ended:?}");
         assert!(ended.out.contains("rabbitmq.ca_file (BACKSHIFT_RABBITMQ_CA_FILE)"), "{ended:?}");
         assert_eq!((&connection["encrypted"], &connection["verified"]), (&"yes".into(), &true.into()));
     }
@@ -167,7 +167,7 @@ async fn the_doctor_says_of_rabbitmq_what_its_connection_is_worth_and_a_worker_n
     let no_tls: &'static str = clear.replace("amqp://", "amqps://").replace("127.0.0.1", "0.0.0.0").leak();
     let (well, _, ended) =
         doctor("broker", &[rabbit(no_tls), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[1])]).await;
-    assert!(!well && ended.code == 69 && ended.out.contains("no TLS on this port"), "{ended:?}");
+    assert!(!well && ended.code == 78 && ended.out.contains("no TLS on this port"), "{ended:?}");
     let right = [rabbit(url), ("BACKSHIFT_RABBITMQ_CA_FILE", &files[1]), strict];
     let (well, connection, ended) = doctor("broker", &right).await;
     assert!(well && ended.code == 0, "{ended:?}");
@@ -217,14 +217,14 @@ async fn the_doctor_says_of_smtp_what_its_connection_is_worth() {
 
     let (well, connection, ended) = doctor("mail", &with(server(tls, "implicit"), &[])).await;
     assert!(
-        !well && ended.code == 69 && ended.out.contains("smtp.ca_file (BACKSHIFT_SMTP_CA_FILE)"),
+        !well && ended.code == 78 && ended.out.contains("smtp.ca_file (BACKSHIFT_SMTP_CA_FILE)"),
         "{ended:?}"
     );
     assert_eq!((&connection["encrypted"], &connection["verified"]), (&"yes".into(), &true.into()));
     let authorities = [("BACKSHIFT_SMTP_CA_FILE", ca)];
     for (mode, word) in [("starttls", "does not offer STARTTLS"), ("implicit", "no TLS on this port")] {
         let (well, _, ended) = doctor("mail", &with(server(clear, mode), &authorities)).await;
-        assert!(!well && ended.code == 69 && ended.out.contains(word), "{ended:?}");
+        assert!(!well && ended.code == 78 && ended.out.contains(word), "{ended:?}");
     }
     assert_eq!(smtp.count("AUTH"), 0, "nobody got the password");
     let right = [("BACKSHIFT_SMTP_CA_FILE", ca), ("BACKSHIFT_REQUIRE_TLS", "true")];

@@ -191,17 +191,17 @@ fn apart(before: Timestamp, there: Timestamp, after: Timestamp) -> Duration {
 fn room(file: &Path) -> Finding {
     let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
     let place = absolute.ancestors().find(|place| place.is_dir()).unwrap_or(Path::new("/"));
-    let what = format!("disk of {}", place.display());
+    let what = place.display().to_string();
     match rustix::fs::statvfs(place) {
         Err(error) => {
-            Finding::new("files", what, Some(Failure::failed(format!("its room cannot be seen: {error}"))))
+            Finding::new("disk", what, Some(Failure::failed(format!("its room cannot be seen: {error}"))))
         }
         Ok(disk) => {
             let free = disk.f_bavail.saturating_mul(disk.f_frsize);
             let problem = (free < LEAST_ROOM).then(|| {
                 Failure::failed("fewer than 64 MiB are free: nothing is accepted when it is full; make room or move the file")
             });
-            Finding::new("files", format!("{what}: {} MiB free", free >> 20), problem)
+            Finding::new("disk", format!("{what}: {} MiB free", free >> 20), problem)
         }
     }
 }
