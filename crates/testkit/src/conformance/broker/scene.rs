@@ -104,17 +104,25 @@ impl Scene {
 
     /// A consumer of the case's queue on the case's connection.
     pub(super) async fn consumer(&self, slots: usize) -> Result<Box<dyn Consumer>, Failure> {
-        self.consumer_of(&self.broker, slots).await
+        self.consume(&self.broker, slots, self.occupied.clone()).await
     }
 
-    /// A consumer of the case's queue on another connection.
+    /// A consumer of the case's queue on another connection, of another pool: none of its slots is taken.
     pub(super) async fn consumer_of(
         &self,
         broker: &Arc<dyn Broker>,
         slots: usize,
     ) -> Result<Box<dyn Consumer>, Failure> {
+        self.consume(broker, slots, Occupied::default()).await
+    }
+
+    async fn consume(
+        &self,
+        broker: &Arc<dyn Broker>,
+        slots: usize,
+        occupied: Occupied,
+    ) -> Result<Box<dyn Consumer>, Failure> {
         let worker = WorkerName::new(unique_name("worker"))?;
-        let occupied = self.occupied.clone();
         let options = ConsumeOptions { slots, kinds: None, lease: self.lease, worker, occupied };
         Ok(broker.consume(&self.queue, options).await?)
     }
