@@ -70,6 +70,7 @@ async fn temporary_refusals_are_tried_again_and_count() {
     }
     system.vhost.wait_settled("smtp_send_email").await;
     assert_eq!(system.smtp.mails().len(), rows.len(), "each once");
+    worker.wait_metric("messages_processed_errors", 6.0).await;
     assert_eq!(worker.metric("messages_consumed_total").await, Some(6.0), "first deliveries only");
     assert_eq!(worker.metric("messages_processed_errors").await, Some(6.0));
     assert!(worker.logged("error", "smtp.usecase.SendEmail.DialAndSend: 450 "), "{}", worker.output());

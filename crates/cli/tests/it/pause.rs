@@ -33,7 +33,8 @@ async fn recovers(system: &SystemC, worker: &Worker) {
         assert_eq!((&job["attempt"], &job["effect"]), (&json!(1), &json!("done")), "no attempt burnt: {job}");
     }
     wait_status(worker, 200).await;
-    assert_eq!(worker.metric("mail_transport_paused").await, Some(0.0));
+    let goes = async || worker.metric("mail_transport_paused").await == Some(0.0);
+    assert!(wait::until(PATIENCE, goes).await);
     assert_eq!(system.vhost.depth("smtp_send_email.dlq").await.unwrap_or(0), 0);
     assert_eq!(system.smtp.mails().len(), 3);
 }

@@ -68,7 +68,7 @@ async fn a_suppressed_address_gets_no_mail_and_that_is_no_error() {
         (&json!("suppressed"), &json!(null), &json!("none"))
     );
     system.vhost.wait_settled("smtp_send_email").await;
-    assert_eq!(worker.metric("email_suppressed_total").await, Some(1.0));
+    worker.wait_metric("email_suppressed_total", 1.0).await;
     assert_eq!(
         (system.smtp.count("RCPT"), system.vhost.depth("smtp_send_email.dlq").await.unwrap_or(0)),
         (0, 0)

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::scene::{Api, JWT_SECRET, PATIENCE, Settings, SystemC, Worker, backshift};
+use backshift_testkit::{ports::free_port, process::Running, wait};
+
+use crate::scene::{Api, JWT_SECRET, PATIENCE, Settings, SystemC, Worker, backshift, request};
 
 const README: &str = include_str!("../../../../README.md");
 
@@ -15,6 +17,16 @@ fn block() -> Vec<&'static str> {
         chapter.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it has a block");
     let code = |line: &'static str| line.split(" #").next().unwrap_or(line).trim();
     block.lines().map(code).filter(|line| !line.is_empty()).collect()
+}
+
+/// The pages, on a port of the test's own.
+async fn pages(settings: &Settings) -> Running {
+    let port = free_port().unwrap();
+    let settings = settings.with(&[("BACKSHIFT_UI_LISTEN", &format!("127.0.0.1:{port}"))]);
+    let process = Running::start(&["ui"], &settings.pairs());
+    let there = || async { request(port, "GET", "/overview", &[], b"").await.is_ok_and(|a| a.status == 200) };
+    assert!(wait::until(PATIENCE, there).await, "{}", process.output());
+    process
 }
 
 #[tokio::test]
@@ -31,7 +43,7 @@ async fn the_production_block_works_as_it_is_printed() {
     ]);
     // The mail server of a test has a port of its own; everything else is what the README names, and no more.
     let mut settings = Settings::of(&[("SMTP_PORT", &port)]);
-    let (mut api, mut worker) = (None, None);
+    let (mut api, mut worker, mut ui) = (None, None, None);
     for line in block() {
         if let Some(exports) = line.strip_prefix("export ") {
             for (name, pattern) in exports.split_whitespace().filter_map(|one| one.split_once('=')) {
@@ -46,14 +58,16 @@ async fn the_production_block_works_as_it_is_printed() {
             match words.collect::<Vec<_>>().as_slice() {
                 ["api"] => api = Some(Api::ready(&settings).await),
                 ["worker"] => worker = Some(Worker::ready(&["worker"], &settings).await),
+                ["ui"] => ui = Some(pages(&settings).await),
                 once => drop(backshift(once, &settings.pairs()).await.done()),
             }
         }
     }
     let (api, _worker) = (api.expect("it starts an API"), worker.expect("it starts a worker"));
+    let _ui = ui.expect("it starts the pages");
     let account = json!({"email": "ada@example.com", "password": "correct horse"});
     assert_eq!(api.post("/authentication/register", account.clone()).await.status, 200);
     assert_eq!(api.post("/authentication/send-otp", account).await.status, 200);
     let mails = || async { system.smtp.mails().len() == 1 };
-    assert!(backshift_testkit::wait::until(PATIENCE, mails).await, "the mail with the code");
+    assert!(wait::until(PATIENCE, mails).await, "the mail with the code");
 }

@@ -106,7 +106,7 @@ async fn what_cannot_work_is_refused_with_key_source_and_remedy() {
         (vec!["ui"], vec![("BACKSHIFT_UI_PASSWORD", "seven77")], "ui.password"),
         (vec!["ui", "--base-path", "ops"], vec![], "flag --base-path"),
         (vec!["ui", "--base-path", "/a/../b"], vec![], "write /ops"),
-        (vec!["ui", "--listen", "nonsense"], vec![], "ui.listen: nonsense cannot be listened on"),
+        (vec!["ui", "--listen", "nonsense"], vec![], "\"nonsense\" cannot be listened on"),
         (vec!["ui"], vec![("BACKSHIFT_UI_READ_ONLY", "perhaps")], "ui.read_only"),
         (
             vec!["worker", "--no-store", "--queue", "reports"],

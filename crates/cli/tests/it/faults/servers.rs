@@ -44,7 +44,8 @@ impl Work {
     /// Waits until a job starts anew, and says how long that took.
     async fn goes_on(&mut self, what: &str) {
         let (back, before) = (Instant::now(), self.load.starts(&self.place).await);
-        let late = Load::accepted(&self.place, QUEUE, 1, "ok", 0).await;
+        let key = format!("{QUEUE}-late-{}", self.late.len());
+        let late = Load::of(&self.place, QUEUE, vec![key], ("ok", 0, 0)).await;
         let on = wait::until(PATIENCE, || async {
             self.load.starts(&self.place).await > before || late.starts(&self.place).await > 0
         });
