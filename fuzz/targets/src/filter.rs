@@ -37,7 +37,7 @@ fn unquoted(command: &str) -> String {
 
 /// Nothing in it means anything to a shell.
 fn is_plain(text: &str) {
-    let plain = |c: char| c.is_ascii_alphanumeric() || " -_.:".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || " -_.:=".contains(c);
     assert!(text.chars().all(plain), "{text:?}");
 }
 
