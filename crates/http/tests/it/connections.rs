@@ -314,7 +314,7 @@ pub(crate) fn at_work(begun: &Arc<AtomicUsize>, gate: &Arc<Semaphore>) -> Router
     finish(Router::new().route("/work", get(work)).merge(hello()).merge(health::router(health)))
 }
 
-async fn until(condition: impl Fn() -> bool) {
+pub(crate) async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;

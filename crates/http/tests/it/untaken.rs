@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    connections::until,
     h2,
     port::{PATIENCE, ended, only, rest, start},
 };
@@ -94,12 +95,8 @@ async fn an_answer_without_a_window_ends_its_connection_however_busy_that_is() {
     for (window, path) in [(0, "/large"), (1, "/large"), (0, "/stream"), (3, "/stream")] {
         ask_for_nothing(begin(&server, window, path).await, 3).await;
     }
-    let gone = async {
-        while alive.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(PATIENCE, gone).await.expect("nothing of the answers is kept");
+    // Nothing of the answers is kept.
+    until(|| alive.load(Ordering::SeqCst) == 0).await;
 }
 
 /// What was taken is our turn again: a page that listens for changes hears nothing for hours.

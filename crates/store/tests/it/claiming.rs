@@ -150,7 +150,8 @@ async fn promoting_reads_little_more_than_it_promotes() {
                     FROM generate_series(1, $1)";
         world.db().sql(fill).bind(many).run().await.unwrap();
         let tx = world.db().begin().await.unwrap();
-        tx.sql("SELECT backshift_due(8)").all::<()>().await.unwrap();
+        let due = tx.sql("SELECT backshift_due(8)").all::<JobId>().await.unwrap();
+        assert_eq!(due.len(), if many == 0 { 0 } else { 8 });
         let text = "EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) SELECT backshift_due(8)";
         let (touched, plan) = pages(&tx.sql(text).all::<String>().await.unwrap());
         assert!(touched < 200, "{touched} pages for 8 of {many} jobs\n{plan}");

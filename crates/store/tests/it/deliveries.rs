@@ -11,6 +11,7 @@ use backshift_core::{
 use backshift_store::{Executor, Tx};
 
 use crate::{
+    liveness::wait_until,
     on_both_databases,
     world::{World, completed, failed, holder, job},
 };
@@ -201,9 +202,8 @@ async fn hold(world: &World) -> Tx {
 async fn release(world: &World, held: Tx, waiters: i64) {
     const WAITING: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                            AND wait_event_type = 'Lock'";
-    while world.db().sql(WAITING).one::<i64>().await.unwrap() < waiters {
-        tokio::task::yield_now().await;
-    }
+    let wait = async || world.db().sql(WAITING).one::<i64>().await.unwrap() >= waiters;
+    wait_until("they wait for the row", wait).await;
     held.rollback().await.unwrap();
 }
 

@@ -64,6 +64,7 @@ async fn the_look_reads_little_more_than_it_lists() {
     let Some(world) = World::postgres().await else { return };
     others(&world).await;
     fill(&world, 20, "running", false, true, -120).await;
+    assert_eq!(world.store.forsaken("rabbitmq", &queue("mail"), AFTER).await.unwrap().len(), 20);
     let text = statements(Dialect::Postgres).into_iter().find(|text| text.contains("AS since")).unwrap();
     let values =
         [("$1", "'mail'"), ("$2", "'rabbitmq'"), ("$3", "60000000"), ("$4", "20000"), ("$5", "1000")];

@@ -14,7 +14,7 @@ fn worker(name: &str) -> WorkerName {
     WorkerName::new(place::unique(name)).unwrap()
 }
 
-async fn wait_until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, mut done: impl AsyncFnMut() -> bool) {
     for _ in 0..200 {
         if done().await {
             return;

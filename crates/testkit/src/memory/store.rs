@@ -146,16 +146,6 @@ impl MemoryStore {
         self.commit(lease, key)
     }
 
-    /// Commits an effect under a lease that still holds, without completing the job.
-    pub fn commit_effect(&self, lease: &Lease, key: &str) -> Result<(), StoreError> {
-        let mut table = self.table();
-        if !table.rows.get(&lease.job).is_some_and(|row| row.is_held_by(lease)) {
-            return Err(StoreError::Stale);
-        }
-        table.committed.push((lease.job, key.to_owned()));
-        Ok(())
-    }
-
     /// Every effect that was committed, doubles included.
     pub fn effects_committed(&self) -> Vec<(JobId, String)> {
         self.table().committed.clone()
