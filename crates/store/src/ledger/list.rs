@@ -46,9 +46,14 @@ pub(super) async fn begin(db: &Database, page: &Page) -> Result<Option<Place>, S
 
 /// The page's rows.
 pub(super) async fn rows(query: Query<'_>, page: &Page, order: &str) -> Result<Vec<JobRecord>, StoreError> {
-    let limit = i64::from(page.limit.clamp(1, LONGEST_PAGE));
+    let limit = i64::from(limit(page));
     let rows = query.push(order).push_bind(limit).all::<JobRow>().await?;
     Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// How many rows a page really has.
+pub(super) fn limit(page: &Page) -> u32 {
+    page.limit.clamp(1, LONGEST_PAGE)
 }
 
 /// The statement up to its optional filters.

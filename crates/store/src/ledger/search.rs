@@ -10,7 +10,7 @@ use backshift_core::{
 
 use super::{
     job_row::job_columns,
-    list::{ORDER, Place, begin, between, effect_literal, list, narrowed, rows, said, text},
+    list::{ORDER, Place, begin, between, effect_literal, limit, list, narrowed, rows, said, text},
 };
 use crate::{Database, Dialect, Executor};
 
@@ -35,7 +35,7 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
         && !reads_texts
         && db.text(few(held)).bind(FEW + 1).one::<i64>().await? <= FEW
     {
-        let some = db.text(plain(dialect, filter)).push(" AND id IN (").push(held).push(")");
+        let some = db.text(among(dialect, filter, held));
         return rows(narrowed(between(some, begin, None), filter), page, sorted(dialect))
             .await
             .map(everything);
@@ -48,7 +48,7 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
     let query = said(narrowed(between(db.text(statement), begin, end), filter), dialect, filter);
     let order = if filter.user.is_some() { sorted(dialect) } else { ORDER };
     let jobs = rows(query, page, order).await?;
-    let looked = end.filter(|_| jobs.len() < page.limit as usize);
+    let looked = end.filter(|_| jobs.len() < limit(page) as usize);
     let looked = looked.map(|(back_to, last)| Looked { jobs: looked_at(filter), last, back_to });
     Ok(Found { jobs, looked })
 }
@@ -148,6 +148,7 @@ fn held(dialect: Dialect, state: State) -> Option<&'static str> {
             "SELECT id FROM background_jobs WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 \
              AND aside IS NULL \
              UNION ALL SELECT id FROM background_jobs WHERE aside IS NOT NULL AND status = 'available' \
+             AND broker = 'embedded' AND crashes < 3 \
              UNION ALL SELECT id FROM background_jobs WHERE crashes >= 3 AND status = 'available' \
              AND broker = 'embedded' \
              UNION ALL SELECT id FROM background_jobs WHERE broker <> 'embedded' \
