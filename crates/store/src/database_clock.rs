@@ -5,22 +5,22 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use backshift_core::Timestamp;
+use backshift_core::{Moment, Timestamp};
 
 /// After so long the clocks may have drifted apart, or somebody has set one.
 const STALE: Duration = Duration::from_secs(60);
 
 /// This machine's own clock until it was compared.
 #[derive(Debug, Default)]
-pub(crate) struct DatabaseClock(Mutex<Option<(Timestamp, Instant)>>);
+pub(crate) struct DatabaseClock(Mutex<Option<(Timestamp, Moment)>>);
 
 impl DatabaseClock {
     /// It says this now.
     pub(crate) fn set(&self, now: Timestamp) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Instant::now()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Moment::now()));
     }
 
     /// What it says now.

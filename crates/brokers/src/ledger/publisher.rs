@@ -38,7 +38,10 @@ async fn write(broker: &'static str, database: &Database, bell: &Bell, batch: Ve
     let queues: HashSet<_> = batch.iter().map(|envelope| envelope.queue.clone()).collect();
     let times: Vec<Timestamp> = batch.iter().filter_map(|envelope| envelope.run_at).collect();
     let answers = ledger::enqueue(database, broker, batch).await;
-    bell.due(&times).await;
+    // With nothing accepted nobody waits for these times, and a database that is away would be asked once more.
+    if answers.iter().any(Result::is_ok) {
+        bell.due(&times).await;
+    }
     queues.iter().for_each(|queue| bell.ring(queue));
     answers.into_iter().map(|answer| answer.map_err(|error| broker_error(broker, error))).collect()
 }

@@ -172,9 +172,9 @@ impl Acks {
         self.0.0.room.notified().await;
     }
 
-    /// The subscriptions that have not ended.
-    pub(super) fn live(&self) -> Vec<Arc<Subscription>> {
-        self.0.0.window().live()
+    /// The subscriptions of which messages may still come.
+    pub(super) fn open(&self) -> Vec<Arc<Subscription>> {
+        self.0.0.window().open()
     }
 
     /// Whether the server has taken everything back that was not settled.

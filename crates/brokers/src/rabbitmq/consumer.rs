@@ -212,11 +212,7 @@ impl AmqpConsumer {
     }
 
     fn give_back(&mut self) {
-        match self.first.take() {
-            Some((_, Some(Ok(delivery)))) => self.acks.give_back(delivery.delivery_tag),
-            Some((number, None)) => _ = self.acks.drained(number),
-            _ => {}
-        }
+        self.first.take().into_iter().for_each(|item| back(item, &self.acks));
         give_back(&mut self.pushed, &self.acks);
     }
 
@@ -303,8 +299,8 @@ impl Drop for AmqpConsumer {
 }
 
 async fn end_all(acks: &Acks) -> lapin::Result<()> {
-    let live = acks.live();
-    try_join_all(live.iter().map(|subscription| acks.end(subscription))).await.map(drop)
+    let open = acks.open();
+    try_join_all(open.iter().map(|subscription| acks.end(subscription))).await.map(drop)
 }
 
 /// What a subscription brings, and its end.
@@ -316,11 +312,15 @@ fn follow(subscription: &Subscription, stream: lapin::Consumer) -> Pushed {
 
 /// What lapin buffered goes back at once, uncounted.
 fn give_back(pushed: &mut SelectAll<Pushed>, acks: &Acks) {
-    while let Some(Some((number, item))) = pushed.next().now_or_never() {
-        match item {
-            Some(Ok(delivery)) => acks.give_back(delivery.delivery_tag),
-            Some(Err(_)) => {}
-            None => _ = acks.drained(number),
-        }
+    while let Some(Some(item)) = pushed.next().now_or_never() {
+        back(item, acks);
+    }
+}
+
+fn back((number, item): Item, acks: &Acks) {
+    match item {
+        Some(Ok(delivery)) => acks.give_back(delivery.delivery_tag),
+        Some(Err(_)) => {}
+        None => _ = acks.drained(number),
     }
 }

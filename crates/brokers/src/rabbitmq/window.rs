@@ -142,9 +142,9 @@ impl Window {
         self.leaving = self.leaving.saturating_sub(1);
     }
 
-    /// Those that have not ended.
-    pub(super) fn live(&self) -> Vec<Arc<Subscription>> {
-        self.shares.values().filter(|share| share.is_live()).map(|share| share.subscription.clone()).collect()
+    /// Those of which messages may still come, also when their end is under way.
+    pub(super) fn open(&self) -> Vec<Arc<Subscription>> {
+        self.shares.values().filter(|share| !share.drained).map(|share| share.subscription.clone()).collect()
     }
 
     fn is_to_be_merged(&self) -> bool {
@@ -167,7 +167,7 @@ impl Window {
             return end.map(|share| Step::End(vec![share.subscription.clone()]));
         }
         if self.is_to_be_merged() {
-            return Some(Step::End(self.live()));
+            return Some(Step::End(self.open()));
         }
         // What was pushed to one that ends and is not taken yet may be as much as it could get.
         let may_be = |share: &Share| if share.drained { share.out } else { share.prefetch };
