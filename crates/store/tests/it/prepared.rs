@@ -16,6 +16,20 @@ async fn on_sqlite() {
     }
 }
 
+/// A file with a million completed jobs would be read whole for the few that wait.
+#[tokio::test]
+async fn what_waits_is_found_by_an_index_on_sqlite() {
+    let world = World::sqlite().await;
+    let looks: Vec<_> =
+        ledger::statements(Dialect::Sqlite).into_iter().filter(|text| text.contains("held LIMIT")).collect();
+    assert!(looks.len() > 2, "{looks:?}");
+    for text in looks {
+        let plan = world.db().text(format!("EXPLAIN QUERY PLAN {text}")).bind(1_i64);
+        let plan = plan.all::<(i64, i64, i64, String)>().await.unwrap();
+        assert!(plan.iter().all(|(.., step)| step != "SCAN background_jobs"), "{plan:?}\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn on_postgresql() {
     let Some(world) = World::postgres().await else { return };
