@@ -188,6 +188,18 @@ pub struct WorkerRecord {
     pub running: u32,
 }
 
+impl WorkerRecord {
+    /// The queues that it works; a queue's name may have colons.
+    pub fn queue_names(&self) -> impl Iterator<Item = &str> {
+        self.queues.split(',').filter_map(|pool| Some(pool.trim().rsplit_once(':')?.0))
+    }
+
+    /// Whether it takes jobs from this queue.
+    pub fn works(&self, queue: &str) -> bool {
+        self.queue_names().any(|name| name == queue)
+    }
+}
+
 /// Kept while the process lives; its end is noticed at once by other workers (session lock or locked file).
 pub trait Liveness: Send + Sync {
     /// Whether the sign still stands; a lost session lock must be taken again.

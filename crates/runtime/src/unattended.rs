@@ -23,7 +23,9 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let missing = unattended(&engine.registry, &own);
     if !missing.is_empty() {
         let fleet = fleet(&engine, store.as_deref()).await;
-        for (queue, kinds) in missing.into_iter().filter(|(queue, _)| !works(&fleet, queue)) {
+        for (queue, kinds) in
+            missing.into_iter().filter(|(queue, _)| !fleet.iter().any(|worker| worker.works(queue)))
+        {
             let kinds = kinds.join(", ");
             tracing::warn!(
                 queue,
@@ -57,12 +59,6 @@ async fn fleet(engine: &Engine, store: Option<&dyn Store>) -> Vec<WorkerRecord> 
             Err(_) => sleep(engine.around(AFTER_TROUBLE)).await,
         }
     }
-}
-
-/// Whether one of them works the queue: `queue:slots`, and a queue's name may have colons.
-fn works(fleet: &[WorkerRecord], queue: &str) -> bool {
-    let names = |one: &str| one.rsplit_once(':').is_some_and(|(name, _)| name == queue);
-    fleet.iter().any(|worker| worker.queues.split(',').any(names))
 }
 
 #[cfg(test)]
@@ -100,7 +96,7 @@ mod tests {
             seen_at: Timestamp::UNIX_EPOCH,
             running: 0,
         };
-        assert!(works(&[worker("default:4"), worker("x:1,a:mails:10")], "a:mails"));
-        assert!(!works(&[worker("a:1"), worker("mails:10")], "a:mails"));
+        assert!(!worker("default:4").works("a:mails") && worker("x:1,a:mails:10").works("a:mails"));
+        assert!(!worker("a:1").works("a:mails") && !worker("mails:10").works("a:mails"));
     }
 }

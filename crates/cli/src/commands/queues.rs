@@ -73,7 +73,13 @@ async fn refuse_unknown(queue: &QueueName, store: &dyn Store) -> Result<(), Fail
     if is_known(&known) {
         return Ok(());
     }
-    known.extend(store.workers().await?.iter().flat_map(|worker| names(&worker.queues)));
+    known.extend(
+        store
+            .workers()
+            .await?
+            .iter()
+            .flat_map(|worker| worker.queue_names().map(str::to_owned).collect::<Vec<_>>()),
+    );
     if is_known(&known) {
         return Ok(());
     }
@@ -87,9 +93,4 @@ async fn refuse_unknown(queue: &QueueName, store: &dyn Store) -> Result<(), Fail
         "queue {queue} is unknown, no job is in it and no worker takes jobs from it: {meant}`backshift queues list` shows all; \
          --new does it all the same"
     )))
-}
-
-/// The names in `queue:slots,queue:slots`; a name may have colons.
-fn names(queues: &str) -> impl Iterator<Item = String> {
-    queues.split(',').filter_map(|pool| pool.trim().rsplit_once(':')).map(|(name, _)| name.to_owned())
 }

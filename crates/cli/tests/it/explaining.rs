@@ -1,6 +1,6 @@
 //! The terminal says what the pages say: why, with what can be seen, and the command that changes it. The exit code is the answer.
 
-use crate::scene::Embedded;
+use crate::{scene::Embedded, terminal::file_of};
 
 #[tokio::test]
 async fn a_job_and_its_queue_say_what_stands_in_their_way_and_which_command_changes_it() {
@@ -36,6 +36,20 @@ async fn a_job_and_its_queue_say_what_stands_in_their_way_and_which_command_chan
     for command in [&["jobs", "explain", nobody][..], &["queues", "explain", "nope"]] {
         assert_eq!(here.run(command).await.code, 2, "1 means only that somebody must act");
     }
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_works_for_a_while_is_one_cause_and_not_two() {
+    let here = Embedded::with(&[]);
+    here.run(&["enqueue", "a.b", "--payload", "{}", "--queue", "q"]).await.done();
+    let file = rusqlite::Connection::open(file_of(&here)).unwrap();
+    file.execute("UPDATE background_jobs SET run_at = run_at - 60000000", []).unwrap();
+    let told = here.run(&["queues", "explain", "q", "--json"]).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    let causes = told.json()["causes"].as_array().unwrap().clone();
+    assert_eq!(causes.len(), 1, "{causes:?}");
+    assert!(causes[0]["cause"].as_str().unwrap().contains("Nobody works q"), "{causes:?}");
+    assert_eq!(causes[0]["command"], "backshift worker --queue q");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ fn harmless(what: &[&str], ended: &Ended) {
     }
 }
 
-fn file_of(here: &Embedded) -> std::path::PathBuf {
+pub(crate) fn file_of(here: &Embedded) -> std::path::PathBuf {
     let settings = here.settings.pairs();
     let url = settings.iter().find(|(name, _)| *name == "DATABASE_URL").unwrap().1;
     url.strip_prefix("sqlite:").unwrap().into()

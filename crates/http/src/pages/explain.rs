@@ -5,7 +5,7 @@
 
 use backshift_core::{EffectState, JobRecord, State, Timestamp, record::PARKED, store::WorkerRecord};
 
-use super::{needs::attends, words};
+use super::{needs::attended, words};
 
 /// A lead-in and the command.
 pub type Remedy = (&'static str, String);
@@ -64,7 +64,7 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation 
     if waiting && around.paused {
         told.reasons.insert(0, paused(job));
         told.remedy = told.reasons[0].remedy.clone();
-    } else if waiting && !attends(around.workers, job.queue.as_str()) {
+    } else if waiting && !attended(around.workers, job.queue.as_str()) {
         let nobody = unattended(job, around.workers);
         told.remedy = nobody.remedy.clone();
         told.reasons.push(nobody);
@@ -82,7 +82,7 @@ fn plain(text: impl Into<String>) -> Reason {
     Reason { text: text.into(), ..Reason::default() }
 }
 
-/// The explanation of one reason, and of what the last attempt said; the first one's remedy is the remedy.
+/// These reasons; the first one's remedy is the remedy.
 fn because(question: &'static str, reasons: Vec<Reason>) -> Explanation {
     let remedy = reasons.first().and_then(|first| first.remedy.clone());
     Explanation { question, reasons, remedy }

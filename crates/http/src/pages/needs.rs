@@ -130,10 +130,10 @@ fn paused(queue: &QueueCounts) -> Need {
     }
 }
 
-fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need> {
+pub(super) fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need> {
     let since = queue.oldest_due.filter(|due| now.as_second() - due.as_second() > 10)?;
     let waits = queue.count(State::Available);
-    let stuck = waits > 0 && !queue.paused && !attended(sight, queue.queue.as_str());
+    let stuck = waits > 0 && !queue.paused && !attended(&sight.workers, queue.queue.as_str());
     stuck.then(|| Need {
         tone: "available",
         what: format!("Nobody works {}", queue.queue),
@@ -145,15 +145,8 @@ fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need
 }
 
 /// Whether a worker takes jobs from this queue.
-pub(super) fn attended(sight: &Sight, queue: &str) -> bool {
-    attends(&sight.workers, queue)
-}
-
-/// The same, of these workers.
-pub(super) fn attends(workers: &[WorkerRecord], queue: &str) -> bool {
-    // A worker announces `queue:slots`; a queue's name may hold a colon itself.
-    let name = |pool: &str| pool.rsplit_once(':').map_or(pool, |(name, _)| name).to_owned();
-    workers.iter().any(|worker| worker.queues.split(',').any(|pool| name(pool.trim()) == queue))
+pub(super) fn attended(workers: &[WorkerRecord], queue: &str) -> bool {
+    workers.iter().any(|worker| worker.works(queue))
 }
 
 /// Jobs that may run now or later.

@@ -107,7 +107,7 @@ fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) 
     match (queue.paused, running, available) {
         (true, ..) => ("scheduled", "Paused"),
         (_, 1.., _) => ("running", "Moving"),
-        (_, 0, 1..) if !attended(sight, queue.queue.as_str()) => NOBODY,
+        (_, 0, 1..) if !attended(&sight.workers, queue.queue.as_str()) => NOBODY,
         (_, 0, 1..) => ("available", "Waiting"),
         _ => ("completed", "Idle"),
     }

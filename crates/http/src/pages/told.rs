@@ -110,7 +110,7 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
     sight.breakers = store.breakers().await?;
     let nothing = QueueCounts { queue: name.clone(), paused: false, by_state: Vec::new(), oldest_due: None };
-    let attended = needs::attended(&sight, name.as_str());
+    let attended = needs::attended(&sight.workers, name.as_str());
     let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
         Some(queue) => queue,
         None if attended => nothing,
@@ -122,9 +122,8 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     let now = Timestamp::now();
     let mut told: Vec<Cause> =
         needs::of_queue(&queue, &sight, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
-    if let Some(next) = next(&queue, attended, &sight) {
-        told.push(next);
-    }
+    let said = needs::unattended(&queue, &sight, now).is_some();
+    told.extend(next(&queue, attended, &sight).filter(|_| !said));
     told.extend(sight.breakers.iter().filter(|b| b.state != "closed" && needs::waiting(&queue) > 0).map(
         |b| {
             let need = needs::breaker(b, now);
@@ -145,7 +144,7 @@ fn needed(need: needs::Need, remedy: Remedy) -> Cause {
     Cause { text: need.what, due: None, said: need.said, evidence, remedy: Some(remedy), stays: true }
 }
 
-/// What waits rightly.
+/// What the jobs that wait are waiting for; a need says it when nobody works the queue for a while.
 fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
     let available = queue.count(State::Available);
     let later = queue.count(State::Scheduled) + queue.count(State::Retrying);
@@ -160,14 +159,13 @@ fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
                 words::number(queue.count(State::Running))
             )))
         }
-        // Nobody works it, and the page says so only after a while.
         (_, 1.., _) => {
             let remedy = Some(("To start one:", format!("backshift worker --queue {}", queue.queue)));
             let text = format!("No worker takes jobs from {} now", queue.queue);
             let evidence = Some(who_works(&sight.workers));
             Some(Cause { remedy, evidence, stays: true, ..plain(text) })
         }
-        _ => Some(plain(format!("{} for its time", words::count(later, "job waits", "jobs wait")))),
+        _ => Some(plain(words::count(later, "job waits for its time", "jobs wait for their time"))),
     }
 }
 

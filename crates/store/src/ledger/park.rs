@@ -130,8 +130,7 @@ fn park_on(connection: &Connection, leases: &[(JobId, Token)]) -> Result<Vec<Job
 
 /// Lets the relay publish what was parked of the kinds that this worker knows, in the queues that it works.
 pub(crate) async fn offer(db: &Database, worker: &WorkerRecord) -> Result<u64, StoreError> {
-    let queues: Vec<&str> =
-        worker.queues.split(',').filter_map(|part| Some(part.rsplit_once(':')?.0)).collect();
+    let queues: Vec<&str> = worker.queue_names().collect();
     let mut offered = 0;
     loop {
         let query = db.sql(OFFER).bind(kinds(worker)).bind(queues.join(",")).bind(BATCH);

@@ -37,9 +37,7 @@ pub(super) struct Effect {
 
 /// Whether this worker could do the job.
 pub(super) fn knows(worker: &WorkerRecord, row: &Row) -> bool {
-    let works =
-        |part: &str| part.rsplit_once(':').is_some_and(|(queue, _)| queue == row.envelope.queue.as_str());
-    worker.kinds.contains(&row.envelope.kind) && worker.queues.split(',').any(works)
+    worker.kinds.contains(&row.envelope.kind) && worker.works(row.envelope.queue.as_str())
 }
 
 impl Table {

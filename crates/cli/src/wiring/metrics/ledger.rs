@@ -10,13 +10,10 @@ use backshift_core::{
     QueueCounts, State, Timestamp,
     store::{Store, WorkerRecord},
 };
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 
 /// How old an answer may be.
-const FRESH: Duration = Duration::from_secs(10);
+pub(super) const FRESH: Duration = Duration::from_secs(10);
 /// How long the page waits for the database: whoever reads it gives up after about ten seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -30,31 +27,13 @@ const WORKERS: &str = "backshift_queue_workers";
 #[cfg(test)]
 pub(super) const NAMES: &[&str] = &[UP, JOBS, OLDEST, PAUSED, WORKERS];
 
-/// The ledger as the page asks it.
-pub(crate) struct LedgerPage {
-    store: Arc<dyn Store>,
-    last: Mutex<Option<(Instant, String)>>,
-}
-
-impl LedgerPage {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, last: Mutex::default() }
-    }
-
-    /// The lines; those who ask at the same time wait for one answer.
-    pub(super) async fn lines(&self) -> String {
-        let mut last = self.last.lock().await;
-        if let Some((_, lines)) = last.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return lines.clone();
-        }
-        let asked = async { tokio::try_join!(self.store.counts(), self.store.workers()) };
-        let lines = match timeout(PATIENCE, asked).await {
-            Ok(Ok((queues, workers))) => page(&queues, &workers, Timestamp::now()),
-            // Old numbers would look like a quiet night.
-            Ok(Err(_)) | Err(_) => up(0.0),
-        };
-        *last = Some((Instant::now(), lines.clone()));
-        lines
+/// Asks the ledger.
+pub(super) async fn lines(store: Arc<dyn Store>) -> String {
+    let asked = async { tokio::try_join!(store.counts(), store.workers()) };
+    match timeout(PATIENCE, asked).await {
+        Ok(Ok((queues, workers))) => page(&queues, &workers, Timestamp::now()),
+        // Old numbers would look like a quiet night.
+        Ok(Err(_)) | Err(_) => up(0.0),
     }
 }
 
@@ -68,7 +47,7 @@ fn page(queues: &[QueueCounts], workers: &[WorkerRecord], now: Timestamp) -> Str
     };
     let waited = |due: Timestamp| now.duration_since(due).as_secs_f64().max(0.0);
     let on_it =
-        |queue: &QueueCounts| workers.iter().filter(|worker| works(worker, queue.queue.as_str())).count();
+        |queue: &QueueCounts| workers.iter().filter(|worker| worker.works(queue.queue.as_str())).count();
     [
         up(1.0),
         metric(
@@ -104,10 +83,6 @@ fn by_state(queue: &QueueCounts) -> Vec<(String, f64)> {
             )
         })
         .into()
-}
-
-fn works(worker: &WorkerRecord, queue: &str) -> bool {
-    worker.queues.split(',').any(|pool| pool.rsplit_once(':').map_or(pool, |(name, _)| name) == queue)
 }
 
 fn metric(name: &str, meaning: &str, samples: Vec<(String, f64)>) -> String {

@@ -14,7 +14,6 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::exit::Failure;
-use ledger::LedgerPage;
 use names::{ENGINE, MAIL, introduce};
 
 /// Seconds; a mail takes milliseconds on the same machine and minutes with a slow server.
@@ -37,13 +36,14 @@ pub(crate) enum Names {
 pub(crate) struct Metrics {
     handle: PrometheusHandle,
     names: Names,
-    ledger: Option<Arc<LedgerPage>>,
+    ledger: Option<Page>,
 }
 
 impl Metrics {
     /// Adds what this ledger says of every queue. Not for a port that strangers reach.
     pub(crate) fn with_ledger(self, store: Arc<dyn Store>) -> Self {
-        Self { ledger: Some(Arc::new(LedgerPage::new(store))), ..self }
+        let ledger = shared(ledger::FRESH, move || ledger::lines(Arc::clone(&store)).boxed());
+        Self { ledger: Some(ledger), ..self }
     }
 
     /// What the health routes call: whoever asks within [`FRESH`] gets the page of the one before.
@@ -61,7 +61,7 @@ impl Metrics {
             page += &seeds::under_their_names(&page);
         }
         if let Some(ledger) = &self.ledger {
-            page += &ledger.lines().await;
+            page += &ledger().await;
         }
         page
     }

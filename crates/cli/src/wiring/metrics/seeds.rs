@@ -3,7 +3,7 @@
 //! Nothing is counted twice: the lines of the page are repeated under the other name.
 
 /// Ours, and what system C calls it (docs/contracts/system-c.md, "Metrics").
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("backshift_jobs_taken_total", "messages_consumed_total"),
     ("backshift_jobs_completed_total", "messages_processed_success"),
     ("backshift_attempts_failed_total", "messages_processed_errors"),
@@ -13,14 +13,14 @@ const NAMES: [(&str, &str); 9] = [
     ("backshift_jobs_enqueued_per_second", "message_publish_rate"),
     ("backshift_jobs_taken_per_second", "message_consume_rate"),
     ("backshift_pools_consuming", "connection_count"),
+    // The original has two names for them.
+    ("backshift_jobs_running", "active_goroutines"),
 ];
-/// Tasks are what the original called by this name as well.
-const GOROUTINES: (&str, &str) = ("backshift_jobs_running", "active_goroutines");
 
 /// The page's lines that system C has a name for, under that name.
 pub(super) fn under_their_names(page: &str) -> String {
     let mut more = String::new();
-    for (ours, theirs) in NAMES.into_iter().chain([GOROUTINES]) {
+    for (ours, theirs) in NAMES {
         for line in page.lines() {
             if let Some((before, after)) = around(line, ours) {
                 more.extend([before, theirs, after, "\n"]);
