@@ -95,7 +95,7 @@ pub trait Readiness: Send + Sync + 'static {
     async fn checks(&self) -> Vec<Check>;
 }
 
-/// Makes a page of text each time that it is asked for.
+/// Gives a page of text; who makes it decides how old it may be.
 pub type Page = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 /// What the health routes need.

@@ -63,7 +63,11 @@ impl Site {
             return Err(wrong("ui.user", &"it is empty: write the name that people sign in with"));
         }
         let password = password(config)?;
-        let listener = bind(&config.told("ui.listen"), address, Taken::Refuse).await?;
+        let what = match config.some("ui.listen") {
+            Some(_) => config.told("ui.listen"),
+            None => format!("ui.listen (default): {address:?}"),
+        };
+        let listener = bind(&what, address, Taken::Refuse).await?;
         let listener = listener.ok_or_else(|| wrong("ui.listen", &"no port is free"))?;
         let bound = listener.local_addr().map_err(Failure::failed)?;
         let url = format!("http://{bound}{base}");
@@ -160,21 +164,16 @@ fn place(database: &Database) -> &'static str {
 mod tests {
     use super::*;
 
-    fn config(flags: &[(&'static str, &str)]) -> Config {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
-        Config::of_flags(&flags).unwrap()
-    }
-
     #[test]
     fn a_short_password_is_refused_and_a_blank_one_is_none() {
         for blank in ["", " ", "\t"] {
-            assert!(password(&config(&[("ui.password", blank)])).unwrap().is_none());
+            assert!(password(&Config::of_flags(&[("ui.password", blank)])).unwrap().is_none());
         }
-        let failure = password(&config(&[("ui.password", "seven77")])).unwrap_err();
+        let failure = password(&Config::of_flags(&[("ui.password", "seven77")])).unwrap_err();
         let text = failure.to_string();
         assert_eq!(failure.gravity(), 78);
         assert!(text.contains("ui.password") && !text.contains("seven77"), "{text}");
-        assert!(password(&config(&[("ui.password", "eight888")])).unwrap().is_some());
+        assert!(password(&Config::of_flags(&[("ui.password", "eight888")])).unwrap().is_some());
     }
 
     #[test]

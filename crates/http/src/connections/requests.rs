@@ -58,7 +58,7 @@ pub(crate) struct Guest {
 /// One open request; dropped when its answer is taken.
 #[derive(Debug)]
 pub(crate) struct Open {
-    guest: Guest,
+    guest: Arc<Guest>,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl Requests {
     }
 
     /// One more request of this network.
-    pub(crate) fn come(self: &Arc<Self>, network: Network) -> Guest {
+    pub(crate) fn come(self: &Arc<Self>, network: Network) -> Arc<Guest> {
         let mut lines = self.lines();
         let line = lines.entry(network).or_insert_with(|| {
             Arc::new(Line {
@@ -84,17 +84,17 @@ impl Requests {
             })
         });
         line.here.fetch_add(1, Ordering::Relaxed);
-        Guest { requests: Arc::clone(self), network, line: Arc::clone(line) }
+        Arc::new(Guest { requests: Arc::clone(self), network, line: Arc::clone(line) })
     }
 }
 
 impl Guest {
     /// To be worked for; `None` when its network has too many open.
-    pub(crate) fn open(&self) -> Option<Open> {
+    pub(crate) fn open(self: &Arc<Self>) -> Option<Open> {
         let most = self.requests.at_once.saturating_mul(OPEN_FOR_EACH);
         let more = |open| (open < most).then_some(open + 1);
         self.line.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Open { guest: self.requests.come(self.network), bytes: 0 })
+        Some(Open { guest: Arc::clone(self), bytes: 0 })
     }
 
     /// Its place in the gate, when one is free at once.

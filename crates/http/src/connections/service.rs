@@ -15,7 +15,6 @@ use axum::{
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use hyper::body::{Body as _, Incoming};
-use tokio::sync::SemaphorePermit;
 use tower::ServiceExt as _;
 
 use super::{
@@ -91,14 +90,9 @@ impl Answering {
         let guest = self.house.requests.come(self.note_client(&mut parts));
         // Of what is refused nothing is kept while it waits for its turn to hear so.
         let admitted = self.admit(&parts, &guest).map(|open| (parts, body, open));
-        let gate = pass(&guest, turn.as_deref_mut()).await;
+        pass(&guest, turn.as_deref_mut()).await;
         let (parts, body, open) = admitted?;
-        let Some(mut open) = open else {
-            // What a part of the health waits for keeps nobody in the gate.
-            drop(gate);
-            return Ok((self.route(parts, Bytes::new()).await, None));
-        };
-        drop(gate);
+        let Some(mut open) = open else { return Ok((self.route(parts, Bytes::new()).await, None)) };
         let bytes = self.read(body, turn.as_deref_mut(), &mut open).await?;
         // In the line of its own network it keeps a place and nobody works for it: whoever comes may have that place.
         if let Some(turn) = turn.as_deref_mut() {
@@ -115,7 +109,7 @@ impl Answering {
 
     /// Whether it is well-formed and there is room for it; `None` = it is health, which is answered whoever else is being
     /// worked for: it is cheap and has no body.
-    fn admit(&self, parts: &Parts, guest: &Guest) -> Result<Option<Open>, Refusal> {
+    fn admit(&self, parts: &Parts, guest: &Arc<Guest>) -> Result<Option<Open>, Refusal> {
         host::check(parts).map_err(|why| Refusal::closing(StatusCode::BAD_REQUEST, why))?;
         // HTTP/1 has refused it by now.
         if parts.headers.len() > self.house.limits.headers {
@@ -169,8 +163,8 @@ impl Answering {
 }
 
 /// Waits for the request's turn within its network, and gives way to everybody else once.
-async fn pass<'a>(guest: &'a Guest, turn: Option<&mut Turn>) -> Option<SemaphorePermit<'a>> {
-    let gate = match (guest.passes(), turn) {
+async fn pass(guest: &Guest, turn: Option<&mut Turn>) {
+    let _gate = match (guest.passes(), turn) {
         (Some(gate), _) => Some(gate),
         (None, None) => guest.pass().await,
         (None, Some(turn)) => {
@@ -181,7 +175,6 @@ async fn pass<'a>(guest: &'a Guest, turn: Option<&mut Turn>) -> Option<Semaphore
         }
     };
     tokio::task::yield_now().await;
-    gate
 }
 
 /// The request stays open until its answer is taken, whose bytes count instead of those of its body. A stream of changes has

@@ -3,12 +3,12 @@
 //! It stands outside the guard, because an unknown address below `/api` must answer as the API does.
 
 use axum::{
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, StatusCode, Uri},
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::StoreError;
 
-use super::{Here, guard, mask};
+use super::{Here, entry::wants_page, guard, mask};
 use crate::ApiError;
 
 /// Every address without a route.
@@ -17,11 +17,7 @@ pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> 
     if uri.path().strip_suffix('/') == Some(&*pages.base.0) {
         return Redirect::to(&pages.at("/overview")).into_response();
     }
-    let person = headers
-        .get(header::ACCEPT)
-        .and_then(|accept| accept.to_str().ok())
-        .is_some_and(|accept| accept.contains("text/html"));
-    if !person || uri.path().starts_with("/api/") {
+    if !wants_page(&headers) || uri.path().starts_with("/api/") {
         return ApiError::status(StatusCode::NOT_FOUND).into_response();
     }
     let text = format!("No page has the address {}.", mask::said(uri.path(), 120));

@@ -76,6 +76,7 @@ impl Sight {
 }
 
 /// The newest sight, and whoever waits for the next one.
+#[derive(Default)]
 pub(super) struct Watch {
     latest: watch::Sender<Option<Arc<Sight>>>,
     polled: AtomicBool,
@@ -83,17 +84,6 @@ pub(super) struct Watch {
     looked: AtomicBool,
     /// How often something was changed here.
     changes: AtomicU64,
-}
-
-impl Default for Watch {
-    fn default() -> Self {
-        Self {
-            latest: watch::Sender::new(None),
-            polled: AtomicBool::new(false),
-            looked: AtomicBool::new(false),
-            changes: AtomicU64::new(0),
-        }
-    }
 }
 
 impl Watch {

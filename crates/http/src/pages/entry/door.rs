@@ -17,7 +17,6 @@ use minijinja::context;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Asks, Gate};
 use crate::{
     client::{Client, Network},
     pages::{Here, Pages, link, words},
@@ -75,13 +74,6 @@ impl Pages {
             "enter.html",
             context! { title => "Sign in", under => self.place.as_ref(), next, wrong, shut => true },
         )
-    }
-
-    fn gate(&self) -> Option<&Gate> {
-        match &self.auth.0 {
-            Asks::Password(gate) => Some(gate),
-            Asks::Loopback { .. } | Asks::Around => None,
-        }
     }
 }
 

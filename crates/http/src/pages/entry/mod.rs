@@ -98,8 +98,13 @@ impl Gate {
 impl super::Pages {
     /// As whom somebody had to sign in to see this.
     pub(super) fn user(&self) -> Option<&str> {
+        self.gate().map(|gate| gate.password.user())
+    }
+
+    /// What stands between strangers and the pages, when something does.
+    fn gate(&self) -> Option<&Gate> {
         match &self.auth.0 {
-            Asks::Password(gate) => Some(gate.password.user()),
+            Asks::Password(gate) => Some(gate),
             Asks::Loopback { .. } | Asks::Around => None,
         }
     }
@@ -140,7 +145,7 @@ fn handed_on(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(*name))
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(super) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
 }
