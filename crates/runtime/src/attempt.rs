@@ -1,7 +1,7 @@
 //! One running attempt, as executor, heartbeater, settler and supervisor see it together.
 //!
-//! Whoever takes the receipt settles; everybody later finds it gone. While the heartbeater has it on loan, the
-//! settlement waits in its place. When the connection under a receipt is cut, the broker delivers the same message
+//! Whoever takes the receipt settles; everybody later finds it gone. While it is on loan (an extension, a
+//! hand-over), the settlement waits in its place. When the connection under a receipt is cut, the broker delivers the same message
 //! again: the attempt goes on with that receipt, and no second one begins. The delivery of a long attempt is let go while it
 //! runs (`handover`): then there is no receipt, and only the ledger hears of its end.
 

@@ -82,7 +82,7 @@ impl Schedule {
     /// A typed job, in its kind's own queue; for `when` see [`Self::new`].
     pub fn of<J: Job>(name: impl Into<String>, when: &str, job: &J) -> Result<Self, InvalidSchedule> {
         let name = name.into();
-        let bad = |problem: &dyn std::fmt::Display| InvalidSchedule::job(&name, problem);
+        let bad = |problem: &dyn std::fmt::Display| InvalidSchedule::new(&name, problem);
         let kind = Kind::new(J::KIND).map_err(|error| bad(&error))?;
         let queue = QueueName::new(J::QUEUE).map_err(|error| bad(&error))?;
         let payload = serde_json::to_vec(job).map_err(|error| bad(&error))?;
@@ -109,7 +109,7 @@ impl Schedule {
 
     /// In this queue instead of the kind's own.
     pub fn queue(mut self, name: &str) -> Result<Self, InvalidSchedule> {
-        self.queue = QueueName::new(name).map_err(|error| InvalidSchedule::job(&self.name, &error))?;
+        self.queue = QueueName::new(name).map_err(|error| InvalidSchedule::new(&self.name, error))?;
         Ok(self)
     }
 

@@ -24,15 +24,11 @@ pub struct InvalidSchedule {
 }
 
 impl InvalidSchedule {
-    fn new(value: &str, problem: impl std::fmt::Display) -> Self {
+    pub(crate) fn new(value: &str, problem: impl std::fmt::Display) -> Self {
         // The parser quotes what it was given, as it is.
         let plain = |c: char| if c.is_control() { ' ' } else { c };
         let problem = problem.to_string().chars().take(300).map(plain).collect();
         Self { value: value.chars().take(80).collect(), problem }
-    }
-
-    pub(crate) fn job(schedule: &str, problem: &dyn std::fmt::Display) -> Self {
-        Self::new(schedule, problem)
     }
 
     pub(crate) fn name(value: &str) -> Self {

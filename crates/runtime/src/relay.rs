@@ -1,4 +1,5 @@
-//! Publishes jobs that were accepted in the store for a foreign broker, and marks them once confirmed.
+//! Publishes jobs that were accepted in the store for a foreign broker, and those that the ledger took over and that run again
+//! or are dead; marks them once confirmed.
 //!
 //! A crash between publish and mark publishes again under the same id: doubled, never lost.
 

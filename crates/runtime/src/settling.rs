@@ -25,7 +25,7 @@ pub(crate) struct Settling {
     /// The attempt, removed from the running ones when this is over.
     pub(crate) attempt: Option<Arc<Attempt>>,
     pub(crate) settlement: Settlement,
-    /// `None` when it was used up and the ledger finishes the rest.
+    /// `None` when it was used up and the ledger finishes the rest, or its delivery was handed over.
     pub(crate) receipt: Option<Box<dyn Receipt>>,
     /// The lease, if the delivery has one.
     pub(crate) lease: Option<Lease>,
