@@ -27,7 +27,7 @@ cargo xtask services down [NAME…]          stop them
 cargo xtask services status | env          which run | the BACKSHIFT_TEST_* variables that tests read
 cargo xtask simulate [--seeds 10000] [--from N] [--threads N] [--trace | --planted]
                                            simulated worlds; one with its history; the planted bugs
-cargo xtask siege [ATTACK…] [--clients 2000] [--seconds 5] [--factor 5] [--floor-ms 50]
+cargo xtask siege [ATTACK…] [--clients 2000] [--rounds 3] [--seconds 3] [--factor 5] [--floor-ms 50]
                                            clients by the thousand that mean harm, and an honest one that measures
 cargo xtask tidy                           arrows, budgets, headers, names, rules, links
 cargo xtask bench NAME… | all | list       benchmarks side by side with raw clients and peers

@@ -195,7 +195,7 @@ impl std::fmt::Debug for Endings {
     }
 }
 
-/// The task that looks. However it ends, the next one who waits begins another; two of them for a moment do no harm.
+/// The task that looks. However it ends, the next one who waits begins another; two of them do no harm.
 struct Looking(Endings);
 
 impl Drop for Looking {

@@ -1,4 +1,5 @@
-//! The code of `docs/guides/library.md`: compiled, run, and the same word for word.
+//! The code of `docs/guides/library.md`: compiled, run but for what waits for a signal or needs servers, and the same
+//! word for word.
 //!
 //! A block of the guide stands somewhere in these files, indented as it may be; what is around it is the reader's program.
 

@@ -43,29 +43,29 @@ async fn is_not_there(site: &Backshift, id: JobId) {
     assert_eq!(site.store().find(id).await.unwrap(), None, "the transaction was rolled back");
 }
 
+/// What a transaction enqueued is gone when it rolls back, and there when it commits. Libraries share no trait for it.
+macro_rules! ends_with_its_transaction {
+    ($site:expr, $begin:expr) => {
+        let mut tx = $begin;
+        let undone = three($site, &mut tx).await;
+        tx.rollback().await.unwrap();
+        is_not_there($site, undone).await;
+        let mut tx = $begin;
+        let kept = three($site, &mut tx).await;
+        tx.commit().await.unwrap();
+        are_there($site, kept).await;
+    };
+}
+
 #[tokio::test]
 async fn sqlx() {
     let (_place, path, site) = embedded().await;
     let pool = ::sqlx::SqlitePool::connect(&format!("sqlite:{path}")).await.unwrap();
-    let mut tx = pool.begin().await.unwrap();
-    let undone = three(&site, &mut tx).await;
-    tx.rollback().await.unwrap();
-    is_not_there(&site, undone).await;
-    let mut tx = pool.begin().await.unwrap();
-    let kept = three(&site, &mut tx).await;
-    tx.commit().await.unwrap();
-    are_there(&site, kept).await;
+    ends_with_its_transaction!(&site, pool.begin().await.unwrap());
 
     let Some((_database, url, site)) = postgres().await else { return };
     let pool = ::sqlx::PgPool::connect(&url).await.unwrap();
-    let mut tx = pool.begin().await.unwrap();
-    let undone = three(&site, &mut tx).await;
-    tx.rollback().await.unwrap();
-    is_not_there(&site, undone).await;
-    let mut tx = pool.begin().await.unwrap();
-    let kept = three(&site, &mut tx).await;
-    tx.commit().await.unwrap();
-    are_there(&site, kept).await;
+    ends_with_its_transaction!(&site, pool.begin().await.unwrap());
 }
 
 #[tokio::test]
@@ -77,14 +77,7 @@ async fn sea_orm() {
     places.extend(database.as_ref().map(|(_, url, site)| (url.clone(), site.clone())));
     for (url, site) in places {
         let orm = Database::connect(&url).await.unwrap();
-        let mut tx = orm.begin().await.unwrap();
-        let undone = three(&site, &mut tx).await;
-        tx.rollback().await.unwrap();
-        is_not_there(&site, undone).await;
-        let mut tx = orm.begin().await.unwrap();
-        let kept = three(&site, &mut tx).await;
-        tx.commit().await.unwrap();
-        are_there(&site, kept).await;
+        ends_with_its_transaction!(&site, orm.begin().await.unwrap());
     }
 }
 

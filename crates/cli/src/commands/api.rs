@@ -13,6 +13,7 @@ use backshift_http::{
     server::{finish, serve},
 };
 use backshift_runtime::Shutdown;
+use backshift_workers::mail::QUEUE_OF_SYSTEM_C;
 
 use super::worker::{close, follow};
 use crate::{
@@ -99,7 +100,7 @@ async fn deliver_codes(
 
 /// Makes sure that a mail published before the first worker is kept; tries for ever while RabbitMQ is away.
 async fn declare(rabbit: &impl Broker, shutdown: &Shutdown) {
-    let Ok(queue) = QueueName::new("smtp_send_email") else { return };
+    let Ok(queue) = QueueName::new(QUEUE_OF_SYSTEM_C) else { return };
     while !shutdown.is_quiet() {
         match rabbit.declare(&queue).await {
             Ok(()) => return,

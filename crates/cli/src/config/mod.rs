@@ -129,12 +129,12 @@ impl Config {
         Self { values, remarks: Vec::new() }
     }
 
-    /// Defaults and flags only, for tests.
+    /// Defaults and these settings, as if a flag `--flag` had said them. For tests.
     #[cfg(test)]
-    pub(crate) fn of_flags(flags: &[(&'static str, &'static str, String)]) -> Result<Self, Problems> {
+    pub(crate) fn of_flags(flags: &[(&'static str, &str)]) -> Self {
         let mut values = Self::defaults().values;
-        values.extend(flags.iter().map(|(key, flag, text)| (*key, (text.clone(), Origin::Flag(flag)))));
-        Ok(Self { values, remarks: Vec::new() })
+        values.extend(flags.iter().map(|(key, text)| (*key, ((*text).to_owned(), Origin::Flag("--flag")))));
+        Self { values, remarks: Vec::new() }
     }
 
     /// Where the files of this machine are.

@@ -8,7 +8,7 @@ use backshift_brokers::{
 };
 use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
 use backshift_store::{Database, SqlStore, notify::Bell};
-use backshift_workers::mail::MailDecoder;
+use backshift_workers::mail::{MailDecoder, QUEUE_OF_SYSTEM_C};
 
 use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect, server_of};
 use crate::{
@@ -19,8 +19,6 @@ use crate::{
 
 /// System C's exchange (docs/contracts/system-c.md, "AMQP").
 pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
-/// System C's queue.
-pub(crate) const MAIL_QUEUE: &str = "smtp_send_email";
 
 /// What moves and remembers jobs.
 #[derive(Clone)]
@@ -163,7 +161,7 @@ pub(crate) fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Fai
     protect(settings, &[named(config.way(), settings, "rabbitmq.ca_file")])?;
     let keeps_foreign_bodies = settings.switch("mail.keep_foreign_bodies");
     let binding = Binding {
-        queue: QueueName::new(MAIL_QUEUE).map_err(Failure::configuration)?,
+        queue: QueueName::new(QUEUE_OF_SYSTEM_C).map_err(Failure::configuration)?,
         exchange: Some(EXCHANGE.to_owned()),
         decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
     };

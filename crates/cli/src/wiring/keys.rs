@@ -108,20 +108,16 @@ fn random() -> String {
 mod tests {
     use super::*;
 
-    fn config(flags: &[(&'static str, &str)]) -> Config {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
-        Config::of_flags(&flags).unwrap()
-    }
-
     #[test]
     fn a_blank_secret_is_none_a_short_one_is_refused_and_a_middling_one_warned_about() {
         for blank in ["", " ", "\t \n"] {
-            let config = config(&[("auth.jwt_secret", blank)]);
+            let config = Config::of_flags(&[("auth.jwt_secret", blank)]);
             assert!(Keys::configured(&config).unwrap().is_none(), "{blank:?}");
             assert_eq!(Keys::weakness(&config), None);
         }
         for short in ["Q", "fifteen letters"] {
-            let failure = Keys::configured(&config(&[("auth.jwt_secret", short)])).map(drop).unwrap_err();
+            let failure =
+                Keys::configured(&Config::of_flags(&[("auth.jwt_secret", short)])).map(drop).unwrap_err();
             assert_eq!(failure.gravity(), 78);
             let text = failure.to_string();
             assert!(
@@ -131,7 +127,7 @@ mod tests {
         }
         for (secret, weak) in [("sixteen letters!", true), (&"x".repeat(31), true), (&"x".repeat(32), false)]
         {
-            let config = config(&[("auth.jwt_secret", secret)]);
+            let config = Config::of_flags(&[("auth.jwt_secret", secret)]);
             assert!(Keys::configured(&config).unwrap().is_some());
             assert_eq!(
                 Keys::weakness(&config).is_some_and(|text| text.contains("JWT_SECRET")),
@@ -139,7 +135,7 @@ mod tests {
                 "{secret}"
             );
         }
-        let otp = config(&[("auth.jwt_secret", &"x".repeat(32)), ("otp.key", "short")]);
+        let otp = Config::of_flags(&[("auth.jwt_secret", &"x".repeat(32)), ("otp.key", "short")]);
         assert!(Keys::weakness(&otp).is_some_and(|text| text.contains("BACKSHIFT_OTP_KEY")));
     }
 
@@ -147,7 +143,7 @@ mod tests {
     fn a_key_is_made_once_and_an_empty_file_is_no_key() {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("data");
-        let config = config(&[("data_dir", data.to_str().unwrap())]);
+        let config = Config::of_flags(&[("data_dir", data.to_str().unwrap())]);
         let of = |config: &Config| generated_keys(config).map(|keys| keys.jwt.expose_secret().to_owned());
         let first = of(&config).unwrap();
         assert_eq!((first.len(), of(&config).unwrap()), (64, first.clone()));
@@ -164,7 +160,7 @@ mod tests {
     fn what_is_no_key_is_refused_whatever_its_size() {
         let place = tempfile::tempdir().unwrap();
         let data = place.path().join("data");
-        let config = config(&[("data_dir", data.to_str().unwrap())]);
+        let config = Config::of_flags(&[("data_dir", data.to_str().unwrap())]);
         let key = generated_keys(&config).unwrap().jwt.expose_secret().to_owned();
         let file = data.join("jwt.key");
         let large = std::fs::OpenOptions::new().write(true).open(&file).unwrap();

@@ -104,14 +104,9 @@ pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    fn config(flags: &[(&'static str, &str)]) -> Config {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
-        Config::of_flags(&flags).unwrap()
-    }
-
     #[test]
     fn the_store_of_an_sql_broker_is_its_own_database() {
-        let of = |flags: &[(&'static str, &str)]| places(&config(flags), false);
+        let of = |flags: &[(&'static str, &str)]| places(&Config::of_flags(flags), false);
         let both = of(&[("broker.url", "embedded:a.db")]).unwrap();
         assert_eq!((both.broker, both.store.as_deref()), (Place::Ledger, Some("embedded:a.db")));
         assert!(of(&[("broker.url", "embedded:a.db"), ("database.url", "sqlite:a.db")]).is_ok());
@@ -126,7 +121,7 @@ mod tests {
     #[test]
     fn the_parts_of_system_c_make_a_url() {
         let parts = [("database.host", "db.local"), ("database.password", "p@ss/word")];
-        let url = database_url(&config(&parts)).unwrap();
+        let url = database_url(&Config::of_flags(&parts)).unwrap();
         assert_eq!(url, "postgres://postgres:p%40ss%2Fword@db.local:5432/postgres");
     }
 }

@@ -62,17 +62,12 @@ pub(crate) fn refuse_unsupported(config: &Config) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
-    fn config(flags: &[(&'static str, &str)]) -> Config {
-        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, "--flag", (*value).to_owned())).collect();
-        Config::of_flags(&flags).unwrap()
-    }
-
     #[test]
     fn a_broker_of_a_later_version_is_refused_alone_and_told_beside_another() {
         for (key, value) in
             [("nats.url", "nats://h:4222"), ("redis.url", "redis://h"), ("kafka.brokers", "h:9092")]
         {
-            let text = refuse_unsupported(&config(&[(key, value)])).unwrap_err().to_string();
+            let text = refuse_unsupported(&Config::of_flags(&[(key, value)])).unwrap_err().to_string();
             for word in [key, "--flag", value, "not supported", "BACKSHIFT_BROKER_URL"] {
                 assert!(text.contains(word), "{word} in {text}");
             }
@@ -81,7 +76,7 @@ mod tests {
                 ("broker.url", "embedded:a.db"),
                 ("rabbitmq.url", "amqp://h"),
             ] {
-                let both = config(&[(key, value), site]);
+                let both = Config::of_flags(&[(key, value), site]);
                 assert!(refuse_unsupported(&both).is_ok() && unsupported(&both).len() == 1, "{site:?}");
             }
         }
@@ -90,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_setting_that_led_to_a_server_is_named_without_its_password() {
-        let of = |flags: &[(&'static str, &str)], server| server_of(&config(flags), server);
+        let of = |flags: &[(&'static str, &str)], server| server_of(&Config::of_flags(flags), server);
         let (store, rabbit) =
             (("database.url", "postgres://u:geheim@h/d"), ("broker.url", "amqp://u:geheim@q"));
         assert_eq!(of(&[store], Server::Store), "database.url (flag --flag): \"postgres://u:***@h/d\"");

@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn only_a_verified_way_is_allowed_when_tls_is_required() {
-        let config = Config::of_flags(&[("require_tls", "--flag", "true".to_owned())]).unwrap();
+        let config = Config::of_flags(&[("require_tls", "true")]);
         for (service, word) in
             [("PostgreSQL", "verify-full"), ("RabbitMQ", "amqps"), ("SMTP", "starttls"), ("x", "set")]
         {

@@ -13,7 +13,7 @@ use backshift_workers::{
     mail,
 };
 
-use super::{Backend, backend::MAIL_QUEUE};
+use super::Backend;
 use crate::{args, config::Config, exit::Failure};
 
 /// Queues and slots, by broker.
@@ -27,7 +27,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Whether system C's mails are among it.
     pub(crate) fn works_mail(&self) -> bool {
-        self.own.iter().chain(&self.rabbit).any(|(queue, _)| queue.as_str() == MAIL_QUEUE)
+        self.own.iter().chain(&self.rabbit).any(|(queue, _)| queue.as_str() == mail::QUEUE_OF_SYSTEM_C)
     }
 }
 
@@ -36,14 +36,14 @@ const OWN_QUEUES: [&str; 3] = ["default", mail::QUEUE, SendCode::QUEUE];
 
 /// Every queue that is ours without anybody naming it.
 pub(crate) fn own_queues() -> impl Iterator<Item = &'static str> {
-    OWN_QUEUES.into_iter().chain([MAIL_QUEUE])
+    OWN_QUEUES.into_iter().chain([mail::QUEUE_OF_SYSTEM_C])
 }
 
 /// The queue that a kind stands in unless the producer says otherwise. A kind that may have to wait for a server of its own
 /// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them.
 pub(crate) fn own_queue(kind: &Kind, broker: &str) -> &'static str {
     match (kind.as_str(), broker) {
-        (mail::KIND, "rabbitmq") => MAIL_QUEUE,
+        (mail::KIND, "rabbitmq") => mail::QUEUE_OF_SYSTEM_C,
         (mail::KIND, _) => mail::QUEUE,
         (SendCode::KIND, broker) if broker != "rabbitmq" => SendCode::QUEUE,
         _ => "default",
@@ -61,7 +61,7 @@ fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan,
     if !named.is_empty() {
         return Ok(Plan { own: named, rabbit: Vec::new() });
     }
-    let mails = (name(MAIL_QUEUE)?, config.number("mail.concurrency") as usize);
+    let mails = (name(mail::QUEUE_OF_SYSTEM_C)?, config.number("mail.concurrency") as usize);
     if backend.broker.name() == "rabbitmq" {
         return Ok(Plan { own: vec![(name("default")?, slots), mails], rabbit: Vec::new() });
     }
@@ -184,8 +184,11 @@ mod tests {
             for broker in ["embedded", "postgres"] {
                 assert!(OWN_QUEUES.contains(&own_queue(&kind, broker)), "{kind} on {broker}");
             }
-            assert!(["default", MAIL_QUEUE].contains(&own_queue(&kind, "rabbitmq")), "{kind} on rabbitmq");
+            assert!(
+                ["default", mail::QUEUE_OF_SYSTEM_C].contains(&own_queue(&kind, "rabbitmq")),
+                "{kind} on rabbitmq"
+            );
         }
-        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), "rabbitmq"), MAIL_QUEUE);
+        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), "rabbitmq"), mail::QUEUE_OF_SYSTEM_C);
     }
 }

@@ -84,7 +84,7 @@ async fn rights(config: &Config, database: &Database, pending: Pending) -> Vec<F
     if pending == Pending::Nothing {
         let tried = within(async { tried(config, database).await }).await;
         let problem = tried.err().map(|failure| failure.placed(config));
-        findings.push(Finding::new(PART, "reads and writes every table (tried, and undone)", problem));
+        findings.push(Finding::new(PART, "reads and writes every table (nothing was changed)", problem));
     }
     if database.as_pg().is_some() {
         let may = within(async { Ok(database.sql(MAY_CREATE).one::<(String, String, bool)>().await?) }).await;
