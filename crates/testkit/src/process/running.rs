@@ -14,9 +14,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
+    task::JoinSet,
 };
 
 use crate::{process::backshift_binary, wait};
+
+/// How long the output of an ended process is waited for when something else still holds its pipe.
+const LAST_LINES: Duration = Duration::from_secs(10);
 
 /// A process that runs until it is told to stop, or dropped.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub struct Running {
     child: Child,
     pid: Pid,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: JoinSet<()>,
 }
 
 /// Runs `backshift` to its end with exactly these settings in its environment (beside `PATH` and `HOME`).
@@ -73,9 +78,10 @@ impl Running {
         let mut child = command.spawn().expect("the binary can be started");
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("it runs");
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        collect(child.stdout.take(), &lines);
-        collect(child.stderr.take(), &lines);
-        Self { child, pid, lines }
+        let mut readers = JoinSet::new();
+        collect(child.stdout.take(), &lines, &mut readers);
+        collect(child.stderr.take(), &lines, &mut readers);
+        Self { child, pid, lines, readers }
     }
 
     /// Its process id.
@@ -129,9 +135,13 @@ impl Running {
         let _ = self.child.wait().await;
     }
 
-    /// Waits for its end; `None` = it still runs after the deadline.
+    /// Waits for its end and for the last line of its output; `None` = it still runs after the deadline.
     pub async fn ended(&mut self, deadline: Duration) -> Option<ExitStatus> {
-        wait::within(deadline, self.child.wait()).await?.ok()
+        let status = wait::within(deadline, self.child.wait()).await?.ok();
+        // A child of its own may outlive it and hold the pipe: then what was read until now is all.
+        let all_read = async { while self.readers.join_next().await.is_some() {} };
+        wait::within(LAST_LINES, all_read).await;
+        status
     }
 }
 
@@ -149,10 +159,14 @@ fn prepare<A: AsRef<OsStr>>(program: &Path, arguments: &[A], settings: &[(&str, 
     command
 }
 
-fn collect(stream: Option<impl AsyncRead + Unpin + Send + 'static>, lines: &Arc<Mutex<Vec<String>>>) {
+fn collect(
+    stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+    lines: &Arc<Mutex<Vec<String>>>,
+    readers: &mut JoinSet<()>,
+) {
     let Some(stream) = stream else { return };
     let (mut reader, lines) = (BufReader::new(stream).lines(), Arc::clone(lines));
-    tokio::spawn(async move {
+    readers.spawn(async move {
         while let Ok(Some(line)) = reader.next_line().await {
             lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
         }

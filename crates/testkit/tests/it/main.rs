@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod frozen_worker;
+mod output;
 mod planted_faults;
 mod reaper;
 mod spec;
