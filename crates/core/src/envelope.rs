@@ -25,8 +25,8 @@ pub const BODY_NOT_KEPT: &str = "backshift-body-not-kept";
 /// whose other readers have seen it. Never on the wire.
 pub const STARTED: &str = "backshift-started";
 
-/// What travels: payload and everything that is known about the job.
-#[derive(Debug, Clone, PartialEq)]
+/// What travels: payload and everything that is known about the job. `Debug` shows no payload of a sensitive one.
+#[derive(Clone, PartialEq)]
 pub struct Envelope {
     /// Identity on every broker and in the store; also the message id on the wire.
     pub id: JobId,
@@ -91,6 +91,44 @@ impl Envelope {
     /// Whether a ledger may keep the body of a delivery that its broker keeps.
     pub fn may_be_kept(&self) -> bool {
         !self.is_sensitive() && !self.headers.contains_key(BODY_NOT_KEPT)
+    }
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Taken apart by name, so that a new field cannot be forgotten.
+        let Self {
+            id,
+            kind,
+            queue,
+            payload,
+            headers,
+            attempt,
+            max_attempts,
+            priority,
+            run_at,
+            unique,
+            idempotency_key,
+            user_id,
+            created_at,
+        } = self;
+        let hidden = format_args!("{} bytes, sensitive", payload.len());
+        let payload: &dyn fmt::Debug = if self.is_sensitive() { &hidden } else { payload };
+        f.debug_struct("Envelope")
+            .field("id", id)
+            .field("kind", kind)
+            .field("queue", queue)
+            .field("payload", payload)
+            .field("headers", headers)
+            .field("attempt", attempt)
+            .field("max_attempts", max_attempts)
+            .field("priority", priority)
+            .field("run_at", run_at)
+            .field("unique", unique)
+            .field("idempotency_key", idempotency_key)
+            .field("user_id", user_id)
+            .field("created_at", created_at)
+            .finish()
     }
 }
 

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
-    Envelope, Headers, JobId, Kind, QueueName, SystemClock, Timestamp, broker::Binding, envelope::STARTED,
+    Envelope, QueueName, SystemClock, Timestamp, broker::Binding, envelope::STARTED,
 };
 use futures::future::join_all;
 
@@ -44,21 +44,6 @@ pub(super) struct Shared {
     bindings: Vec<Binding>,
 }
 
-/// Bytes for an exchange as they are, in the format of its readers.
-#[derive(Debug, Clone)]
-pub struct ExchangeMessage {
-    /// The body, byte for byte.
-    pub body: Bytes,
-    /// Becomes `message-id`; repeating a publish after an unknown outcome takes the same one.
-    pub id: JobId,
-    /// Becomes the property `type`.
-    pub kind: Option<Kind>,
-    /// Trace context, `backshift-sensitive` and other text.
-    pub headers: Headers,
-    /// How long the message is of use; it expires in the queue afterwards.
-    pub expiration: Option<Duration>,
-}
-
 impl RabbitMqBroker {
     /// A broker for this server. Bindings name foreign queues; all other queues are our own.
     pub fn new(config: Config, bindings: Vec<Binding>) -> Self {
@@ -73,35 +58,6 @@ impl RabbitMqBroker {
             bindings,
         };
         Self { shared: Arc::new(shared) }
-    }
-
-    /// Publishes bytes to a fanout exchange: persistent, mandatory, confirmed. Declares the exchange with its queue
-    /// when one of the bindings names it.
-    ///
-    /// # Errors
-    /// [`BrokerError::Unknown`] = it may have arrived: repeat with the same id.
-    pub async fn publish_to_exchange(
-        &self,
-        exchange: &str,
-        message: ExchangeMessage,
-    ) -> Result<(), BrokerError> {
-        check_size(&message.body)?;
-        let life = message.expiration.map(|life| i64::try_from(life.as_millis()).unwrap_or(i64::MAX).max(1));
-        let now = SystemClock.now();
-        let mut headers = message.headers;
-        if let Some(end) = message.expiration.and_then(|life| now.checked_add(life).ok()) {
-            headers.entry(properties::EXPIRES_AT.into()).or_insert_with(|| end.to_string());
-        }
-        let kind = message.kind.as_ref().map(Kind::as_str);
-        let properties = properties::of_foreign(&message.id.to_string(), kind, &headers, life, now)?;
-        let message = Message {
-            exchange: exchange.to_owned(),
-            routing_key: String::new(),
-            properties,
-            body: message.body,
-        };
-        let binding = self.shared.bindings.iter().find(|b| b.exchange.as_deref() == Some(exchange));
-        self.shared.publish_bound(message, binding).await
     }
 
     /// Host, port and virtual host: no credentials.
@@ -173,9 +129,6 @@ impl Shared {
 
     /// Publishes; when foreign or own helper objects turn out to be gone, declares them and tries once more.
     async fn publish_bound(&self, message: Message, binding: Option<&Binding>) -> Result<(), BrokerError> {
-        if let Some(binding) = binding {
-            self.topology.ensure(&binding.queue, Some(binding)).await?;
-        }
         let (again, routing_key) = (binding.map(|_| message.clone()), message.routing_key.clone());
         let first = self.publisher.publish(message).await;
         if matches!(first, Err(BrokerError::Rejected { .. })) {

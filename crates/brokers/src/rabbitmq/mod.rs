@@ -45,7 +45,7 @@ mod verdict;
 mod watermark;
 mod window;
 
-pub use broker::{ExchangeMessage, RabbitMqBroker};
+pub use broker::RabbitMqBroker;
 pub use config::{Config, Options, QueueType};
 pub use ladder::STEPS;
 

@@ -121,26 +121,6 @@ pub(super) fn of_dead_letter(
     finish(carried(&origin.properties), table, expires_at.map(|at| left(at, now)))
 }
 
-/// Of bytes that go to an exchange as they are.
-pub(super) fn of_foreign(
-    message_id: &str,
-    kind: Option<&str>,
-    headers: &Headers,
-    expiration_ms: Option<i64>,
-    now: Timestamp,
-) -> Result<BasicProperties, BrokerError> {
-    let mut table = FieldTable::default();
-    put_headers(&mut table, headers)?;
-    let mut properties = BasicProperties::default()
-        .with_content_type("application/json".into())
-        .with_message_id(short(message_id)?)
-        .with_timestamp(u64::try_from(now.as_second()).unwrap_or(0));
-    if let Some(kind) = kind {
-        properties = properties.with_type(short(kind)?);
-    }
-    finish(properties, table, expiration_ms)
-}
-
 fn finish(
     properties: BasicProperties,
     table: FieldTable,

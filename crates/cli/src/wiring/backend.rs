@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// System C's exchange (docs/contracts/system-c.md, "AMQP").
-pub(crate) const EXCHANGE: &str = "smtp_send_email_exc";
+const EXCHANGE: &str = "smtp_send_email_exc";
 
 /// What moves and remembers jobs.
 #[derive(Clone)]

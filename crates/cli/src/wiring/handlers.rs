@@ -12,7 +12,7 @@ use backshift_workers::{
     probe::{ProbeEffects, ProbeLog, ProbeWorker},
 };
 
-use super::{Backend, CodeDoor, Keys};
+use super::{Backend, Keys};
 use crate::{config::Config, exit::Failure};
 
 /// What a process has to do jobs with.
@@ -57,7 +57,7 @@ fn code_sender(
     let (Some(keys), Some(store)) = (&equipment.keys, &backend.store) else { return Ok(None) };
     let (route, options) = match (&backend.rabbit, &equipment.mail) {
         (Some(rabbit), _) => {
-            (CodeRoute::Exchange(Arc::new(CodeDoor(rabbit.clone()))), MailOptions::default().job_options())
+            (CodeRoute::SystemC(Arc::new(rabbit.clone())), MailOptions::default().job_options())
         }
         (None, Some(worker)) => (CodeRoute::Direct(Arc::clone(worker)), worker.options.job_options()),
         (None, None) => return Ok(None),

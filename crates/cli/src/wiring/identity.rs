@@ -1,18 +1,12 @@
-//! System C's accounts, and the way of their codes: to our own mail queue or to C's exchange.
+//! System C's accounts, as configured.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use backshift_brokers::rabbitmq::{ExchangeMessage, RabbitMqBroker};
-use backshift_core::{BrokerError, Bytes, Job, Kind, QueueName};
+use backshift_core::{Job, QueueName};
 use backshift_store::Database;
-use backshift_workers::{
-    identity::{CodeExchange, ExchangeMail, IdentityConfig, IdentityService, OutboxCodeMail, SendCode},
-    mail,
-};
-use secrecy::ExposeSecret;
+use backshift_workers::identity::{IdentityConfig, IdentityService, OutboxCodeMail, SendCode};
 
-use super::{Keys, backend::EXCHANGE};
+use super::Keys;
 use crate::{config::Config, exit::Failure};
 
 /// Says at start what was chosen and is weaker than the default.
@@ -55,21 +49,4 @@ pub(crate) fn identity_service(
     let queue = QueueName::new(SendCode::QUEUE).map_err(Failure::configuration)?;
     let mail = Arc::new(OutboxCodeMail::new(database, queue));
     IdentityService::new(database.clone(), settings, mail).map_err(Failure::configuration)
-}
-
-/// Publishes mails with codes to system C's exchange.
-pub(crate) struct CodeDoor(pub(crate) RabbitMqBroker);
-
-#[async_trait]
-impl CodeExchange for CodeDoor {
-    async fn publish(&self, mail: ExchangeMail) -> Result<(), BrokerError> {
-        let message = ExchangeMessage {
-            body: Bytes::copy_from_slice(mail.body.expose_secret()),
-            id: mail.id,
-            kind: Kind::new(mail::KIND).ok(),
-            headers: mail.headers,
-            expiration: Some(mail.expiration),
-        };
-        self.0.publish_to_exchange(EXCHANGE, message).await
-    }
 }

@@ -25,7 +25,7 @@ mod work;
 pub(crate) use backend::{Backend, rabbit, rabbit_config};
 pub(crate) use failpoint::arm_failpoint;
 pub(crate) use handlers::{Equipment, registry};
-pub(crate) use identity::{CodeDoor, identity_service, warn_of_choices};
+pub(crate) use identity::{identity_service, warn_of_choices};
 pub(crate) use keys::{Keys, generated_keys};
 pub(crate) use mail::{
     from, mail_worker, mailbox, mailer_of, smtp_failure, smtp_of, smtp_options, suppressions,

@@ -37,5 +37,5 @@ pub use code::CodeKey;
 pub use code_mail::{CodeMail, CodeOrder, OutboxCodeMail};
 pub use config::IdentityConfig;
 pub use retention::IdentityRetention;
-pub use send_code::{CodeExchange, CodeRoute, CodeSender, ExchangeMail, SendCode};
+pub use send_code::{CodeRoute, CodeSender, SendCode};
 pub use service::IdentityService;

@@ -3,17 +3,16 @@
 //! Running twice gives the same mail with the same code and the same id, never a new code. A challenge that was
 //! used, replaced or has expired gives no mail; that is a completion with a note, not an error.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use async_trait::async_trait;
 use backshift_core::{
-    BrokerError, Clock, Handler, Headers, Job, JobContext, JobError, JobId, JobOptions, JobResult, Reason,
-    Registry, SystemClock, Timestamp,
+    Broker, BrokerError, Clock, Envelope, Handler, Headers, Job, JobContext, JobError, JobId, JobOptions,
+    JobResult, Kind, QueueName, Reason, Registry, SystemClock, Timestamp,
     envelope::{SENSITIVE, TRACEPARENT},
 };
 use backshift_mail::{EMAIL_VERIFICATION, EmailAddress, EmailData, MailClass, Templates, VERIFICATION_CODE};
 use backshift_store::{Database, Executor};
-use secrecy::{ExposeSecret, SecretSlice};
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -22,7 +21,7 @@ use super::{
     CodeKey,
     challenges::{ISSUED, Issued, IssuedRow, latest},
 };
-use crate::mail::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
+use crate::mail::{AmbiguousPolicy, EXPIRES_AT, KIND, Letter, MAIL_CLASS, MailWorker, QUEUE_OF_SYSTEM_C};
 
 /// The payload: which challenge, in which language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,32 +37,12 @@ impl Job for SendCode {
     const QUEUE: &'static str = "identity";
 }
 
-/// A mail for system C's exchange. Its body holds a code: it is shown and stored nowhere but at the broker.
-#[derive(Debug)]
-pub struct ExchangeMail {
-    /// The message id: the same on every attempt.
-    pub id: JobId,
-    /// C's PascalCase JSON.
-    pub body: SecretSlice<u8>,
-    /// `backshift-sensitive`, the class, the end of its use, trace context.
-    pub headers: Headers,
-    /// The remaining life of the code: becomes the message's `expiration`.
-    pub expiration: Duration,
-}
-
-/// Publishes to `smtp_send_email_exc`, confirmed. Implemented where the broker is known.
-#[async_trait]
-pub trait CodeExchange: Send + Sync + 'static {
-    /// Publishes; [`BrokerError::Unknown`] = it may have arrived, the same mail is published again.
-    async fn publish(&self, mail: ExchangeMail) -> Result<(), BrokerError>;
-}
-
 /// Where the mails with codes go.
 pub enum CodeRoute {
     /// To the mail server.
     Direct(Arc<MailWorker>),
-    /// To system C's exchange, for whoever consumes it.
-    Exchange(Arc<dyn CodeExchange>),
+    /// To system C's queue at this broker, whose binding leads through C's exchange, for whoever consumes it.
+    SystemC(Arc<dyn Broker>),
 }
 
 /// The handler's parts.
@@ -144,8 +123,10 @@ impl CodeSender {
                 };
                 worker.deliver(context, letter).await
             }
-            CodeRoute::Exchange(exchange) => {
-                exchange.publish(self.packed(&email, issued.expires_at, context)).await?;
+            CodeRoute::SystemC(broker) => {
+                let mail = self.packed(&email, issued.expires_at, context)?;
+                // An unknown outcome may have arrived: the next attempt publishes the same id again.
+                broker.publish(vec![mail]).await.pop().unwrap_or(Err(BrokerError::Closed))?;
                 context.note("published to the exchange");
                 Ok(())
             }
@@ -201,8 +182,12 @@ impl CodeSender {
     }
 
     /// C's own consumers read Subject, Recipient and Body; the text alternative is an addition that they skip.
-    fn packed(&self, email: &EmailData, expires_at: Timestamp, context: &JobContext) -> ExchangeMail {
-        let left = expires_at.duration_since(self.clock.now());
+    fn packed(
+        &self,
+        email: &EmailData,
+        expires_at: Timestamp,
+        context: &JobContext,
+    ) -> Result<Envelope, JobError> {
         let mut headers = Headers::from([
             (SENSITIVE.to_owned(), "true".to_owned()),
             (MAIL_CLASS.to_owned(), MailClass::TransactionalCritical.as_str().to_owned()),
@@ -211,14 +196,12 @@ impl CodeSender {
         if let Some(trace) = context.headers().get(TRACEPARENT) {
             headers.insert(TRACEPARENT.to_owned(), trace.clone());
         }
-        // An id of its own: under the id of this job the ledger has another payload.
-        let id = Uuid::new_v5(&context.id().0, b"smtp_send_email");
-        ExchangeMail {
-            id: JobId(id),
-            body: email.encode().into(),
-            headers,
-            expiration: Duration::try_from(left).unwrap_or(Duration::from_secs(1)),
-        }
+        let kind = Kind::new(KIND).map_err(JobError::permanent)?;
+        let queue = QueueName::new(QUEUE_OF_SYSTEM_C).map_err(JobError::permanent)?;
+        let mail = Envelope::new(kind, queue, email.encode(), self.clock.now());
+        // An id of its own, the same on every attempt: under the id of this job the ledger has another payload.
+        let id = JobId(Uuid::new_v5(&context.id().0, b"smtp_send_email"));
+        Ok(Envelope { id, headers, ..mail })
     }
 }
 

@@ -1,15 +1,17 @@
 //! The mail with the code: languages, running twice, the exchange.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use backshift_core::{BrokerError, JobContext, JobResult, Registry, Verdict, identity::Identity};
+use backshift_core::{
+    Broker, Clock, ConsumeOptions, JobContext, JobResult, QueueName, Registry, Timestamp, Verdict,
+    broker::Occupied, identity::Identity,
+};
 use backshift_mail::{Templates, decode};
-use backshift_workers::identity::{CodeExchange, CodeKey, CodeRoute, CodeSender, ExchangeMail};
-use secrecy::ExposeSecret;
+use backshift_testkit::memory::MemoryBroker;
+use backshift_workers::{
+    identity::{CodeKey, CodeRoute, CodeSender},
+    mail,
+};
 
 use crate::world::{PASSWORD, World, code_in, origin, worlds};
 
@@ -74,31 +76,12 @@ async fn a_code_that_is_over_is_not_mailed() {
     }
 }
 
-#[derive(Default)]
-struct Exchange {
-    taken: Mutex<Vec<ExchangeMail>>,
-    away: bool,
-}
-
-#[async_trait]
-impl CodeExchange for Exchange {
-    async fn publish(&self, mail: ExchangeMail) -> Result<(), BrokerError> {
-        if self.away {
-            return Err(BrokerError::Unavailable { broker: "rabbitmq", problem: "refused".into() });
-        }
-        self.taken.lock().unwrap().push(mail);
-        Ok(())
-    }
-}
-
-async fn published(world: &World, exchange: &Arc<Exchange>, context: &JobContext) -> JobResult {
-    let route = CodeRoute::Exchange(exchange.clone());
-    let key = CodeKey::from_secret(&"a key".into());
+async fn published(world: &World, broker: &MemoryBroker, context: &JobContext) -> JobResult {
     let sender = CodeSender::new(
         world.db().clone(),
-        key,
+        CodeKey::from_secret(&"a key".into()),
         Arc::new(Templates::shipped()),
-        route,
+        CodeRoute::SystemC(Arc::new(broker.clone())),
         backshift_core::JobOptions::default(),
     );
     let registry = sender.with_clock(Arc::new(world.clock.clone())).register(Registry::default());
@@ -109,25 +92,27 @@ async fn published(world: &World, exchange: &Arc<Exchange>, context: &JobContext
 async fn the_exchange_gets_c_s_body_marked_as_sensitive_and_short_lived() {
     for world in worlds(|_| {}).await {
         let context = ordered(&world, "en").await;
-        let exchange = Arc::new(Exchange::default());
+        let broker = MemoryBroker::new();
         world.later(100);
-        published(&world, &exchange, &context).await.unwrap();
-        published(&world, &exchange, &context).await.unwrap();
-        let taken = exchange.taken.lock().unwrap();
+        published(&world, &broker, &context).await.unwrap();
+        published(&world, &broker, &context).await.unwrap();
+        let queue: QueueName = mail::QUEUE_OF_SYSTEM_C.parse().unwrap();
+        let (worker, occupied) = ("reader".parse().unwrap(), Occupied::default());
+        let lease = Duration::from_secs(15);
+        let options = ConsumeOptions { slots: 2, kinds: None, lease, worker, occupied };
+        let mut consumer = broker.consume(&queue, options).await.unwrap();
+        let taken = consumer.next(2).await.unwrap();
         let [first, second] = &taken[..] else { panic!("published twice") };
+        let (first, second) = (first.job.as_ref().unwrap(), second.job.as_ref().unwrap());
         assert_eq!(first.id, second.id, "the same message id on every attempt");
         assert_ne!(first.id, context.id());
+        assert_eq!((first.kind.as_str(), first.attempt), (mail::KIND, 1));
         assert_eq!(first.headers["backshift-sensitive"], "true");
-        assert!(first.headers["backshift-expires-at"].parse::<backshift_core::Timestamp>().is_ok());
-        let left = Duration::from_secs(500);
-        assert!(
-            first.expiration <= left && first.expiration > left - Duration::from_secs(5),
-            "{:?}",
-            first.expiration
-        );
-        let body = first.body.expose_secret();
-        assert!(body.starts_with(b"{\"Subject\":"), "PascalCase");
-        let email = decode(body).unwrap();
+        let end: Timestamp = first.headers[mail::EXPIRES_AT].parse().unwrap();
+        let left = end.duration_since(world.clock.now()).as_secs();
+        assert!((496..=500).contains(&left), "{left} s of the code's ten minutes");
+        assert!(first.payload.starts_with(b"{\"Subject\":"), "PascalCase");
+        let email = decode(&first.payload).unwrap();
         assert_eq!(email.recipient.to_string(), "lan@x.io");
         let code = code_in(world.mailer.messages()[0].bytes());
         assert!(email.body.contains(&code));
@@ -139,8 +124,9 @@ async fn the_exchange_gets_c_s_body_marked_as_sensitive_and_short_lived() {
 async fn a_broker_that_is_away_is_tried_again_and_burns_no_attempt() {
     for world in worlds(|_| {}).await {
         let context = ordered(&world, "en").await;
-        let exchange = Arc::new(Exchange { away: true, ..Exchange::default() });
-        let error = published(&world, &exchange, &context).await.unwrap_err();
+        let broker = MemoryBroker::new();
+        broker.faults().away();
+        let error = published(&world, &broker, &context).await.unwrap_err();
         assert!(matches!(error.verdict(), Verdict::Snooze(_)), "{error}");
     }
 }

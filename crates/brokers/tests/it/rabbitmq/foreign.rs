@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use backshift_brokers::rabbitmq::{ExchangeMessage, Options};
+use backshift_brokers::rabbitmq::{EXPIRES_AT, Options};
 use backshift_core::{
-    Broker, DeadLetter, ErrorClass, ErrorReport, Headers, JobId, Kind, Reason, Retry, Timestamp,
+    Broker, DeadLetter, ErrorClass, ErrorReport, Headers, Kind, Reason, Retry, Timestamp,
     envelope::{SENSITIVE, TRACEPARENT},
 };
 use backshift_testkit::servers;
@@ -159,32 +159,36 @@ pub(super) async fn a_first_publish_passes_the_exchange_and_a_retry_does_not(sit
     assert_eq!(broker.depth(&neighbour.parse().unwrap()).await.unwrap(), 0);
 }
 
-pub(super) async fn bytes_for_the_exchange_go_as_they_are(site: Site) {
+pub(super) async fn a_sensitive_mail_passes_the_exchange_and_ends_with_its_use(site: Site) {
     let binding = mail_binding();
-    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let queue = binding.queue.clone();
     let broker = site.broker_with(Options::default(), vec![binding]);
-    let headers = Headers::from([(SENSITIVE.to_owned(), "otp".to_owned())]);
-    let message = |body: &'static str| ExchangeMessage {
-        body: body.as_bytes().into(),
-        id: JobId::generate(),
-        kind: None,
-        headers: headers.clone(),
-        expiration: Some(Duration::from_secs(300)),
+    let end = Timestamp::now() + Duration::from_secs(300);
+    let mail = || {
+        let mut mail = envelope(&queue, MAIL);
+        mail.kind = Kind::new("email.send").unwrap();
+        mail.headers = Headers::from([(SENSITIVE.to_owned(), "otp".to_owned())]);
+        mail.headers.insert(EXPIRES_AT.to_owned(), end.to_string());
+        mail
     };
-    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+    let publish = async |mail| broker.publish(vec![mail]).await.remove(0).unwrap();
+    publish(mail()).await;
     let raw = site.get(queue.as_str()).await;
-    assert_eq!(raw.data, MAIL.as_bytes());
-    assert_eq!(raw.properties.expiration().as_ref().unwrap().as_str(), "300000");
-    assert_eq!(*raw.properties.delivery_mode(), Some(2));
-    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+    assert_eq!((raw.data.as_slice(), *raw.properties.delivery_mode()), (MAIL.as_bytes(), Some(2)));
+    let life: u64 = raw.properties.expiration().as_ref().unwrap().as_str().parse().unwrap();
+    assert!((1..=300_000).contains(&life), "{life} ms");
+
+    publish(mail()).await;
     let mut consumer = consume(&broker, &queue, 1).await;
     let delivery = take_one(&mut consumer).await;
     let job = delivery.job.as_ref().unwrap();
     assert!(job.is_sensitive() && !delivery.anonymous && job.kind.as_str() == "email.send");
-    assert!(job.headers["backshift-expires-at"].parse::<Timestamp>().unwrap() > Timestamp::now());
+    assert_eq!(job.headers[EXPIRES_AT], end.to_string());
     delivery.receipt.ack(done()).await.unwrap();
 
-    let error = broker.publish_to_exchange("no-such-exchange", message("{}")).await.unwrap_err();
-    assert!(error.to_string().contains("no-such-exchange") && !error.is_transient(), "{error}");
-    broker.publish_to_exchange(&exchange, message(MAIL)).await.unwrap();
+    // Somebody else deletes the queue: the next mail finds it made again.
+    drop(consumer);
+    site.broker_with(Options::default(), Vec::new()).remove_queue(&queue).await.unwrap();
+    publish(mail()).await;
+    assert_eq!(site.get(queue.as_str()).await.data, MAIL.as_bytes());
 }
