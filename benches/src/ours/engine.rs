@@ -156,6 +156,10 @@ impl Broker for Memory {
         Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).len() as u64)
     }
 
+    async fn remove(&self, _: &QueueName) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     async fn ping(&self) -> Result<(), BrokerError> {
         Ok(())
     }

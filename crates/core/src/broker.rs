@@ -64,6 +64,10 @@ pub trait Broker: Send + Sync + 'static {
         None
     }
 
+    /// Deletes a queue of our own with every message in it; a missing one is no error. Where the queue is the ledger
+    /// ([`Capability::Ledger`]) its jobs stay.
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError>;
+
     /// Whether the server answers; cheap enough for a readiness probe.
     async fn ping(&self) -> Result<(), BrokerError>;
 
@@ -247,13 +251,17 @@ pub async fn settle(receipt: Box<dyn Receipt>, settlement: Settlement) -> Result
 pub struct Decoded {
     /// Their kind.
     pub kind: Kind,
+    /// The producer's own id of the job, where the bytes name one; a message that brings an id of its own goes by that.
+    pub id: Option<String>,
+    /// Whom the job concerns, where the bytes say so.
+    pub user_id: Option<uuid::Uuid>,
     /// Set when the ledger must not keep the bytes: what it keeps in their place, as headers of the job.
     pub instead: Option<Headers>,
 }
 
 impl From<Kind> for Decoded {
     fn from(kind: Kind) -> Self {
-        Self { kind, instead: None }
+        Self { kind, id: None, user_id: None, instead: None }
     }
 }
 
@@ -269,8 +277,8 @@ pub trait Decoder: Send + Sync + 'static {
 pub struct Binding {
     /// The queue that the peers declare.
     pub queue: QueueName,
-    /// The fanout exchange that feeds it, if any; own retries never pass it.
-    pub exchange: Option<String>,
+    /// What feeds it, if anything does: an exchange, subjects or a topic, as the broker calls it. Own retries never pass it.
+    pub feed: Option<String>,
     /// Bytes to kinds.
     pub decoder: Arc<dyn Decoder>,
 }
@@ -279,7 +287,7 @@ impl fmt::Debug for Binding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Binding")
             .field("queue", &self.queue)
-            .field("exchange", &self.exchange)
+            .field("feed", &self.feed)
             .finish_non_exhaustive()
     }
 }

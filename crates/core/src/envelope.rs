@@ -8,22 +8,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Kind, QueueName, Reason};
+use crate::{
+    JobId, Kind, QueueName, Reason,
+    wire::{BODY_NOT_KEPT, SENSITIVE},
+};
 
 /// Text that travels beside the payload: trace context, locale, facts about the origin. Never secrets.
 pub type Headers = BTreeMap<String, String>;
-
-/// W3C trace context, kept from the producer to the handler (<https://www.w3.org/TR/trace-context/>).
-pub const TRACEPARENT: &str = "traceparent";
-/// The vendor part of the W3C trace context.
-pub const TRACESTATE: &str = "tracestate";
-/// Marks a payload that must appear in no ledger, log, dashboard or export.
-pub const SENSITIVE: &str = "backshift-sensitive";
-/// Marks a delivery of which the ledger keeps hash and size and no body: nobody said what is in it, and it may be a code.
-pub const BODY_NOT_KEPT: &str = "backshift-body-not-kept";
-/// Marks a job from the outbox that has started before: it goes back to its own queue and not through an exchange,
-/// whose other readers have seen it. Never on the wire.
-pub const STARTED: &str = "backshift-started";
 
 /// What travels: payload and everything that is known about the job. `Debug` shows no payload of a sensitive one.
 #[derive(Clone, PartialEq)]

@@ -23,6 +23,7 @@ pub mod registry;
 pub mod settle;
 pub mod store;
 pub mod way;
+pub mod wire;
 
 pub use broker::{
     Broker, BrokerError, Capabilities, Capability, ConsumeOptions, Consumer, Delivery, Receipt,

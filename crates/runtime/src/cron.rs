@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Accepted, Bytes, Client, Clock, EnqueueOptions, Job, JobId, Kind, QueueName, Store, Timestamp, UniqueKey,
-    UniquePolicy, client::check_size,
+    UniquePolicy, client::check_size, wire,
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -239,8 +239,8 @@ impl Cron {
             unique: (schedule.overlap == Overlap::Skip).then_some(unique),
             ..EnqueueOptions::default()
         };
-        options.headers.insert("backshift-cron".into(), schedule.name.clone());
-        options.headers.insert("backshift-tick".into(), tick.to_string());
+        options.headers.insert(wire::CRON.into(), schedule.name.clone());
+        options.headers.insert(wire::TICK.into(), tick.to_string());
         let (kind, queue) = (schedule.kind.clone(), schedule.queue.clone());
         self.client.envelope(kind, queue, schedule.payload.clone(), options)
     }

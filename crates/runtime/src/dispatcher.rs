@@ -11,6 +11,7 @@ use backshift_core::{
     JobContext, Moment, Reason, Receipt, Retry, Settlement, State,
     record::PARKED,
     store::{ClaimRequest, Claimed, Start},
+    wire,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +29,6 @@ use crate::{
 
 /// The first and the longest step of an unknown kind that no ledger can take in.
 const PARKED_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// Counts parkings where no ledger counts starts.
-const PARKED_HEADER: &str = "backshift-parked";
 
 /// A delivery that is a job.
 struct Taken {
@@ -304,7 +303,7 @@ async fn turn_away_unfit(pool: &Pool, taken: Taken, ledger_first: bool) {
 /// Puts an unknown kind back for a while that grows with every time.
 fn park(pool: &Pool, taken: &Taken) -> Settlement {
     let kind = &taken.envelope.kind;
-    let counted = taken.envelope.headers.get(PARKED_HEADER).and_then(|text| text.parse::<u32>().ok());
+    let counted = taken.envelope.headers.get(wire::PARKED).and_then(|text| text.parse::<u32>().ok());
     let before = match &taken.start {
         Some(start) => start.starts.saturating_sub(1),
         None => counted.unwrap_or(0),
@@ -319,7 +318,7 @@ fn park(pool: &Pool, taken: &Taken) -> Settlement {
     );
     let mut settlement = release(&taken.envelope, taken.envelope.attempt, delay, &word);
     if let (Settlement::Retry(retry), None) = (&mut settlement, &taken.start) {
-        retry.next.headers.insert(PARKED_HEADER.to_owned(), before.saturating_add(1).to_string());
+        retry.next.headers.insert(wire::PARKED.to_owned(), before.saturating_add(1).to_string());
     }
     settlement
 }

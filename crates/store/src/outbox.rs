@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backshift_core::{Accepted, Envelope, JobId, StoreError, Token, envelope::STARTED, store::Outbox};
+use backshift_core::{Accepted, Envelope, JobId, StoreError, Token, store::Outbox, wire::STARTED};
 
 use crate::{
     Column, FromRow, Row, Sql, SqlStore,

@@ -49,7 +49,7 @@ fn queue() -> QueueName {
 }
 
 fn mail_queue() -> Binding {
-    Binding { queue: queue(), exchange: None, decoder: Arc::new(Mails) }
+    Binding { queue: queue(), feed: None, decoder: Arc::new(Mails) }
 }
 
 struct Mails;

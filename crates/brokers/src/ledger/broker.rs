@@ -101,6 +101,11 @@ impl Broker for LedgerBroker {
         ledger::depth(&self.database, queue).await.map_err(|error| broker_error(self.name, error))
     }
 
+    /// The queue is the ledger, which keeps its jobs: there is nothing else.
+    async fn remove(&self, _queue: &QueueName) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     async fn ping(&self) -> Result<(), BrokerError> {
         self.database.ping().await.map_err(|error| broker_error(self.name, error))
     }

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     Accepted, Broker, BrokerError, Bytes, Capabilities, Capability, Clock, ConsumeOptions, Consumer,
-    Envelope, QueueName, SystemClock, Timestamp, broker::Binding, envelope::STARTED,
+    Envelope, QueueName, SystemClock, Timestamp, broker::Binding, wire::STARTED,
 };
 use futures::future::join_all;
 
@@ -79,11 +79,6 @@ impl RabbitMqBroker {
     pub async fn inspect(&self, queue: &QueueName) -> Result<bool, BrokerError> {
         self.shared.topology.inspect(queue, self.shared.binding(queue)).await
     }
-
-    /// Deletes a queue of our own with every message in it. A missing one is no error.
-    pub async fn remove_queue(&self, queue: &QueueName) -> Result<(), BrokerError> {
-        self.shared.topology.remove(queue.as_str()).await
-    }
 }
 
 impl Shared {
@@ -113,7 +108,7 @@ impl Shared {
         let binding = self.binding(&envelope.queue);
         let due = envelope.run_at.filter(|at| *at > now).unwrap_or(now);
         let exchange =
-            binding.filter(|b| due <= now && is_first_of(b, &envelope)).and_then(|b| b.exchange.clone());
+            binding.filter(|b| due <= now && is_first_of(b, &envelope)).and_then(|b| b.feed.clone());
         if binding.is_some() {
             self.topology.ensure(&envelope.queue, binding).await?;
         }
@@ -173,7 +168,7 @@ fn watch_objects(shared: &Arc<Shared>, queue: &QueueName) {
 fn is_first_of(binding: &Binding, envelope: &Envelope) -> bool {
     envelope.attempt == 1
         && !envelope.headers.contains_key(STARTED)
-        && binding.exchange.is_some()
+        && binding.feed.is_some()
         && binding
             .decoder
             .decode(&envelope.payload, &envelope.headers)
@@ -245,6 +240,10 @@ impl Broker for RabbitMqBroker {
 
     async fn left(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.shared.topology.left(queue).await
+    }
+
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.shared.topology.remove(queue.as_str()).await
     }
 
     fn trouble(&self, queue: &QueueName) -> Option<String> {

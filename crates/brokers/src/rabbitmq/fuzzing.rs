@@ -19,7 +19,7 @@ pub fn scrub(payload: &mut [u8]) -> bool {
 
 /// Whether a header of this name may appear among an envelope's own headers.
 pub fn is_the_jobs_own(name: &str) -> bool {
-    !properties::is_the_servers(name) && !properties::FIELDS.contains(&name)
+    !properties::is_the_servers(name) && !backshift_core::wire::FIELDS.contains(&name)
 }
 
 /// One message as it was read.

@@ -7,7 +7,10 @@ use std::{borrow::Cow, str::FromStr};
 use backshift_core::{
     Bytes, Envelope, Headers, JobId, Kind, Malformed, QueueName, Reason, Timestamp,
     broker::{Binding, Decoded},
-    envelope::{BODY_NOT_KEPT, SENSITIVE},
+    wire::{
+        ATTEMPT, BODY_NOT_KEPT, CREATED_AT, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND,
+        MAX_ATTEMPTS, RUN_AT, SENSITIVE, USER_ID,
+    },
 };
 use lapin::{
     BasicProperties,
@@ -16,10 +19,7 @@ use lapin::{
 };
 use uuid::Uuid;
 
-use super::properties::{
-    ATTEMPT, CREATED_AT, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND, MAX_ATTEMPTS, RUN_AT,
-    USER_ID, is_the_servers,
-};
+use super::properties::is_the_servers;
 
 /// The largest body that is worked, in bytes (docs/contracts/system-c.md, Size); larger ones go to the DLQ whole.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -75,6 +75,7 @@ pub(super) fn read(
     };
     let oversize = origin.body.len() > MAX_BODY_BYTES;
     let message_id = properties.message_id().as_ref().map(|id| id.as_str()).filter(|id| !id.is_empty());
+    let mut anonymous = message_id.is_none();
     let job = if oversize {
         let size = origin.body.len();
         Err((
@@ -82,15 +83,18 @@ pub(super) fn read(
             format!("{size} bytes are more than the {MAX_BODY_BYTES} that a worker accepts"),
         ))
     } else {
-        kind_of(&properties, own, binding, &origin)
-            .map(|decoded| envelope(decoded, queue, &properties, own, &origin, message_id, now))
+        decode(&properties, own, binding, &origin)
+            .map(|decoded| {
+                anonymous &= decoded.id.is_none();
+                envelope(decoded, queue, &properties, own, &origin, message_id, now)
+            })
             .map_err(|problem| (Reason::Malformed, problem))
     };
     let job = job.map_err(|(reason, problem)| {
         let (raw, source) = (origin.body.clone(), queue.to_string());
         Malformed { raw, reason, problem, source }
     });
-    let (anonymous, due) = (message_id.is_none(), own.parse(RUN_AT));
+    let due = own.parse(RUN_AT);
     let origin = Box::new(Origin { properties, ..origin });
     Incoming { tag: delivery_tag, redelivered, anonymous, job, due, origin }
 }
@@ -102,7 +106,7 @@ pub(super) fn job_id(message_id: &str, queue: &QueueName) -> JobId {
         .unwrap_or_else(|_| JobId(Uuid::new_v5(&FOREIGN_IDS, format!("{queue}\0{message_id}").as_bytes())))
 }
 
-fn kind_of(
+fn decode(
     properties: &BasicProperties,
     own: Own<'_>,
     binding: Option<&Binding>,
@@ -141,8 +145,8 @@ fn envelope(
         headers.insert(BODY_NOT_KEPT.into(), "true".into());
     }
     Envelope {
-        // A generated id costs a call into the system: only where the message brings none.
-        id: message_id.map_or_else(JobId::generate, |id| job_id(id, queue)),
+        // A generated id costs a call into the system: only where neither message nor bytes bring one.
+        id: message_id.or(decoded.id.as_deref()).map_or_else(JobId::generate, |id| job_id(id, queue)),
         kind: decoded.kind,
         queue: queue.clone(),
         payload: origin.body.clone(),
@@ -153,7 +157,7 @@ fn envelope(
         run_at: own.parse(RUN_AT),
         unique: None,
         idempotency_key: own.get(IDEMPOTENCY_KEY).map(Cow::into_owned),
-        user_id: own.parse(USER_ID),
+        user_id: own.parse(USER_ID).or(decoded.user_id),
         created_at: own.parse(CREATED_AT).or_else(stamped).unwrap_or(now),
     }
 }

@@ -52,4 +52,3 @@ pub use ladder::STEPS;
 /// How long RabbitMQ waits for an acknowledgement unless its `consumer_timeout` says otherwise; then it closes the channel
 /// and hands everything out again that was on it. No client can ask for the server's own value.
 pub const CONSUMER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30 * 60);
-pub use properties::EXPIRES_AT;

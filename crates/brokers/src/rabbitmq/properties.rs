@@ -3,45 +3,20 @@
 //! Foreign properties are carried over whole, with three exceptions that the server would act on: `user-id` (it
 //! refuses another user's), `CC`/`BCC` (extra routing) and `expiration` (a dead letter would vanish).
 
-use backshift_core::{DeadLetter, Envelope, Headers, Timestamp, broker::BrokerError, envelope::STARTED};
+use backshift_core::{
+    DeadLetter, Envelope, Headers, Timestamp,
+    broker::BrokerError,
+    wire::{
+        ATTEMPT, CREATED_AT, ERROR, EXPIRES_AT, FIELDS, FIRST_SEEN, IDEMPOTENCY_KEY, KIND, MAX_ATTEMPTS,
+        REASON, RUN_AT, SOURCE, USER_ID,
+    },
+};
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 
 use super::{error::rejected, message::Origin};
-
-/// Header with the moment (RFC 3339) from which the job is of no use; sets `expiration` on the wire, and survives
-/// the retry queues, where RabbitMQ takes that property away.
-pub const EXPIRES_AT: &str = "backshift-expires-at";
-
-pub(super) const ATTEMPT: &str = "backshift-attempt";
-pub(super) const MAX_ATTEMPTS: &str = "backshift-max-attempts";
-pub(super) const KIND: &str = "backshift-kind";
-pub(super) const CREATED_AT: &str = "backshift-created-at";
-pub(super) const RUN_AT: &str = "backshift-run-at";
-pub(super) const FIRST_SEEN: &str = "backshift-first-seen";
-pub(super) const IDEMPOTENCY_KEY: &str = "backshift-idempotency-key";
-pub(super) const USER_ID: &str = "backshift-user-id";
-pub(super) const REASON: &str = "backshift-reason";
-pub(super) const ERROR: &str = "backshift-error";
-pub(super) const SOURCE: &str = "backshift-source";
-
-/// Headers that are fields of the envelope, or marks for this side only, and therefore not among its own headers.
-pub(super) const FIELDS: [&str; 12] = [
-    ATTEMPT,
-    MAX_ATTEMPTS,
-    KIND,
-    CREATED_AT,
-    RUN_AT,
-    FIRST_SEEN,
-    IDEMPOTENCY_KEY,
-    USER_ID,
-    REASON,
-    ERROR,
-    SOURCE,
-    STARTED,
-];
 
 /// Headers of the run or death that is over.
 const OF_ONE_RUN: [&str; 4] = [RUN_AT, REASON, ERROR, SOURCE];

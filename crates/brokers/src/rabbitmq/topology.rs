@@ -215,7 +215,7 @@ impl Topology {
             QueueType::Existing if self.exists(queue).await? => {}
             _ => self.allowed(queue, FieldTable::default()).await?,
         }
-        let Some(exchange) = &binding.exchange else { return Ok(()) };
+        let Some(exchange) = &binding.feed else { return Ok(()) };
         let wire = self.link.open().await?;
         let channel = wire.channel().await?;
         let (queue, doing) = (queue.to_owned(), format!("declaring exchange {exchange}"));

@@ -203,11 +203,7 @@ impl Run<'_> {
 
     /// Removes the queue and its rows, in pieces: a million rows in one statement would take too long.
     async fn remove(&self, began: Option<Timestamp>) -> Result<(), Failure> {
-        if let Some(rabbit) =
-            self.backend.rabbit.as_ref().filter(|_| self.backend.broker.name() == "rabbitmq")
-        {
-            rabbit.remove_queue(&self.queue).await?;
-        }
+        self.backend.broker.remove(&self.queue).await?;
         if let (Some(began), Ok(database)) = (began, self.backend.database()) {
             while self.remove_piece(database, began).await? == u64::from(PIECE) {}
         }

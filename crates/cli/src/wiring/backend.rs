@@ -162,7 +162,7 @@ pub(crate) fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Fai
     let keeps_foreign_bodies = settings.switch("mail.keep_foreign_bodies");
     let binding = Binding {
         queue: QueueName::new(QUEUE_OF_SYSTEM_C).map_err(Failure::configuration)?,
-        exchange: Some(EXCHANGE.to_owned()),
+        feed: Some(EXCHANGE.to_owned()),
         decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
     };
     Ok(RabbitMqBroker::new(config, vec![binding]))

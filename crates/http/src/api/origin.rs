@@ -8,7 +8,7 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header, request::Parts},
 };
-use backshift_core::{envelope::TRACEPARENT, identity::Origin};
+use backshift_core::{identity::Origin, wire::TRACEPARENT};
 
 use super::Api;
 use crate::client::Client;

@@ -41,7 +41,7 @@ pub struct Step {
 pub(super) fn life(job: &JobRecord, attempts: &[AttemptRecord], now: Timestamp) -> Vec<Step> {
     let mut told = Told { steps: Vec::new(), day: words::day(now) };
     let accepted = format!("Accepted into {}, {}", job.queue, job.broker);
-    let trace = job.headers.get(backshift_core::envelope::TRACEPARENT);
+    let trace = job.headers.get(backshift_core::wire::TRACEPARENT);
     told.step("scheduled", job.created_at, accepted).said =
         trace.map(|trace| format!("trace {}", mask::said(trace, SAID)));
     for (i, attempt) in attempts.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! One span an attempt, with the W3C trace context of the producer, so that logs of both sides meet.
 
-use backshift_core::{JobContext, JobResult, Middleware, Next, envelope::TRACEPARENT};
+use backshift_core::{JobContext, JobResult, Middleware, Next, wire::TRACEPARENT};
 use tracing::Instrument;
 
 /// Puts every attempt into a span named `job`, with its id, kind, queue, attempt and trace: every line that a handler logs

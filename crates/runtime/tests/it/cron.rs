@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Client, Clock, JobOptions, Kind, State, Timestamp, store::Schedules};
+use backshift_core::{Client, Clock, JobOptions, Kind, State, Timestamp, store::Schedules, wire};
 use backshift_runtime::{Missed, Overlap, Schedule};
 use backshift_testkit::memory::{Fault, TokioClock};
 use tokio::time::sleep;
@@ -23,7 +23,7 @@ fn schedule(when: &str) -> Schedule {
 fn ticks(notes: &Notes, time: Duration) -> backshift_core::Registry {
     let notes = notes.clone();
     handler("tick", JobOptions::default(), move |context| {
-        notes.add(context.headers()["backshift-tick"].clone());
+        notes.add(context.headers()[wire::TICK].clone());
         async move {
             context.sleep(time).await;
             Ok(())

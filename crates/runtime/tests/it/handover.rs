@@ -10,7 +10,7 @@ use std::{
 
 use backshift_core::{
     Broker, Envelope, JobContext, JobError, JobOptions, Kind, Reason, Registry, State,
-    envelope::{BODY_NOT_KEPT, SENSITIVE},
+    wire::{BODY_NOT_KEPT, SENSITIVE},
 };
 use backshift_runtime::{WorkerBuilder, WorkerOptions};
 use backshift_testkit::memory::Fault;

@@ -52,6 +52,9 @@ where
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.honest.depth(queue).await
     }
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.honest.remove(queue).await
+    }
     async fn ping(&self) -> Result<(), BrokerError> {
         self.honest.ping().await
     }

@@ -5,7 +5,7 @@
 
 use backshift_core::{
     Bytes, EffectState, Envelope, Headers, JobId, JobRecord, Kind, Lease, QueueName, State, StoreError,
-    Timestamp, Token, envelope::SENSITIVE, record::PARKED, store::Start,
+    Timestamp, Token, record::PARKED, store::Start, wire::SENSITIVE,
 };
 
 use super::entry::unique_key;

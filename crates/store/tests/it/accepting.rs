@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use backshift_core::{
-    Accepted, Envelope, State, StoreError, Timestamp, UniqueKey, UniquePolicy, envelope::SENSITIVE,
-    store::Jobs,
+    Accepted, Envelope, State, StoreError, Timestamp, UniqueKey, UniquePolicy, store::Jobs, wire::SENSITIVE,
 };
 use backshift_store::{Database, ledger};
 

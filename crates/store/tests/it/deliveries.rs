@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backshift_core::{
     Envelope, JobId, Settled, State,
-    envelope::SENSITIVE,
     store::{ClaimRequest, Claimed, Finish, Jobs, Ledger, Start},
+    wire::SENSITIVE,
 };
 
 use backshift_store::{Executor, Tx};

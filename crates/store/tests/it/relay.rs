@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backshift_core::{
     Accepted, BrokerName, Envelope, Reason, Settled, State, Timestamp,
-    envelope::{SENSITIVE, STARTED},
     store::{ClaimRequest, Claimed, Finish, Jobs, Ledger, Outbox},
+    wire::{SENSITIVE, STARTED},
 };
 use backshift_store::foreign::enqueue_in;
 use futures::future::join_all;

@@ -225,6 +225,10 @@ impl<B: Broker> Broker for Connection<B> {
         self.open()?.depth(queue).await
     }
 
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.open()?.remove(queue).await
+    }
+
     async fn ping(&self) -> Result<(), BrokerError> {
         self.open()?.ping().await
     }

@@ -64,11 +64,13 @@ pub enum BrokerFault {
     HidesRedelivery,
     /// Delivers what the worker does not know.
     IgnoresKinds,
+    /// Says that a queue is removed and keeps it.
+    KeepsRemoved,
 }
 
 impl BrokerFault {
     /// Every fault.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AcksNothing,
         Self::AcksEarlierOnesToo,
         Self::AcksBeforeTheEffect,
@@ -94,6 +96,7 @@ impl BrokerFault {
         Self::KeepsPrefetched,
         Self::HidesRedelivery,
         Self::IgnoresKinds,
+        Self::KeepsRemoved,
     ];
 
     /// A rule of `docs/spec/broker.md` that this fault breaks.
@@ -122,6 +125,7 @@ impl BrokerFault {
             Self::KeepsPrefetched => "B71",
             Self::HidesRedelivery => "B17",
             Self::IgnoresKinds => "B63",
+            Self::KeepsRemoved => "B19",
         }
     }
 
@@ -267,6 +271,13 @@ impl Broker for FaultyBroker {
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.honest.depth(queue).await
+    }
+
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        match self.fault {
+            BrokerFault::KeepsRemoved => Ok(()),
+            _ => self.honest.remove(queue).await,
+        }
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {

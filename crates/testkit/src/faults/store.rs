@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use backshift_core::{
     Accepted, Ack, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease,
     Page, QueueCounts, QueueName, Settled, Settlement, State, Store, StoreError, Timestamp, WorkerName,
-    envelope::SENSITIVE,
     store::{
         Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Due, Effects, Finish,
         HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox, Pulse, Queues,
         Rate, Rescued, Schedules, WorkerRecord,
     },
+    wire::SENSITIVE,
 };
 
 use super::store_fault::StoreFault;

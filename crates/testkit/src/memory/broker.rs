@@ -323,6 +323,11 @@ impl Broker for MemoryBroker {
         Ok(self.inner.lines().line(queue).ready.len() as u64)
     }
 
+    async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.inner.lines().by_queue.remove(queue);
+        Ok(())
+    }
+
     fn trouble(&self, _queue: &QueueName) -> Option<String> {
         let waiting = self.inner.waiting.load(Ordering::SeqCst);
         (waiting > 0).then(|| format!("{waiting} deliveries wait because copies are refused"))

@@ -112,6 +112,11 @@ impl Broker for MemoryLedgerBroker {
             .map_err(error)
     }
 
+    /// The queue is the ledger, which keeps its jobs: there is nothing else.
+    async fn remove(&self, _queue: &QueueName) -> Result<(), BrokerError> {
+        Ok(())
+    }
+
     async fn ping(&self) -> Result<(), BrokerError> {
         self.store.call("broker.ping", |_| Ok(())).await.map_err(error)
     }

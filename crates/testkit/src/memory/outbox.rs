@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backshift_core::{Accepted, Envelope, JobId, State, StoreError, Token, envelope::STARTED, store::Outbox};
+use backshift_core::{Accepted, Envelope, JobId, State, StoreError, Token, store::Outbox, wire::STARTED};
 
 use super::{
     MemoryStore,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Bytes, JobContext, JobId, QueueName, Timestamp};
+use backshift_core::{Bytes, JobContext, JobId, QueueName, Timestamp, wire};
 use tokio::time::Instant;
 
 use super::{
@@ -237,7 +237,7 @@ impl Pages {
             } else if let Some(at) = job.run_at.filter(|at| now < *at) {
                 self.broken(Rule::NotEarly, format!("{} is due at {at} and began at {now}", short(id)));
             }
-        } else if !envelope.headers.contains_key("backshift-tick") {
+        } else if !envelope.headers.contains_key(wire::TICK) {
             self.broken(Rule::Payload, format!("{} was never enqueued", short(id)));
         }
         // An answer may be late, so an older token may begin after a newer one; it is refused when it ends.

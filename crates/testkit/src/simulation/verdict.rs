@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use backshift_core::{
     AttemptRecord, JobId, JobRecord, Reason, State, Timestamp, store::CRASHES_BEFORE_ALONE,
-    store::LONELY_CRASHES_BEFORE_DEAD,
+    store::LONELY_CRASHES_BEFORE_DEAD, wire,
 };
 
 use super::{
@@ -162,7 +162,7 @@ fn judge_dead_letter(world: &World, row: &JobRecord) {
 
 /// Every tick from the first to the last, once.
 fn judge_ticks<'a>(world: &World, rows: impl Iterator<Item = &'a JobRecord>) {
-    let tick = |row: &JobRecord| row.headers.get("backshift-tick")?.parse::<Timestamp>().ok();
+    let tick = |row: &JobRecord| row.headers.get(wire::TICK)?.parse::<Timestamp>().ok();
     let mut ticks: Vec<i64> = rows.filter_map(tick).map(|tick| tick.as_second()).collect();
     ticks.sort_unstable();
     let registered = 1_767_225_600;

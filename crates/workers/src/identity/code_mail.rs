@@ -4,9 +4,7 @@
 //! ledger nor a broker of ours ever holds a code.
 
 use async_trait::async_trait;
-use backshift_core::{
-    BrokerName, Envelope, Job, Kind, QueueName, StoreError, Timestamp, envelope::TRACEPARENT,
-};
+use backshift_core::{BrokerName, Envelope, Job, Kind, QueueName, StoreError, Timestamp, wire::TRACEPARENT};
 use backshift_store::{Database, Tx, foreign, notify::Bell};
 use uuid::Uuid;
 

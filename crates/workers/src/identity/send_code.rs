@@ -8,7 +8,7 @@ use std::sync::Arc;
 use backshift_core::{
     Broker, BrokerError, Clock, Envelope, Handler, Headers, Job, JobContext, JobError, JobId, JobOptions,
     JobResult, Kind, QueueName, Reason, Registry, SystemClock, Timestamp,
-    envelope::{SENSITIVE, TRACEPARENT},
+    wire::{EXPIRES_AT, SENSITIVE, TRACEPARENT},
 };
 use backshift_mail::{EMAIL_VERIFICATION, EmailAddress, EmailData, MailClass, Templates, VERIFICATION_CODE};
 use backshift_store::{Database, Executor};
@@ -21,7 +21,7 @@ use super::{
     CodeKey,
     challenges::{ISSUED, Issued, IssuedRow, latest},
 };
-use crate::mail::{AmbiguousPolicy, EXPIRES_AT, KIND, Letter, MAIL_CLASS, MailWorker, QUEUE_OF_SYSTEM_C};
+use crate::mail::{AmbiguousPolicy, KIND, Letter, MAIL_CLASS, MailWorker, QUEUE_OF_SYSTEM_C};
 
 /// The payload: which challenge, in which language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

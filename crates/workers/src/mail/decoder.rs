@@ -6,7 +6,7 @@
 use backshift_core::{
     Bytes, Headers, Kind,
     broker::{Decoded, Decoder},
-    envelope::SENSITIVE,
+    wire::SENSITIVE,
 };
 use backshift_mail::{EmailData, MailClass};
 use sha2::{Digest as _, Sha256};
@@ -34,7 +34,7 @@ impl Decoder for MailDecoder {
         let says = headers.contains_key(SENSITIVE)
             || headers.get(MAIL_CLASS).is_some_and(|class| MailClass::parse(class).is_some());
         let instead = (!says && !self.keeps_foreign_bodies).then(|| facts(&email));
-        Ok(Decoded { kind, instead })
+        Ok(Decoded { instead, ..kind.into() })
     }
 }
 

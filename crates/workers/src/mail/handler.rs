@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use backshift_core::{Envelope, JobContext, JobError, JobResult, Kind, Reason, Registry, Timestamp};
+use backshift_core::{
+    Envelope, JobContext, JobError, JobResult, Kind, Reason, Registry, Timestamp, wire::EXPIRES_AT,
+};
 use backshift_mail::MailClass;
 
-use super::{AmbiguousPolicy, EXPIRES_AT, Letter, MAIL_CLASS, MailWorker};
+use super::{AmbiguousPolicy, Letter, MAIL_CLASS, MailWorker};
 
 /// The wire name.
 pub const KIND: &str = "email.send";

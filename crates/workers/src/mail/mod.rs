@@ -27,7 +27,5 @@ pub use suppressions::DatabaseSuppressions;
 pub const QUEUE: &str = "mail";
 /// The queue of system C's consumers.
 pub const QUEUE_OF_SYSTEM_C: &str = "smtp_send_email";
-/// Header with the moment (RFC 3339) from which a mail is of no use; a later one is not sent.
-pub const EXPIRES_AT: &str = "backshift-expires-at";
 /// Header with the [`MailClass`](backshift_mail::MailClass) of a mail; a mail without it is an unknown one.
 pub const MAIL_CLASS: &str = "backshift-mail-class";

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use backshift_core::{EffectState, Reason, State, Timestamp, Verdict};
+use backshift_core::{EffectState, Reason, State, Timestamp, Verdict, wire::EXPIRES_AT};
 use backshift_mail::{
     Class, MailClass, Outcome, RefusedCopy, Stage as Smtp, Suppression, SuppressionReason, Suppressions,
 };
-use backshift_workers::mail::{EXPIRES_AT, MAIL_CLASS};
+use backshift_workers::mail::MAIL_CLASS;
 
 use crate::stage::{BODY, Stage, cut_after_the_dot, failure};
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Broker, Clock, ConsumeOptions, JobContext, JobResult, QueueName, Registry, Timestamp, Verdict,
-    broker::Occupied, identity::Identity,
+    broker::Occupied, identity::Identity, wire,
 };
 use backshift_mail::{Templates, decode};
 use backshift_testkit::memory::MemoryBroker;
@@ -108,7 +108,7 @@ async fn the_exchange_gets_c_s_body_marked_as_sensitive_and_short_lived() {
         assert_ne!(first.id, context.id());
         assert_eq!((first.kind.as_str(), first.attempt), (mail::KIND, 1));
         assert_eq!(first.headers["backshift-sensitive"], "true");
-        let end: Timestamp = first.headers[mail::EXPIRES_AT].parse().unwrap();
+        let end: Timestamp = first.headers[wire::EXPIRES_AT].parse().unwrap();
         let left = end.duration_since(world.clock.now()).as_secs();
         assert!((496..=500).contains(&left), "{left} s of the code's ten minutes");
         assert!(first.payload.starts_with(b"{\"Subject\":"), "PascalCase");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backshift_core::{Broker, DeadLetter, ErrorClass, ErrorReport, Reason, envelope::SENSITIVE};
+use backshift_core::{Broker, DeadLetter, ErrorClass, ErrorReport, Reason, wire::SENSITIVE};
 use backshift_testkit::wait;
 use lapin::{BasicProperties, options::BasicPublishOptions};
 

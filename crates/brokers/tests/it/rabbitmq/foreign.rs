@@ -1,13 +1,15 @@
 //! Neighbours: what system C's Go code writes and declares, and what nobody should write.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use backshift_brokers::rabbitmq::{EXPIRES_AT, Options};
+use backshift_brokers::rabbitmq::Options;
 use backshift_core::{
-    Broker, DeadLetter, ErrorClass, ErrorReport, Headers, Kind, Reason, Retry, Timestamp,
-    envelope::{SENSITIVE, TRACEPARENT},
+    Broker, Bytes, DeadLetter, ErrorClass, ErrorReport, Headers, JobId, Kind, Reason, Retry, Timestamp,
+    broker::{Binding, Decoded, Decoder},
+    wire::{EXPIRES_AT, SENSITIVE, TRACEPARENT},
 };
 use backshift_testkit::servers;
+use lapin::{BasicProperties, options::BasicPublishOptions};
 
 use super::site::{Site, consume, done, envelope, mail_binding, payload, publish, take_one};
 
@@ -16,7 +18,7 @@ const MAIL: &str = "{\"Subject\":\"Hej \\u00e5\",\"Recipient\":\"ab@x.io\",\"Bod
 
 pub(super) async fn the_go_producers_mail_is_worked_and_buried_as_it_came(site: Site) {
     let binding = mail_binding();
-    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let (queue, exchange) = (binding.queue.clone(), binding.feed.clone().unwrap());
     let broker = site.broker_with(Options::default(), vec![binding]);
     broker.declare(&queue).await.unwrap();
     let neighbour = site.neighbour(&exchange).await;
@@ -58,7 +60,7 @@ pub(super) async fn the_go_producers_mail_is_worked_and_buried_as_it_came(site: 
 
 pub(super) async fn peers_can_still_declare_as_they_always_did(site: Site) {
     let binding = mail_binding();
-    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let (queue, exchange) = (binding.queue.clone(), binding.feed.clone().unwrap());
     let broker = site.broker_with(Options::default(), vec![binding.clone()]);
     publish(&broker, &queue, &[MAIL]).await;
     let mut consumer = consume(&broker, &queue, 1).await;
@@ -66,7 +68,7 @@ pub(super) async fn peers_can_still_declare_as_they_always_did(site: Site) {
     let Some(()) = site.peer(&["declare", &exchange, queue.as_str()], b"").await else { return };
     // And the other way round: what the peer made is fine for us.
     let theirs = mail_binding();
-    let names = (theirs.exchange.clone().unwrap(), theirs.queue.clone());
+    let names = (theirs.feed.clone().unwrap(), theirs.queue.clone());
     site.peer(&["declare", &names.0, names.1.as_str()], b"").await.unwrap();
     site.broker_with(Options::default(), vec![theirs]).declare(&names.1).await.unwrap();
 }
@@ -121,9 +123,52 @@ pub(super) async fn bytes_that_are_no_text_do_not_stop_the_queue(site: Site) {
     assert_eq!(seen, ["[]", "after", "{}"]);
 }
 
+/// Reads the id and the user of a job out of its body: `who:which`.
+struct Named;
+
+impl Decoder for Named {
+    fn decode(&self, raw: &Bytes, _headers: &Headers) -> Result<Decoded, String> {
+        let text = std::str::from_utf8(raw).map_err(|_| "not UTF-8".to_owned())?;
+        let (user, id) = text.split_once(':').ok_or("no user")?;
+        let decoded = Decoded::from(Kind::new("test.named").unwrap());
+        Ok(Decoded { id: Some(id.to_owned()), user_id: user.parse().ok(), ..decoded })
+    }
+}
+
+pub(super) async fn an_id_in_the_body_is_the_jobs_and_one_on_the_message_beats_it(site: Site) {
+    const USER: &str = "6f0c3a52-91d7-4b8e-a1f4-7c550e2b93d8";
+    let binding = Binding { decoder: Arc::new(Named), ..mail_binding() };
+    let (queue, exchange) = (binding.queue.clone(), binding.feed.clone().unwrap());
+    let broker = site.broker_with(Options::default(), vec![binding]);
+    broker.declare(&queue).await.unwrap();
+    let (_connection, channel) = site.raw().await;
+    let send = async |body: String, properties: BasicProperties| {
+        let (to, options) = (exchange.as_str().into(), BasicPublishOptions::default());
+        channel.basic_publish(to, "".into(), options, body.as_bytes(), properties).await.unwrap();
+    };
+    let mut consumer = consume(&broker, &queue, 1).await;
+    let mut ids = Vec::new();
+    for body in [format!("{USER}:order/17"), format!("{USER}:order/17"), format!("{USER}:order/18")] {
+        send(body, BasicProperties::default()).await;
+        let delivery = take_one(&mut consumer).await;
+        let job = delivery.job.as_ref().unwrap();
+        assert!(!delivery.anonymous);
+        assert_eq!(job.user_id.unwrap().to_string(), USER);
+        ids.push(job.id);
+        delivery.receipt.ack(done()).await.unwrap();
+    }
+    assert!(ids[0] == ids[1] && ids[1] != ids[2], "the body's id names the job: {ids:?}");
+    let id = JobId::generate();
+    send("nobody:order/17".into(), BasicProperties::default().with_message_id(id.to_string().into())).await;
+    let delivery = take_one(&mut consumer).await;
+    let job = delivery.job.as_ref().unwrap();
+    assert_eq!((job.id, job.user_id), (id, None));
+    delivery.receipt.ack(done()).await.unwrap();
+}
+
 pub(super) async fn a_first_publish_passes_the_exchange_and_a_retry_does_not(site: Site) {
     let binding = mail_binding();
-    let (queue, exchange) = (binding.queue.clone(), binding.exchange.clone().unwrap());
+    let (queue, exchange) = (binding.queue.clone(), binding.feed.clone().unwrap());
     let broker = site.broker_with(Options::default(), vec![binding]);
     let mut mail = envelope(&queue, MAIL);
     mail.kind = Kind::new("email.send").unwrap();
@@ -188,7 +233,7 @@ pub(super) async fn a_sensitive_mail_passes_the_exchange_and_ends_with_its_use(s
 
     // Somebody else deletes the queue: the next mail finds it made again.
     drop(consumer);
-    site.broker_with(Options::default(), Vec::new()).remove_queue(&queue).await.unwrap();
+    site.broker_with(Options::default(), Vec::new()).remove(&queue).await.unwrap();
     publish(mail()).await;
     assert_eq!(site.get(queue.as_str()).await.data, MAIL.as_bytes());
 }

@@ -92,7 +92,7 @@ pub(super) async fn a_busy_queue_keeps_pushing_beside_a_long_job(site: Site) {
             one = wait::until(PATIENCE, one) => assert!(one, "{:?}", prefetches(site, queue).await),
         }
         busy.consumer.quiet().await;
-        broker.remove_queue(queue).await.unwrap();
+        broker.remove(queue).await.unwrap();
     }
 }
 

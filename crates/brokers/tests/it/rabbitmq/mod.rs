@@ -44,7 +44,8 @@ on_both! {
         a_code_expires_in_the_dlq_and_not_in_the_ladder, classic_queues_do_the_same;
     foreign: the_go_producers_mail_is_worked_and_buried_as_it_came, peers_can_still_declare_as_they_always_did,
         odd_headers_and_forged_histories_do_no_harm, bytes_that_are_no_text_do_not_stop_the_queue,
-        a_first_publish_passes_the_exchange_and_a_retry_does_not, a_sensitive_mail_passes_the_exchange_and_ends_with_its_use;
+        a_first_publish_passes_the_exchange_and_a_retry_does_not, a_sensitive_mail_passes_the_exchange_and_ends_with_its_use,
+        an_id_in_the_body_is_the_jobs_and_one_on_the_message_beats_it;
     faults: a_forced_close_is_survived, a_deleted_queue_ends_the_consumer_and_comes_back,
         a_silent_server_means_unknown_and_the_same_id_may_go_again, a_blocked_connection_says_why,
         a_server_that_is_away_is_unavailable;

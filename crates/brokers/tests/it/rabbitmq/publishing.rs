@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use backshift_brokers::rabbitmq::{Config, Options, QueueType, RabbitMqBroker};
 use backshift_core::{
-    Accepted, Broker, BrokerError, Capability, Timestamp, UniqueKey, UniquePolicy, envelope::TRACEPARENT,
+    Accepted, Broker, BrokerError, Capability, Timestamp, UniqueKey, UniquePolicy, wire::TRACEPARENT,
 };
 use backshift_testkit::{servers, wait};
 
@@ -112,7 +112,7 @@ pub(super) async fn callers_side_by_side_learn_the_fate_of_their_own_messages(si
         });
         let kept: u64 = futures::future::join_all(callers).await.into_iter().map(Result::unwrap).sum();
         assert!(wait::until(PATIENCE, || async { broker.depth(&queue).await.unwrap() == kept }).await);
-        broker.remove_queue(&queue).await.unwrap();
+        broker.remove(&queue).await.unwrap();
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use backshift_brokers::rabbitmq::{EXPIRES_AT, Options, QueueType, RabbitMqBroker};
+use backshift_brokers::rabbitmq::{Options, QueueType, RabbitMqBroker};
 use backshift_core::{
     Broker, DeadLetter, Delivery, ErrorClass, ErrorReport, QueueName, Reason, Retry, Timestamp,
-    envelope::SENSITIVE,
+    wire::{EXPIRES_AT, SENSITIVE},
 };
 use backshift_testkit::{pace, servers};
 

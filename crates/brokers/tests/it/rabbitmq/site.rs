@@ -186,5 +186,5 @@ pub(super) fn mail_binding() -> Binding {
         }
     }
     let queue = servers::unique_queue("smtp_send_email");
-    Binding { exchange: Some(format!("{queue}_exc")), queue, decoder: Arc::new(Mails) }
+    Binding { feed: Some(format!("{queue}_exc")), queue, decoder: Arc::new(Mails) }
 }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backshift_core::{Bytes, JobId};
+use backshift_core::{Bytes, Capability, JobId};
 use tokio::time::timeout;
 
 use super::scene::{Scene, ack, job, nothing, take, take_many};
@@ -32,6 +32,7 @@ cases! { Scene:
     b16_dropped_next_loses_nothing,
     b17_second_delivery_says_so,
     b18_malformed_bytes_are_handed_out_whole,
+    b19_a_removed_queue_takes_its_messages_along,
 }
 
 async fn b3_unsettled_delivery_comes_back(scene: Scene) -> Verdict {
@@ -198,6 +199,25 @@ async fn b18_malformed_bytes_are_handed_out_whole(scene: Scene) -> Verdict {
             ensure!(malformed.raw == raw, "the raw bytes changed: {:?}", malformed.raw);
             ensure!(!malformed.problem.is_empty() && !malformed.source.is_empty(), "no words: {malformed:?}");
         }
+    }
+    Ok(Outcome::Pass)
+}
+
+async fn b19_a_removed_queue_takes_its_messages_along(scene: Scene) -> Verdict {
+    let never_made = unique_queue("never-made");
+    scene.broker.remove(&never_made).await.map_err(Failure::new)?;
+    scene.publish_many(3).await?;
+    scene.broker.remove(&scene.queue).await.map_err(Failure::new)?;
+    scene.broker.declare(&scene.queue).await.map_err(Failure::new)?;
+    let kept = if scene.claims(Capability::Ledger) { 3 } else { 0 };
+    let (broker, queue) = (&scene.broker, &scene.queue);
+    let settled = wait::until(PATIENCE, || async move { broker.depth(queue).await.ok() == Some(kept) }).await;
+    ensure!(settled, "depth {:?} after the removal, {kept} expected", broker.depth(queue).await);
+    // And the queue can be used again.
+    scene.publish(scene.envelope("after")).await?;
+    let mut consumer = scene.consumer(4).await?;
+    for delivery in take_many(&mut consumer, kept as usize + 1).await? {
+        ack(delivery).await?;
     }
     Ok(Outcome::Pass)
 }

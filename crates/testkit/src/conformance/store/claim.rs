@@ -6,8 +6,8 @@ use std::collections::HashSet;
 
 use backshift_core::{
     Bytes, JobId, State,
-    envelope::{BODY_NOT_KEPT, SENSITIVE},
     store::{ClaimRequest, Claimed},
+    wire::{BODY_NOT_KEPT, SENSITIVE},
 };
 
 use super::scene::{Scene, applied, completed, request, retry, running};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use backshift_core::{
     Ack, Envelope, Lease, Reason, Settlement, State, Token,
-    envelope::{BODY_NOT_KEPT, SENSITIVE},
     store::{Beat, ClaimRequest, Claimed, HandOver, Pulse, Start},
+    wire::{BODY_NOT_KEPT, SENSITIVE},
 };
 
 use super::scene::{BROKER, Scene, applied, completed, dead, request, retry, running};

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 
 use backshift_core::{
-    EffectState, JobFilter, JobId, JobRecord, Kind, Page, State, StoreError, envelope::SENSITIVE,
+    EffectState, JobFilter, JobId, JobRecord, Kind, Page, State, StoreError, wire::SENSITIVE,
 };
 
 use super::scene::{Scene, applied, completed};

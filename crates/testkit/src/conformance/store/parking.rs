@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Envelope, JobId, Kind, State, Timestamp, WorkerName,
-    envelope::SENSITIVE,
     store::{Liveness, Start, WorkerRecord},
+    wire::SENSITIVE,
 };
 
 use super::scene::{BROKER, Scene, applied, completed, now, running};
