@@ -3,6 +3,7 @@
 //! Each folder's `mod.rs` says what maps to what and which capabilities are real; nothing here reads the
 //! environment or files: configuration comes in as values.
 
+mod batcher;
 pub mod embedded;
 mod ledger;
 pub mod postgres;

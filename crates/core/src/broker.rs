@@ -33,6 +33,16 @@ pub trait Broker: Send + Sync + 'static {
     /// Makes sure that the queue exists, without changing one that does. Idempotent.
     async fn declare(&self, queue: &QueueName) -> Result<(), BrokerError>;
 
+    /// The same with everything else that a worker of the queue will need, so that a missing right is known before.
+    async fn prepare(&self, queue: &QueueName) -> Result<(), BrokerError> {
+        self.declare(queue).await
+    }
+
+    /// Whether the queue is there; an error when it is and a worker cannot use it as it is. Makes nothing.
+    async fn inspect(&self, _queue: &QueueName) -> Result<bool, BrokerError> {
+        Ok(true)
+    }
+
     /// Hands over many envelopes; one answer each, in order, and each only once it is durable. An error that is
     /// [`BrokerError::Unknown`] may have been accepted: publish the same id again, never a new one.
     async fn publish(&self, batch: Vec<Envelope>) -> Vec<Result<Accepted, BrokerError>>;

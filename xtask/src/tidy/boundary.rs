@@ -66,7 +66,7 @@ fn group_has(code: &str, open: usize, member: &str) -> bool {
 }
 
 /// The code with every `#[cfg(test)]` item blanked, lines kept.
-fn without_tests(code: &str) -> String {
+pub(super) fn without_tests(code: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut kept = code.to_owned();
     while let Some(at) = kept.find(MARK) {

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::{arrows, boundary, budgets, documents, links, lockfile, names, programs, rules, tree};
+use super::{
+    adapters, arrows, boundary, budgets, circles, documents, links, lockfile, names, programs, rules, tree,
+};
 use crate::services::PROGRAMS;
 use crate::workspace;
 
@@ -30,6 +32,8 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         found.extend(programs::check_python(&path, &text, &known));
     }
     found.extend(lockfile::check(&std::fs::read_to_string(root.join("Cargo.lock"))?));
+    found.extend(adapters::check(&sources));
+    found.extend(circles::check(&sources));
     found.extend(rules::check(&pages, &sources));
     found.extend(links::check(root, &pages));
     for finding in &found {

@@ -15,9 +15,10 @@ use backshift_store::{Database, SqlStore, ledger, notify::Bell};
 use super::{
     broker_error,
     care::Care,
-    consumer::{Claims, LedgerConsumer, most_of},
+    consumer::LedgerConsumer,
     publisher::Publisher,
     settler::Settler,
+    shared::{Shared, most_of},
     walked::Walked,
 };
 
@@ -80,7 +81,7 @@ impl Broker for LedgerBroker {
         if self.closed.load(Ordering::Acquire) {
             return Err(BrokerError::Closed);
         }
-        let claims = Claims {
+        let shared = Shared {
             broker: self.name,
             database: self.database.clone(),
             store: self.store.clone(),
@@ -94,7 +95,7 @@ impl Broker for LedgerBroker {
             settled: Arc::default(),
             place: Walked::default(),
         };
-        Ok(Box::new(LedgerConsumer::new(claims, &self.bell)))
+        Ok(Box::new(LedgerConsumer::new(shared, &self.bell)))
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {

@@ -4,21 +4,17 @@
 //! neighbour along when it ends the process again. A job of a kind that this worker does not know is never handed out.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use backshift_core::{
-    BrokerError, Consumer, Delivery, Envelope, ErrorClass, ErrorReport, Kinds, Moment, QueueName, Retry,
+    BrokerError, Consumer, Delivery, Envelope, ErrorClass, ErrorReport, Kinds, Moment, Retry,
     record::PARKED,
     store::{Holder, Start},
 };
 use backshift_store::{
-    Database, SqlStore,
     ledger::{self, Place, Round},
     notify::{Bell, Ear},
 };
@@ -27,63 +23,24 @@ use tokio::task::JoinHandle;
 
 use super::{
     broker_error,
-    care::Care,
-    hands::{Hand, SettledHands},
+    hands::Hand,
     receipt::LedgerReceipt,
-    settler::Settler,
-    walked::Walked,
+    shared::{Lonely, Shared},
 };
 
-/// The most rows of one claim.
-const BATCH: usize = 500;
-/// Smaller pools take all their free slots at once: their jobs take longer than a claim.
-const LARGE: usize = 64;
 /// Rounds of claiming between two looks for lonely jobs while work is plenty.
 const ROUNDS: u32 = 16;
 /// The longest sleep without a wake-up: retries and jobs of other processes are found by this poll.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Kept by the receipt of a job that runs alone; its end lets the next one be claimed.
-pub(super) struct Lonely(Arc<AtomicBool>);
-
-impl Drop for Lonely {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 /// Takes jobs of one queue.
 ///
 /// A claim runs in a task of its own: a caller that goes away does not lose rows that are already under a lease.
 pub(super) struct LedgerConsumer {
-    claims: Arc<Claims>,
+    shared: Arc<Shared>,
     ear: Ear,
     pending: Option<JoinHandle<Claimed>>,
     quiet: bool,
-}
-
-/// What a claim needs.
-pub(super) struct Claims {
-    pub(super) broker: &'static str,
-    pub(super) database: Database,
-    pub(super) store: SqlStore,
-    pub(super) settler: Settler,
-    pub(super) queue: QueueName,
-    pub(super) holder: Arc<Holder>,
-    pub(super) care: Care,
-    pub(super) lonely_out: Arc<AtomicBool>,
-    pub(super) rounds: AtomicU32,
-    /// The most rows of one claim; see [`most_of`].
-    pub(super) most: usize,
-    pub(super) settled: Arc<SettledHands>,
-    pub(super) place: Walked,
-}
-
-/// The most rows of one claim. In a large pool half of the slots, so that one half runs while the next is claimed: all
-/// at once, handlers and database would wait for each other in turn.
-pub(super) fn most_of(slots: usize) -> usize {
-    let half = if slots < LARGE { slots } else { slots.div_ceil(2) };
-    half.clamp(1, BATCH)
 }
 
 type Claimed = Result<Vec<Delivery>, BrokerError>;
@@ -97,28 +54,28 @@ struct Claim {
 }
 
 impl LedgerConsumer {
-    pub(super) fn new(claims: Claims, bell: &Bell) -> Self {
-        Self { ear: bell.listen(&claims.queue), claims: Arc::new(claims), pending: None, quiet: false }
+    pub(super) fn new(shared: Shared, bell: &Bell) -> Self {
+        Self { ear: bell.listen(&shared.queue), shared: Arc::new(shared), pending: None, quiet: false }
     }
 
     /// The claim that is under way, or a new one. While its jobs begin, the next one is under way if both fit into the
     /// free slots: jobs that take longer than a claim leave no room for that.
     async fn claimed(&mut self, free: usize) -> Claimed {
-        let claims = &self.claims;
-        let result = self.pending.get_or_insert_with(|| claims.begin(free)).await;
+        let shared = &self.shared;
+        let result = self.pending.get_or_insert_with(|| shared.begin(free)).await;
         self.pending = None;
         let claimed = result.unwrap_or(Err(BrokerError::Closed))?;
-        if claimed.len() == self.claims.most && free >= 2 * self.claims.most {
-            self.pending = Some(self.claims.begin(free - claimed.len()));
+        if claimed.len() == self.shared.most && free >= 2 * self.shared.most {
+            self.pending = Some(self.shared.begin(free - claimed.len()));
         }
         Ok(claimed)
     }
 }
 
-impl Claims {
+impl Shared {
     fn begin(self: &Arc<Self>, free: usize) -> JoinHandle<Claimed> {
-        let claims = Arc::clone(self);
-        tokio::spawn(async move { claims.claim(free).await })
+        let shared = Arc::clone(self);
+        tokio::spawn(async move { shared.claim(free).await })
     }
 
     async fn claim(self: &Arc<Self>, free: usize) -> Claimed {
@@ -178,7 +135,7 @@ impl Claims {
         if self.lonely_out.swap(true, Ordering::AcqRel) {
             return Ok(None);
         }
-        let (lonely, asked_at) = (Lonely(Arc::clone(&self.lonely_out)), Moment::now());
+        let (lonely, asked_at) = (Lonely::new(&self.lonely_out), Moment::now());
         let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder, self.care.all()).await;
         let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
         Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, asked_at, Some(lonely), None)))
@@ -192,14 +149,14 @@ impl Claims {
         lonely: Option<Lonely>,
         hand: Option<&Arc<Hand>>,
     ) -> Delivery {
-        let (lease, claims) = (start.lease, Arc::clone(self));
+        let (lease, shared) = (start.lease, Arc::clone(self));
         Delivery {
             redelivered: start.starts > 1,
             anonymous: false,
             job: Ok(envelope),
             start: Some(start),
             claimed_at: Some(asked_at),
-            receipt: Box::new(LedgerReceipt { lease, claims, hand: hand.cloned(), _lonely: lonely }),
+            receipt: Box::new(LedgerReceipt { lease, shared, hand: hand.cloned(), _lonely: lonely }),
         }
     }
 }

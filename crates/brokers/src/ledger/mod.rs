@@ -3,7 +3,6 @@
 //! `embedded` and `postgres` differ in how they connect and in how a waiting consumer is woken, and in nothing
 //! else; those two differences stand in their folders.
 
-mod batcher;
 mod broker;
 mod care;
 mod consumer;
@@ -11,6 +10,7 @@ mod hands;
 mod publisher;
 mod receipt;
 mod settler;
+mod shared;
 mod walked;
 
 pub use broker::LedgerBroker;

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use backshift_core::{Accepted, BrokerError, Envelope, Timestamp};
 use backshift_store::{Database, ledger, notify::Bell};
 
-use super::{batcher::Batcher, broker_error};
+use super::broker_error;
+use crate::batcher::Batcher;
 
 const LANES: usize = 2;
 const BATCH: usize = 500;

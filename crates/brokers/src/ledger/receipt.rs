@@ -12,14 +12,14 @@ use backshift_core::{
 
 use super::{
     broker_error,
-    consumer::{Claims, Lonely},
     hands::Hand,
+    shared::{Lonely, Shared},
 };
 
 /// One claimed row.
 pub(super) struct LedgerReceipt {
     pub(super) lease: Lease,
-    pub(super) claims: Arc<Claims>,
+    pub(super) shared: Arc<Shared>,
     pub(super) hand: Option<Arc<Hand>>,
     /// Held while a job that must run alone is out.
     pub(super) _lonely: Option<Lonely>,
@@ -28,7 +28,7 @@ pub(super) struct LedgerReceipt {
 impl LedgerReceipt {
     async fn settle(self, settlement: Settlement) -> Result<Settled, BrokerError> {
         let settled =
-            self.claims.settler.settle(Finish { lease: self.lease, settlement, durable: false }).await?;
+            self.shared.settler.settle(Finish { lease: self.lease, settlement, durable: false }).await?;
         self.leave_hand();
         Ok(settled)
     }
@@ -55,10 +55,10 @@ impl Receipt for LedgerReceipt {
     }
 
     async fn extend(&mut self, by: Duration) -> Result<(), BrokerError> {
-        let holder = Holder { worker: self.claims.holder.worker.clone(), lease: by };
+        let holder = Holder { worker: self.shared.holder.worker.clone(), lease: by };
         let beats = vec![Beat { lease: self.lease, progress: None }];
-        let result = self.claims.store.beat(&holder, beats).await;
-        result.map(drop).map_err(|error| broker_error(self.claims.broker, error))
+        let result = self.shared.store.beat(&holder, beats).await;
+        result.map(drop).map_err(|error| broker_error(self.shared.broker, error))
     }
 
     fn only_writes_ledger(&self) -> bool {

@@ -3,7 +3,8 @@
 use backshift_core::{BrokerError, Settled, store::Finish};
 use backshift_store::{Database, ledger, notify::Bell};
 
-use super::{batcher::Batcher, broker_error};
+use super::broker_error;
+use crate::batcher::Batcher;
 
 const LANES: usize = 2;
 const BATCH: usize = 512;

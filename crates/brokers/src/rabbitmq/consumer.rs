@@ -20,13 +20,13 @@ use lapin::Channel;
 use tokio::time::sleep;
 
 use super::{
-    acks::Acks,
-    broker::Shared,
-    connection::Wire,
     error::{refused_or_away, unavailable},
     message,
     receipt::AmqpReceipt,
+    settling::Acks,
+    shared::Shared,
     window::{Limits, Step, Subscription},
+    wire::Wire,
 };
 
 /// How often it is looked whether there is still a connection, while nothing is subscribed.

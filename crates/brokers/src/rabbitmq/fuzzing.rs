@@ -9,17 +9,17 @@ use lapin::{BasicProperties, message::Delivery};
 
 use super::{
     message::{self, Incoming},
-    properties, scrub,
+    properties, wire,
 };
 
 /// Makes the payload of a content header frame readable, as the socket does; says whether anything was changed.
 pub fn scrub(payload: &mut [u8]) -> bool {
-    scrub::content_header(payload)
+    wire::content_header(payload)
 }
 
 /// Whether a header of this name may appear among an envelope's own headers.
 pub fn is_the_jobs_own(name: &str) -> bool {
-    !properties::is_the_servers(name) && !backshift_core::wire::FIELDS.contains(&name)
+    !message::is_the_servers(name) && !backshift_core::wire::FIELDS.contains(&name)
 }
 
 /// One message as it was read.

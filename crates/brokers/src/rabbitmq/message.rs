@@ -19,8 +19,6 @@ use lapin::{
 };
 use uuid::Uuid;
 
-use super::properties::is_the_servers;
-
 /// The largest body that is worked, in bytes (docs/contracts/system-c.md, Size); larger ones go to the DLQ whole.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -199,6 +197,12 @@ impl<'a> Own<'a> {
         }
         headers
     }
+}
+
+/// Headers that the server writes about its own doings; they say nothing about the job.
+pub(super) fn is_the_servers(name: &str) -> bool {
+    ["x-death", "x-delivery-count", "x-acquired-count"].contains(&name)
+        || ["x-first-death-", "x-last-death-", "x-opt-"].iter().any(|begin| name.starts_with(begin))
 }
 
 fn text(value: &AMQPValue) -> Option<Cow<'_, str>> {

@@ -23,10 +23,8 @@
 //!
 //! Reconnecting is ours and not lapin's: `docs/decisions/0010-rabbitmq-reconnect.md`.
 
-mod acks;
 mod broker;
 mod config;
-mod connection;
 mod consumer;
 mod error;
 #[cfg(feature = "fuzzing")]
@@ -35,15 +33,14 @@ mod ladder;
 mod message;
 mod properties;
 mod publisher;
+mod publishing;
 mod receipt;
-mod scrub;
-mod sender;
-mod stream;
+mod settling;
+mod shared;
 mod topology;
 mod troubles;
-mod verdict;
-mod watermark;
 mod window;
+mod wire;
 
 pub use broker::RabbitMqBroker;
 pub use config::{Config, Options, QueueType};

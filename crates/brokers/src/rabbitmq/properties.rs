@@ -16,7 +16,10 @@ use lapin::{
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 
-use super::{error::rejected, message::Origin};
+use super::{
+    error::rejected,
+    message::{Origin, is_the_servers},
+};
 
 /// Headers of the run or death that is over.
 const OF_ONE_RUN: [&str; 4] = [RUN_AT, REASON, ERROR, SOURCE];
@@ -153,12 +156,6 @@ fn short(text: &str) -> Result<ShortString, BrokerError> {
         let begin: String = text.chars().take(40).collect();
         rejected(format!("{begin:?}… is too long for AMQP: 255 bytes at most"))
     })
-}
-
-/// Headers that the server writes about its own doings; they say nothing about the job.
-pub(super) fn is_the_servers(name: &str) -> bool {
-    ["x-death", "x-delivery-count", "x-acquired-count"].contains(&name)
-        || ["x-first-death-", "x-last-death-", "x-opt-"].iter().any(|begin| name.starts_with(begin))
 }
 
 /// Everything that a foreign producer said, except what the server would act on.

@@ -7,44 +7,20 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{BrokerError, Bytes};
-use lapin::BasicProperties;
+use backshift_core::BrokerError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     config::Config,
-    connection::{Link, Wire},
-    sender::{IN_FLIGHT, Sender},
+    publishing::{IN_FLIGHT, Item, Message, Outgoing, Sender},
+    wire::{Link, Wire},
 };
-
-/// One message on its way out.
-#[derive(Debug, Clone)]
-pub(super) struct Message {
-    /// Empty = the default exchange, the routing key is the queue.
-    pub(super) exchange: String,
-    pub(super) routing_key: String,
-    pub(super) properties: BasicProperties,
-    pub(super) body: Bytes,
-}
 
 /// Publishes over one connection. Cheap to share.
 pub(super) struct Publisher {
     confirm_timeout: Duration,
     link: Arc<Link>,
     door: OnceLock<mpsc::Sender<Item>>,
-}
-
-/// What callers hand over.
-pub(super) enum Item {
-    Message(Box<Outgoing>),
-    /// Answered when everything before it is.
-    Flush(oneshot::Sender<()>),
-}
-
-/// A message whose caller waits.
-pub(super) struct Outgoing {
-    pub(super) message: Message,
-    pub(super) answer: oneshot::Sender<Result<(), BrokerError>>,
 }
 
 impl Publisher {

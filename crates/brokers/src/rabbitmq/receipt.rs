@@ -15,7 +15,7 @@ use lapin::BasicProperties;
 use tokio::time::sleep;
 
 use super::{
-    acks::Acks, broker::Shared, error::refused_or_away, message::Origin, properties, publisher::Message,
+    error::refused_or_away, message::Origin, properties, publishing::Message, settling::Acks, shared::Shared,
 };
 
 /// How often a copy is tried in a row.

@@ -18,9 +18,9 @@ use lapin::{
 
 use super::{
     config::{Config, QueueType},
-    connection::{Link, Wire},
     error::{refused_or_away, rejected, reply_code, unavailable},
     ladder,
+    wire::{Link, Wire},
 };
 
 /// Attempts are counted in our header and in the ledger; 4.x would dead-letter after 20 returns by itself.

@@ -12,21 +12,23 @@ use lapin::options::ConfirmSelectOptions;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    connection::Link,
-    error::{again, unavailable},
-    publisher::{Item, Outgoing},
+    outgoing::{Item, Outgoing},
     verdict::{Fate, Lane, Sent, send, tell},
+};
+use crate::rabbitmq::{
+    error::{again, unavailable},
+    wire::Link,
 };
 
 /// The most messages that wait for their confirms.
-pub(super) const IN_FLIGHT: usize = 2048;
+pub(crate) const IN_FLIGHT: usize = 2048;
 /// … and bytes of their bodies, after which no more are sent.
 const BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
 
 type Opening = BoxFuture<'static, Result<Lane, BrokerError>>;
 
 /// State of the task.
-pub(super) struct Sender {
+pub(crate) struct Sender {
     /// For how long a confirm is waited for.
     limit: Duration,
     link: Arc<Link>,
@@ -44,7 +46,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(link: Arc<Link>, items: mpsc::Receiver<Item>, limit: Duration) -> Self {
+    pub(crate) fn new(link: Arc<Link>, items: mpsc::Receiver<Item>, limit: Duration) -> Self {
         Self {
             limit,
             link,
@@ -60,7 +62,7 @@ impl Sender {
     }
 
     /// Works until the publisher is gone and everything is answered.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut out = FuturesUnordered::new();
         let limit = self.limit;
         loop {

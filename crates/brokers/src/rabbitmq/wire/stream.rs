@@ -22,10 +22,10 @@ use super::scrub;
 type Socket = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
 
 /// Tokio with [`Readable`] sockets; lapin names a runtime's socket by its type.
-pub(super) type Kit = RuntimeParts<Tokio, Sockets>;
+pub(crate) type Kit = RuntimeParts<Tokio, Sockets>;
 
 /// The current tokio runtime, twice: as lapin gets it, and as connections are made with it.
-pub(super) fn runtimes() -> (Runtime<Kit>, TokioRuntime) {
+pub(crate) fn runtimes() -> (Runtime<Kit>, TokioRuntime) {
     let kit = RuntimeParts::new(Tokio::current(), Sockets(Tokio::current()));
     (Runtime::new(kit), TokioRuntime::tokio_current())
 }
@@ -37,7 +37,7 @@ const MOST: usize = 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 
 /// A socket whose content headers can be read.
-pub(super) struct Readable {
+pub(crate) struct Readable {
     socket: Socket,
     /// Received bytes; those before `ready` may be handed on, from `taken`.
     buffer: Vec<u8>,
@@ -48,7 +48,7 @@ pub(super) struct Readable {
 }
 
 impl Readable {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(crate) fn new(socket: Socket) -> Self {
         Self { socket, buffer: Vec::new(), taken: 0, ready: 0, passing: 0 }
     }
 
@@ -134,7 +134,7 @@ impl AsyncWrite for Readable {
 
 /// Tokio's reactor, whose sockets are [`Readable`].
 #[derive(Debug, Clone)]
-pub(super) struct Sockets(Tokio);
+pub(crate) struct Sockets(Tokio);
 
 impl Reactor for Sockets {
     type TcpStream = Readable;

@@ -37,7 +37,7 @@ const FIELDS: [Field; 14] = [
 const FLAGS_AT: usize = 12;
 
 /// Scrubs the payload of a content header frame. Says whether anything was changed.
-pub(super) fn content_header(payload: &mut [u8]) -> bool {
+pub(crate) fn content_header(payload: &mut [u8]) -> bool {
     let Some(flags) = payload.get(FLAGS_AT..FLAGS_AT + 2) else { return false };
     let flags = u16::from_be_bytes([flags[0], flags[1]]);
     let (mut rest, mut changed) = (&mut payload[FLAGS_AT + 2..], false);

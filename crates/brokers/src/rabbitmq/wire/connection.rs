@@ -19,17 +19,17 @@ use lapin::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{
+use super::stream::{self, Readable};
+use crate::rabbitmq::{
     config::Config,
     error::{again, refused_or_away, unavailable},
-    stream::{self, Readable},
 };
 
 /// How long a failed attempt answers for those who ask right after it.
 const FAILURE_HOLDS: Duration = Duration::from_millis(250);
 
 /// A connection with one purpose; publishing and consuming never share one, because the server blocks publishers.
-pub(super) struct Link {
+pub(crate) struct Link {
     config: Arc<Config>,
     purpose: &'static str,
     state: Mutex<State>,
@@ -43,7 +43,7 @@ struct State {
 }
 
 /// An open connection.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     connection: Connection,
     blocked: Arc<StdMutex<Option<String>>>,
     forsaken: AtomicBool,
@@ -51,12 +51,12 @@ pub(super) struct Wire {
 }
 
 impl Link {
-    pub(super) fn new(config: Arc<Config>, purpose: &'static str) -> Self {
+    pub(crate) fn new(config: Arc<Config>, purpose: &'static str) -> Self {
         Self { config, purpose, state: Mutex::default(), closed: AtomicBool::new(false) }
     }
 
     /// The open connection; connects when there is none. One attempt at a time, whoever asks meanwhile shares it.
-    pub(super) async fn open(&self) -> Result<Arc<Wire>, BrokerError> {
+    pub(crate) async fn open(&self) -> Result<Arc<Wire>, BrokerError> {
         let mut state = self.state.lock().await;
         if self.closed.load(Ordering::Acquire) {
             return Err(BrokerError::Closed);
@@ -84,7 +84,7 @@ impl Link {
     }
 
     /// Ends the connection and forbids another one.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let wire = self.state.lock().await.wire.take();
         // While the server blocks, lapin writes nothing: the goodbye would wait for the whole time-out.
@@ -126,27 +126,27 @@ impl Link {
 }
 
 impl Wire {
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.connection.status().connected() && !self.forsaken.load(Ordering::Acquire)
     }
 
     /// Lets go of a connection that does not answer: whoever needs one next gets a fresh one.
-    pub(super) fn forsake(&self) {
+    pub(crate) fn forsake(&self) {
         self.forsaken.store(true, Ordering::Release);
     }
 
     /// Why the server takes no publishes at present, if it said so.
-    pub(super) fn blocked(&self) -> Option<String> {
+    pub(crate) fn blocked(&self) -> Option<String> {
         self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A new channel.
-    pub(super) async fn channel(&self) -> Result<Channel, BrokerError> {
+    pub(crate) async fn channel(&self) -> Result<Channel, BrokerError> {
         self.ask("opening a channel", self.connection.create_channel()).await
     }
 
     /// Waits for the server's answer to one request, not longer than allowed.
-    pub(super) async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         doing: &str,
         request: impl Future<Output = lapin::Result<T>>,

@@ -12,26 +12,26 @@ use lapin::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{
-    connection::Wire,
+use super::outgoing::{Message, Outgoing};
+use crate::rabbitmq::{
     error::{rejected, reply_code, unavailable, unknown},
-    publisher::{Message, Outgoing},
+    wire::Wire,
 };
 
 /// A channel in confirm mode and the connection it lives on.
-pub(super) struct Lane {
-    pub(super) wire: Arc<Wire>,
-    pub(super) channel: Channel,
+pub(crate) struct Lane {
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) channel: Channel,
 }
 
 impl Lane {
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.wire.is_open() && self.channel.status().connected()
     }
 }
 
 /// What is known about one message.
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Confirmed,
     Refused,
     NotSent(lapin::Error),
@@ -40,12 +40,12 @@ pub(super) enum Fate {
 }
 
 /// A message whose fate is known.
-pub(super) struct Sent {
-    pub(super) fate: Fate,
+pub(crate) struct Sent {
+    pub(crate) fate: Fate,
     /// A message that the server gave back, which may be another one.
-    pub(super) returned: Option<BasicReturnMessage>,
-    pub(super) lane: Arc<Lane>,
-    pub(super) bytes: usize,
+    pub(crate) returned: Option<BasicReturnMessage>,
+    pub(crate) lane: Arc<Lane>,
+    pub(crate) bytes: usize,
     route: Route,
     answer: oneshot::Sender<Result<(), BrokerError>>,
 }
@@ -58,7 +58,7 @@ struct Route {
 }
 
 /// Publishes and waits for the confirm, not longer than `limit`.
-pub(super) async fn send(lane: Arc<Lane>, outgoing: Outgoing, limit: Duration) -> Sent {
+pub(crate) async fn send(lane: Arc<Lane>, outgoing: Outgoing, limit: Duration) -> Sent {
     let Outgoing { message, answer } = outgoing;
     let Message { exchange, routing_key, properties, body } = message;
     let (bytes, id) = (body.len(), properties.message_id().clone());
@@ -102,7 +102,7 @@ async fn publish(
 }
 
 /// Tells every caller. All messages that a return among them may belong to have to be among them as well.
-pub(super) fn tell(mut sent: Vec<Sent>) {
+pub(crate) fn tell(mut sent: Vec<Sent>) {
     let returns: Vec<_> = sent.iter_mut().filter_map(|one| one.returned.take()).collect();
     let replies = match_returns(sent.iter().map(|one| &one.route).collect(), returns);
     let mut replies = replies.into_iter();

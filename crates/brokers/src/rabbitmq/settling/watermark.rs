@@ -9,24 +9,24 @@ use backshift_core::BrokerError;
 use tokio::{sync::oneshot, time::Instant};
 
 /// How long an ack waits for others, so that one frame settles many; not at all when nothing else is out.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(2);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(2);
 
 /// Tells one settlement that the server has it.
-pub(super) type Answer = oneshot::Sender<Result<(), BrokerError>>;
+pub(crate) type Answer = oneshot::Sender<Result<(), BrokerError>>;
 
 /// What is to be written now.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// The highest tag below which everything is settled, and whether the frame covers more than it.
-    pub(super) upto: Option<(u64, bool)>,
-    pub(super) singles: Vec<u64>,
-    pub(super) back: Vec<u64>,
+    pub(crate) upto: Option<(u64, bool)>,
+    pub(crate) singles: Vec<u64>,
+    pub(crate) back: Vec<u64>,
     /// Due when the server has the frames.
-    pub(super) answers: Vec<Answer>,
+    pub(crate) answers: Vec<Answer>,
 }
 
 impl Frames {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.upto.is_none() && self.singles.is_empty() && self.back.is_empty()
     }
 }
@@ -45,22 +45,22 @@ enum Tag {
 
 /// Which tags are settled. Tags count 1, 2, 3 … on a channel.
 #[derive(Debug, Default)]
-pub(super) struct Watermark {
+pub(crate) struct Watermark {
     /// Everything up to here is settled at the server.
     below: u64,
     /// The tags after it, in order.
     tags: VecDeque<Tag>,
-    pub(super) waiting: usize,
+    pub(crate) waiting: usize,
     /// Of those that wait, the ones that no flush has looked at.
-    pub(super) fresh: usize,
+    pub(crate) fresh: usize,
     /// Of the tags after it, those that are settled at the server.
     written: usize,
     /// Since when the oldest one waits.
-    pub(super) since: Option<Instant>,
+    pub(crate) since: Option<Instant>,
 }
 
 impl Watermark {
-    pub(super) fn settled(&mut self, tag: u64, now: Instant, answer: Option<Answer>) {
+    pub(crate) fn settled(&mut self, tag: u64, now: Instant, answer: Option<Answer>) {
         if self.put(tag, Tag::Waiting(now, answer)) {
             self.waiting += 1;
             self.fresh += 1;
@@ -80,12 +80,12 @@ impl Watermark {
     }
 
     /// Whether something waits, and nothing else is out.
-    pub(super) fn is_last(&self, delivered: u64) -> bool {
+    pub(crate) fn is_last(&self, delivered: u64) -> bool {
         self.waiting > 0 && self.below + (self.waiting + self.written) as u64 >= delivered
     }
 
     /// Decides what to write and takes it; `many` = so many stragglers are too many to wait for.
-    pub(super) fn frames(&mut self, back: &mut Vec<u64>, now: Instant, many: usize) -> Frames {
+    pub(crate) fn frames(&mut self, back: &mut Vec<u64>, now: Instant, many: usize) -> Frames {
         let mut frames = Frames::default();
         let mut covered = 0;
         while let Some(Tag::Waiting(..) | Tag::Written) = self.tags.front() {

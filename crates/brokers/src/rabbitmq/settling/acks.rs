@@ -21,15 +21,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
+use super::watermark::{Frames, LONGEST_WAIT, Watermark};
+use crate::rabbitmq::{
     error::unavailable,
-    watermark::{Frames, LONGEST_WAIT, Watermark},
     window::{Limits, Step, Subscription, Window},
 };
 
 /// Settles the deliveries of one channel. Cheap to clone; at most the prefetch is under way.
 #[derive(Clone)]
-pub(super) struct Acks(Arc<Door>);
+pub(crate) struct Acks(Arc<Door>);
 
 /// Closed by the last who could settle.
 struct Door(Arc<Desk>);
@@ -74,7 +74,7 @@ struct Wanted {
 
 impl Acks {
     /// Starts the task for a channel; at most so many deliveries will be out.
-    pub(super) fn start(channel: Channel, prefetch: usize) -> Self {
+    pub(crate) fn start(channel: Channel, prefetch: usize) -> Self {
         let desk = Desk {
             channel: channel.clone(),
             pile: Mutex::default(),
@@ -91,21 +91,21 @@ impl Acks {
     }
 
     /// Notes that a delivery of this subscription is out.
-    pub(super) fn delivered(&self, tag: u64, subscription: u64) {
+    pub(crate) fn delivered(&self, tag: u64, subscription: u64) {
         self.0.0.window().taken(subscription);
         let mut pile = self.0.0.pile();
         pile.delivered = pile.delivered.max(tag);
     }
 
     /// Acks one delivery; resolves when the server has it.
-    pub(super) fn ack(&self, tag: u64) -> impl Future<Output = Result<(), BrokerError>> + use<> {
+    pub(crate) fn ack(&self, tag: u64) -> impl Future<Output = Result<(), BrokerError>> + use<> {
         let (answer, answered) = oneshot::channel();
         self.0.0.put(|pile| pile.watermark.settled(tag, Instant::now(), Some(answer)));
         async move { answered.await.unwrap_or_else(|_| Err(lost())) }
     }
 
     /// Lets the server push at most so many deliveries at once, beside those of other subscriptions.
-    pub(super) async fn subscribe(
+    pub(crate) async fn subscribe(
         &self,
         queue: ShortString,
         tag: ShortString,
@@ -122,7 +122,7 @@ impl Acks {
 
     /// Ends a subscription; resolves when the server pushes nothing more to it. What it pushed before is still to be taken.
     /// Whoever asks meanwhile waits for the same answer, and asks again if there is none.
-    pub(super) async fn end(&self, subscription: &Subscription) -> lapin::Result<()> {
+    pub(crate) async fn end(&self, subscription: &Subscription) -> lapin::Result<()> {
         let desk = &self.0.0;
         desk.window().ending(subscription.number, true);
         let _unless_ended = Ending(desk, subscription);
@@ -131,7 +131,7 @@ impl Acks {
     }
 
     /// Ends the subscription of a delivery that is being handed over.
-    pub(super) async fn leave(&self, subscription: u64) -> lapin::Result<()> {
+    pub(crate) async fn leave(&self, subscription: u64) -> lapin::Result<()> {
         let subscription = self.0.0.window().subscription(subscription);
         match subscription {
             Some(subscription) => self.end(&subscription).await,
@@ -140,12 +140,12 @@ impl Acks {
     }
 
     /// A delivery begins to be handed over: its slot counts as occupied already.
-    pub(super) fn leaves(&self) {
+    pub(crate) fn leaves(&self) {
         self.0.0.window().leaves();
     }
 
     /// A delivery of this subscription is not with us any more.
-    pub(super) fn settled(&self, subscription: u64, left: bool) {
+    pub(crate) fn settled(&self, subscription: u64, left: bool) {
         let mut window = self.0.0.window();
         if left {
             window.left();
@@ -158,48 +158,48 @@ impl Acks {
     }
 
     /// Everything that came of a subscription is taken. Whether it was us who ended it.
-    pub(super) fn drained(&self, subscription: u64) -> bool {
+    pub(crate) fn drained(&self, subscription: u64) -> bool {
         self.0.0.window().drained(subscription)
     }
 
     /// What is to be done so that as many deliveries are with us as may be.
-    pub(super) fn step(&self, limits: Limits, occupied: usize) -> Option<Step> {
+    pub(crate) fn step(&self, limits: Limits, occupied: usize) -> Option<Step> {
         self.0.0.window().step(limits, occupied)
     }
 
     /// Waits until there may be something to do.
-    pub(super) async fn room(&self) {
+    pub(crate) async fn room(&self) {
         self.0.0.room.notified().await;
     }
 
     /// The subscriptions of which messages may still come.
-    pub(super) fn open(&self) -> Vec<Arc<Subscription>> {
+    pub(crate) fn open(&self) -> Vec<Arc<Subscription>> {
         self.0.0.window().open()
     }
 
     /// Whether the server has taken everything back that was not settled.
-    pub(super) fn tie(&self) -> Tie {
+    pub(crate) fn tie(&self) -> Tie {
         let channel = self.0.0.channel.clone();
         Tie::new(move || !channel.status().connected())
     }
 
     /// The consumer takes nothing more: nobody is to keep a delivery that he cannot settle.
-    pub(super) fn rest(&self) {
+    pub(crate) fn rest(&self) {
         self.0.0.over.cancel();
     }
 
     /// The channel turned out to be gone.
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         self.0.0.lose();
     }
 
     /// Resolves when deliveries that cannot be settled are to go back.
-    pub(super) fn over(&self) -> &CancellationToken {
+    pub(crate) fn over(&self) -> &CancellationToken {
         &self.0.0.over
     }
 
     /// Gives one delivery back to its queue, uncounted.
-    pub(super) fn give_back(&self, tag: u64) {
+    pub(crate) fn give_back(&self, tag: u64) {
         self.0.0.put(|pile| pile.back.push(tag));
     }
 }
