@@ -81,18 +81,21 @@ impl IdentityService {
         let abroad = abroad(issued, network);
         if !self.is_unconfirmed(&account).await? {
             // Confirmed a moment ago, or deactivated.
-            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
+            return self.say_why(&account, otp, network).await.map(Err);
         }
         if let Err(refusal) = self.refuse_dead(issued, abroad, right).await? {
             return Ok(Err(refusal));
         }
         if !self.count_try(issued, abroad).await? {
-            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
+            return self.say_why(&account, otp, network).await.map(Err);
         }
         if !right {
             return Ok(Err(no(WRONG_OTP)));
         }
-        self.activate(issued, network).await
+        match self.activate(issued).await? {
+            true => Ok(Ok(())),
+            false => self.say_why(&account, otp, network).await.map(Err),
+        }
     }
 
     /// Whether a code opens the account from here.
@@ -145,36 +148,36 @@ impl IdentityService {
         Ok(taken.run().await.map_err(internal)? == 1)
     }
 
-    /// Why no try was left: looked up again, because it was fine a moment ago.
-    async fn say_why(&self, user: Uuid, network: Option<&str>) -> Result<Refusal, IdentityError> {
-        let latest = latest(&self.db, user).await.map_err(internal)?;
+    /// Why no try was left: looked up again, because it was fine a moment ago. Whoever has the code hears the same as who
+    /// comes a moment later.
+    async fn say_why(
+        &self,
+        account: &Account,
+        otp: &SecretString,
+        network: Option<&str>,
+    ) -> Result<No, IdentityError> {
+        let latest = latest(&self.db, account.user.id).await.map_err(internal)?;
+        let is_of = |issued: &Issued| self.config.code_key.matches(&issued.challenge(), otp);
         if latest.all().iter().any(|issued| issued.used) {
-            return Ok(USER_VERIFIED);
+            return Ok(No { says: USER_VERIFIED, knew: latest.all().iter().any(is_of) });
         }
-        Ok(match latest.meant_by(network, self.now()) {
-            Some(issued) => match self.refuse_dead(issued, abroad(issued, network), false).await? {
-                Err(refusal) => refusal.says,
-                Ok(()) => WRONG_OTP,
-            },
-            None => WRONG_OTP,
-        })
+        let Some(issued) = latest.meant_by(network, self.now()) else { return Ok(no(WRONG_OTP)) };
+        let right = is_of(issued) && self.opens(issued, &latest, account, network);
+        let dead = self.refuse_dead(issued, abroad(issued, network), right).await?;
+        Ok(dead.err().unwrap_or(no(WRONG_OTP)))
     }
 
-    /// Uses the code up, activates the account and begins the trial: all or nothing, once.
-    async fn activate(
-        &self,
-        issued: &Issued,
-        network: Option<&str>,
-    ) -> Result<Result<(), No>, IdentityError> {
+    /// Uses the code up, activates the account and begins the trial: all or nothing, once. `false` = another try was
+    /// faster, or the address was registered anew and the code ended with it.
+    async fn activate(&self, issued: &Issued) -> Result<bool, IdentityError> {
         let now = self.now();
         let tx = self.db.begin().await.map_err(internal)?;
         lock_user(&tx, issued.user_id).await?;
         let used = "UPDATE otp_challenges SET used_at = $2 WHERE id = $1 AND used_at IS NULL";
         let used = Executor::sql(&tx, used).bind(issued.id).bind(now).run().await.map_err(internal)?;
         if used == 0 {
-            // Another try was faster, or the address was registered anew and the code ended with it.
             tx.rollback().await.map_err(internal)?;
-            return self.say_why(issued.user_id, network).await.map(|why| Err(no(why)));
+            return Ok(false);
         }
         // System C's own columns for a code are emptied: what it mailed in clear must not open anything later.
         const ACTIVATE: &str = "UPDATE users SET is_active = $2, confirmed_at = $3, otp = NULL, otp_expired_at = NULL, \
@@ -185,7 +188,7 @@ impl IdentityService {
         Executor::sql(&tx, forget).bind(issued.user_id).run().await.map_err(internal)?;
         begin_trial(&tx, issued.user_id, now, self.config.trial).await?;
         tx.commit().await.map_err(internal)?;
-        Ok(Ok(()))
+        Ok(true)
     }
 }
 

@@ -230,7 +230,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pause_doubles_with_each_failed_probe_and_ends_with_a_good_one() {
         let pause = TransportPause::new(40 * MS, 100 * MS);
         let mailer = MemoryMailer::default();
@@ -257,7 +257,7 @@ mod tests {
         Failure::new(Stage::Connect, Class::Network, "connection refused")
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_server_that_is_not_there_opens_the_breaker_and_one_that_answers_closes_it() {
         let pause = TransportPause::new(40 * MS, 1000 * MS);
         let mailer = MemoryMailer::default();
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(pause.failed(&nobody_there()), None, "counted anew");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_mail_keeps_its_slot_for_a_short_pause_only() {
         let mut pause = TransportPause::new(200 * MS, 1000 * MS);
         pause.hold = 50 * MS;
@@ -305,7 +305,7 @@ mod tests {
         assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "the worker stops");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_mail_among_other_work_gives_its_slot_back_at_once() {
         let mut pause = TransportPause::new(Duration::from_secs(300), Duration::from_secs(300));
         let mailer = MemoryMailer::default();

@@ -53,6 +53,33 @@ async fn before_a_right_code_every_address_answers_alike_and_not_sooner() {
     }
 }
 
+/// Whoever has the code learns what became of it, also when others enter it between two of his looks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_right_code_is_never_called_wrong_because_it_was_entered_at_the_same_time() {
+    let change = |config: &mut backshift_workers::identity::IdentityConfig| {
+        (config.uniform_errors, config.refusal_floor, config.max_checks_ip) = (true, Duration::ZERO, 1000);
+    };
+    for world in worlds(change).await {
+        for round in 0..12 {
+            let email = format!("lan{round}@x.io");
+            world.register(&email).await.unwrap();
+            world.send_otp(&email).await.unwrap();
+            let right = world.mailed_code().await;
+            let mut crowd = tokio::task::JoinSet::new();
+            for _ in 0..4 {
+                let (service, email, right) = (world.service.clone(), email.clone(), right.clone());
+                crowd.spawn(
+                    async move { service.verify_otp(&email, right.as_str().into(), origin("en")).await },
+                );
+            }
+            let (opened, others): (Vec<_>, Vec<_>) =
+                crowd.join_all().await.into_iter().partition(Result::is_ok);
+            let others: Vec<u32> = others.into_iter().map(code).collect();
+            assert_eq!((opened.len(), others), (1, vec![110_007; 3]), "round {round}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn unknown_addresses_and_wrong_passwords_are_one_answer() {
     for world in worlds(|config| config.uniform_errors = true).await {

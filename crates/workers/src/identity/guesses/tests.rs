@@ -70,7 +70,7 @@ impl Place {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("it comes true");
+        backshift_testkit::wait::within(PATIENCE, waiting).await.expect("it comes true");
     }
 
     fn free_and_waiting(&self) -> (usize, usize) {
