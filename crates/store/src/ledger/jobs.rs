@@ -42,6 +42,13 @@ pub(crate) const RETRY: Sql = both!(
 
 pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
 
+/// What [`RETRY`] asks of a job, in one look: its state may change between two.
+pub(crate) const KEPT: &str = "SELECT status, payload IS NOT NULL AND length(payload) = payload_size \
+     FROM background_jobs WHERE id = $1";
+
+/// How often a job is asked to run again that changes each time between the wish and the look at what stood in its way.
+const TRIES: u32 = 5;
+
 /// Those of the jobs `$1` that are over.
 pub(crate) const OVER: Sql = Sql {
     pg: "SELECT id FROM background_jobs WHERE id = ANY($1::uuid[]) AND status IN ('completed', 'dead', 'cancelled')",
@@ -49,7 +56,7 @@ pub(crate) const OVER: Sql = Sql {
              AND status IN ('completed', 'dead', 'cancelled')",
 };
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE), OVER];
+pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE), same(KEPT), OVER];
 
 /// The statement that finds one job.
 pub(crate) fn find_text(dialect: Dialect) -> String {
@@ -97,16 +104,25 @@ pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError>
         }
         other => other,
     };
-    if let Some(status) = db.sql(RETRY).bind(id).optional::<String>().await.map_err(held)? {
-        return Ok(state(&status));
+    for _ in 0..TRIES {
+        if let Some(status) = db.sql(RETRY).bind(id).optional::<String>().await.map_err(held)? {
+            return Ok(state(&status));
+        }
+        let found = db.sql(KEPT).bind(id).optional::<(String, bool)>().await?;
+        let (status, kept) = found.ok_or_else(|| StoreError::NotFound(format!("job {id}")))?;
+        match state(&status) {
+            as_it_is @ (State::Available | State::Running | State::Completed) => return Ok(as_it_is),
+            // It ended a moment ago: it can run again now.
+            _ if kept => {}
+            _ => {
+                return Err(StoreError::Rejected(format!(
+                    "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): its bytes are \
+                     in the broker's queue of dead letters; publish them from there as a new message"
+                )));
+            }
+        }
     }
-    match current(db, id).await? {
-        as_it_is @ (State::Available | State::Running | State::Completed) => Ok(as_it_is),
-        _ => Err(StoreError::Rejected(format!(
-            "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): its bytes are in the \
-             broker's queue of dead letters; publish them from there as a new message"
-        ))),
-    }
+    Err(StoreError::Unavailable(format!("job {id} ends and begins all the time: try again")))
 }
 
 async fn current(db: &Database, id: JobId) -> Result<State, StoreError> {

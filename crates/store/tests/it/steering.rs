@@ -42,6 +42,22 @@ on_both_databases! {
         assert!(matches!(world.store.retry(JobId::generate()).await, Err(StoreError::NotFound(_))));
     }
 
+    async fn a_job_that_ends_while_it_is_told_to_run_again_is_not_said_to_have_lost_its_payload(world) {
+        for round in 0..100 {
+            let (envelope, start) = world.running("w").await;
+            let (settled, again) = tokio::join!(
+                world.finish(start.lease, dead(Reason::Permanent)),
+                world.store.retry(envelope.id),
+            );
+            assert_eq!(settled, backshift_core::Settled::Applied);
+            match again {
+                Ok(State::Running) => {}
+                Ok(State::Available) => drop(world.store.cancel(envelope.id).await.unwrap()),
+                other => panic!("round {round}: {other:?}"),
+            }
+        }
+    }
+
     async fn a_job_whose_key_is_held_by_another_cannot_run_again(world) {
         let unique = || {
             let mut envelope = job("ready");
