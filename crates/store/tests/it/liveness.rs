@@ -1,12 +1,17 @@
 //! Signs of life: held, unique, and gone when the process is.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backshift_core::{Timestamp, WorkerName, store::Liveness};
 use backshift_store::{
     Database, Options,
     liveness::{dead_workers, sign},
 };
+use backshift_testkit::{pace, wait::PATIENCE};
 
 use crate::place;
 
@@ -15,13 +20,11 @@ fn worker(name: &str) -> WorkerName {
 }
 
 pub(crate) async fn wait_until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
-        if done().await {
-            return;
-        }
+    let begun = Instant::now();
+    while !done().await {
+        assert!(begun.elapsed() < pace::stretched(PATIENCE), "never: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("never: {what}");
 }
 
 async fn live_and_die(db: &Database) {

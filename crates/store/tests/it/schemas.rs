@@ -11,6 +11,7 @@ use backshift_store::{
 };
 
 use crate::{
+    liveness::wait_until,
     place::{self, Place},
     world::{World, job, queue},
 };
@@ -138,12 +139,7 @@ async fn one_worker_name_in_two_schemas_is_two_workers() {
         assert_eq!(dead_workers(db, std::slice::from_ref(&name)).await.unwrap().len(), dead);
     }
     let gone = async || dead_workers(&databases[0], std::slice::from_ref(&name)).await.unwrap().len() == 1;
-    for _ in 0..100 {
-        if gone().await {
-            return;
-        }
-    }
-    panic!("the dropped sign of the first schema is not seen");
+    wait_until("the dropped sign of the first schema is seen", gone).await;
 }
 
 #[tokio::test]

@@ -13,13 +13,13 @@ use crate::{
     world::{World, job},
 };
 
-/// Completed jobs by one statement, a second apart, the oldest first; the payload of each names its number.
+/// Completed jobs from one number to another by one statement, a second apart, the oldest first; the payload of each names its number.
 const FILL: Sql = Sql {
     pg: "INSERT INTO background_jobs (id, job_type, status, queue, broker, token, created_at, finished_at, payload, payload_size) \
          SELECT gen_random_uuid(), CASE WHEN n = 1 THEN 'rare' ELSE 'usual' END, 'completed', 'q', 'postgres', 1, \
          now() - (200000 - n) * interval '1 second', now(), convert_to('{\"n\":\"' || n || '.\"}', 'UTF8'), length('{\"n\":\"' || n || '.\"}') \
-         FROM generate_series(1, $1) n",
-    sqlite: "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < $1) \
+         FROM generate_series($1::bigint, $2::bigint) n",
+    sqlite: "WITH RECURSIVE s(n) AS (SELECT $1 UNION ALL SELECT n + 1 FROM s WHERE n < $2) \
              INSERT INTO background_jobs (id, job_type, status, queue, broker, token, created_at, updated_at, run_at, finished_at, payload, \
              payload_size) SELECT printf('019aa3c1-7f2e-7c40-9d1b-%012x', n), CASE WHEN n = 1 THEN 'rare' ELSE 'usual' END, 'completed', \
              'q', 'embedded', 1, (1795000000 + n) * 1000000, 1, 1, 1, CAST('{\"n\":\"' || n || '.\"}' AS BLOB), \
@@ -27,7 +27,11 @@ const FILL: Sql = Sql {
 };
 
 async fn filled(world: &World, jobs: i64) {
-    world.db().sql(FILL).bind(jobs).run().await.unwrap();
+    // In steps: one statement of so many rows takes longer on a busy machine than a statement may.
+    for first in (1..=jobs).step_by(10_000) {
+        let last = jobs.min(first + 9_999);
+        world.db().sql(FILL).bind(first).bind(last).run().await.unwrap();
+    }
 }
 
 /// Goes on until everything was looked at: how many jobs were found, and how often it stopped after how many.
@@ -66,8 +70,10 @@ on_both_databases! {
         world.finish(start.lease, Settlement::DeadLetter(letter)).await;
         let (dead, waits) = (buried.id, world.enqueue(job("w")).await.id());
         filled(world, 40_000).await;
-        let newer = "UPDATE background_jobs SET created_at = (SELECT MAX(created_at) FROM background_jobs) WHERE queue = 'q'";
-        world.db().sql(newer).run().await.unwrap();
+        let newer = "UPDATE background_jobs SET created_at = (SELECT MAX(created_at) FROM background_jobs) WHERE id IN \
+                     (SELECT id FROM background_jobs WHERE queue = 'q' \
+                     AND created_at < (SELECT MAX(created_at) FROM background_jobs) LIMIT 10000)";
+        while world.db().sql(newer).run().await.unwrap() > 0 {}
         for (state, id) in [(State::Dead, dead), (State::Available, waits)] {
             let filter = JobFilter { state: Some(state), ..JobFilter::default() };
             let found = world.store.search(&filter, &Page::default()).await.unwrap();
