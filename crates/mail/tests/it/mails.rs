@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backshift_mail::{Composer, EmailAddress, EmailData, Message, NamedAddress, SmtpOptions, TlsMode};
+use backshift_testkit::pace;
 
 use crate::server::Server;
 
@@ -33,7 +34,7 @@ pub(crate) fn with_copies(copies: &[&str]) -> Message {
 pub(crate) fn options(server: &Server) -> SmtpOptions {
     let mut options = SmtpOptions::new("127.0.0.1", server.port);
     options.tls = TlsMode::None;
-    options.command_timeout = Duration::from_secs(5);
-    options.final_timeout = Duration::from_secs(5);
+    options.command_timeout = pace::stretched(Duration::from_secs(5));
+    options.final_timeout = options.command_timeout;
     options
 }

@@ -6,6 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use backshift_testkit::{
+    ports::free_port,
+    wait::{self, PATIENCE},
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -112,8 +116,9 @@ impl Drop for Server {
 
 impl Server {
     pub(crate) async fn start(script: Script) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        // No other test's server may sit there when this one is gone.
+        let port = free_port().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let seen = Arc::new(Mutex::new(Seen::default()));
         let shared = seen.clone();
         let acts = Arc::new(Mutex::new(script.acts.clone()));
@@ -156,15 +161,10 @@ impl Server {
         self.seen.lock().unwrap().connections
     }
 
-    /// Waits until the condition holds; fails after ten seconds.
+    /// Waits until the condition holds.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&Seen) -> bool) {
-        for _ in 0..1_000 {
-            if condition(&self.seen.lock().unwrap()) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("never saw: {what}: {:?}", self.seen.lock().unwrap());
+        let came = wait::until(PATIENCE, || async { condition(&self.seen.lock().unwrap()) }).await;
+        assert!(came, "never saw: {what}: {:?}", self.seen.lock().unwrap());
     }
 }
 

@@ -17,7 +17,19 @@ const CONNECTIONS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_mails_do_not_stall() {
-    let raw = raw_loop().await;
+    // What stalls stalls each time; another process that takes the machine for a moment does not.
+    let mut rounds = Vec::new();
+    for _ in 0..5 {
+        let (raw, ours) = (raw_loop().await, our_way().await);
+        if ours < raw * 20 {
+            return;
+        }
+        rounds.push((ours, raw));
+    }
+    panic!("{MAILS} mails by us and by the raw loop: {rounds:?}");
+}
+
+async fn our_way() -> Duration {
     let server = Server::start(Script::default()).await;
     let mut options = options(&server);
     options.max_connections = CONNECTIONS;
@@ -41,7 +53,7 @@ async fn a_thousand_mails_do_not_stall() {
     assert!(seen.connections <= CONNECTIONS);
     // Two writes a mail: the commands, then the body with its dot.
     assert!(seen.reads <= 2 * MAILS + MAILS / 5, "{} reads for {MAILS} mails", seen.reads);
-    assert!(ours < raw * 20, "{MAILS} mails took {ours:?}, the raw loop {raw:?}");
+    ours
 }
 
 /// The same bytes by hand, over one connection, with TCP_NODELAY.
