@@ -91,7 +91,7 @@ mod tests {
         later("another", move || say.send(()).map_err(io::Error::other));
         assert!(!finish(Duration::from_millis(1)), "the work was done without being let go");
         release.send(()).unwrap();
-        assert!(finish(crate::wait::PATIENCE));
+        assert!(finish(crate::pace::stretched(crate::wait::PATIENCE)));
         said.try_recv().unwrap();
     }
 }

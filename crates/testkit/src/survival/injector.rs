@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Fault, Fleet, Plan, Point, PrivateServer, Stage, Step, When, report::Happened};
-use crate::proxy::Trap;
+use crate::{pace, proxy::Trap};
 
 /// How long after its death a worker is started anew.
 const REPLACE: Duration = Duration::from_millis(300);
@@ -170,7 +170,7 @@ impl<'a> Injector<'a> {
             Point::BeforeAck => (Trap::before_amqp_ack(), ways.first().filter(|_| ways.len() > 1)),
         };
         let way = way.ok_or("this broker has no such point, or the fleet is not proxied")?;
-        match way.trap(trap).sprung(REACHED).await {
+        match way.trap(trap).sprung(pace::stretched(REACHED)).await {
             true => Ok(()),
             false => Err(format!("the point was not reached within {REACHED:?}")),
         }

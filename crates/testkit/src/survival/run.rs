@@ -17,6 +17,7 @@ use super::{
     Evidence, Expected, Fleet, Plan, Producer, Reconciliation, Report, Stage, WorkerProgram,
     evidence::PROBE_EFFECTS, injector::Injector,
 };
+use crate::pace;
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -179,7 +180,7 @@ async fn follow(
         if producing.is_over() && injector.is_over() {
             return Ok(None);
         }
-        if moved.elapsed() > patience {
+        if moved.elapsed() > pace::stretched(patience) {
             return Ok(Some(format!("no progress for {patience:?} at {effects} effects")));
         }
         tokio::time::sleep(LOOK).await;
@@ -207,7 +208,7 @@ async fn settle(
         if now != last {
             (last, moved) = (now, Instant::now());
         }
-        if moved.elapsed() > patience {
+        if moved.elapsed() > pace::stretched(patience) {
             return Ok(Some(format!(
                 "{} of {expected} effects, {} jobs open for {patience:?}",
                 now.0, now.1
@@ -219,11 +220,11 @@ async fn settle(
 
 /// The broker's queues; its statistics lag behind, so that what seems to be left is asked for again.
 async fn queues(broker: &super::PrivateServer) -> io::Result<Vec<(String, u64)>> {
-    let until = Instant::now() + Duration::from_secs(30);
+    let begun = Instant::now();
     loop {
         let answer = broker.queues().await;
         let empty = answer.as_ref().is_ok_and(|queues| queues.values().all(|count| *count == 0));
-        if empty || Instant::now() > until {
+        if empty || begun.elapsed() > pace::stretched(Duration::from_secs(30)) {
             return answer.map(|queues| queues.into_iter().collect());
         }
         tokio::time::sleep(Duration::from_millis(250)).await;

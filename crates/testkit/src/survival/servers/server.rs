@@ -235,7 +235,7 @@ impl Guarded {
         let pids = family::family(pid);
         let told = member.filter(|member| pids.contains(member)).unwrap_or(pid);
         family::signal(&[told], signal);
-        if tokio::time::timeout(STOPPED, self.0.wait()).await.is_err() || !family::gone(&pids).await {
+        if wait::within(STOPPED, self.0.wait()).await.is_none() || !family::gone(&pids).await {
             family::signal(&pids, Signal::KILL);
             let _ = self.0.wait().await;
         }
