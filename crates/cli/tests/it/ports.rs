@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use backshift_testkit::ports::free_port;
+use backshift_testkit::{ports::free_port, wait};
 
 use crate::scene::{PATIENCE, Settings, Worker, backshift};
 
@@ -11,6 +11,12 @@ fn settings(directory: &tempfile::TempDir) -> Settings {
         ("BACKSHIFT_DATA_DIR", directory.path().to_str().unwrap()),
         ("JWT_SECRET", crate::scene::JWT_SECRET),
     ])
+}
+
+/// Holds a default port. Whoever else has it for good, it is taken; another test's `dev` lets go of it soon, and then it
+/// would be free in the middle of this one.
+pub(crate) async fn taken(port: u16) -> Option<TcpListener> {
+    wait::until_some(PATIENCE, || async { TcpListener::bind(("127.0.0.1", port)).ok() }).await
 }
 
 #[tokio::test]
@@ -33,8 +39,7 @@ async fn a_chosen_port_that_is_taken_is_78() {
 #[tokio::test]
 async fn a_worker_goes_on_without_its_default_port() {
     let directory = tempfile::tempdir().unwrap();
-    // Whoever holds the default port, it is taken.
-    let _holder = TcpListener::bind(("127.0.0.1", 8081));
+    let _holder = taken(8081).await;
     let pairs = settings(&directory);
     let mut worker = Worker {
         process: backshift_testkit::process::Running::start(&["worker"], &pairs.pairs()),

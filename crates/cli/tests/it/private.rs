@@ -38,7 +38,7 @@ async fn dev_under(umask: &str, data: &Path) -> (Running, u16) {
     (process, port)
 }
 
-/// A `dev` that must end by itself.
+/// A `dev` that must end by itself. Whoever was killed before it has to be gone, with his lock.
 async fn refused(data: &Path) -> Ended {
     backshift(&["dev"], &settings(data, free_port().unwrap()).pairs()).await
 }
@@ -89,7 +89,7 @@ async fn nothing_can_be_read_under(umask: &str) {
 async fn a_directory_a_key_or_a_lock_that_somebody_else_could_have_made_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
     let link = place.path().join("link");
     symlink(&data, &link).unwrap();
     let ended = refused(&link).await;
@@ -117,7 +117,7 @@ async fn a_directory_a_key_or_a_lock_that_somebody_else_could_have_made_is_refus
         assert!(ended.err.contains("chmod"), "the remedy: {ended:?}");
         fs::set_permissions(&path, usual).unwrap();
     }
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
 }
 
 /// Signs of life and mails lie in directories of their own, which somebody else could have made just as well.
@@ -125,7 +125,7 @@ async fn a_directory_a_key_or_a_lock_that_somebody_else_could_have_made_is_refus
 async fn a_directory_within_that_somebody_else_could_have_made_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
     let elsewhere = place.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     for (name, commands) in [("mail", &["dev"][..]), ("backshift.db.workers", &["dev", "worker", "doctor"])] {
@@ -155,7 +155,7 @@ async fn a_directory_within_that_somebody_else_could_have_made_is_refused() {
             chown(&directory, Some(0), None).unwrap();
         }
     }
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
 }
 
 #[tokio::test]
@@ -172,12 +172,12 @@ async fn a_directory_that_is_made_for_a_database_is_for_its_owner_alone() {
 async fn an_empty_key_file_is_no_reason_not_to_start() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
     fs::write(data.join("jwt.key"), "").unwrap();
     let (process, _) = dev(&data).await;
-    assert!(process.output().contains("a new key is made"), "{}", process.output());
+    assert!(process.wait_for_output("a new key is made", PATIENCE).await, "{}", process.output());
     assert_eq!(fs::read_to_string(data.join("jwt.key")).unwrap().len(), 64);
-    drop(process);
+    process.kill().await;
     fs::write(data.join("jwt.key"), "half").unwrap();
     let ended = refused(&data).await;
     assert_eq!(ended.code, 78, "{ended:?}");
@@ -194,7 +194,7 @@ fn said(text: &str, word: &str, path: &Path) -> usize {
 async fn what_others_can_read_is_said_once_with_the_command_that_closes_it() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
-    drop(dev(&data).await);
+    dev(&data).await.0.kill().await;
     let database = data.join("backshift.db");
     let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     let pairs = |port| settings(&data, port).with(&[("BACKSHIFT_WORKER_HTTP_ADDR", "127.0.0.1:0")]);
@@ -206,11 +206,11 @@ async fn what_others_can_read_is_said_once_with_the_command_that_closes_it() {
     let looked = backshift(&["doctor"], &pairs(1).pairs()).await.done();
     let (process, _) = dev(&data).await;
     let running = process.output();
-    drop(process);
+    process.kill().await;
     let worker = Running::start(&["worker"], &pairs(1).pairs());
     assert!(worker.wait_for_output("is being consumed", PATIENCE).await, "{}", worker.output());
     let working = worker.output();
-    drop(worker);
+    worker.kill().await;
     let secret = [
         ("JWT_SECRET", "a secret of 32 bytes and then some"),
         ("APP_PORT", &free_port().unwrap().to_string()),
@@ -221,7 +221,7 @@ async fn what_others_can_read_is_said_once_with_the_command_that_closes_it() {
         assert_eq!(said(text, "mode 0755", &data), 1, "{text}");
         assert_eq!(said(text, "mode 0644", &database), 1, "{text}");
     }
-    drop(api);
+    api.kill().await;
 
     // Writable stays refused, and doctor says so too.
     for (path, mode) in [(&data, 0o775), (&database, 0o664), (&database, 0o646)] {

@@ -32,12 +32,14 @@ impl Proxy {
                 // Bound anew each time: off means that nobody listens.
                 let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await else { continue };
                 loop {
+                    // Who knocks while it is switched off is not let in beside that.
                     tokio::select! {
+                        biased;
+                        _ = switched.wait_for(|on| !*on) => break,
                         accepted = listener.accept() => {
                             let Ok((client, _)) = accepted else { continue };
                             theirs.lock().unwrap().push(tokio::spawn(pass(client, target.clone())).abort_handle());
                         }
-                        _ = switched.wait_for(|on| !*on) => break,
                     }
                 }
             }
