@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::scene::{Api, SystemC};
+use crate::scene::{Api, PATIENCE, SystemC};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -63,8 +63,9 @@ async fn the_original_s_way_is_a_setting_that_is_warned_about() {
         ("JWT_SECRET", "twenty-four bytes here.."),
     ]);
     let (_worker, api) = (system.worker().await, system.api().await);
-    let said = api.process.output();
-    assert!(said.contains("identity.open_subscriptions") && said.contains("fewer than 32 bytes"), "{said}");
+    for warning in ["identity.open_subscriptions", "fewer than 32 bytes"] {
+        assert!(api.process.wait_for_output(warning, PATIENCE).await, "{}", api.process.output());
+    }
     let lan = member(&system, &api, "lan@example.com").await;
     let mine = api.get("/subscriptions/me", Some(&lan)).await.json()["data"].clone();
     let path = format!("/subscriptions/{}", mine["id"].as_str().unwrap());

@@ -2,17 +2,18 @@
 
 use backshift_testkit::wait;
 
-use crate::scene::{Mood, PATIENCE, SystemC};
+use crate::scene::{Mood, PATIENCE, SystemC, stretched};
 
 #[tokio::test]
 async fn a_mail_that_a_foreign_consumer_took_over_is_ambiguous() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s"), ("BACKSHIFT_WORKER_FORSAKEN_AFTER", "1s")]);
+    system.set(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000)), ("BACKSHIFT_WORKER_FORSAKEN_AFTER", "1s")]);
     system.smtp.mood("taken@example.com", &[Mood::SilentAfterDot; 1]);
     let worker = system.worker().await;
     system.vhost.publish_mail("taken@example.com", "whose is it").await;
-    let begun = wait::until(PATIENCE, || async { system.jobs(&["--effect", "intended"]).await.len() == 1 });
-    assert!(begun.await, "{}", worker.output());
+    // The intention stands before the first word to the server: killed between the two, the mail would not be sent at all.
+    system.smtp.wait_for("taken@example.com", 1).await;
+    assert_eq!(system.jobs(&["--effect", "intended"]).await.len(), 1, "{}", worker.output());
     worker.process.kill().await;
     // What C's consumer does: takes it and acknowledges.
     let letter = system.vhost.take("smtp_send_email").await;

@@ -1,6 +1,6 @@
 //! Commands beside a running site: those that look make nothing, those that change something tell who waits for it.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use backshift_testkit::{ports::free_port, process::Running, servers::TestDatabase, wait};
 use futures::{StreamExt, channel::mpsc, stream};
@@ -106,7 +106,7 @@ async fn a_short_command_rings_before_it_ends() {
     let settings = [("DATABASE_URL", url.as_str())];
     backshift(&["migrate", "up"], &settings).await.done();
     let mut heard = rings(&database).await;
-    let mut next = async || tokio::time::timeout(Duration::from_secs(5), heard.next()).await.ok().flatten();
+    let mut next = async || wait::within(PATIENCE, heard.next()).await.flatten();
     let enqueue = &["enqueue", "a.b", "--payload", "{}", "--queue", "work", "--json"];
     let mut rung = 0;
     for _ in 0..10 {

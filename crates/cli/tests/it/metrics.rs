@@ -148,6 +148,8 @@ async fn health_says_why_a_worker_is_not_ready() {
     system.smtp.refuse_auth(Some("535 5.7.8 Authentication failed"));
     system.vhost.publish_mail("n@example.com", "n").await;
     worker.wait_metric("mail_transport_paused", 1.0).await;
+    let not_ready = || async { worker.get("/readyz").await.is_some_and(|answer| answer.status == 503) };
+    assert!(wait::until(PATIENCE, not_ready).await, "{}", worker.output());
     let asked = backshift(&["health", "--address", &address], &[]).await;
     assert_eq!(asked.code, 1, "{asked:?}");
     assert!(asked.out.starts_with("not ready\n") && asked.out.contains("mail"), "{asked:?}");

@@ -7,7 +7,7 @@ use lapin::{
 };
 use serde_json::json;
 
-use crate::scene::{Mood, PATIENCE, SystemC};
+use crate::scene::{Mood, PATIENCE, SystemC, stretched};
 
 /// Waits until so many jobs of the exchange are in this state.
 pub(crate) async fn wait_jobs(system: &SystemC, state: &str, number: usize) -> Vec<serde_json::Value> {
@@ -73,7 +73,7 @@ async fn temporary_refusals_are_tried_again_and_count() {
     worker.wait_metric("messages_processed_errors", 6.0).await;
     assert_eq!(worker.metric("messages_consumed_total").await, Some(6.0), "first deliveries only");
     assert_eq!(worker.metric("messages_processed_errors").await, Some(6.0));
-    assert!(worker.logged("error", "smtp.usecase.SendEmail.DialAndSend: 450 "), "{}", worker.output());
+    worker.wait_logged("error", "smtp.usecase.SendEmail.DialAndSend: 450 ").await;
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn a_mail_that_is_always_refused_is_kept_as_it_came() {
 #[tokio::test]
 async fn a_silent_server_times_out_and_the_message_is_not_lost() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_SMTP_COMMAND_TIMEOUT", "700ms")]);
+    system.set(&[("BACKSHIFT_SMTP_COMMAND_TIMEOUT", &stretched(700))]);
     let _worker = system.worker().await;
     system.smtp.mood("silent@example.com", &[Mood::Silent]);
     system.vhost.publish_mail("silent@example.com", "hello?").await;
@@ -159,5 +159,5 @@ async fn a_refused_copy_does_not_stop_the_others() {
     let suppressed = system.run(&["suppressions", "list", "--json"]).await.done().list();
     assert_eq!(suppressed.len(), 1, "{suppressed:?}");
     assert_eq!(suppressed[0]["address"], "gone@example.com");
-    assert!(worker.log().iter().any(|line| line["level"] == "warn"), "{}", worker.output());
+    worker.wait_logged("warn", "").await;
 }

@@ -1,6 +1,8 @@
 //! docs/contracts/system-c.md, "Mail outcome": a transport that refuses us is paused for all, and no attempt is burnt.
 
-use backshift_testkit::{ports::free_port, wait};
+use std::time::Duration;
+
+use backshift_testkit::{pace, ports::free_port, wait};
 use serde_json::json;
 
 use crate::{
@@ -48,7 +50,7 @@ async fn refused_credentials_pause_everything_until_they_work() {
     let probed = wait::until(PATIENCE, || async { system.smtp.count("AUTH") >= 3 });
     assert!(probed.await, "the pause is probed");
     assert_eq!(system.smtp.count("MAIL"), 0);
-    assert!(worker.logged("error", "smtp.usecase.SendEmail.DialAndSend: 535 "), "{}", worker.output());
+    worker.wait_logged("error", "smtp.usecase.SendEmail.DialAndSend: 535 ").await;
     system.smtp.refuse_auth(None);
     recovers(&system, &worker).await;
 }
@@ -147,7 +149,8 @@ async fn others_run(place: Place) {
         let job = place.wait_state(&id, "completed").await;
         let time = |key: &str| job[key].as_str().unwrap().parse::<backshift_core::Timestamp>().unwrap();
         let took = time("finished_at").duration_since(time("created_at"));
-        assert!(took.as_secs() < 5, "{took:#} beside paused mails: {job:#}");
+        let soon = pace::stretched(Duration::from_secs(5));
+        assert!(took.unsigned_abs() < soon, "{took:#} beside paused mails: {job:#}");
     }
     assert!(place.completed("default").await.len() == 10, "no mail was sent");
 }

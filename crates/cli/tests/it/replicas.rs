@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use backshift_testkit::wait;
 use serde_json::json;
 
-use crate::scene::{PATIENCE, SystemC};
+use crate::scene::{Mood, PATIENCE, SystemC, stretched};
 
 const MAILS: usize = 200;
 
@@ -57,7 +57,7 @@ async fn two_apis_and_two_workers_send_every_mail_once() {
 #[tokio::test]
 async fn a_killed_worker_loses_nothing_and_duplicates_are_flagged() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
+    system.set(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000))]);
     system.smtp.slow(Duration::from_millis(30));
     let doomed = system.worker().await;
     let survivor = system.worker().await;
@@ -100,16 +100,24 @@ async fn a_killed_worker_loses_nothing_and_duplicates_are_flagged() {
 #[tokio::test]
 async fn equal_mails_without_an_id_stay_apart_when_a_worker_is_killed() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s"), ("BACKSHIFT_MAIL_CONCURRENCY", "3")]);
-    system.smtp.slow(Duration::from_millis(150));
+    system.set(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000)), ("BACKSHIFT_MAIL_CONCURRENCY", "3")]);
+    // Three are done, and three are under way for as long as their worker lives.
+    let twins = [Mood::Friendly, Mood::Friendly, Mood::Friendly].into_iter().chain([
+        Mood::SilentAfterDot,
+        Mood::SilentAfterDot,
+        Mood::SilentAfterDot,
+    ]);
+    system.smtp.mood("twin@example.com", &twins.collect::<Vec<_>>());
     let body = json!({"Recipient": "twin@example.com", "Subject": "same", "Body": "same"}).to_string();
     let doomed = system.worker().await;
     for _ in 0..12 {
         system.vhost.publish_bare(&body).await;
     }
-    // Three are done and three under way. Killed between two groups, a mail that the worker had and did not begin would
-    // be taken for one of the equal ones that are done: without ids nobody can tell (docs/guides/system-c.md).
-    let midway = wait::until(PATIENCE, || async { system.smtp.count("MAIL") >= 6 });
+    // Killed between two groups, a mail that the worker had and did not begin would be taken for one of the equal ones that
+    // are done: without ids nobody can tell (docs/guides/system-c.md).
+    let midway = wait::until(PATIENCE, || async {
+        system.smtp.number() >= 6 && system.jobs(&["--state", "completed"]).await.len() == 3
+    });
     assert!(midway.await, "{}", doomed.output());
     doomed.process.kill().await;
     let survivor = system.worker().await;

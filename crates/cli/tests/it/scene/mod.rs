@@ -32,5 +32,18 @@ pub(crate) use worker::Worker;
 
 use std::time::Duration;
 
+use backshift_testkit::pace;
+
+/// A setting's value: this time on an idle machine, longer on a busy one. For leases and lives that the test waits out and
+/// that may not end before it or a worker had its turn.
+pub(crate) fn stretched(ms: u64) -> String {
+    format!("{}ms", stretched_ms(ms))
+}
+
+/// The same as a number of milliseconds.
+pub(crate) fn stretched_ms(ms: u64) -> u64 {
+    pace::stretched(Duration::from_millis(ms)).as_millis() as u64
+}
+
 /// How long a scenario waits for something that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

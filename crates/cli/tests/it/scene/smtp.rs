@@ -23,6 +23,8 @@ use super::PATIENCE;
 /// What the server does with one transaction.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mood {
+    /// As when there is none.
+    Friendly,
     /// This answer to RCPT.
     Rcpt(&'static str),
     /// This answer to the final dot; the mail is not taken.

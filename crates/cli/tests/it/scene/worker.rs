@@ -65,6 +65,12 @@ impl Worker {
             .any(|line| line["level"] == level && line["msg"].as_str().is_some_and(|m| m.contains(message)))
     }
 
+    /// Waits for such a line: what is counted, sent or stored may be so before it is logged and read.
+    pub(crate) async fn wait_logged(&self, level: &str, message: &str) {
+        let logged = wait::until(PATIENCE, || async { self.logged(level, message) }).await;
+        assert!(logged, "{message:?} is no {level} in the log\n{}", self.output());
+    }
+
     /// The sum over all labels of a metric; `None` = it is not there.
     pub(crate) async fn metric(&self, name: &str) -> Option<f64> {
         let page = self.get("/metrics").await?.body;

@@ -69,8 +69,9 @@ async fn outage(mut server: PrivateServer, place: Place) {
     assert!(well.is_empty(), "well again while the server was away: {well:?}\n{}", worker.output());
     load.settles(&place, &worker).await;
     answers(&worker, 200).await;
+    let said = wait::until(PATIENCE, || async { !well_again(&worker.log()[log.len()..]).is_empty() }).await;
+    assert!(said, "nobody says that it is well again\n{}", worker.output());
     let well = well_again(&worker.log()[log.len()..]);
-    assert!(!well.is_empty(), "nobody says that it is well again\n{}", worker.output());
     assert!(
         well.values().all(|times| *times == 1),
         "well again more than once: {well:?}\n{}",
