@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     outcomes::wait_jobs,
-    scene::{Mail, Mood, SystemC},
+    scene::{Mail, Mood, SystemC, stretched},
 };
 
 /// The same mail twice: the same id, so that a mailbox can tell.
@@ -80,7 +80,7 @@ async fn a_code_is_sent_once_more() {
 #[tokio::test]
 async fn a_worker_killed_between_dot_and_answer_leaves_the_same_flag() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
+    system.set(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000))]);
     let named = BasicProperties::default().with_message_id("019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55".into());
     for (n, (to, properties)) in
         [("bare@example.com", BasicProperties::default()), ("named@example.com", named)]
@@ -108,7 +108,7 @@ async fn a_worker_killed_between_dot_and_answer_leaves_the_same_flag() {
 #[tokio::test]
 async fn a_worker_frozen_while_it_sends_leaves_at_most_one_duplicate_and_it_is_flagged() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
+    system.set(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000))]);
     let first = system.worker().await;
     system.smtp.mood("cold@example.com", &[Mood::SilentAfterDot]);
     system.vhost.publish_mail("cold@example.com", "brr").await;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use backshift_testkit::wait;
 
-use crate::scene::{PATIENCE, Place, probe};
+use crate::scene::{PATIENCE, Place, probe, stretched, stretched_ms};
 
 async fn frozen(place: Place) {
-    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(1_000))]);
     place.migrate().await;
     let sleeper = place.with(&[("BACKSHIFT_WORKER_NAME", "sleeper")]);
-    let ids = sleeper.enqueue(&[probe("cold", "block", 700, 0)]).await;
+    let ids = sleeper.enqueue(&[probe("cold", "block", stretched_ms(2_000), 0)]).await;
     let first = sleeper.worker("probes:1").await;
     let begun = wait::until(PATIENCE, || async { sleeper.count("attempts", "cold").await == 1 });
     assert!(begun.await, "{}", first.output());
@@ -60,7 +60,7 @@ async fn on_rabbitmq() {
 
 /// Frozen between the claim and the first handler.
 async fn begins_nothing(place: Place) {
-    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(1_000))]);
     place.migrate().await;
     let lines: Vec<_> = (0..4).map(|n| probe(&format!("cold{n}"), "ok", 0, 0)).collect();
     let ids = place.enqueue(&lines).await;

@@ -2,7 +2,7 @@
 
 use backshift_testkit::{servers, wait};
 
-use crate::scene::{PATIENCE, Place, SystemC, probe};
+use crate::scene::{PATIENCE, Place, SystemC, probe, stretched};
 
 #[tokio::test]
 async fn a_sign_up_through_a_transaction_pooler() {
@@ -30,7 +30,7 @@ async fn a_killed_worker_s_jobs_come_back_when_the_lease_ends() {
     let Some(place) = Place::postgres().await else { return };
     let Some(door) = servers::require("PGBOUNCER_URL") else { return };
     place.migrate().await;
-    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "2s")]).through(&door);
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000))]).through(&door);
     let ids = place.enqueue(&[probe("pooled", "sleep", 1_500, 0)]).await;
     let doomed = place.worker("probes:1").await;
     let begun = wait::until(PATIENCE, || async { place.count("attempts", "pooled").await == 1 });

@@ -3,7 +3,9 @@
 use backshift_testkit::{servers::TestDatabase, wait};
 use serde_json::Value;
 
-use crate::scene::{PATIENCE, Place, Vhost, Worker, backshift, backshift_fed, probe, probe_settings};
+use crate::scene::{
+    PATIENCE, Place, Vhost, Worker, backshift, backshift_fed, probe, probe_settings, stretched,
+};
 
 /// What a mode must come to: state, attempt, starts, effects.
 type Row = (&'static str, u64, u32, &'static str, u64, usize, usize);
@@ -63,7 +65,7 @@ async fn every_mode_on_rabbitmq() {
 
 /// A crash takes the process along; whoever supervises starts it again.
 async fn crashes(place: Place) {
-    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "1s")]);
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(1_000))]);
     place.migrate().await;
     let ids = place.enqueue(&[probe("crash", "crash", 0, 2)]).await;
     for _ in 0..2 {
@@ -103,7 +105,7 @@ async fn crashes_on_rabbitmq() {
 
 /// Killed in the middle of many jobs: every effect once, no attempt counted.
 async fn killed(place: Place) {
-    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "2s")]);
+    let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(2_000))]);
     place.migrate().await;
     let many: Vec<Value> = (0..60).map(|n| probe(&format!("k{n}"), "sleep", 60, 0)).collect();
     let ids = place.enqueue(&many).await;

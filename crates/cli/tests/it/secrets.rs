@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::scene::{Mood, PATIENCE, SystemC};
+use crate::scene::{Mood, PATIENCE, SystemC, stretched};
 
 const PASSWORD: &str = "pa55word-of-the-test";
 
@@ -20,7 +20,7 @@ async fn whole_database(system: &SystemC) -> Vec<String> {
 }
 
 /// Whether the six digits stand alone there: digits inside a time or an id are no code.
-fn holds_code(text: &str, code: &str) -> bool {
+pub(crate) fn holds_code(text: &str, code: &str) -> bool {
     let hex: String = code.bytes().map(|byte| format!("{byte:02x}")).collect();
     let alone = |at: usize| {
         let edge = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && !"-.".contains(c));
@@ -55,7 +55,7 @@ async fn a_code_is_in_its_mail_and_nowhere_else() {
 #[tokio::test]
 async fn the_dead_letter_of_a_code_ends_with_the_code() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_OTP_TTL", "5s")]);
+    system.set(&[("BACKSHIFT_OTP_TTL", &stretched(5_000))]);
     let (worker, api) = (system.worker().await, system.api().await);
     system.vhost.neighbour("copy").await;
     system.smtp.mood("gone@example.com", &[Mood::Rcpt("550 5.1.1 no such user")]);
@@ -80,7 +80,7 @@ async fn the_dead_letter_of_a_code_ends_with_the_code() {
 #[tokio::test]
 async fn a_code_that_comes_too_late_is_not_sent() {
     let Some(mut system) = SystemC::new().await else { return };
-    system.set(&[("BACKSHIFT_OTP_TTL", "2s")]);
+    system.set(&[("BACKSHIFT_OTP_TTL", &stretched(2_000))]);
     let api = system.api().await;
     api.register("late@example.com", PASSWORD).await;
     assert_eq!(api.send_otp("late@example.com", PASSWORD).await.code(), 0);

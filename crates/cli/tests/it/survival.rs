@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use backshift_core::store::CRASHES_BEFORE_ALONE;
 use backshift_testkit::{pace, wait};
 
-use crate::scene::{Api, PATIENCE, Place, Proxy, SystemC, probe};
+use crate::scene::{Api, PATIENCE, Place, Proxy, SystemC, probe, stretched_ms};
 
 #[tokio::test]
 async fn a_code_that_was_accepted_outlives_the_api_that_accepted_it() {
@@ -25,7 +25,7 @@ async fn a_code_that_was_accepted_outlives_the_api_that_accepted_it() {
 /// With the default lease of 30 s: a sign of life that ended is enough.
 async fn back_within_seconds(place: Place) {
     place.migrate().await;
-    let ids = place.enqueue(&[probe("orphan", "sleep", 4_000, 0)]).await;
+    let ids = place.enqueue(&[probe("orphan", "sleep", stretched_ms(5_000), 0)]).await;
     let doomed = place.worker("probes:1").await;
     let begun = wait::until(PATIENCE, || async { place.count("attempts", "orphan").await == 1 });
     assert!(begun.await, "{}", doomed.output());
@@ -100,13 +100,16 @@ async fn several_processes_share_one_embedded_file() {
     let place = Place::embedded();
     let lines: Vec<_> = (0..80).map(|n| probe(&format!("k{n}"), "sleep", 20, 0)).collect();
     let workers = [place.worker("probes:2").await, place.worker("probes:2").await];
+    // Three at once are one more than one worker takes.
+    let long: Vec<_> = (0..3).map(|n| probe(&format!("long{n}"), "sleep", stretched_ms(3_000), 0)).collect();
+    let long = place.enqueue(&long).await;
     let (first, second) = lines.split_at(40);
     let (first, second) = tokio::join!(place.enqueue(first), place.enqueue(second));
-    for id in first.iter().chain(&second) {
+    for id in first.iter().chain(&second).chain(&long) {
         place.wait_state(id, "completed").await;
     }
     let effects = place.probes("effects").await;
-    assert_eq!(effects.len(), 80, "each once");
+    assert_eq!(effects.len(), 83, "each once");
     let names: std::collections::HashSet<_> = effects.iter().map(|row| row.3.clone()).collect();
     assert_eq!(names.len(), 2, "both take part: {names:?}");
     for worker in workers {

@@ -8,12 +8,12 @@ use std::{path::Path, process::Command};
 use backshift_testkit::wait;
 
 use super::{Load, nothing_left};
-use crate::scene::{PATIENCE, Place, Worker};
+use crate::scene::{PATIENCE, Place, Worker, stretched_ms};
 
 const QUEUE: &str = "file";
 
 async fn under_way(place: &Place) -> (Load, Worker) {
-    let load = Load::accepted(place, QUEUE, 40, "sleep", 60).await;
+    let load = Load::accepted(place, QUEUE, 40, "sleep", stretched_ms(150)).await;
     let worker = place.worker(&format!("{QUEUE}:4")).await;
     load.wait_effects(place, 4, &worker).await;
     (load, worker)

@@ -6,13 +6,13 @@
 use backshift_testkit::wait;
 
 use super::{Load, nothing_left};
-use crate::scene::{PATIENCE, Place, Session, Worker};
+use crate::scene::{PATIENCE, Place, Session, Worker, stretched_ms};
 
 const QUEUE: &str = "locks";
 
 async fn under_way(place: &Place) -> (Session, Load, Worker) {
     place.migrate().await;
-    let load = Load::accepted(place, QUEUE, 40, "sleep", 60).await;
+    let load = Load::accepted(place, QUEUE, 40, "sleep", stretched_ms(150)).await;
     let other = Session::open(&place.database.as_ref().unwrap().url()).await;
     let worker = place.worker(&format!("{QUEUE}:4")).await;
     load.wait_effects(place, 4, &worker).await;

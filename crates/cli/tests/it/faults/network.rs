@@ -6,7 +6,7 @@ use backshift_testkit::{proxy::Proxy, wait};
 use std::time::Duration;
 
 use super::{Load, nothing_left};
-use crate::scene::{PATIENCE, Place, Worker};
+use crate::scene::{PATIENCE, Place, Worker, stretched, stretched_ms};
 
 const QUEUE: &str = "network";
 const JOBS: usize = 60;
@@ -26,12 +26,12 @@ impl Scene {
     /// A worker that is under way, and reaches one of its servers through the proxy.
     async fn set(place: Place, server: usize) -> Self {
         // A claim whose answer is lost waits for the end of its lease.
-        let place = place.with(&[("BACKSHIFT_WORKER_LEASE", "3s")]);
+        let place = place.with(&[("BACKSHIFT_WORKER_LEASE", &stretched(3_000))]);
         place.migrate().await;
         let (proxy, through) = Proxy::before(&place.flags[server]).await;
         let mut flags: Vec<&str> = place.flags.iter().map(String::as_str).collect();
         flags[server] = &through;
-        let load = Load::accepted(&place, QUEUE, JOBS, "sleep", 60).await;
+        let load = Load::accepted(&place, QUEUE, JOBS, "sleep", stretched_ms(60)).await;
         let worker = place.worker_by(&format!("{QUEUE}:4"), &flags).await;
         load.wait_effects(&place, 4, &worker).await;
         Self { place, proxy, worker, load }

@@ -5,7 +5,7 @@
 use backshift_testkit::wait;
 
 use super::{Load, nothing_left};
-use crate::scene::{PATIENCE, Place, Session, Worker};
+use crate::scene::{PATIENCE, Place, Session, Worker, stretched_ms};
 
 const QUEUE: &str = "outage";
 
@@ -69,7 +69,7 @@ async fn plain_worker(place: &Place, admin: &Session) -> Worker {
 async fn passes(place: Place, outage: Outage) {
     place.migrate().await;
     let admin = Session::open(&place.database.as_ref().unwrap().url()).await;
-    let load = Load::accepted(&place, QUEUE, 40, "sleep", 60).await;
+    let load = Load::accepted(&place, QUEUE, 40, "sleep", stretched_ms(150)).await;
     let worker = plain_worker(&place, &admin).await;
     load.wait_effects(&place, 4, &worker).await;
     admin.run(outage.begins).await;

@@ -11,7 +11,7 @@ use backshift_testkit::{
 };
 
 use super::{Load, nothing_left};
-use crate::scene::{PATIENCE, Place, Vhost, Worker};
+use crate::scene::{PATIENCE, Place, Vhost, Worker, stretched_ms};
 
 const QUEUE: &str = "servers";
 const JOBS: usize = 90;
@@ -129,7 +129,7 @@ async fn a_channel_that_the_server_closes_burns_no_attempt() {
     server.ack_timeout(Duration::from_secs(1)).await.unwrap();
     let place = Place::at(&server.url(), database);
     place.migrate().await;
-    let long = Load::accepted(&place, QUEUE, 2, "sleep", 6000).await;
+    let long = Load::accepted(&place, QUEUE, 2, "sleep", stretched_ms(6_000)).await;
     let worker = place.worker(&format!("{QUEUE}:4")).await;
     let closed = wait::until(PATIENCE, || async { worker.output().contains("delivery acknowledgement") });
     assert!(closed.await, "the server closes no channel\n{}", worker.output());
@@ -162,7 +162,7 @@ async fn let_go(worker: &Worker, count: usize) {
 #[tokio::test]
 async fn long_jobs_are_handed_over_before_the_server_takes_them_back() {
     let Some((_server, place)) = impatient().await else { return };
-    let long = Load::accepted(&place, QUEUE, 3, "sleep", 15_000).await;
+    let long = Load::accepted(&place, QUEUE, 3, "sleep", stretched_ms(15_000)).await;
     let worker = place.worker(&format!("{QUEUE}:4")).await;
     let_go(&worker, 3).await;
     let short = Load::accepted(&place, QUEUE, 20, "ok", 0).await;
@@ -180,10 +180,10 @@ async fn long_jobs_are_handed_over_before_the_server_takes_them_back() {
 #[tokio::test]
 async fn a_job_that_was_handed_over_survives_its_worker() {
     let Some((_server, place)) = impatient().await else { return };
-    let long = Load::accepted(&place, QUEUE, 2, "sleep", 8000).await;
+    let long = Load::accepted(&place, QUEUE, 2, "sleep", stretched_ms(8_000)).await;
     let first = place.worker(&format!("{QUEUE}:2")).await;
     let_go(&first, 2).await;
-    drop(first);
+    first.process.kill().await;
     assert_eq!(long.effects(&place).await, 0, "they were done before the kill");
     let second = place.worker(&format!("{QUEUE}:2")).await;
     long.settles(&place, &second).await;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use backshift_testkit::{
+    pace,
     servers::{self, TestDatabase},
     survival::{PrivateServer, ServerKind},
     wait,
@@ -84,7 +85,7 @@ impl Stage {
     /// Until every accepted mail has arrived and every job has ended, or nothing moves any more.
     async fn settles(&self, producer: &Producer) {
         let (mut last, mut moved) = ((0, 0), Instant::now());
-        while moved.elapsed() < STUCK {
+        while moved.elapsed() < pace::stretched(STUCK) {
             let rows = ledger::rows(&self.database).await;
             let open = rows.values().filter(|row| !row.ended()).count();
             let Published { accepted, .. } = producer.published();
