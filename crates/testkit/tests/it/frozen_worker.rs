@@ -7,12 +7,18 @@ use std::time::Duration;
 
 use backshift_store::{Database, Options};
 use backshift_testkit::{
+    pace,
     process::{Running, run},
     servers::{TestDatabase, require, unique_name},
     wait,
 };
 
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Milliseconds, more on a busy machine: a job may not be done before its worker is frozen, nor a lease over while one lives.
+fn stretched(ms: u64) -> u64 {
+    u64::try_from(pace::stretched(Duration::from_millis(ms)).as_millis()).unwrap_or(u64::MAX)
+}
 
 /// One queue on one pair of broker and store.
 struct Site {
@@ -35,8 +41,12 @@ impl Site {
     fn worker(&self, name: &str) -> Running {
         let queue = format!("{}:1", self.queue);
         let arguments = ["worker", "--broker", &self.broker, "--store", &self.store, "--queue", &queue];
-        let settings =
-            [("BACKSHIFT_PROBE", "true"), ("BACKSHIFT_WORKER_NAME", name), ("BACKSHIFT_WORKER_LEASE", "3s")];
+        let lease = format!("{}ms", stretched(3_000));
+        let settings = [
+            ("BACKSHIFT_PROBE", "true"),
+            ("BACKSHIFT_WORKER_NAME", name),
+            ("BACKSHIFT_WORKER_LEASE", &*lease),
+        ];
         Running::start(&arguments, &settings)
     }
 
@@ -71,7 +81,7 @@ async fn drained(worker: &mut Running) {
 
 async fn frozen_worker_changes_nothing(site: Site) {
     let mut frozen = site.worker("frozen");
-    site.enqueue(r#"{"key":"k","mode":"sleep","ms":2000,"fails":0}"#).await;
+    site.enqueue(&format!(r#"{{"key":"k","mode":"sleep","ms":{},"fails":0}}"#, stretched(2_000))).await;
     assert!(site.until(STARTS, 1).await, "nobody took the job:\n{}", frozen.output());
     frozen.freeze();
     let mut second = site.worker("second");
@@ -93,7 +103,7 @@ async fn frozen_worker_changes_nothing(site: Site) {
 
 async fn killed_worker_loses_nothing(site: Site) {
     let killed = site.worker("killed");
-    site.enqueue(r#"{"key":"k","mode":"sleep","ms":1500,"fails":0}"#).await;
+    site.enqueue(&format!(r#"{{"key":"k","mode":"sleep","ms":{},"fails":0}}"#, stretched(1_500))).await;
     assert!(site.until(STARTS, 1).await, "nobody took the job:\n{}", killed.output());
     killed.kill().await;
     let second = site.worker("second");
