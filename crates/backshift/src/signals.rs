@@ -2,14 +2,21 @@
 //!
 //! The one place of a library of ours that touches signals, and only when the program calls it. A process that once
 //! listened to a signal does not end by it any more: so the second one counts too, and workers end at once.
+//!
+//! It listens from the call on and not from the first poll: a signal that comes while the worker starts would end the
+//! process with its jobs under way.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Somebody waits for signals by our means.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 /// Ends with the first SIGINT (Ctrl-C) or SIGTERM (what `kill`, systemd, Docker and Kubernetes send). A worker that runs
-/// until then drains; a second signal makes it put back what still runs, at once.
+/// until then drains; a second signal makes it put back what still runs, at once. It counts from the call on, also while the
+/// worker still starts; a call outside of a runtime begins to listen when it is first waited for.
 ///
 /// ```no_run
 /// # async fn f(worker: backshift::Shift) -> Result<(), backshift::OpenError> {
@@ -17,37 +24,62 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 /// # Ok(())
 /// # }
 /// ```
-pub async fn stop_signal() {
+pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     ASKED.store(true, Ordering::SeqCst);
-    next().await;
+    let listening = tokio::runtime::Handle::try_current().ok().map(|_| Listener::new());
+    async move {
+        let listener = listening.unwrap_or_else(Listener::new);
+        listener.next().await;
+    }
 }
 
 /// Ends with the next signal, if the program gave its signals to us; else never.
 pub(crate) async fn again() {
     match ASKED.load(Ordering::SeqCst) {
-        true => next().await,
+        true => Listener::new().next().await,
         false => std::future::pending().await,
     }
 }
 
+/// Hears the signals that come after it was made.
 #[cfg(unix)]
-async fn next() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "this process cannot listen to signals; they end it at once");
-            std::future::pending().await
+struct Listener(std::io::Result<[tokio::signal::unix::Signal; 2]>);
+
+#[cfg(unix)]
+impl Listener {
+    fn new() -> Self {
+        use tokio::signal::unix::{SignalKind, signal};
+        let both = || Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]);
+        Self(both())
+    }
+
+    async fn next(self) {
+        match self.0 {
+            Ok([mut interrupt, mut terminate]) => {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+            }
+            Err(error) => {
+                tracing::error!(%error, "this process cannot listen to signals; they end it at once");
+                std::future::pending().await
+            }
         }
     }
 }
 
+/// Hears Ctrl-C from the first poll on.
 #[cfg(not(unix))]
-async fn next() {
-    if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "this process cannot listen to Ctrl-C; it ends it at once");
-        std::future::pending().await
+struct Listener;
+
+#[cfg(not(unix))]
+impl Listener {
+    fn new() -> Self {
+        Self
+    }
+
+    async fn next(self) {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "this process cannot listen to Ctrl-C; it ends it at once");
+            std::future::pending().await
+        }
     }
 }

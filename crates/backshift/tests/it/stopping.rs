@@ -108,3 +108,31 @@ async fn a_second_signal_puts_back_at_once_what_does_not_end() {
     let jobs = backshift::testing::enqueued::<Order>(&site.client()).await;
     assert_eq!((jobs.len(), jobs[0].record.attempt), (1, 1), "it waits again and nothing counts");
 }
+
+const GO: &str = "BACKSHIFT_TEST_EARLY_FILE";
+
+/// The program of the next test: it has asked for the signal, and is busy with its start.
+#[tokio::test]
+async fn early_program() {
+    let Ok(go) = std::env::var(GO) else { return };
+    let stop = stop_signal();
+    println!("it has asked");
+    assert!(wait::until(wait::PATIENCE * 6, || async { std::fs::exists(&go).unwrap() }).await);
+    stop.await;
+    println!("it has heard");
+}
+
+#[tokio::test]
+async fn a_signal_counts_from_the_call_on_and_not_from_the_first_poll() {
+    let place = tempfile::TempDir::new().unwrap();
+    let go = place.path().join("go");
+    let arguments = ["--exact", "stopping::early_program", "--nocapture"];
+    let settings = [(GO, go.to_str().unwrap())];
+    let mut program =
+        Running::launch_in(std::env::current_exe().unwrap(), place.path(), &arguments, &settings);
+    assert!(program.wait_for_output("it has asked", wait::PATIENCE).await, "{}", program.output());
+    program.signal(Signal::INT);
+    std::fs::write(&go, "").unwrap();
+    let status = program.ended(wait::PATIENCE * 6).await.expect("it ends");
+    assert!(status.success() && program.output().contains("it has heard"), "{status}\n{}", program.output());
+}
