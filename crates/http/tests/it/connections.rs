@@ -19,6 +19,7 @@ use backshift_http::{
     health::{self, Check, Health, Readiness, Shown},
     server::{Limits, finish},
 };
+use backshift_testkit::wait::within;
 use futures::{FutureExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -61,7 +62,7 @@ async fn drip(stream: TcpStream, piece: &[u8]) {
             () = reading => {}
         }
     };
-    timeout(PATIENCE, either).await.expect("the server ends the connection");
+    within(PATIENCE, either).await.expect("the server ends the connection");
 }
 
 #[tokio::test]
@@ -146,7 +147,7 @@ async fn requests_that_are_given_up_again_and_again_end_the_connection() {
         }
         0
     };
-    let given_up = timeout(PATIENCE, attack).await.expect("the server ends the connection");
+    let given_up = within(PATIENCE, attack).await.expect("the server ends the connection");
     assert!((11..=16).contains(&given_up), "{given_up}");
 }
 
@@ -179,7 +180,7 @@ async fn an_answer_that_is_not_taken_is_taken_back() {
     let (router, gone) = endless();
     let server = start(router, only(|times| times.answer = SHORT)).await;
     let _stream = server.open(GET).await;
-    let _ = timeout(PATIENCE, gone).await.expect("the server lets go");
+    let _ = within(PATIENCE, gone).await.expect("the server lets go");
 }
 
 #[tokio::test]
@@ -193,7 +194,7 @@ async fn an_answer_that_is_read_byte_by_byte_is_taken_back() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(PATIENCE, reading).await.expect("the server lets go");
+    within(PATIENCE, reading).await.expect("the server lets go");
 }
 
 #[tokio::test]
@@ -203,7 +204,7 @@ async fn an_http2_client_that_opens_no_window_is_not_waited_for() {
     let mut stream = server.open("").await;
     stream.write_all(&h2::start_with_window(0)).await.unwrap();
     stream.write_all(&h2::get(1, "/")).await.unwrap();
-    let _ = timeout(PATIENCE, gone).await.expect("the server lets go");
+    let _ = within(PATIENCE, gone).await.expect("the server lets go");
 }
 
 #[tokio::test]
@@ -231,7 +232,7 @@ async fn who_sends_too_much_before_he_reads_learns_why_it_was_refused() {
         (format!("{post}transfer-encoding: chunked\r\n\r\n"), chunked),
     ] {
         let mut stream = server.open(&head).await;
-        timeout(PATIENCE, stream.write_all(&body)).await.unwrap().expect("the server reads it away");
+        within(PATIENCE, stream.write_all(&body)).await.unwrap().expect("the server reads it away");
         let answer = rest(&mut stream).await;
         assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     }
@@ -242,7 +243,7 @@ async fn who_is_waited_for_the_longest_makes_room() {
     let server = start(hello(), Limits { connections: 4, ..only(|_| {}) }).await;
     let mut kept = server.from("127.0.0.1", GET).await;
     let mut head = [0; 8];
-    timeout(PATIENCE, kept.read_exact(&mut head)).await.unwrap().unwrap();
+    within(PATIENCE, kept.read_exact(&mut head)).await.unwrap().unwrap();
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(server.from("127.0.0.2", "").await);
@@ -320,7 +321,7 @@ pub(crate) async fn until(condition: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    timeout(PATIENCE, waiting).await.expect("it comes true");
+    within(PATIENCE, waiting).await.expect("it comes true");
 }
 
 #[tokio::test]
@@ -394,7 +395,7 @@ async fn a_request_in_the_line_of_its_network_keeps_nobody_s_place() {
             }
         }
     };
-    timeout(PATIENCE, all_in_line).await.expect("eight are open");
+    within(PATIENCE, all_in_line).await.expect("eight are open");
     busy.push(server.from("127.0.0.3", work).await);
     until(|| begun.load(Ordering::SeqCst) == 2).await;
     let mut honest = server.from("127.0.0.1", GET_AND_CLOSE).await;

@@ -1,10 +1,10 @@
 //! Heads of HTTP/2: as large as those of HTTP/1 and no larger, however they are packed.
 
 use axum::{Router, routing::get};
+use backshift_testkit::wait::within;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
 use crate::{
@@ -40,7 +40,7 @@ async fn first_answer(server: &Running, frames: &[u8], stream: u32) -> Option<(u
             }
         }
     };
-    timeout(PATIENCE, reading).await.expect("an answer, or the end")
+    within(PATIENCE, reading).await.expect("an answer, or the end")
 }
 
 /// Whether the request was answered with 200, which HPACK has in its table.
@@ -62,7 +62,7 @@ async fn how_large_a_head_may_be_is_said_at_once() {
             assert!(socket.read_buf(&mut all).await.unwrap() > 0);
         }
     };
-    let settings = timeout(PATIENCE, settings).await.unwrap();
+    let settings = within(PATIENCE, settings).await.unwrap();
     let value = |id: u8| {
         let setting = settings.chunks(6).find(|setting| setting[..2] == [0, id])?;
         Some(u32::from_be_bytes(setting[2..].try_into().unwrap()))
@@ -100,7 +100,7 @@ async fn a_head_in_pieces_without_end_ends_its_connection() {
         socket.write_all(&h2::frame(HEADERS, END_STREAM, 1, &h2::ROOT)).await.unwrap();
         let flood = h2::frame(CONTINUATION, 0, 1, &piece).repeat(64);
         let flooding = async { while socket.write_all(&flood).await.is_ok() {} };
-        timeout(PATIENCE, flooding).await.expect("the server ends the connection");
+        within(PATIENCE, flooding).await.expect("the server ends the connection");
         ended(&mut socket).await;
     }
     // In two pieces it is a head like another.

@@ -4,12 +4,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
 use backshift_http::server::{self, Limits, Times};
+use backshift_testkit::{ports::free_port, wait::within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
-    time::timeout,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,7 +21,7 @@ pub(crate) struct Running {
 }
 
 pub(crate) async fn start(router: Router, limits: Limits) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", free_port().unwrap())).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move {
@@ -55,7 +55,7 @@ impl Running {
 
 pub(crate) async fn rest(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server answers and closes").unwrap();
+    within(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server answers and closes").unwrap();
     String::from_utf8_lossy(&all).into_owned()
 }
 
@@ -70,6 +70,6 @@ pub(crate) fn only(set: impl Fn(&mut Times)) -> Limits {
 /// Reads to the end, whether that is clean or not; the server ends it.
 pub(crate) async fn ended(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server ends the connection");
+    let _ = within(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server ends the connection");
     all
 }

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, routing::get};
 use backshift_http::server::{Limits, Times};
+use backshift_testkit::{pace, wait::within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::Notify,
-    time::timeout,
 };
 
 use crate::{
@@ -63,7 +63,7 @@ async fn a_head_with_too_many_headers_is_refused() {
     // The server may close before all is written: either way it is refused.
     let _ = stream.write_all(fat.as_bytes()).await;
     let mut answer = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
+    let _ = within(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes");
     assert!(!answer.starts_with(b"HTTP/1.1 200"));
 }
 
@@ -79,7 +79,7 @@ async fn a_body_that_stops_half_way_is_a_408_after_ten_seconds() {
         .await;
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"error_code\":408"), "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert!(begun.elapsed() < pace::stretched(Duration::from_secs(15)));
 }
 
 #[tokio::test]
@@ -87,13 +87,13 @@ async fn the_end_lets_running_requests_finish_and_takes_no_new_ones() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let mut server = start(slow(Arc::clone(&begun), Arc::clone(&go_on)), Limits::default()).await;
     let mut stream = server.open("GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    timeout(PATIENCE, begun.notified()).await.expect("the request begins");
+    within(PATIENCE, begun.notified()).await.expect("the request begins");
     server.stop.take().unwrap().send(()).unwrap();
     // It has been told when it lets nobody in any more.
     let shut = async { while TcpStream::connect(server.address).await.is_ok() {} };
-    timeout(PATIENCE, shut).await.expect("it takes no new ones");
+    within(PATIENCE, shut).await.expect("it takes no new ones");
     go_on.notify_one();
     assert!(rest(&mut stream).await.contains("slow and done"));
-    timeout(PATIENCE, server.task).await.expect("the server ends").unwrap().unwrap();
+    within(PATIENCE, server.task).await.expect("the server ends").unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }

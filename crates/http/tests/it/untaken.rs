@@ -16,11 +16,11 @@ use axum::{
     routing::get,
 };
 use backshift_http::server::finish;
+use backshift_testkit::wait::within;
 use futures::{StreamExt, stream};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
 };
 
 use crate::{
@@ -77,7 +77,7 @@ async fn ask_for_nothing(mut stream: TcpStream, mut id: u32) {
     let either = async {
         tokio::select! { () = asking => {}, () = reading => {} }
     };
-    timeout(PATIENCE, either).await.expect("the server ends the connection");
+    within(PATIENCE, either).await.expect("the server ends the connection");
 }
 
 async fn begin(server: &crate::port::Running, window: u32, path: &str) -> TcpStream {
@@ -116,7 +116,7 @@ async fn a_stream_of_changes_that_is_taken_may_be_quiet() {
             assert!(quiet.read_buf(&mut all).await.unwrap() > 0, "the connection lives");
         }
     };
-    timeout(PATIENCE, pong).await.expect("the connection answers");
+    within(PATIENCE, pong).await.expect("the connection answers");
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn answers_that_are_not_taken_hold_little_whatever_connections_they_are_on
             }
         }
     };
-    let answer = timeout(PATIENCE, full).await.expect("its network has its share");
+    let answer = within(PATIENCE, full).await.expect("its network has its share");
     assert!(answer.contains("retry-after: 1"), "{answer}");
     let honest = rest(&mut server.from("127.0.0.1", ask).await).await;
     assert!(honest.starts_with("HTTP/1.1 200") && honest.len() > LARGE);
@@ -150,5 +150,5 @@ async fn answers_that_are_not_taken_hold_little_whatever_connections_they_are_on
     drop(crowd);
     let again =
         async { while !rest(&mut server.from("127.0.0.2", ask).await).await.starts_with("HTTP/1.1 200") {} };
-    timeout(PATIENCE, again).await.expect("who has gone holds nothing");
+    within(PATIENCE, again).await.expect("who has gone holds nothing");
 }

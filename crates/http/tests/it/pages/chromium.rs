@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use backshift_http::server::{self, Limits, Times};
-use backshift_testkit::programs;
+use backshift_testkit::{pace, programs, wait};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use super::house::{HOSTILE, House};
@@ -57,11 +57,13 @@ pub(super) async fn look(url: &str) -> Seen {
             "--dump-dom",
         ])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--window-size=360,800", "--timeout=10000"])
+        .args(["--enable-logging=stderr", "--window-size=360,800"])
+        // A page that was not there by then would be judged as it stands.
+        .arg(format!("--timeout={}", pace::stretched(Duration::from_secs(20)).as_millis()))
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(url)
         .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("the browser ends").unwrap();
+    let output = wait::within(PATIENCE, command.output()).await.expect("the browser ends").unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{url}: {stderr}");
     let console: Vec<&str> = stderr.lines().filter(|line| line.contains("CONSOLE")).collect();

@@ -6,6 +6,7 @@ use axum::{
     body::{Body, BodyDataStream},
     http::Request,
 };
+use backshift_testkit::wait;
 use futures::StreamExt;
 use tower::ServiceExt;
 
@@ -26,7 +27,7 @@ async fn open(house: &House, seen: &str, last: Option<&str>) -> BodyDataStream {
 /// The id of the next event.
 async fn next(stream: &mut BodyDataStream) -> String {
     loop {
-        let chunk = tokio::time::timeout(PATIENCE, stream.next()).await.expect("an event in time");
+        let chunk = wait::within(PATIENCE, stream.next()).await.expect("an event in time");
         let text = String::from_utf8(chunk.unwrap().unwrap().to_vec()).unwrap();
         if text.contains("event: changed") {
             return text.lines().find_map(|line| line.strip_prefix("id: ")).unwrap().to_owned();
