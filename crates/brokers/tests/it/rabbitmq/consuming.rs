@@ -35,7 +35,7 @@ pub(super) async fn acks_out_of_order_leave_exactly_the_unacked(site: Site) {
     });
     assert!(unacked.await, "two stay unacked");
     proxy.cut();
-    assert!(tokio::time::timeout(PATIENCE, consumer.next(1)).await.unwrap().is_err());
+    assert!(wait::within(PATIENCE, consumer.next(1)).await.unwrap().is_err());
     let late = kept.pop().unwrap().receipt.ack(done()).await;
     assert!(late.is_err(), "an ack on a dead channel must not pass for one");
 
@@ -164,7 +164,7 @@ pub(super) async fn too_many_bytes_go_to_the_dlq_whole(site: Site) {
         return; // RabbitMQ 4 takes no message of that size itself.
     }
     let mut consumer = consume(&broker, &queue, 1).await;
-    let delivery = tokio::time::timeout(Duration::from_secs(60), take_one(&mut consumer)).await.unwrap();
+    let delivery = wait::within(Duration::from_secs(60), take_one(&mut consumer)).await.unwrap();
     let malformed = delivery.job.unwrap_err();
     assert_eq!(malformed.raw.len(), raw.len());
     delivery.receipt.dead_letter(letter(malformed.reason, &malformed.problem)).await.unwrap();

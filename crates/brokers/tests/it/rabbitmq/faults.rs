@@ -36,7 +36,7 @@ pub(super) async fn a_forced_close_is_survived(site: Site) {
         ours.len() >= 2
     });
     assert!(closed.await, "both connections were seen and closed");
-    assert!(tokio::time::timeout(PATIENCE, consumer.next(1)).await.unwrap().is_err());
+    assert!(wait::within(PATIENCE, consumer.next(1)).await.unwrap().is_err());
     assert!(held.receipt.ack(done()).await.is_err());
     // Publishing recovers by itself; an answer that is lost may be asked for again with the same id.
     let next = envelope(&queue, "next");
@@ -58,7 +58,7 @@ pub(super) async fn a_deleted_queue_ends_the_consumer_and_comes_back(site: Site)
     let mut consumer = consume(&broker, &queue, 1).await;
     let (_connection, channel) = site.raw().await;
     channel.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.unwrap();
-    let error = tokio::time::timeout(PATIENCE, consumer.next(1)).await.unwrap().unwrap_err();
+    let error = wait::within(PATIENCE, consumer.next(1)).await.unwrap().unwrap_err();
     assert!(error.is_transient() && error.to_string().contains("deleted"), "{error}");
     let refused = broker.publish(vec![envelope(&queue, "{}")]).await.remove(0);
     assert!(matches!(refused, Err(BrokerError::Rejected { .. })), "{refused:?}");

@@ -155,7 +155,7 @@ pub(super) async fn consume_beside(
 pub(super) async fn take(consumer: &mut Box<dyn Consumer>, count: usize) -> Vec<Delivery> {
     let mut taken = Vec::new();
     while taken.len() < count {
-        let next = tokio::time::timeout(PATIENCE, consumer.next(count - taken.len()));
+        let next = wait::within(PATIENCE, consumer.next(count - taken.len()));
         taken.extend(next.await.expect("a delivery comes in time").unwrap());
     }
     taken
