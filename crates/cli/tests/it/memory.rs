@@ -18,7 +18,6 @@ use backshift_testkit::{
 };
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::process::Command;
 
 use crate::{
     outcomes::wait_jobs,
@@ -146,7 +145,11 @@ async fn a_program_with_capabilities_begins_again_once() {
         return;
     }
     // A child that another test forked while the copy was written holds it open until it runs something else: text file busy.
-    let runs = || async { Command::new(&program).arg("--version").output().await.is_ok() };
+    let runs = || async {
+        let mut command = programs::command("sh").unwrap();
+        let tried = command.args(["-c", "exec \"$0\" --version"]).arg(&program).output().await;
+        tried.is_ok_and(|ended| ended.status.success())
+    };
     assert!(wait::until(PATIENCE, runs).await, "the copy cannot be run");
     let (data, port) = (tempfile::tempdir().unwrap(), free_port().unwrap());
     chown(data.path(), Some(NOBODY), Some(NOBODY)).unwrap();
