@@ -23,6 +23,8 @@ pub(crate) static PROGRAMS: &[Program] = &[
     Program { name: "epmd", package: "rabbitmq-server", is_there: on_path },
     Program { name: "initdb", package: "postgresql", is_there: of_postgres },
     Program { name: "mount", package: "mount", is_there: on_path },
+    Program { name: "pg_dump", package: "postgresql", is_there: of_postgres },
+    Program { name: "pg_restore", package: "postgresql", is_there: of_postgres },
     Program { name: "postgres", package: "postgresql", is_there: of_postgres },
     Program { name: "prlimit", package: "util-linux", is_there: on_path },
     Program { name: "python3", package: "python3", is_there: on_path },
@@ -32,6 +34,7 @@ pub(crate) static PROGRAMS: &[Program] = &[
     Program { name: "setsid", package: "util-linux", is_there: on_path },
     Program { name: "sh", package: "dash", is_there: on_path },
     Program { name: "sleep", package: "coreutils", is_there: on_path },
+    Program { name: "sqlite3", package: "sqlite3", is_there: on_path },
     Program { name: "umount", package: "mount", is_there: on_path },
 ];
 

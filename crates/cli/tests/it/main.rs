@@ -6,6 +6,7 @@
 
 mod adoption;
 mod ambiguous;
+mod backup;
 mod bodies;
 mod broker_away;
 mod clients;

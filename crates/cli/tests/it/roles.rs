@@ -1,24 +1,23 @@
 //! The database roles of docs/guides/operations.md: the SQL that stands there is run, and each role does its work and no more.
 
 use backshift_testkit::{servers::TestDatabase, wait};
-use tokio_postgres::NoTls;
 
-use crate::scene::{Ended, PATIENCE, Settings, Worker, backshift};
+use crate::scene::{Ended, PATIENCE, Session, Settings, Worker, backshift};
 
-const ROLES: [&str; 3] = ["backshift_owner", "backshift_app", "backshift_read"];
+pub(crate) const ROLES: [&str; 3] = ["backshift_owner", "backshift_app", "backshift_read"];
 
 /// A database with the guide's roles, under names that no other test has.
-struct Site {
-    database: TestDatabase,
+pub(crate) struct Site {
+    pub(crate) database: TestDatabase,
     mark: String,
 }
 
 impl Site {
-    async fn new() -> Option<Self> {
+    pub(crate) async fn new() -> Option<Self> {
         let database = TestDatabase::create().await?;
         let mark = database.name().to_owned();
         let site = Self { database, mark };
-        site.run_sql(&site.renamed(&guide())).await;
+        site.run_sql(&site.renamed(&guide("Database roles", "sql", 0))).await;
         Some(site)
     }
 
@@ -27,19 +26,21 @@ impl Site {
         ROLES.iter().fold(sql.to_owned(), |sql, role| sql.replace(role, &self.role(role)))
     }
 
-    fn role(&self, role: &str) -> String {
+    pub(crate) fn role(&self, role: &str) -> String {
         format!("{}_{}", role.trim_start_matches("backshift_"), self.mark)
     }
 
     async fn run_sql(&self, sql: &str) {
-        let (client, connection) = tokio_postgres::connect(&self.database.url(), NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{error:?}: {sql}"));
-        connection.abort();
+        Session::open(&self.database.url()).await.run(sql).await;
     }
 
     fn settings(&self, role: &str) -> Settings {
-        let mut url = url::Url::parse(&self.database.url()).unwrap();
+        self.settings_in(&self.database, role)
+    }
+
+    /// The same role in another database of the server.
+    pub(crate) fn settings_in(&self, database: &TestDatabase, role: &str) -> Settings {
+        let mut url = url::Url::parse(&database.url()).unwrap();
         url.set_username(&self.role(role)).unwrap();
         Settings::of(&[
             ("DATABASE_URL", url.as_str()),
@@ -53,21 +54,29 @@ impl Site {
     }
 
     async fn end(self) {
+        self.end_with(&[]).await;
+    }
+
+    /// The same where the roles have something in other databases too.
+    pub(crate) async fn end_with(self, others: &[&TestDatabase]) {
         for role in ROLES.iter().rev().map(|role| self.role(role)) {
             // One by one: PostgreSQL trips over default privileges that belong to two of them.
-            self.run_sql(&format!("DROP OWNED BY {role} CASCADE")).await;
+            for database in others.iter().copied().chain([&self.database]) {
+                Session::open(&database.url()).await.run(&format!("DROP OWNED BY {role} CASCADE")).await;
+            }
             self.run_sql(&format!("DROP ROLE {role}")).await;
         }
     }
 }
 
-/// The first block of SQL of the guide.
-fn guide() -> String {
+/// The block of this language in a chapter of the guide; a chapter may have several.
+pub(crate) fn guide(chapter: &str, language: &str, number: usize) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/operations.md");
     let guide = std::fs::read_to_string(path).unwrap();
-    let (_, rest) = guide.split_once("## Database roles").unwrap();
-    let (_, rest) = rest.split_once("```sql\n").unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
+    let (_, rest) = guide.split_once(&format!("## {chapter}\n")).unwrap();
+    let (chapter, _) = rest.split_once("\n## ").unwrap();
+    let block = chapter.split(&format!("```{language}\n")).nth(number + 1).unwrap();
+    block.split_once("```").unwrap().0.to_owned()
 }
 
 #[track_caller]
