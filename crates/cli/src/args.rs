@@ -164,6 +164,9 @@ pub(crate) struct Enqueue {
     /// What happens when the key is held: reject, replace, keep-last.
     #[arg(long, value_name = "POLICY", default_value = "reject", requires = "unique_key")]
     pub(crate) unique_policy: String,
+    /// Also into a queue that nobody knows yet and whose name looks like a slip of the keys.
+    #[arg(long)]
+    pub(crate) new: bool,
     /// Read JSON lines from standard input.
     #[arg(long, conflicts_with_all = ["kind", "payload", "id", "count", "delay", "at", "unique_key"])]
     pub(crate) stdin: bool,

@@ -101,6 +101,11 @@ impl Failure {
         self.code == 69
     }
 
+    /// Whether the command was used wrongly.
+    pub(crate) fn is_misuse(&self) -> bool {
+        self.code == 2
+    }
+
     /// Orders findings: a wrong configuration is worse than a server that is away.
     pub(crate) fn gravity(&self) -> u8 {
         self.code

@@ -14,6 +14,7 @@ use std::{
 use backshift_core::{Accepted, Client, Envelope, JobId, client::check_size};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::known_queues::KnownQueues;
 use crate::{args::Enqueue, exit::Failure, output, wiring::Backend};
 use line::{Line, Template, from_flags, template};
 
@@ -33,7 +34,7 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
             output::line("[]")
         }
     })?;
-    let sink = Sink::new(&backend, args.json, args.count);
+    let sink = Sink::new(&backend, args);
     let ended = accept(args, sink).await;
     // Whoever waits for these jobs is told before the process is gone.
     backend.leave().await;
@@ -43,7 +44,7 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
 async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
-        false => match from_flags(args).and_then(|line| template(&line, sink.broker)) {
+        false => match sink.template(from_flags(args)).await {
             Ok(template) => sink.add_all(&template, "").await,
             Err(failure) => Err(failure),
         },
@@ -62,9 +63,10 @@ async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
             Some(true) => serde_json::from_slice(&line).map_err(Failure::usage),
             Some(false) => Err(Failure::usage(format!("longer than {LINE_BYTES} bytes"))),
         };
-        match entry.and_then(|entry| template(&entry, sink.broker)) {
+        match sink.template(entry).await {
             Ok(template) => sink.add_all(&template, &format!("line {number}: ")).await?,
-            Err(failure) => sink.misused(&format!("line {number}: {failure}")),
+            Err(failure) if failure.is_misuse() => sink.misused(&format!("line {number}: {failure}")),
+            Err(failure) => return Err(failure),
         }
     }
     Ok(())
@@ -119,10 +121,13 @@ struct Sink<'a> {
     /// Why servers refused, each cause once.
     causes: Vec<Cause>,
     bar: Option<ProgressBar>,
+    /// `None` with `--new`.
+    queues: Option<KnownQueues<'a>>,
 }
 
 impl<'a> Sink<'a> {
-    fn new(backend: &'a Backend, json: bool, count: u64) -> Self {
+    fn new(backend: &'a Backend, args: &Enqueue) -> Self {
+        let (json, count) = (args.json, args.count);
         let style = "{elapsed} {bar:40} {pos}/{len} accepted, {per_sec}";
         let bar = (count > 5000).then(|| {
             ProgressBar::new(count).with_style(
@@ -141,7 +146,21 @@ impl<'a> Sink<'a> {
             misused: 0,
             causes: Vec::new(),
             bar,
+            queues: (!args.new).then(|| KnownQueues::of(backend)),
         }
+    }
+
+    /// Checks a line; a queue that is new is told, a mistyped one refused.
+    async fn template(&mut self, line: Result<Line, Failure>) -> Result<Template, Failure> {
+        let template = template(&line?, self.broker)?;
+        let remark = match &mut self.queues {
+            Some(queues) => queues.judge(&template.queue).await?,
+            None => None,
+        };
+        if let Some(remark) = remark {
+            self.say(&remark);
+        }
+        Ok(template)
     }
 
     /// `place` stands before what is said about the template.

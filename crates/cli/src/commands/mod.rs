@@ -10,6 +10,7 @@ mod enqueue;
 mod explain;
 mod health;
 mod jobs;
+mod known_queues;
 mod migrate;
 mod queues;
 mod suppressions;
@@ -103,9 +104,9 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
         Command::Queues(command @ (Queues::List(_) | Queues::Explain(_))) => {
-            queues::run(command, &**looking(config).await?.store()?).await
+            queues::run(command, &looking(config).await?).await
         }
-        Command::Queues(command) => queues::run(command, &**ready(config).await?.store()?).await,
+        Command::Queues(command) => queues::run(command, &ready(config).await?).await,
         Command::Suppressions(command @ Suppressions::List(_)) => {
             suppressions::run(command, looking(config).await?.database()?).await
         }

@@ -1,24 +1,23 @@
 //! `backshift queues`: counts, pause and resume. A pause holds in every worker until somebody resumes.
 
-use backshift_core::{QueueName, State, Store};
+use backshift_core::{QueueName, State, Store, store::Queues as _};
 use serde_json::{Value, json};
 
-use super::explain;
+use super::{explain, known_queues::KnownQueues};
 use crate::{
     args::{Queues, SteeredQueue},
-    config::nearest,
     exit::Failure,
     output,
-    wiring::own_queues,
+    wiring::Backend,
 };
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Queues, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn run(command: &Queues, backend: &Backend) -> Result<(), Failure> {
     match command {
-        Queues::List(args) => list(args.json, store).await,
-        Queues::Pause(args) => pause(args, store, true).await,
-        Queues::Resume(args) => pause(args, store, false).await,
-        Queues::Explain(args) => explain::queue(args, store).await,
+        Queues::List(args) => list(args.json, &**backend.store()?).await,
+        Queues::Pause(args) => pause(args, backend, true).await,
+        Queues::Resume(args) => pause(args, backend, false).await,
+        Queues::Explain(args) => explain::queue(args, &**backend.store()?).await,
     }
 }
 
@@ -50,12 +49,12 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn pause(args: &SteeredQueue, store: &dyn Store, paused: bool) -> Result<(), Failure> {
+async fn pause(args: &SteeredQueue, backend: &Backend, paused: bool) -> Result<(), Failure> {
     let queue = QueueName::new(&args.queue).map_err(Failure::usage)?;
     if !args.new {
-        refuse_unknown(&queue, store).await?;
+        refuse_unknown(&queue, backend).await?;
     }
-    let changed = store.pause(&queue, paused).await?;
+    let changed = backend.store()?.pause(&queue, paused).await?;
     if args.output.json {
         output::json(&json!({"queue": queue.as_str(), "paused": paused, "changed": changed}));
     } else {
@@ -67,28 +66,12 @@ async fn pause(args: &SteeredQueue, store: &dyn Store, paused: bool) -> Result<(
 }
 
 /// A pause of a mistyped queue would hold nothing, and nobody would see it.
-async fn refuse_unknown(queue: &QueueName, store: &dyn Store) -> Result<(), Failure> {
-    let mut known: Vec<String> = own_queues().map(str::to_owned).collect();
-    let is_known = |known: &[String]| known.iter().any(|name| name == queue.as_str());
-    if is_known(&known) {
+async fn refuse_unknown(queue: &QueueName, backend: &Backend) -> Result<(), Failure> {
+    let mut known = KnownQueues::of(backend);
+    if known.has(queue).await? {
         return Ok(());
     }
-    known.extend(
-        store
-            .workers()
-            .await?
-            .iter()
-            .flat_map(|worker| worker.queue_names().map(str::to_owned).collect::<Vec<_>>()),
-    );
-    if is_known(&known) {
-        return Ok(());
-    }
-    known.extend(store.counts().await?.iter().map(|counted| counted.queue.to_string()));
-    if is_known(&known) {
-        return Ok(());
-    }
-    let meant = nearest(queue.as_str(), known.into_iter());
-    let meant = meant.map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+    let meant = known.nearest(queue).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
     Err(Failure::usage(format!(
         "queue {queue} is unknown, no job is in it and no worker takes jobs from it: {meant}`backshift queues list` shows all; \
          --new does it all the same"

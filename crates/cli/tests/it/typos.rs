@@ -3,9 +3,10 @@
 use std::process::Stdio;
 
 use backshift_testkit::process::backshift_binary;
+use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
-use crate::scene::{Embedded, Worker, backshift};
+use crate::scene::{Embedded, Place, Worker, backshift, backshift_fed};
 
 #[track_caller]
 fn says(ended: &crate::scene::Ended, code: i32, words: &[&str]) {
@@ -35,6 +36,56 @@ async fn a_queue_that_nobody_knows_is_not_paused() {
     let worker = Worker::ready(&["worker", "--queue", "a:b:2"], &here.settings).await;
     here.run(&["queues", "pause", "a:b"]).await.done();
     assert_eq!(worker.drained().await, Some(0));
+}
+
+/// A job there would wait where nobody looks. A new queue is no mistake by itself: it begins with its first job.
+async fn a_mistyped_queue_is_refused(place: Place) {
+    place.migrate().await;
+    let flags: Vec<&str> = place.flags.iter().map(String::as_str).collect();
+    let enqueue = |queue: &'static str, more: &'static [&'static str]| {
+        let job = ["enqueue", "backshift.probe", "--payload", r#"{"key":"x"}"#, "--queue", queue];
+        let arguments = [&job[..], more, &flags].concat();
+        let settings = place.settings.clone();
+        async move { backshift(&arguments, &settings.pairs()).await }
+    };
+    says(&enqueue("defualt", &[]).await, 2, &["defualt is unknown", "did you mean default?", "--new"]);
+    let fresh = enqueue("reports-1", &[]).await.done();
+    says(&fresh, 0, &["reports-1 is new"]);
+    let worker = place.worker("reports-1").await;
+    let again = enqueue("reports-1", &[]).await.done();
+    assert!(!again.err.contains("reports-1"), "a worker takes jobs from it: {again:?}");
+    says(&enqueue("reprots-1", &[]).await, 2, &["did you mean reports-1?"]);
+    // What is numbered on purpose is a queue of its own, and whoever means it has his way.
+    says(&enqueue("reports-2", &[]).await, 0, &["reports-2 is new", "did you mean reports-1?"]);
+    assert!(!enqueue("reprots-1", &["--new"]).await.done().err.contains("reprots-1"));
+    assert_eq!(worker.drained().await, Some(0));
+    assert!(!enqueue("reports-1", &[]).await.done().err.contains("reports-1"), "it has had a worker");
+    let lines =
+        ["smtp_sendemail", "default"].map(|queue| json!({"kind": "k", "queue": queue, "payload": {}}));
+    let input = lines.map(|line| line.to_string()).join("\n");
+    let arguments = [&["enqueue", "--stdin", "--json"][..], &flags].concat();
+    let mixed = backshift_fed(&arguments, &place.settings.pairs(), &input).await;
+    says(&mixed, 1, &["line 1: queue smtp_sendemail is unknown", "did you mean smtp_send_email?"]);
+    assert_eq!(mixed.list().len(), 1, "{mixed:?}");
+    let counted = place.run(&["queues", "list", "--json"]).await.done().list();
+    assert!(counted.iter().all(|queue| queue["queue"] != "defualt"), "{counted:?}");
+}
+
+#[tokio::test]
+async fn a_mistyped_queue_gets_no_job_on_the_embedded_broker() {
+    a_mistyped_queue_is_refused(Place::embedded()).await;
+}
+
+#[tokio::test]
+async fn a_mistyped_queue_gets_no_job_on_postgres() {
+    let Some(place) = Place::postgres().await else { return };
+    a_mistyped_queue_is_refused(place).await;
+}
+
+#[tokio::test]
+async fn a_mistyped_queue_gets_no_job_on_rabbitmq() {
+    let Some(place) = Place::rabbitmq().await else { return };
+    a_mistyped_queue_is_refused(place).await;
 }
 
 #[tokio::test]

@@ -96,10 +96,15 @@ async fn insert(
 
 /// Makes a queue known to the store. Idempotent.
 pub async fn declare(db: &Database, queue: &QueueName) -> Result<(), StoreError> {
-    if db.sql(DECLARED).bind(queue).optional::<String>().await?.is_none() {
+    if !is_declared(db, queue).await? {
         db.sql(DECLARE).bind(queue).run().await?;
     }
     Ok(())
+}
+
+/// Whether it is known: a worker of the SQL broker has worked it once, or somebody has paused it.
+pub async fn is_declared(db: &Database, queue: &QueueName) -> Result<bool, StoreError> {
+    Ok(db.sql(DECLARED).bind(queue).optional::<String>().await?.is_some())
 }
 
 fn refusal(entry: &Result<Entry, StoreError>, error: &StoreError) -> StoreError {

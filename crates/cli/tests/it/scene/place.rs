@@ -13,7 +13,7 @@ use super::{Ended, PATIENCE, Settings, Vhost, Worker, backshift, backshift_fed};
 /// A broker, its store, and the flags that name them.
 pub(crate) struct Place {
     pub(crate) flags: Vec<String>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) database: Option<TestDatabase>,
     vhost: Option<Vhost>,
     pub(crate) directory: TempDir,
