@@ -34,6 +34,7 @@ mod ports;
 mod private;
 mod probe;
 mod producers;
+mod product;
 mod queue_types;
 mod readme;
 mod replicas;
