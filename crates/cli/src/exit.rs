@@ -145,6 +145,7 @@ impl From<BrokerError> for Failure {
             BrokerError::Unavailable { broker, .. }
             | BrokerError::Unknown { broker, .. }
             | BrokerError::Rejected { broker, .. }
+            | BrokerError::Unusable { broker, .. }
             | BrokerError::Unsupported { broker, .. }
                 if *broker == "rabbitmq" =>
             {
@@ -155,11 +156,11 @@ impl From<BrokerError> for Failure {
         let failure = match &error {
             // A certificate, or no TLS on that port: whoever starts the command anew hears the same.
             e if handshake_remedy(&e.to_string(), "").is_some() => Self::configuration(error),
-            // A right that is missing. The SQL brokers call it an outage, because a worker waits until it is granted.
-            e if e.to_string().contains("PostgreSQL says 42501") => Self::configuration(error),
             e if e.is_transient() => Self::unreachable(error),
             // It will refuse again, whoever starts the command anew.
-            BrokerError::Rejected { .. } | BrokerError::Unsupported { .. } => Self::configuration(error),
+            BrokerError::Rejected { .. } | BrokerError::Unsupported { .. } | BrokerError::Unusable { .. } => {
+                Self::configuration(error)
+            }
             _ => Self::failed(error),
         };
         failure.by(server)
@@ -174,5 +175,21 @@ impl From<EnqueueError> for Failure {
             EnqueueError::Name(error) => Self::usage(error),
             EnqueueError::Invalid(text) => Self::usage(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_must_mend_is_78_by_what_it_is_and_not_by_its_words() {
+        let code = |error: BrokerError| Failure::from(EnqueueError::Broker(error)).code;
+        for refused in [StoreError::Unusable("it must not".into()), StoreError::Schema("another one".into())]
+        {
+            assert_eq!(code(BrokerError::of_store("postgres", refused)), 78);
+        }
+        let away = StoreError::Unavailable("the text of a job says PostgreSQL says 42501".into());
+        assert_eq!(code(BrokerError::of_store("postgres", away)), 69);
     }
 }

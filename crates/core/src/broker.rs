@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::{
     Accepted, Ack, Completion, DeadLetter, Envelope, Headers, Kind, Kinds, Malformed, Moment, QueueName,
-    Retry, Settled, Settlement, WorkerName, store::Start,
+    Retry, Settled, Settlement, StoreError, WorkerName, store::Start,
 };
 
 /// Moves envelopes. Cheap to share, safe to call from many tasks.
@@ -381,6 +381,15 @@ pub enum BrokerError {
         /// What the server said and what to do.
         problem: String,
     },
+    /// The server refuses this program whatever it asks: a right, a password, a schema of another version. A person must
+    /// act; no job is to blame, and none may be settled because of it.
+    #[error("the {broker} broker cannot be used: {problem}")]
+    Unusable {
+        /// Which broker.
+        broker: &'static str,
+        /// What the server said and what to do.
+        problem: String,
+    },
     /// This broker or consumer was closed.
     #[error("the broker connection was closed")]
     Closed,
@@ -390,6 +399,20 @@ impl BrokerError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unknown { .. } | Self::Closed)
+    }
+
+    /// Whether the broker is to blame and not what was asked of it: work waits then, and no attempt counts.
+    pub fn is_outage(&self) -> bool {
+        self.is_transient() || matches!(self, Self::Unusable { .. })
+    }
+
+    /// What a store answered, as the answer of the broker whose queue it is.
+    pub fn of_store(broker: &'static str, error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(problem) => Self::Unavailable { broker, problem },
+            StoreError::Unusable(problem) | StoreError::Schema(problem) => Self::Unusable { broker, problem },
+            other => Self::Rejected { broker, problem: other.to_string() },
+        }
     }
 }
 

@@ -59,6 +59,15 @@ impl EnqueueError {
             Self::Name(_) | Self::Invalid(_) => false,
         }
     }
+
+    /// Whether a server is to blame and not the job.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Broker(error) => error.is_outage(),
+            Self::Store(error) => error.is_outage(),
+            Self::Name(_) | Self::Invalid(_) => false,
+        }
+    }
 }
 
 impl Client {

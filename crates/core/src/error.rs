@@ -249,8 +249,8 @@ fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'st
 /// Whether the store or the broker is away: an outage of theirs never counts as an attempt.
 fn is_outage(cause: &(dyn Error + 'static)) -> bool {
     cause.downcast_ref::<StoreError>().is_some_and(StoreError::is_outage)
-        || cause.downcast_ref::<BrokerError>().is_some_and(BrokerError::is_transient)
-        || cause.downcast_ref::<EnqueueError>().is_some_and(EnqueueError::is_transient)
+        || cause.downcast_ref::<BrokerError>().is_some_and(BrokerError::is_outage)
+        || cause.downcast_ref::<EnqueueError>().is_some_and(EnqueueError::is_outage)
 }
 
 /// What kind of end an attempt came to, for counting and for grouping.
@@ -343,7 +343,7 @@ mod tests {
         let gone = BrokerError::Unavailable { broker: "b", problem: "gone".into() };
         let carried = io::Error::other(Wrapped(away()));
         let twice = io::Error::other(io::Error::new(io::ErrorKind::BrokenPipe, away()));
-        let locked_out = StoreError::Unusable("the password is wrong".into());
+        let locked_out = || StoreError::Unusable("the password is wrong".into());
         for error in [
             away().into(),
             EnqueueError::Store(away()).into(),
@@ -351,7 +351,10 @@ mod tests {
             Wrapped(away()).into(),
             carried.into(),
             twice.into(),
-            locked_out.into(),
+            locked_out().into(),
+            EnqueueError::Store(locked_out()).into(),
+            EnqueueError::Broker(BrokerError::of_store("b", locked_out())).into(),
+            BrokerError::of_store("b", StoreError::Schema("of another version".into())).into(),
         ] {
             let error: JobError = error;
             assert_eq!(*error.verdict(), Verdict::Snooze(OUTAGE_PAUSE), "{error}");

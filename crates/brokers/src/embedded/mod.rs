@@ -12,10 +12,10 @@
 //!
 //! Several processes may share the file; SQLite has one writer at a time, so they take turns.
 
-use backshift_core::{BrokerError, StoreError};
+use backshift_core::BrokerError;
 use backshift_store::{Database, SqlStore};
 
-use crate::ledger::{LedgerBroker, broker_error};
+use crate::ledger::LedgerBroker;
 
 /// The name in the ledger's `broker` column; the partial indexes spell it out.
 pub const NAME: &str = "embedded";
@@ -26,7 +26,7 @@ pub fn broker(store: SqlStore) -> Result<LedgerBroker, BrokerError> {
         Database::Sqlite(_) => Ok(LedgerBroker::new(NAME, store)),
         Database::Pg(_) => {
             let problem = "the embedded queue needs a SQLite file; use the postgres broker for a server";
-            Err(broker_error(NAME, StoreError::Rejected(problem.into())))
+            Err(BrokerError::Rejected { broker: NAME, problem: problem.into() })
         }
     }
 }

@@ -13,7 +13,6 @@ use backshift_core::{
 use backshift_store::{Database, SqlStore, ledger, notify::Bell};
 
 use super::{
-    broker_error,
     care::Care,
     consumer::LedgerConsumer,
     publisher::Publisher,
@@ -99,7 +98,7 @@ impl Broker for LedgerBroker {
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError> {
-        ledger::depth(&self.database, queue).await.map_err(|error| broker_error(self.name, error))
+        ledger::depth(&self.database, queue).await.map_err(|error| BrokerError::of_store(self.name, error))
     }
 
     /// The queue is the ledger, which keeps its jobs: there is nothing else.
@@ -108,7 +107,7 @@ impl Broker for LedgerBroker {
     }
 
     async fn ping(&self) -> Result<(), BrokerError> {
-        self.database.ping().await.map_err(|error| broker_error(self.name, error))
+        self.database.ping().await.map_err(|error| BrokerError::of_store(self.name, error))
     }
 
     /// Publishes and settlements are durable when they are answered; the rings that tell others of them are sent.

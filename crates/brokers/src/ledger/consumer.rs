@@ -22,7 +22,6 @@ use futures::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::{
-    broker_error,
     hands::Hand,
     receipt::LedgerReceipt,
     shared::{Lonely, Shared},
@@ -124,7 +123,7 @@ impl Shared {
         let round = Round { settled: self.settled.take(), from, kinds, ..Round::default() };
         let (asked_at, began) = (Moment::now(), Instant::now());
         let jobs = ledger::claim_round(&self.database, &self.queue, limit, &self.holder, &round).await;
-        let jobs = jobs.map_err(|error| broker_error(self.broker, error))?;
+        let jobs = jobs.map_err(|error| BrokerError::of_store(self.broker, error))?;
         let last = jobs.last().filter(|_| jobs.len() == limit as usize).map(|(envelope, _)| envelope);
         self.place.ended(last, from.is_none().then(|| began.elapsed()));
         self.care.claimed(jobs.len(), limit as usize);
@@ -137,7 +136,7 @@ impl Shared {
         }
         let (lonely, asked_at) = (Lonely::new(&self.lonely_out), Moment::now());
         let claimed = ledger::claim_alone(&self.database, &self.queue, &self.holder, self.care.all()).await;
-        let claimed = claimed.map_err(|error| broker_error(self.broker, error))?;
+        let claimed = claimed.map_err(|error| BrokerError::of_store(self.broker, error))?;
         Ok(claimed.map(|(envelope, start)| self.delivery(envelope, start, asked_at, Some(lonely), None)))
     }
 

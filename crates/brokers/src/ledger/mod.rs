@@ -14,14 +14,3 @@ mod shared;
 mod walked;
 
 pub use broker::LedgerBroker;
-
-use backshift_core::{BrokerError, StoreError};
-
-/// A store's answer as a broker's.
-pub(crate) fn broker_error(broker: &'static str, error: StoreError) -> BrokerError {
-    match error {
-        StoreError::Unavailable(problem) => BrokerError::Unavailable { broker, problem },
-        outage if outage.is_outage() => BrokerError::Unavailable { broker, problem: outage.to_string() },
-        other => BrokerError::Rejected { broker, problem: other.to_string() },
-    }
-}

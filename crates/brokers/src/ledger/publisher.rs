@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use backshift_core::{Accepted, BrokerError, Envelope, Timestamp};
 use backshift_store::{Database, ledger, notify::Bell};
 
-use super::broker_error;
 use crate::batcher::Batcher;
 
 const LANES: usize = 2;
@@ -44,5 +43,5 @@ async fn write(broker: &'static str, database: &Database, bell: &Bell, batch: Ve
         bell.due(&times).await;
     }
     queues.iter().for_each(|queue| bell.ring(queue));
-    answers.into_iter().map(|answer| answer.map_err(|error| broker_error(broker, error))).collect()
+    answers.into_iter().map(|answer| answer.map_err(|error| BrokerError::of_store(broker, error))).collect()
 }

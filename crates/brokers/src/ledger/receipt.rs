@@ -11,7 +11,6 @@ use backshift_core::{
 };
 
 use super::{
-    broker_error,
     hands::Hand,
     shared::{Lonely, Shared},
 };
@@ -58,7 +57,7 @@ impl Receipt for LedgerReceipt {
         let holder = Holder { worker: self.shared.holder.worker.clone(), lease: by };
         let beats = vec![Beat { lease: self.lease, progress: None }];
         let result = self.shared.store.beat(&holder, beats).await;
-        result.map(drop).map_err(|error| broker_error(self.shared.broker, error))
+        result.map(drop).map_err(|error| BrokerError::of_store(self.shared.broker, error))
     }
 
     fn only_writes_ledger(&self) -> bool {

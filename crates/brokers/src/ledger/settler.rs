@@ -3,7 +3,6 @@
 use backshift_core::{BrokerError, Settled, store::Finish};
 use backshift_store::{Database, ledger, notify::Bell};
 
-use super::broker_error;
 use crate::batcher::Batcher;
 
 const LANES: usize = 2;
@@ -28,7 +27,9 @@ impl Settler {
                 match written {
                     Ok(settled) => settled.into_iter().map(Ok).collect(),
                     // The same answer for every item of a batch that failed as a whole.
-                    Err(error) => (0..count).map(|_| Err(broker_error(broker, error.clone()))).collect(),
+                    Err(error) => {
+                        (0..count).map(|_| Err(BrokerError::of_store(broker, error.clone()))).collect()
+                    }
                 }
             }
         };

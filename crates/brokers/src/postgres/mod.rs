@@ -12,10 +12,10 @@
 //!
 //! Every statement is unnamed and typed, so it passes every pooler in one round trip.
 
-use backshift_core::{BrokerError, StoreError};
+use backshift_core::BrokerError;
 use backshift_store::{Database, SqlStore};
 
-use crate::ledger::{LedgerBroker, broker_error};
+use crate::ledger::LedgerBroker;
 
 /// The name in the ledger's `broker` column; the partial indexes spell it out.
 pub const NAME: &str = "postgres";
@@ -26,7 +26,7 @@ pub fn broker(store: SqlStore) -> Result<LedgerBroker, BrokerError> {
         Database::Pg(_) => Ok(LedgerBroker::new(NAME, store)),
         Database::Sqlite(_) => {
             let problem = "the postgres queue needs a server; use the embedded broker for a SQLite file";
-            Err(broker_error(NAME, StoreError::Rejected(problem.into())))
+            Err(BrokerError::Rejected { broker: NAME, problem: problem.into() })
         }
     }
 }

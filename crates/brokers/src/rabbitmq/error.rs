@@ -65,6 +65,9 @@ pub(super) fn again(error: &BrokerError) -> BrokerError {
         BrokerError::Rejected { broker, problem } => {
             BrokerError::Rejected { broker, problem: problem.clone() }
         }
+        BrokerError::Unusable { broker, problem } => {
+            BrokerError::Unusable { broker, problem: problem.clone() }
+        }
         BrokerError::Closed => BrokerError::Closed,
     }
 }

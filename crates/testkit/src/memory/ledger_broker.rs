@@ -33,7 +33,7 @@ impl MemoryLedgerBroker {
 }
 
 fn error(error: StoreError) -> BrokerError {
-    BrokerError::Unavailable { broker: NAME, problem: error.to_string() }
+    BrokerError::of_store(NAME, error)
 }
 
 #[async_trait]
