@@ -72,6 +72,31 @@ async fn a_stranger_sees_the_door_and_nothing_behind_it() {
 }
 
 #[tokio::test]
+async fn a_sign_in_that_is_none_opens_nothing() {
+    let house = closed().await;
+    let right = format!("user=ops&password={}", PASSWORD.replace(' ', "+"));
+    let long = format!("user={}&password=x", "x".repeat(70_000));
+    for (of, body, status) in [
+        (
+            "application/json",
+            r#"{"user":"ops","password":"correct horse"}"#,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ),
+        ("text/plain", right.as_str(), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (FORM, "", StatusCode::UNPROCESSABLE_ENTITY),
+        (FORM, "user=ops", StatusCode::UNPROCESSABLE_ENTITY),
+        (FORM, "user=ops&password=%ff%00", StatusCode::UNAUTHORIZED),
+        (FORM, &long, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let knock = Request::post("/enter").header("sec-fetch-site", "same-origin");
+        let answer =
+            house.send(knock.header(header::CONTENT_TYPE, of).extension(Client(STRANGER)), body).await;
+        assert_eq!(answer.status, status, "{of} {body:.40}");
+        assert_eq!(answer.headers.get(header::SET_COOKIE), None, "{of} {body:.40}");
+    }
+}
+
+#[tokio::test]
 async fn the_right_password_opens_and_leads_on_and_signing_out_closes() {
     let house = closed().await;
     let opened = knock(&house, STRANGER, PASSWORD, "%2Fjobs%3Fstate%3Ddead").await;
