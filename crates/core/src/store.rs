@@ -321,6 +321,15 @@ pub trait Queues: Send + Sync + 'static {
     fn wishes(&self) -> Box<dyn Hints>;
 }
 
+/// A job of which nobody gives a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forsaken {
+    /// Which one.
+    pub id: JobId,
+    /// Somebody had begun it: it is `running`, and its lease is over.
+    pub begun: bool,
+}
+
 /// When the next job is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -350,7 +359,7 @@ pub trait Maintenance: Send + Sync + 'static {
         broker: &str,
         queue: &QueueName,
         after: Duration,
-    ) -> Result<Vec<JobId>, StoreError>;
+    ) -> Result<Vec<Forsaken>, StoreError>;
 
     /// Ends these jobs as dead and ambiguous, those that are still forsaken: their message is gone from the broker, and
     /// somebody else may have done what they ask for. How many.

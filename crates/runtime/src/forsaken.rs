@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Capability, JobId, Moment, State, Store};
+use backshift_core::{Capability, Moment, Store};
 use tokio::time::sleep;
 
 use crate::pool::Pool;
@@ -53,8 +53,10 @@ async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration, empty: &mut 
     *empty = Some(emptied);
     let forsaken = match emptied.elapsed() {
         short if short < after => return,
-        long if long < after * EMPTY_FOR => running(store, forsaken).await,
-        _ => forsaken,
+        long => {
+            let patient = long >= after * EMPTY_FOR;
+            forsaken.iter().filter(|job| job.begun || patient).map(|job| job.id).collect()
+        }
     };
     match store.forsake(forsaken, after).await {
         Ok(0) => {}
@@ -65,17 +67,4 @@ async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration, empty: &mut 
         }
         Err(error) => tracing::debug!(%error, "forsaken jobs could not be ended"),
     }
-}
-
-/// Those of them that had begun.
-async fn running(store: &Arc<dyn Store>, jobs: Vec<JobId>) -> Vec<JobId> {
-    let mut begun = Vec::new();
-    for job in jobs {
-        if let Ok(Some(row)) = store.find(job).await
-            && row.state == State::Running
-        {
-            begun.push(job);
-        }
-    }
-    begun
 }

@@ -11,7 +11,7 @@ use backshift_core::{
     WorkerName,
     record::Found,
     store::{
-        Beat, ClaimRequest, Claimed, Due, Finish, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
+        Beat, ClaimRequest, Claimed, Due, Finish, Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
         Maintenance, Pulse, Rescued, WorkerRecord,
     },
 };
@@ -171,7 +171,7 @@ impl Maintenance for SqlStore {
         broker: &str,
         queue: &QueueName,
         after: Duration,
-    ) -> Result<Vec<JobId>, StoreError> {
+    ) -> Result<Vec<Forsaken>, StoreError> {
         forsaken::forsaken(&self.db, broker, queue, after).await
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use backshift_core::{JobId, QueueName, StoreError};
+use backshift_core::{JobId, QueueName, StoreError, store::Forsaken};
 
 use super::entry::micros;
 use crate::{Column, Database, Sql};
@@ -61,16 +61,16 @@ macro_rules! note {
 /// No lease ends before the job's time. So PostgreSQL walks the index by time and only as far as a job can be forsaken; an
 /// index of signs would be written with every heartbeat.
 pub(crate) const FORSAKEN: Sql = Sql {
-    pg: "SELECT id FROM (SELECT id, broker, published_at, \
+    pg: "SELECT id, begun FROM (SELECT id, broker, published_at, status = 'running' AS begun, \
          CASE WHEN status = 'running' THEN lease_until ELSE GREATEST(run_at, updated_at) \
          + 5 * $3 * interval '1 microsecond' END AS since \
          FROM background_jobs WHERE abroad IS NOT NULL AND abroad = $1 AND unpublished IS NULL AND aside IS NULL \
          AND run_at < (SELECT clock_timestamp()) - $3 * interval '1 microsecond' LIMIT $4) j \
          WHERE broker = $2 AND published_at IS NOT NULL \
          AND since < (SELECT clock_timestamp()) - $3 * interval '1 microsecond' LIMIT $5",
-    sqlite: "SELECT id FROM (SELECT * FROM (SELECT id, broker, lease_until AS since FROM background_jobs \
+    sqlite: "SELECT id, begun FROM (SELECT * FROM (SELECT id, broker, 1 AS begun, lease_until AS since FROM background_jobs \
              WHERE status = 'running' AND broker <> 'embedded' AND queue = $1 AND published_at IS NOT NULL LIMIT $4) \
-             UNION ALL SELECT * FROM (SELECT id, broker, MAX(run_at, updated_at) + 5 * $3 AS since \
+             UNION ALL SELECT * FROM (SELECT id, broker, 0 AS begun, MAX(run_at, updated_at) + 5 * $3 AS since \
              FROM background_jobs INDEXED BY background_jobs_away WHERE broker <> 'embedded' \
              AND published_at IS NOT NULL AND aside IS NULL AND status IN ('scheduled', 'available', 'retrying') \
              AND queue = $1 AND MAX(run_at, updated_at) < (SELECT clock_timestamp()) - 6 * $3 LIMIT $4)) \
@@ -108,9 +108,10 @@ pub(crate) async fn forsaken(
     broker: &str,
     queue: &QueueName,
     after: Duration,
-) -> Result<Vec<JobId>, StoreError> {
+) -> Result<Vec<Forsaken>, StoreError> {
     let query = db.sql(FORSAKEN).bind(queue).bind(broker).bind(micros(after));
-    query.bind(LOOKED_AT).bind(AT_MOST).all().await
+    let rows = query.bind(LOOKED_AT).bind(AT_MOST).all::<(JobId, bool)>().await?;
+    Ok(rows.into_iter().map(|(id, begun)| Forsaken { id, begun }).collect())
 }
 
 /// Ends those that are still forsaken.

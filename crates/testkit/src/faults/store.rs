@@ -12,8 +12,8 @@ use backshift_core::{
     Page, QueueCounts, QueueName, Settled, Settlement, State, Store, StoreError, Timestamp, WorkerName,
     store::{
         Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Due, Effects, Finish,
-        HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox, Pulse, Queues,
-        Rate, Rescued, Schedules, WorkerRecord,
+        Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox,
+        Pulse, Queues, Rate, Rescued, Schedules, WorkerRecord,
     },
     wire::SENSITIVE,
 };
@@ -269,7 +269,7 @@ impl Maintenance for FaultyStore {
         broker: &str,
         queue: &QueueName,
         after: Duration,
-    ) -> Result<Vec<JobId>, StoreError> {
+    ) -> Result<Vec<Forsaken>, StoreError> {
         let after = if self.has(StoreFault::ForsakesWhatRuns) { Duration::ZERO } else { after };
         self.honest.forsaken(broker, queue, after).await
     }

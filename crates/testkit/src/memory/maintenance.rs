@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{
     JobId, QueueName, State, StoreError, Timestamp,
-    store::{Due, Hints, Maintenance, NoHints, Rescued},
+    store::{Due, Forsaken, Hints, Maintenance, NoHints, Rescued},
 };
 
 use super::{
@@ -74,12 +74,13 @@ impl Maintenance for MemoryStore {
         broker: &str,
         queue: &QueueName,
         after: Duration,
-    ) -> Result<Vec<JobId>, StoreError> {
+    ) -> Result<Vec<Forsaken>, StoreError> {
         self.call("store.forsaken", |store| {
             let (now, table) = (store.now(), store.table());
             let of = |row: &&Row| row.broker == broker && row.envelope.queue == *queue;
             let rows = table.rows.values().filter(of).filter(|row| row.is_forsaken(after, now));
-            Ok(rows.map(|row| row.envelope.id).take(1000).collect())
+            let told = |row: &Row| Forsaken { id: row.envelope.id, begun: row.state == State::Running };
+            Ok(rows.map(told).take(1000).collect())
         })
         .await
     }

@@ -6,7 +6,7 @@ use std::{collections::HashSet, time::Duration};
 
 use backshift_core::{
     EffectState, JobId, Kind, Settled, Settlement, State,
-    store::{ClaimRequest, Claimed},
+    store::{ClaimRequest, Claimed, Forsaken},
 };
 
 use super::scene::{BROKER, Scene, applied, completed, dead, request, retry, running};
@@ -133,13 +133,15 @@ async fn s123_delivery_of_another_queue_kind_or_broker_is_a_conflict(scene: Scen
 }
 
 /// The forsaken ones of the scene's queue.
-async fn forsaken(scene: &Scene, after: Duration) -> Result<Vec<JobId>, Failure> {
+async fn forsaken(scene: &Scene, after: Duration) -> Result<Vec<Forsaken>, Failure> {
     Ok(scene.store.forsaken(BROKER, &scene.queue, after).await?)
 }
 
 /// Waits until the job is listed.
 async fn given_up(scene: &Scene, id: JobId) -> Result<(), Failure> {
-    let listed = || async { forsaken(scene, Duration::ZERO).await.is_ok_and(|ids| ids.contains(&id)) };
+    let listed = || async {
+        forsaken(scene, Duration::ZERO).await.is_ok_and(|jobs| jobs.iter().any(|job| job.id == id))
+    };
     match wait::until(wait::PATIENCE, listed).await {
         true => Ok(()),
         false => Err(Failure::new("a job whose lease is over is not listed as forsaken")),
@@ -162,7 +164,11 @@ async fn s124_job_of_which_nobody_gives_a_sign_is_forsaken(scene: Scene) -> Verd
     scene.store.accept(BROKER, vec![unpublished]).await?;
     given_up(&scene, lost.id).await?;
     let listed = forsaken(&scene, Duration::ZERO).await?;
-    ensure!(listed == [lost.id], "listed are {listed:?}, forsaken is {}", lost.id);
+    ensure!(
+        listed == [Forsaken { id: lost.id, begun: true }],
+        "listed are {listed:?}, forsaken is {}, which somebody had begun",
+        lost.id
+    );
     let hour = forsaken(&scene, Duration::from_secs(3600)).await?;
     ensure!(hour.is_empty(), "nobody has been silent for an hour, but {hour:?}");
     let elsewhere = scene.store.forsaken("another", &scene.queue, Duration::ZERO).await?;
