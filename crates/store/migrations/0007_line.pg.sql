@@ -22,7 +22,8 @@ CREATE INDEX IF NOT EXISTS job_line_aside ON job_line (queue, aside, priority DE
 CREATE INDEX IF NOT EXISTS job_line_alone ON job_line (queue, priority DESC, run_at, id) WHERE ready AND alone;
 CREATE INDEX IF NOT EXISTS job_line_due ON job_line (run_at) WHERE NOT ready;
 
--- One row a claim: which jobs it took. Its worker deletes it when all of them are settled, else the rescuer.
+-- One row a claim or a hand-over: which jobs were taken with it. Its worker deletes it when all of them are settled, else the
+-- rescuer.
 CREATE TABLE IF NOT EXISTS job_hands (
     id      uuid PRIMARY KEY,
     worker  text NOT NULL,
