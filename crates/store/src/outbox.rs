@@ -11,7 +11,7 @@ use backshift_core::{Accepted, Envelope, JobId, StoreError, Token, store::Outbox
 
 use crate::{
     Column, FromRow, Row, Sql, SqlStore,
-    ledger::{self, entry::micros, job_row::EnvelopeRow},
+    ledger::{self, entry::micros, job_row::EnvelopeRow, large::large},
 };
 
 macro_rules! due {
@@ -57,23 +57,31 @@ pub(crate) const TAKE: Sql = Sql {
 /// it was taken, and parked or retried by a person, waits for its next publish: this confirm is not of that one. One that runs
 /// and was handed over since is the ledger's.
 pub(crate) const MARK: Sql = Sql {
-    pg: "UPDATE background_jobs SET \
+    pg: concat!(
+        "UPDATE background_jobs SET \
          published_at = CASE WHEN token = COALESCE(publish_token, 0) \
          THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
          publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
          unpublished = CASE WHEN token <> COALESCE(publish_token, 0) THEN unpublished END, \
          updated_at = clock_timestamp(), \
-         payload = CASE WHEN sensitive OR (payload_size > 65536 AND token = COALESCE(publish_token, 0)) \
+         payload = CASE WHEN sensitive OR (",
+        large!(""),
+        " AND token = COALESCE(publish_token, 0)) \
          THEN NULL ELSE payload END \
-         WHERE id = ANY($1::uuid[]) AND broker <> 'postgres' AND NOT (status = 'running' AND published_at IS NULL)",
-    sqlite: "UPDATE background_jobs SET \
+         WHERE id = ANY($1::uuid[]) AND broker <> 'postgres' AND NOT (status = 'running' AND published_at IS NULL)"
+    ),
+    sqlite: concat!(
+        "UPDATE background_jobs SET \
              published_at = CASE WHEN token = COALESCE(publish_token, 0) \
              THEN COALESCE(published_at, clock_timestamp()) ELSE published_at END, \
              publish_hold_until = CASE WHEN token <> COALESCE(publish_token, 0) THEN publish_hold_until END, \
              updated_at = clock_timestamp(), \
-             payload = CASE WHEN sensitive OR (payload_size > 65536 AND token = COALESCE(publish_token, 0)) \
+             payload = CASE WHEN sensitive OR (",
+        large!(""),
+        " AND token = COALESCE(publish_token, 0)) \
          THEN NULL ELSE payload END \
-             WHERE id = $1 AND broker <> 'embedded' AND NOT (status = 'running' AND published_at IS NULL)",
+             WHERE id = $1 AND broker <> 'embedded' AND NOT (status = 'running' AND published_at IS NULL)"
+    ),
 };
 
 pub(crate) const STATEMENTS: &[Sql] = &[TAKE, MARK];

@@ -7,12 +7,13 @@ use backshift_core::{
 };
 use sha2::{Digest, Sha256};
 
+use super::large::most_kept;
 use crate::{Column, Value};
 
 /// The largest payload of a job, in bytes: what a foreign broker may bring (docs/contracts/system-c.md, AMQP).
 pub const MAX_STORED_PAYLOAD: usize = 16 * 1024 * 1024;
 /// The largest payload that is kept of a job whose broker keeps the payload itself.
-pub const MAX_FOREIGN_PAYLOAD: usize = 64 * 1024;
+pub const MAX_FOREIGN_PAYLOAD: usize = most_kept!();
 
 /// One row to be.
 #[derive(Debug, Clone)]

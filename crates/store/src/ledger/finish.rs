@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::{
     both::only_sqlite,
+    large::large_abroad,
     lite,
     outcome::{Outcome, completion_columns, end_columns, lease_columns},
 };
@@ -17,19 +18,24 @@ use crate::{Database, Durability, Sql, sqlite};
 
 /// Arrays in brackets: the planner then expects few rows and goes by id, whatever the table's statistics say.
 pub(crate) const COMPLETE: Sql = Sql {
-    pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
+    pg: concat!(
+        "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
          note = f.note, \
-         payload = CASE WHEN j.sensitive OR (j.payload_size > 65536 AND j.abroad IS NOT NULL) THEN NULL ELSE j.payload END, \
+         payload = CASE WHEN j.sensitive OR (",
+        large_abroad!(pg),
+        ") THEN NULL ELSE j.payload END, \
          seat = NULL, leaving = NULL, abroad = NULL \
          FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]), (SELECT $4::text[])) \
          AS f(id, token, output, note) \
-         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id",
+         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id"
+    ),
     sqlite: lite::COMPLETE,
 };
 
 pub(crate) const END: Sql = Sql {
-    pg: "WITH f AS (SELECT * FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
+    pg: concat!(
+        "WITH f AS (SELECT * FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
          $6::text[], $7::text[], $8::text[], $9::text[]) \
          AS f(id, token, status, delay, counted, class, error, fingerprint, reason)), \
          ended AS (UPDATE background_jobs j SET status = CASE WHEN f.status <> 'again' THEN f.status \
@@ -40,7 +46,9 @@ pub(crate) const END: Sql = Sql {
          THEN clock_timestamp() + f.delay * interval '1 microsecond' ELSE j.run_at END, \
          finished_at = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN clock_timestamp() END, \
          payload = CASE WHEN (j.sensitive AND (f.status <> 'again' OR j.superseded OR j.cancel_requested)) \
-         OR (j.payload_size > 65536 AND j.abroad IS NOT NULL AND (f.status = 'cancelled' \
+         OR (",
+        large_abroad!(pg),
+        " AND (f.status = 'cancelled' \
          OR (f.status = 'again' AND (j.superseded OR j.cancel_requested)))) THEN NULL ELSE j.payload END, \
          error_message = COALESCE(f.error, j.error_message), \
          error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
@@ -56,19 +64,24 @@ pub(crate) const END: Sql = Sql {
          SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \
          clock_timestamp(), class, error FROM ended ON CONFLICT (job_id, token) DO UPDATE SET \
          ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error) \
-         SELECT id FROM ended",
-    sqlite: "UPDATE background_jobs SET status = CASE WHEN $3 <> 'again' THEN $3 \
+         SELECT id FROM ended"
+    ),
+    sqlite: concat!(
+        "UPDATE background_jobs SET status = CASE WHEN $3 <> 'again' THEN $3 \
              WHEN superseded OR cancel_requested THEN 'cancelled' WHEN $4 = 0 THEN 'available' \
              WHEN failures + $5 > 0 THEN 'retrying' ELSE 'scheduled' END, \
              failures = failures + $5, \
              run_at = CASE WHEN $3 = 'again' AND $4 > 0 THEN clock_timestamp() + $4 ELSE run_at END, \
              finished_at = CASE WHEN $3 <> 'again' OR superseded OR cancel_requested THEN clock_timestamp() END, \
              payload = CASE WHEN (sensitive AND ($3 <> 'again' OR superseded OR cancel_requested)) \
-             OR (payload_size > 65536 AND broker <> 'embedded' AND ($3 = 'cancelled' \
+             OR (",
+        large_abroad!(sqlite),
+        " AND ($3 = 'cancelled' \
              OR ($3 = 'again' AND (superseded OR cancel_requested)))) THEN NULL ELSE payload END, \
              error_message = COALESCE($7, error_message), \
              error_fingerprint = COALESCE($8, error_fingerprint), reason = $9, \
-             updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running'",
+             updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running'"
+    ),
 };
 
 /// `$1` job, `$2` token, `$6` how it ended, `$7` error: the numbers of `END`. The start's row is made here, unless

@@ -2,6 +2,7 @@
 //!
 //! They use only what a plain connection has: no function of our own, no RETURNING. On SQLite that is 3.42 or newer.
 
+use super::large::large_abroad;
 use crate::Sql;
 
 /// Accepts jobs: `[{id, kind, queue, broker, payload, payload_hash, payload_size, headers, sensitive, attempt,
@@ -41,20 +42,28 @@ pub const ENQUEUE_JSON: Sql = Sql {
 
 /// Completes running jobs: `[{id, token, output, note}]`. Fewer changed rows than asked for = a lease is over.
 pub const FINISH_JSON: Sql = Sql {
-    pg: "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
+    pg: concat!(
+        "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, \
          output = decode(f.output, 'hex'), note = f.note, \
-         payload = CASE WHEN j.sensitive OR (j.payload_size > 65536 AND j.abroad IS NOT NULL) THEN NULL ELSE j.payload END, \
+         payload = CASE WHEN j.sensitive OR (",
+        large_abroad!(pg),
+        ") THEN NULL ELSE j.payload END, \
          seat = NULL, leaving = NULL, abroad = NULL \
          FROM json_to_recordset($1::text::json) AS f(id uuid, token bigint, output text, note text) \
-         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running'",
-    sqlite: "UPDATE background_jobs SET status = 'completed', \
+         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running'"
+    ),
+    sqlite: concat!(
+        "UPDATE background_jobs SET status = 'completed', \
              finished_at = CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000, \
              updated_at = CAST(round(unixepoch('subsec') * 1000) AS INTEGER) * 1000, error_message = NULL, \
              error_fingerprint = NULL, output = unhex(f.value ->> 'output'), note = f.value ->> 'note', \
-             payload = CASE WHEN sensitive OR (payload_size > 65536 AND broker <> 'embedded') THEN NULL ELSE payload END \
+             payload = CASE WHEN sensitive OR (",
+        large_abroad!(sqlite),
+        ") THEN NULL ELSE payload END \
              FROM json_each($1) f WHERE background_jobs.id = f.value ->> 'id' \
-             AND background_jobs.token = f.value ->> 'token' AND background_jobs.status = 'running'",
+             AND background_jobs.token = f.value ->> 'token' AND background_jobs.status = 'running'"
+    ),
 };
 
 pub(crate) const STATEMENTS: &[Sql] = &[ENQUEUE_JSON, FINISH_JSON];

@@ -17,6 +17,7 @@ pub(crate) mod forsaken;
 pub(crate) mod handover;
 pub(crate) mod job_row;
 pub(crate) mod jobs;
+pub(crate) mod large;
 pub(crate) mod list;
 pub(crate) mod lite;
 pub(crate) mod outcome;

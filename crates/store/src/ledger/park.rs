@@ -7,7 +7,7 @@
 use backshift_core::{JobId, Lease, StoreError, Token, store::WorkerRecord};
 use rusqlite::Connection;
 
-use super::both::only_sqlite;
+use super::{both::only_sqlite, large::large};
 use crate::{Column, Database, Durability, Sql, Tx, sqlite};
 
 /// Whoever announces kinds holds this exclusively, whoever parks shares it: a job is parked before or after an
@@ -23,7 +23,8 @@ const PARKING: Sql = Sql {
 
 /// `$1` job, `$2` token, one of many. The payload must be here whole, for it is published from here.
 pub(crate) const PARK: Sql = Sql {
-    pg: "WITH f AS MATERIALIZED (SELECT f.id, f.token, EXISTS (SELECT 1 FROM job_workers w \
+    pg: concat!(
+        "WITH f AS MATERIALIZED (SELECT f.id, f.token, EXISTS (SELECT 1 FROM job_workers w \
          WHERE w.seen_at > clock_timestamp() - interval '1 minute' \
          AND strpos(',' || w.kinds || ',', ',' || j.job_type || ',') > 0 \
          AND strpos(',' || w.queues, ',' || j.queue || ':') > 0) AS known \
@@ -38,15 +39,19 @@ pub(crate) const PARK: Sql = Sql {
          || '; it stays until one comes', error_fingerprint = NULL, updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' AND j.broker <> 'postgres' \
          AND NOT (j.superseded OR j.cancel_requested) \
-         AND NOT j.sensitive AND j.payload_size <= 65536 \
+         AND NOT (j.sensitive OR ",
+        large!("j."),
+        ") \
          AND j.payload IS NOT NULL AND length(j.payload) = j.payload_size \
          RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, j.error_message), \
          noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \
          SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \
          clock_timestamp(), 'released', error_message FROM parked ON CONFLICT (job_id, token) DO UPDATE SET \
          ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error) \
-         SELECT id FROM parked",
-    sqlite: "UPDATE background_jobs SET status = 'available', \
+         SELECT id FROM parked"
+    ),
+    sqlite: concat!(
+        "UPDATE background_jobs SET status = 'available', \
              aside = CASE WHEN NOT f.known THEN job_type END, \
              published_at = CASE WHEN NOT f.known THEN COALESCE(published_at, clock_timestamp()) END, \
              publish_hold_until = CASE WHEN f.known THEN clock_timestamp() \
@@ -58,9 +63,12 @@ pub(crate) const PARK: Sql = Sql {
              AND instr(',' || w.kinds || ',', ',' || j.job_type || ',') > 0 \
              AND instr(',' || w.queues, ',' || j.queue || ':') > 0) AS known) f \
              WHERE id = $1 AND token = $2 AND status = 'running' AND broker <> 'embedded' \
-             AND NOT (superseded OR cancel_requested) AND NOT sensitive AND payload_size <= 65536 \
+             AND NOT (superseded OR cancel_requested) AND NOT (sensitive OR ",
+        large!(""),
+        ") \
              AND payload IS NOT NULL AND length(payload) = payload_size \
-             RETURNING id",
+             RETURNING id"
+    ),
 };
 /// The start that ended with it: `$1` job, `$2` token.
 const RELEASED_LITE: &str = "INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, \

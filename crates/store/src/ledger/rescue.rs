@@ -6,7 +6,7 @@
 use backshift_core::{JobId, State, StoreError, Token, WorkerName, store::Rescued};
 use rusqlite::Connection;
 
-use super::both::only_sqlite;
+use super::{both::only_sqlite, large::large_abroad};
 use crate::{Column, Database, Durability, Sql, liveness, sqlite};
 
 /// Workers that hold something and whose sign of life can be asked for.
@@ -18,7 +18,8 @@ pub(crate) const HOLDERS: Sql = Sql {
 
 /// `$1`: dead workers. The crash counters decide between running again, running alone, and dead. A hand of which
 /// nothing runs any more goes as well.
-pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
+pub(crate) const RESCUE: &str = concat!(
+    "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
      (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[])) AS lost \
      FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
      WHERE j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)), \
@@ -43,7 +44,9 @@ pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand,
      abroad = CASE WHEN NOT (j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19)) \
      THEN j.abroad END, \
      unpublished = CASE WHEN j.abroad IS NOT NULL AND NOT (j.superseded OR j.cancel_requested) THEN j.broker END, \
-     payload = CASE WHEN j.payload_size > 65536 AND j.abroad IS NOT NULL AND (j.superseded OR j.cancel_requested) \
+     payload = CASE WHEN ",
+    large_abroad!(pg),
+    " AND (j.superseded OR j.cancel_requested) \
      THEN NULL ELSE j.payload END, \
      kept = CASE WHEN j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19) THEN true END, \
      updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id \
@@ -52,13 +55,15 @@ pub(crate) const RESCUE: &str = "WITH held AS MATERIALIZED (SELECT h.id AS hand,
      SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), clock_timestamp(), \
      'crash', 'the lease ended without a result' FROM back ON CONFLICT (job_id, token) DO UPDATE SET \
      ended_at = excluded.ended_at, outcome = excluded.outcome, error = excluded.error) \
-     SELECT status FROM back";
+     SELECT status FROM back"
+);
 
 pub(crate) const LOST_LITE: &str = "SELECT id, token FROM background_jobs WHERE status = 'running' \
      AND (broker = 'embedded' OR published_at IS NULL) AND lease_until < clock_timestamp() LIMIT 1000";
 pub(crate) const ORPHANS_LITE: &str = "SELECT id, token FROM background_jobs WHERE status = 'running' \
      AND (broker = 'embedded' OR published_at IS NULL) AND worker = $1 LIMIT 1000";
-pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
+pub(crate) const RETURN_LITE: &str = concat!(
+    "UPDATE background_jobs SET \
      status = CASE WHEN superseded OR cancel_requested THEN 'cancelled' \
      WHEN crashes >= 3 AND lonely_crashes >= 19 THEN 'dead' ELSE 'available' END, \
      reason = CASE WHEN NOT (superseded OR cancel_requested) AND crashes >= 3 AND lonely_crashes >= 19 \
@@ -68,9 +73,12 @@ pub(crate) const RETURN_LITE: &str = "UPDATE background_jobs SET \
      crashes = crashes + 1, lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
      error_message = CASE WHEN crashes >= 3 AND lonely_crashes >= 19 THEN 'crash-loop: ' ELSE '' END \
      || 'worker ' || COALESCE(worker, '?') || ' ended without a result', \
-     payload = CASE WHEN payload_size > 65536 AND broker <> 'embedded' AND (superseded OR cancel_requested) \
+     payload = CASE WHEN ",
+    large_abroad!(sqlite),
+    " AND (superseded OR cancel_requested) \
      THEN NULL ELSE payload END, \
-     updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status";
+     updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status"
+);
 
 pub(crate) const STATEMENTS: &[Sql] =
     &[HOLDERS, Sql { pg: RESCUE, sqlite: RETURN_LITE }, only_sqlite(LOST_LITE), only_sqlite(ORPHANS_LITE)];
