@@ -11,6 +11,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 /// Somebody waits for signals by our means.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -42,13 +44,10 @@ pub(crate) async fn again() {
 }
 
 /// Hears the signals that come after it was made.
-#[cfg(unix)]
-struct Listener(std::io::Result<[tokio::signal::unix::Signal; 2]>);
+struct Listener(std::io::Result<[Signal; 2]>);
 
-#[cfg(unix)]
 impl Listener {
     fn new() -> Self {
-        use tokio::signal::unix::{SignalKind, signal};
         let both = || Ok([signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?]);
         Self(both())
     }
@@ -62,24 +61,6 @@ impl Listener {
                 tracing::error!(%error, "this process cannot listen to signals; they end it at once");
                 std::future::pending().await
             }
-        }
-    }
-}
-
-/// Hears Ctrl-C from the first poll on.
-#[cfg(not(unix))]
-struct Listener;
-
-#[cfg(not(unix))]
-impl Listener {
-    fn new() -> Self {
-        Self
-    }
-
-    async fn next(self) {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            tracing::error!(%error, "this process cannot listen to Ctrl-C; it ends it at once");
-            std::future::pending().await
         }
     }
 }

@@ -3,6 +3,11 @@
 //! SQL is written by hand, one text for both where they agree; `$1` means the same on both, times are integer
 //! microseconds and ids are text in SQLite.
 
+#[cfg(not(unix))]
+compile_error!(
+    "backshift runs on Linux and other Unix systems: signs of life and rights of files are theirs"
+);
+
 mod allowances;
 mod breakers;
 pub mod check;

@@ -97,15 +97,12 @@ mod tests {
             std::fs::write(&file, other).unwrap();
             assert!(refused(directory.path()).contains("another process that is starting"), "{other:?}");
         }
-        #[cfg(unix)]
-        {
-            // One directory by another path is the same directory.
-            let elsewhere = tempfile::tempdir().unwrap();
-            let link = elsewhere.path().join("link");
-            std::os::unix::fs::symlink(directory.path().parent().unwrap(), &link).unwrap();
-            let same = link.join(directory.path().file_name().unwrap());
-            assert!(refused(&same).contains("is in use by"));
-        }
+        // One directory by another path is the same directory.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let link = elsewhere.path().join("link");
+        std::os::unix::fs::symlink(directory.path().parent().unwrap(), &link).unwrap();
+        let same = link.join(directory.path().file_name().unwrap());
+        assert!(refused(&same).contains("is in use by"));
         drop(lock);
         DevLock::take(directory.path()).unwrap();
     }

@@ -2,7 +2,7 @@
 //!
 //! Two spellings of one setting (`SMTP_USER`, `SMTP_USERNAME`) may both be set when they are equal.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{collections::BTreeMap, ffi::OsString, os::unix::fs::MetadataExt};
 
 use super::{Origin, Problems, SETTINGS, Setting, secret_files, setting};
 
@@ -54,16 +54,9 @@ impl Rights {
     }
 }
 
-#[cfg(unix)]
 pub(super) fn rights_of(path: &str) -> Option<Rights> {
-    use std::os::unix::fs::MetadataExt;
     let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
     Some(Rights { path: path.to_owned(), mode: found.mode() & 0o777 })
-}
-
-#[cfg(not(unix))]
-pub(super) fn rights_of(_: &str) -> Option<Rights> {
-    None
 }
 
 /// The settings of a file.

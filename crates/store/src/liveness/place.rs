@@ -14,6 +14,8 @@ use std::{
 use backshift_core::StoreError;
 use rustix::{fs::OFlags, process::geteuid};
 
+use crate::sqlite::Identity;
+
 const ELSEWHERE: &str =
     "stop the workers of this database and remove it, or keep the database in a directory of your own";
 
@@ -62,7 +64,7 @@ pub(super) fn find_file(path: &Path) -> Result<Option<File>, StoreError> {
 /// Whether the path still leads to this very file.
 pub(super) fn is_still_there(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+        (Ok(ours), Ok(theirs)) => Identity::of(&ours) == Identity::of(&theirs),
         _ => false,
     }
 }

@@ -25,7 +25,6 @@ pub(super) fn targets(config: &Config) -> Vec<Target> {
         let (host, socket) = match (addresses.get(n), hosts.get(n)) {
             (Some(address), _) => (address.to_string(), false),
             (None, Some(Host::Tcp(name))) => (name.clone(), false),
-            #[cfg(unix)]
             (None, Some(Host::Unix(path))) => (path.display().to_string(), true),
             (None, None) => (String::new(), false),
         };

@@ -4,6 +4,8 @@
 //! answer integer microseconds.
 
 use std::{
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
     path::Path,
     time::{Duration, Instant},
 };
@@ -37,10 +39,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, StoreError> {
 /// A new file is for its owner alone, because payloads and password hashes stand in it; the log beside it gets the same
 /// rights from SQLite. What goes wrong here goes wrong again when SQLite opens it, and is said there.
 fn make_private(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let _ = options.write(true).create_new(true).open(path);
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
 }
 
 /// SQLite opens what it may not write for reading, without a word, and stays so after the file may be written again.

@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -20,9 +21,15 @@ pub(crate) struct FilePlace {
     identity: Option<Identity>,
 }
 
-/// Device and inode.
+/// Device and inode: which file it is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity(u64, u64);
+pub(crate) struct Identity(u64, u64);
+
+impl Identity {
+    pub(crate) fn of(found: &fs::Metadata) -> Self {
+        Self(found.dev(), found.ino())
+    }
+}
 
 impl FilePlace {
     /// Looks before SQLite opens or makes the file.
@@ -49,7 +56,7 @@ impl FilePlace {
         Self {
             given: path.to_owned(),
             canonical,
-            identity: fs::metadata(path).ok().and_then(|m| identity(&m)),
+            identity: fs::metadata(path).ok().map(|found| Identity::of(&found)),
         }
     }
 
@@ -62,7 +69,7 @@ impl FilePlace {
     pub(crate) fn check(&self) -> Result<(), StoreError> {
         let Some(opened) = self.identity else { return Ok(()) };
         let now = match fs::metadata(&self.given) {
-            Ok(found) => identity(&found),
+            Ok(found) => Some(Identity::of(&found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // What cannot be looked at just now is no proof.
             Err(_) => return Ok(()),
@@ -83,29 +90,14 @@ fn unusable(path: &Path, why: &str) -> StoreError {
     StoreError::Unusable(format!("{}: {why}", path.display()))
 }
 
-#[cfg(unix)]
-fn identity(found: &fs::Metadata) -> Option<Identity> {
-    use std::os::unix::fs::MetadataExt;
-    Some(Identity(found.dev(), found.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> Option<Identity> {
-    None
-}
-
 /// A second hard link, or a mount on the file alone: another process may have opened it from another directory.
 fn refuse_second_names(path: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        if fs::metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1) {
-            return Err(unusable(
-                path,
-                "the database file has more than one name (hard links), and SQLite keeps its log beside each: remove the \
-                 other names, or make a copy (cp --reflink=auto)",
-            ));
-        }
+    if fs::metadata(path).is_ok_and(|found| found.is_file() && found.nlink() > 1) {
+        return Err(unusable(
+            path,
+            "the database file has more than one name (hard links), and SQLite keeps its log beside each: remove the \
+             other names, or make a copy (cp --reflink=auto)",
+        ));
     }
     let canonical = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

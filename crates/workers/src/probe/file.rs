@@ -5,6 +5,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
@@ -24,11 +25,8 @@ pub struct ProbeLog {
 impl ProbeLog {
     /// Opens the file for appending, making it when needed. A thread of its own writes; it ends with the last clone.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
         // Keys and tokens of somebody's jobs stand in it.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.create(true).append(true).open(path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         let (lines, waiting) = mpsc::channel(GROUP);
         std::thread::Builder::new().name("probe-log".into()).spawn(move || write_groups(file, waiting))?;
         Ok(Self { lines })
@@ -86,7 +84,6 @@ mod tests {
         assert!(ProbeLog::open(Path::new("/nonexistent/directory/log")).is_err());
     }
 
-    #[cfg(unix)]
     #[test]
     fn it_is_made_for_its_owner_alone() {
         let directory = tempfile::tempdir().unwrap();
