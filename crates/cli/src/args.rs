@@ -1,11 +1,17 @@
 //! What can be typed. Every command that prints a list takes `--json`.
 
+use backshift_core::client::PRIORITIES;
 use clap::{Args, Parser, Subcommand};
 
 use crate::examples::literal;
 
 /// The most jobs that one `count` makes, as a flag and in a line of standard input.
 pub(crate) const MOST: u64 = 100_000_000;
+
+/// What a priority may be, as the parser of flags wants it.
+fn priorities() -> std::ops::RangeInclusive<i64> {
+    (*PRIORITIES.start()).into()..=(*PRIORITIES.end()).into()
+}
 
 /// Runs a product's background work.
 #[derive(Debug, Parser)]
@@ -156,7 +162,7 @@ pub(crate) struct Enqueue {
     #[arg(long, value_name = "TIME")]
     pub(crate) at: Option<String>,
     /// Higher runs first, -100 to 100.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(-100..=100))]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i16).range(priorities()))]
     pub(crate) priority: i16,
     /// At most one unfinished job per key.
     #[arg(long, value_name = "KEY")]

@@ -18,6 +18,8 @@ use crate::{
     middleware::{Boxed, Taker},
 };
 
+/// What a job's priority may be.
+pub const PRIORITIES: std::ops::RangeInclusive<i16> = -100..=100;
 /// The largest payload that is accepted from our own producers, in bytes.
 pub const MAX_PAYLOAD_BYTES: usize = 256 * 1024;
 
@@ -420,8 +422,11 @@ fn needs_store(envelope: &Envelope) -> bool {
 
 fn check(envelope: &Envelope) -> Result<(), EnqueueError> {
     check_size(envelope.payload.len())?;
-    if !(-100..=100).contains(&envelope.priority) {
-        return Err(EnqueueError::Invalid(format!("priority {} is not in -100..=100", envelope.priority)));
+    if !PRIORITIES.contains(&envelope.priority) {
+        return Err(EnqueueError::Invalid(format!(
+            "priority {} is not in {PRIORITIES:?}",
+            envelope.priority
+        )));
     }
     if envelope.max_attempts == Some(0) {
         return Err(EnqueueError::Invalid("max_attempts 0 would never run: use 1 or more".into()));

@@ -330,6 +330,9 @@ pub struct Forsaken {
     pub begun: bool,
 }
 
+/// Finished rows are kept at least this long, whatever is asked (docs/contracts/probe.md).
+pub const KEPT_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
+
 /// When the next job is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Due {
@@ -365,7 +368,7 @@ pub trait Maintenance: Send + Sync + 'static {
     /// somebody else may have done what they ask for. How many.
     async fn forsake(&self, jobs: Vec<JobId>, after: Duration) -> Result<u64, StoreError>;
 
-    /// Deletes completed and cancelled rows that ended longer ago than `keep` (a day at least), at most `limit`.
+    /// Deletes completed and cancelled rows that ended longer ago than `keep` ([`KEPT_AT_LEAST`]), at most `limit`.
     async fn prune(&self, keep: Duration, limit: u32) -> Result<u64, StoreError>;
 
     /// Deletes jobs that are dead for longer than `keep` (a day at least), at most `limit`.

@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
+use backshift_core::store::KEPT_AT_LEAST;
+
 use super::Config;
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The longest pause of a mail transport.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// RabbitMQ's own limit unless it was changed.
@@ -20,7 +21,7 @@ impl Config {
         let mut found = Vec::new();
         for key in ["retention.keep", "retention.dead", "retention.otp"] {
             let (keep, for_ever) = (self.duration(key), key == "retention.dead");
-            if keep < DAY && !(for_ever && keep.is_zero()) {
+            if keep < KEPT_AT_LEAST && !(for_ever && keep.is_zero()) {
                 found.push(format!(
                     "{} is less than a day, and a day is kept: write 1d or more",
                     self.told(key)

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{JobId, QueueName, StoreError, Timestamp, store::Due};
+use backshift_core::{
+    JobId, QueueName, StoreError, Timestamp,
+    store::{Due, KEPT_AT_LEAST},
+};
 use rusqlite::Connection;
 
 use super::{
@@ -16,9 +19,6 @@ use super::{
     entry::{between, micros},
 };
 use crate::{Column, Database, Durability, Sql, sqlite};
-
-/// Finished rows are kept at least this long (docs/contracts/probe.md).
-const KEPT_AT_LEAST: Duration = Duration::from_secs(86_400);
 
 /// `$1`: at most this many.
 pub(crate) const PROMOTE: Sql = Sql {

@@ -5,16 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backshift_core::{
     JobId, QueueName, State, StoreError, Timestamp,
-    store::{Due, Forsaken, Hints, Maintenance, NoHints, Rescued},
+    store::{Due, Forsaken, Hints, KEPT_AT_LEAST, Maintenance, NoHints, Rescued},
 };
 
 use super::{
     MemoryStore, ledger_broker,
     row::{Row, later},
 };
-
-/// Rows are kept at least this long after their end (docs/contracts/probe.md).
-const KEEP_AT_LEAST: Duration = Duration::from_secs(24 * 3600);
 
 #[async_trait]
 impl Maintenance for MemoryStore {
@@ -114,7 +111,7 @@ impl Maintenance for MemoryStore {
 
 fn prune(store: &MemoryStore, keep: Duration, limit: u32, of: impl Fn(State) -> bool) -> u64 {
     let (now, mut table) = (store.now(), store.table());
-    let keep = keep.max(KEEP_AT_LEAST);
+    let keep = keep.max(KEPT_AT_LEAST);
     let over = |at: Option<Timestamp>| at.is_some_and(|at| later(at, keep) <= now);
     let old = table.rows.values().filter(|row| of(row.state) && over(row.finished_at));
     let old: Vec<_> = old.map(|row| row.envelope.id).take(limit as usize).collect();

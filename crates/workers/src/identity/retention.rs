@@ -6,13 +6,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backshift_core::{StoreError, Timestamp, store::Retention};
+use backshift_core::{
+    StoreError, Timestamp,
+    store::{KEPT_AT_LEAST, Retention},
+};
 use backshift_store::{Database, Sql};
 
 use super::{limits::HOUR, service::before};
 use crate::retention::old;
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 const CHALLENGES: Sql = old!("otp_challenges", "id", "issued_at", " AND expires_at < $3");
 const SENDS: Sql = old!("otp_sends", "id", "at", "");
@@ -28,7 +29,7 @@ pub struct IdentityRetention {
 impl IdentityRetention {
     /// Challenges and sent codes are kept this long (`retention.otp`), a day at least.
     pub fn new(db: Database, keep: Duration) -> Self {
-        Self { db, keep: keep.max(DAY) }
+        Self { db, keep: keep.max(KEPT_AT_LEAST) }
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! A payload with `{n}` grows with the number of the job: how large it will be is known before it is made.
 
-use backshift_core::{EnqueueOptions, Kind, QueueName, Timestamp, UniqueKey, UniquePolicy};
+use backshift_core::{
+    EnqueueOptions, Kind, QueueName, Timestamp, UniqueKey, UniquePolicy, client::PRIORITIES,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -13,8 +15,6 @@ use crate::{
     wiring::own_queue,
 };
 
-/// What a job's priority may be.
-const PRIORITIES: std::ops::RangeInclusive<i16> = -100..=100;
 /// Stands for the job's number in a payload.
 const NUMBER: &str = "{n}";
 
