@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
-    Here, Pages,
+    Here, Pages, cookies,
     form::{Ask, Says},
     link::encode,
 };
@@ -226,8 +226,7 @@ async fn me(Here(pages): Here, headers: HeaderMap) -> Response {
 }
 
 fn token(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='))
+    cookies::named(headers, COOKIE).next()
 }
 
 fn code_of(error: &IdentityError) -> Option<u32> {
@@ -245,6 +244,10 @@ mod tests {
     fn the_session_is_found_among_other_cookies() {
         let mut headers = HeaderMap::new();
         headers.insert(header::COOKIE, "a=b; backshift_session=the.token; c=d".parse().unwrap());
+        assert_eq!(token(&headers), Some("the.token"));
+        // As HTTP/2 sends them: a line for each.
+        headers.insert(header::COOKIE, "a=b".parse().unwrap());
+        headers.append(header::COOKIE, "backshift_session=the.token".parse().unwrap());
         assert_eq!(token(&headers), Some("the.token"));
         headers.insert(header::COOKIE, "backshift_sessions=x".parse().unwrap());
         assert_eq!(token(&headers), None);

@@ -6,6 +6,7 @@
 
 mod account;
 mod assets;
+mod cookies;
 mod entry;
 mod explain;
 mod facts;

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::Here;
+use super::{Here, cookies};
 
 const COOKIE: &str = "backshift_theme";
 
@@ -19,9 +19,7 @@ pub(super) struct Chosen {
 
 /// The chosen theme; `None` = as the system has it.
 pub(super) fn of(headers: &HeaderMap) -> Option<&'static str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut cookies = lines.flat_map(|line| line.split("; "));
-    known(cookies.find_map(|cookie| cookie.strip_prefix(COOKIE)?.strip_prefix('='))?)
+    known(cookies::named(headers, COOKIE).next()?)
 }
 
 fn known(text: &str) -> Option<&'static str> {

@@ -9,8 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use sha2::{Digest as _, Sha256};
+
+use super::super::cookies;
 
 /// How long a session lasts, used or not.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
@@ -32,9 +34,7 @@ impl Sessions {
 
     /// The ids that a request brings.
     pub(super) fn ids<'a>(&'a self, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-        let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-        let cookies = lines.flat_map(|line| line.split("; "));
-        cookies.filter_map(|cookie| cookie.strip_prefix(&self.cookie)?.strip_prefix('='))
+        cookies::named(headers, &self.cookie)
     }
 
     /// Begins one; the value of `Set-Cookie`.
@@ -87,6 +87,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
 
     fn id(cookie: &str) -> String {
