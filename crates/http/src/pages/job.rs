@@ -98,10 +98,7 @@ fn fact(job: &JobRecord, fact: Fact, now: Timestamp) -> Value {
     let href = match fact.name {
         "Kind" => Some(link::jobs_of_kind(&job.kind)),
         "Queue" => Some(link::jobs_of_queue(&job.queue)),
-        "Worker" => job
-            .worker
-            .as_ref()
-            .map(|worker| Value::from_safe_string(format!("/workers#{}", link::encode(worker)))),
+        "Worker" => job.worker.as_ref().map(|worker| Value::from_safe_string(link::worker(worker))),
         _ => None,
     };
     let when = fact.at.map(|at| words::moment(at, now));

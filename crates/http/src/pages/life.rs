@@ -91,7 +91,7 @@ impl Told {
     fn start(&mut self, attempt: &AttemptRecord) {
         let step = self.step("running", attempt.started_at, format!("Attempt {}", attempt.attempt));
         step.worker = Some(mask::said(&attempt.worker, SAID));
-        step.href = format!("/workers#{}", link::encode(&attempt.worker));
+        step.href = link::worker(&attempt.worker);
         step.more = format!(", token {}", attempt.token);
         step.took = attempt.ended_at.map(|end| words::span(attempt.started_at, end)).unwrap_or_default();
     }

@@ -35,6 +35,11 @@ pub(super) fn queue(queue: &QueueName, verb: &str) -> Value {
     Value::from_safe_string(format!("/queues/{}/{verb}", encode(queue.as_str())))
 }
 
+/// A worker in the list of workers.
+pub(super) fn worker(name: &str) -> String {
+    format!("/workers#{}", encode(name))
+}
+
 /// One mail of the mailbox.
 pub(super) fn mail(id: &str) -> Value {
     Value::from_safe_string(format!("/mailbox/{}", encode(id)))
@@ -58,5 +63,6 @@ mod tests {
             "/jobs?state=dead&amp;after=a%26b"
         );
         assert_eq!(jobs(&[]).to_string(), "/jobs");
+        assert_eq!(worker("host \"1\""), "/workers#host%20%221%22");
     }
 }
