@@ -82,13 +82,9 @@ fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
 
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?
 pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
-    database.ping().await.map_err(schema_failure)?;
-    liveness::check(database).map_err(schema_failure)?;
-    // Nobody else could bring up a file that only this machine sees.
-    let schema = if matches!(database, Database::Sqlite(_)) { Schema::BringUp } else { schema };
-    refuse_unsafe(config, database).await?;
+    answers(config, database).await?;
     let extras = extras(config);
-    if schema == Schema::BringUp || config.text("migrate") == "auto" {
+    if schema == Schema::BringUp || comes_up_by_itself(config, database) {
         migrate::up(database, extras).await.map_err(schema_failure)?;
     }
     migrate::check(database, extras).await.map_err(schema_failure)
@@ -115,12 +111,10 @@ impl Pending {
 
 /// The same questions as [`prepare`], and nothing is changed.
 pub(crate) async fn look_at(config: &Config, database: &Database) -> Result<Pending, Failure> {
-    database.ping().await.map_err(schema_failure)?;
-    liveness::check(database).map_err(schema_failure)?;
-    refuse_unsafe(config, database).await?;
+    answers(config, database).await?;
     let extras = extras(config);
     let Err(error) = migrate::check(database, extras).await else { return Ok(Pending::Nothing) };
-    let by_itself = config.text("migrate") == "auto" || matches!(database, Database::Sqlite(_));
+    let by_itself = comes_up_by_itself(config, database);
     let steps = migrate::status(database, extras).await.map_err(schema_failure)?;
     // A step that only a newer program knows is nothing that a start of this one mends.
     let missing = steps.iter().any(|step| step.wanted && step.applied_at.is_none());
@@ -128,6 +122,18 @@ pub(crate) async fn look_at(config: &Config, database: &Database) -> Result<Pend
         true => Ok(Pending::NextStart),
         false => Err(schema_failure(error)),
     }
+}
+
+/// Whether it answers, can show signs of life and keeps promises; its schema is another question.
+async fn answers(config: &Config, database: &Database) -> Result<(), Failure> {
+    database.ping().await.map_err(schema_failure)?;
+    liveness::check(database).map_err(schema_failure)?;
+    refuse_unsafe(config, database).await
+}
+
+/// Whether any start brings the schema up. Nobody else could do so for a file that only this machine sees.
+fn comes_up_by_itself(config: &Config, database: &Database) -> bool {
+    config.text("migrate") == "auto" || matches!(database, Database::Sqlite(_))
 }
 
 /// The optional tables that this configuration needs.

@@ -63,6 +63,9 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     findings.extend(store::store(config, backend.as_ref(), failure).await);
     findings.extend(broker(args, config, backend.as_ref()).await);
     findings.push(mail(config).await);
+    for finding in &mut findings {
+        finding.problem = finding.problem.take().map(|problem| problem.placed(config));
+    }
     print(args.output.json, &findings);
     let all = findings.len();
     let problems: Vec<Failure> = findings.into_iter().filter_map(|f| f.problem).collect();
@@ -127,7 +130,7 @@ async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Ve
     };
     let Some(rabbit) = rabbit else { return Vec::new() };
     let what = format!("RabbitMQ at {}", rabbit.address());
-    let problem = answered(rabbit.ping()).await.map(|failure| failure.placed(config));
+    let problem = answered(rabbit.ping()).await;
     let answers = problem.is_none();
     let mut findings = vec![Finding { ways: way_to_rabbit(config), ..Finding::new(part, what, problem) }];
     if answers {
@@ -135,24 +138,24 @@ async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Ve
     }
     let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, backend).ok());
     for queue in queues.into_iter().flatten().filter(|_| answers) {
-        findings.push(rabbit_queue(args, config, &rabbit, &queue).await);
+        findings.push(rabbit_queue(args, &rabbit, &queue).await);
     }
     findings
 }
 
 /// A queue that was named is made ready as a worker would; others are looked at as they are.
-async fn rabbit_queue(args: &Doctor, config: &Config, rabbit: &RabbitMqBroker, queue: &QueueName) -> Finding {
+async fn rabbit_queue(args: &Doctor, rabbit: &RabbitMqBroker, queue: &QueueName) -> Finding {
     let part = "broker";
     if !args.queues.is_empty() {
-        let problem = answered(rabbit.prepare(queue)).await.map(|failure| failure.placed(config));
+        let problem = answered(rabbit.prepare(queue)).await;
         return Finding::new(part, format!("queue {queue} with its retries and dead letters"), problem);
     }
     let mut there = false;
     let problem = answered(async {
         there = rabbit.inspect(queue).await?;
         Ok(())
-    });
-    let problem = problem.await.map(|failure| failure.placed(config));
+    })
+    .await;
     let what = match there {
         true => format!(
             "queue {queue} is as a worker needs it; `doctor --queue {queue}` also makes its retries and dead letters"
@@ -166,9 +169,17 @@ async fn rabbit_queue(args: &Doctor, config: &Config, rabbit: &RabbitMqBroker, q
 }
 
 async fn answered(asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
+    within("RabbitMQ gave", asked).await.err()
+}
+
+/// What a server answers in time; `who` begins the sentence about one that does not.
+async fn within<T, E: Into<Failure>>(
+    who: &str,
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     match tokio::time::timeout(PATIENCE, asked).await {
-        Ok(answer) => answer.err().map(Into::into),
-        Err(_) => Some(Failure::unreachable("RabbitMQ gave no answer within 10 s")),
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Failure::unreachable(format!("{who} no answer within {} s", PATIENCE.as_secs()))),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{path::Path, time::Duration};
 use backshift_core::{StoreError, Timestamp};
 use backshift_store::{Database, Dialect, check, migrate};
 
-use super::{Finding, PATIENCE};
+use super::{Finding, within};
 use crate::{
     config::{Config, Origin, without_password},
     exit::Failure,
@@ -15,6 +15,7 @@ use crate::{
 };
 
 const PART: &str = "store";
+const WHO: &str = "the database gave";
 /// A worker writes results all the time; with less left it soon cannot.
 const LEAST_ROOM: u64 = 64 << 20;
 /// Tokens, codes and what is due tell times apart by seconds.
@@ -48,8 +49,7 @@ pub(super) async fn store(
     }
     let Some(backend) = backend else { return vec![Finding::new(PART, what, failure)] };
     let Ok(database) = backend.database() else { return Vec::new() };
-    let looked =
-        within(async { look_at(config, database).await.map_err(|failure| failure.placed(config)) }).await;
+    let looked = within(WHO, look_at(config, database)).await;
     let pending = looked.as_ref().ok().copied();
     let mut findings =
         vec![Finding { ways: database.ways().to_vec(), ..Finding::new(PART, what, looked.err()) }];
@@ -62,16 +62,11 @@ pub(super) async fn store(
     findings
 }
 
-async fn within<T>(asked: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let away = || Failure::unreachable("the database gave no answer within 10 s");
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err(away()))
-}
-
 async fn accepted(config: &Config, database: &Database) -> Vec<Finding> {
     if !config.switch("allow_unsafe_server") {
         return Vec::new();
     }
-    let Ok(Ok(unsafe_settings)) = tokio::time::timeout(PATIENCE, check::settings(database)).await else {
+    let Ok(unsafe_settings) = within(WHO, check::settings(database)).await else {
         return Vec::new();
     };
     let told = |finding: &check::Unsafe| format!("{finding}; accepted by allow_unsafe_server");
@@ -82,14 +77,13 @@ async fn accepted(config: &Config, database: &Database) -> Vec<Finding> {
 async fn rights(config: &Config, database: &Database, pending: Pending) -> Vec<Finding> {
     let mut findings = Vec::new();
     if pending == Pending::Nothing {
-        let tried = within(async { tried(config, database).await }).await;
-        let problem = tried.err().map(|failure| failure.placed(config));
+        let problem = within(WHO, tried(config, database)).await.err();
         findings.push(Finding::new(PART, "reads and writes every table (nothing was changed)", problem));
     }
     if database.as_pg().is_some() {
-        let may = within(async { Ok(database.sql(MAY_CREATE).one::<(String, String, bool)>().await?) }).await;
+        let may = within(WHO, database.sql(MAY_CREATE).one::<(String, String, bool)>()).await;
         findings.push(match may {
-            Err(failure) => Finding::new(PART, "rights for `migrate up`", Some(failure.placed(config))),
+            Err(failure) => Finding::new(PART, "rights for `migrate up`", Some(failure)),
             Ok((role, schema, true)) => {
                 Finding::new(PART, format!("role {role} may run `migrate up` in schema {schema}{}", pending.told()), None)
             }
@@ -164,9 +158,7 @@ fn tables(config: &Config) -> Vec<String> {
 async fn clock(database: &Database) -> Option<Finding> {
     database.as_pg()?;
     let before = Timestamp::now();
-    let there = within(async { Ok(database.sql("SELECT clock_timestamp()").one::<Timestamp>().await?) })
-        .await
-        .ok()?;
+    let there = within(WHO, database.sql("SELECT clock_timestamp()").one::<Timestamp>()).await.ok()?;
     let after = Timestamp::now();
     let apart = apart(before, there, after);
     let what =
