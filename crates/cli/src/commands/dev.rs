@@ -2,7 +2,7 @@
 //!
 //! Store and queue are a file in the data directory, mails stay in a mailbox directory, keys are made once.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::Router;
 use backshift_core::{Store, identity::Identity};
@@ -124,14 +124,35 @@ async fn post_office(config: &Config) -> Result<(Arc<dyn Mailer>, Option<Arc<Dev
 
 /// The configured port, or the next free one when nobody chose it.
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    let first = config.number("dev.port") as u16;
-    let chosen = *config.origin("dev.port") != Origin::Default;
-    let last = if chosen { first } else { first.saturating_add(PORTS) };
-    for port in first..=last {
-        let taken = if port == last { Taken::Refuse } else { Taken::GoOn };
-        if let Some(listener) = bind(&config.told("dev.port"), &format!("127.0.0.1:{port}"), taken).await? {
+    let (first, told) = (config.number("dev.port") as u16, config.told("dev.port"));
+    match *config.origin("dev.port") {
+        Origin::Default => first_free(&told, first..=first.saturating_add(PORTS), Taken::GoOn).await,
+        _ => first_free(&told, first..=first, Taken::Refuse).await,
+    }
+}
+
+async fn first_free(told: &str, ports: RangeInclusive<u16>, taken: Taken) -> Result<TcpListener, Failure> {
+    for port in ports.clone() {
+        if let Some(listener) = bind(told, &format!("127.0.0.1:{port}"), taken).await? {
             return Ok(listener);
         }
     }
-    Err(Failure::configuration("dev.port: no port is free"))
+    let (first, last) = ports.into_inner();
+    Err(Failure::configuration(format!(
+        "{told}: every port from {first} to {last} is taken: name a free one (BACKSHIFT_DEV_PORT)"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn when_no_port_is_free_all_that_were_tried_are_named() {
+        let held = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = held.local_addr().unwrap().port();
+        let refused = first_free("dev.port", port..=port, Taken::GoOn).await.unwrap_err().to_string();
+        assert!(refused.contains(&format!("every port from {port} to {port} is taken")), "{refused}");
+        drop(held);
+    }
 }
