@@ -45,7 +45,7 @@ async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
         false => match sink.template(from_flags(args)).await {
-            Ok(template) => sink.add_all(&template, "").await,
+            Ok(template) => sink.add_all(&template, None).await,
             Err(failure) => Err(failure),
         },
     };
@@ -64,7 +64,7 @@ async fn read_lines(sink: &mut Sink<'_>) -> Result<(), Failure> {
             Some(false) => Err(Failure::usage(format!("longer than {LINE_BYTES} bytes"))),
         };
         match sink.template(entry).await {
-            Ok(template) => sink.add_all(&template, &format!("line {number}: ")).await?,
+            Ok(template) => sink.add_all(&template, Some(number)).await?,
             Err(failure) if failure.is_misuse() => sink.misused(&format!("line {number}: {failure}")),
             Err(failure) => return Err(failure),
         }
@@ -163,15 +163,15 @@ impl<'a> Sink<'a> {
         Ok(template)
     }
 
-    /// `place` stands before what is said about the template.
-    async fn add_all(&mut self, template: &Template, place: &str) -> Result<(), Failure> {
+    /// `line` = where the template stands on standard input.
+    async fn add_all(&mut self, template: &Template, line: Option<u64>) -> Result<(), Failure> {
         for n in 0..template.count {
             let size = template.size(n);
             if let Err(error) = check_size(size) {
                 // So are all that would come after it.
-                match place {
-                    "" => self.because(template.count - n, None, Failure::failed(error)),
-                    place => self.refuse(template.count - n, &format!("{place}{error}")),
+                match line {
+                    None => self.because(template.count - n, None, Failure::failed(error)),
+                    Some(line) => self.refuse(template.count - n, &format!("line {line}: {error}")),
                 }
                 break;
             }
