@@ -4,14 +4,6 @@ use backshift_testkit::wait;
 
 use crate::scene::{Api, PATIENCE, Proxy, SystemC, Worker};
 
-async fn not_ready(worker: &Worker) -> bool {
-    wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == 503) }).await
-}
-
-async fn ready(worker: &Worker) -> bool {
-    wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == 200) }).await
-}
-
 #[tokio::test]
 async fn a_code_that_is_asked_for_while_the_broker_is_away_comes_later() {
     let Some(system) = SystemC::new().await else { return };
@@ -50,11 +42,11 @@ async fn a_worker_consumes_again_after_the_broker_was_away() {
     for round in 0..2 {
         proxy.switch_off();
         system.vhost.publish_mail(&format!("round{round}@example.com"), "during").await;
-        assert!(not_ready(&worker).await, "{}", worker.output());
+        worker.answers(503, &[]).await;
         assert_eq!(worker.get("/healthz").await.unwrap().status, 200);
         proxy.switch_on();
         system.smtp.wait_for(&format!("round{round}@example.com"), 1).await;
-        assert!(ready(&worker).await, "{}", worker.output());
+        worker.answers(200, &[]).await;
     }
     assert_eq!(system.smtp.mails().len(), 3);
     assert_eq!(worker.drained().await, Some(0));
@@ -71,12 +63,12 @@ async fn a_worker_waits_for_servers_that_are_away_at_its_start() {
     ];
     let away: Vec<(&str, &str)> = away.iter().map(|(name, url)| (*name, url.as_str())).collect();
     let worker = Worker::start(&["worker"], &system.settings.with(&away));
-    assert!(not_ready(&worker).await, "alive and not ready\n{}", worker.output());
+    worker.answers(503, &[]).await;
     let logged = wait::until(PATIENCE, || async { worker.log().iter().any(|line| line["level"] == "error") });
     assert!(logged.await, "each failure is logged");
     database.switch_on();
     broker.switch_on();
-    assert!(ready(&worker).await, "{:?}\n{}", worker.get("/readyz").await, worker.output());
+    worker.answers(200, &[]).await;
     system.vhost.publish_mail("now@example.com", "now").await;
     system.smtp.wait_for("now@example.com", 1).await;
 }
@@ -94,7 +86,7 @@ async fn a_drained_worker_ends_with_0_also_when_the_servers_are_away() {
     let worker = Worker::ready(&["worker"], &system.settings.with(&through)).await;
     broker.switch_off();
     database.switch_off();
-    assert!(not_ready(&worker).await);
+    worker.answers(503, &[]).await;
     assert_eq!(worker.drained().await, Some(0));
 }
 
@@ -108,7 +100,7 @@ async fn mails_wait_while_the_database_is_away() {
     system.vhost.publish_mail("before@example.com", "before").await;
     system.smtp.wait_for("before@example.com", 1).await;
     database.switch_off();
-    assert!(not_ready(&worker).await, "{}", worker.output());
+    worker.answers(503, &[]).await;
     let page = api.page("/readyz").await;
     assert_eq!(page.status, 503);
     let check = page.json()["checks"][0].clone();
@@ -123,7 +115,7 @@ async fn mails_wait_while_the_database_is_away() {
     for n in 0..5 {
         system.smtp.wait_for(&format!("wait{n}@example.com"), 1).await;
     }
-    assert!(ready(&worker).await, "{}", worker.output());
+    worker.answers(200, &[]).await;
     system.vhost.wait_settled("smtp_send_email").await;
     assert_eq!(system.smtp.mails().len(), 6, "each once");
     assert_eq!(system.vhost.depth("smtp_send_email.dlq").await.unwrap_or(0), 0);

@@ -40,11 +40,7 @@ async fn what_a_worker_refuses_enqueue_refuses_with_the_same_words() {
     let listed = place.run(&["jobs", "list", "--json"]).await.done().list();
     assert!(listed.is_empty() && place.depth(QUEUE).await == Some(0), "something was accepted: {listed:#?}");
     let worker = place.start(&format!("{QUEUE}:2"));
-    let said = wait::until(PATIENCE, || async {
-        let answer = worker.get("/readyz").await;
-        answer.is_some_and(|a| a.status == 503 && a.body.contains("BACKSHIFT_RABBITMQ_QUEUE_TYPE"))
-    });
-    assert!(said.await, "{:?}\n{}", worker.get("/readyz").await, worker.output());
+    worker.answers(503, &["BACKSHIFT_RABBITMQ_QUEUE_TYPE"]).await;
     assert_eq!(worker.drained().await, Some(0));
 }
 

@@ -5,7 +5,7 @@
 use backshift_testkit::survival::{Door, PrivateServer};
 use serde_json::Value;
 
-use crate::scene::{Authority, Ended, PATIENCE, Place, Settings, Smtp, backshift, encrypted, probe};
+use crate::scene::{Authority, Ended, Place, Settings, Smtp, backshift, encrypted, probe};
 
 /// A certificate for both ways to this machine.
 const NAMES: &[&str] = &["0.0.0.0", "127.0.0.1"];
@@ -182,12 +182,7 @@ async fn the_doctor_says_of_rabbitmq_what_its_connection_is_worth_and_a_worker_n
 async fn works_through(url: &str, ca: &str) {
     let place = Place::at_with_a_file(url);
     let lost = place.start("probes:2");
-    let says = backshift_testkit::wait::until(PATIENCE, || async {
-        lost.get("/readyz")
-            .await
-            .is_some_and(|answer| answer.status == 503 && answer.body.contains("rabbitmq.ca_file"))
-    });
-    assert!(says.await, "{:?}\n{}", lost.get("/readyz").await, lost.output());
+    lost.answers(503, &["rabbitmq.ca_file"]).await;
     drop(lost);
     let place = place.with(&[("BACKSHIFT_RABBITMQ_CA_FILE", ca), ("BACKSHIFT_REQUIRE_TLS", "true")]);
     let ids = place.enqueue(&[probe("private", "ok", 0, 0)]).await;

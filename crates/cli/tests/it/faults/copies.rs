@@ -33,14 +33,6 @@ async fn jobs(place: &Place) -> [Vec<&'static str>; 2] {
     [vec!["snoozed", "snoozed-nameless"], vec!["refused", "refused-nameless"]]
 }
 
-async fn says(worker: &Worker, words: &[&str]) {
-    let said = wait::until(PATIENCE, || async {
-        let Some(answer) = worker.get("/readyz").await else { return false };
-        answer.status == 503 && words.iter().all(|word| answer.body.contains(word))
-    });
-    assert!(said.await, "{:?}\n{}", worker.get("/readyz").await, worker.output());
-}
-
 /// Does a job that needs no copy: whatever came again before it has been looked at.
 async fn marker(place: &Place, key: &str, worker: &Worker) {
     let mut line = probe(key, "ok", 0, 0);
@@ -61,7 +53,7 @@ async fn may_declare_its_queue_only(place: Place) {
     let place = place.by(&user.url);
     let worker = place.start(&format!("{QUEUE}:16"));
     // Before the first job failed.
-    says(&worker, &["copies.dlq", "ACCESS_REFUSED", "configure"]).await;
+    worker.answers(503, &["copies.dlq", "ACCESS_REFUSED", "configure"]).await;
     let keys = jobs(&place).await;
     let all: Vec<&str> = keys.iter().flatten().copied().collect();
     let started = wait::until(PATIENCE, || async {
@@ -73,7 +65,7 @@ async fn may_declare_its_queue_only(place: Place) {
         true
     });
     assert!(started.await, "{}", worker.output());
-    says(&worker, &["4 deliveries wait", "ACCESS_REFUSED"]).await;
+    worker.answers(503, &["4 deliveries wait", "ACCESS_REFUSED"]).await;
     let looked = doctor(&place).await;
     assert!(looked.code == 78 && looked.out.contains("problem"), "{looked:?}");
     assert!(looked.err.contains("copies.dlq") && looked.err.contains("configure"), "{looked:?}");
@@ -85,7 +77,7 @@ async fn may_declare_its_queue_only(place: Place) {
     assert_eq!(worker.drained().await, Some(0));
     let worker = place.start(&format!("{QUEUE}:16"));
     marker(&place, "marker-of-another-worker", &worker).await;
-    says(&worker, &["4 deliveries wait"]).await;
+    worker.answers(503, &["4 deliveries wait"]).await;
     for key in &all {
         assert_eq!(place.count("attempts", key).await, 1, "{key} was started again\n{}", worker.output());
     }
@@ -131,10 +123,10 @@ async fn a_user_who_may_not_declare_burns_no_attempt_without_a_store() {
     let settings = settings.with(&[("BACKSHIFT_PROBE_LOG", log.to_str().unwrap())]);
     let arguments = ["worker", "--queue", "copies:16", "--broker", &user.url, "--no-store"];
     let worker = Worker::start(&arguments, &settings);
-    says(&worker, &["copies.dlq", "ACCESS_REFUSED"]).await;
+    worker.answers(503, &["copies.dlq", "ACCESS_REFUSED"]).await;
     put_nameless(&place, "refused", "permanent", 0).await;
     put_nameless(&place, "snoozed", "snooze", HOUR).await;
-    says(&worker, &["2 deliveries wait"]).await;
+    worker.answers(503, &["2 deliveries wait"]).await;
     let again = wait::until(Duration::from_secs(4), || async {
         worker.metric("messages_consumed_total").await > Some(2.0)
             || worker.metric("messages_processed_errors").await > Some(1.0)

@@ -64,10 +64,7 @@ async fn cut(place: Place, server: usize) {
 async fn half_open(place: Place, server: usize) {
     let scene = Scene::set(place, server).await;
     scene.proxy.half_open();
-    let noticed = wait::until(PATIENCE, || async {
-        scene.worker.get("/readyz").await.is_some_and(|answer| answer.status == 503)
-    });
-    assert!(noticed.await, "the silence is not noticed\n{}", scene.worker.output());
+    scene.worker.answers(503, &[]).await;
     scene.proxy.cut();
     scene.proxy.mend();
     scene.ends_well().await;

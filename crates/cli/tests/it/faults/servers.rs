@@ -34,13 +34,6 @@ impl Work {
         Self { place, load, late: Vec::new(), worker }
     }
 
-    async fn not_ready(&self) {
-        let noticed = wait::until(PATIENCE, || async {
-            self.worker.get("/readyz").await.is_some_and(|a| a.status == 503)
-        });
-        assert!(noticed.await, "the loss is not noticed\n{}", self.worker.output());
-    }
-
     /// Waits until a job starts anew, and says how long that took.
     async fn goes_on(&mut self, what: &str) {
         let (back, before) = (Instant::now(), self.load.starts(&self.place).await);
@@ -71,7 +64,7 @@ async fn each_trouble(server: &mut PrivateServer, work: &mut [Work]) {
             _ => server.freeze(),
         }
         for one in &*work {
-            one.not_ready().await;
+            one.worker.answers(503, &[]).await;
         }
         match trouble {
             "a freeze" => server.thaw(),

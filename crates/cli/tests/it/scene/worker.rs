@@ -21,16 +21,18 @@ impl Worker {
 
     /// Waits until it is ready.
     pub(crate) async fn when_ready(self) -> Self {
-        let worker = self;
-        let ready =
-            wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == 200) });
-        assert!(
-            ready.await,
-            "the worker is not ready: {:?}\n{}",
-            worker.get("/readyz").await,
-            worker.output()
-        );
-        worker
+        self.answers(200, &[]).await;
+        self
+    }
+
+    /// Waits until `/readyz` answers with this status and these words.
+    pub(crate) async fn answers(&self, status: u16, words: &[&str]) {
+        let reached = wait::until(PATIENCE, || async {
+            let Some(answer) = self.get("/readyz").await else { return false };
+            answer.status == status && words.iter().all(|word| answer.body.contains(word))
+        });
+        let reached = reached.await;
+        assert!(reached, "no {status} {words:?}: {:?}\n{}", self.get("/readyz").await, self.output());
     }
 
     /// Starts it.

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     faults::{Load, nothing_left},
-    scene::{PATIENCE, Place, Vhost, Worker},
+    scene::{PATIENCE, Place, Vhost},
 };
 
 const QUEUE: &str = "outage-log";
@@ -41,13 +41,6 @@ fn well_again(lines: &[Value]) -> BTreeMap<String, usize> {
     parts
 }
 
-async fn answers(worker: &Worker, status: u16) {
-    let answers =
-        wait::until(PATIENCE, || async { worker.get("/readyz").await.is_some_and(|a| a.status == status) });
-    let reached = answers.await;
-    assert!(reached, "no {status}: {:?}\n{}", worker.get("/readyz").await, worker.output());
-}
-
 async fn outage(mut server: PrivateServer, place: Place) {
     place.migrate().await;
     let load = Load::accepted(&place, QUEUE, JOBS, "sleep", 250).await;
@@ -56,7 +49,7 @@ async fn outage(mut server: PrivateServer, place: Place) {
     let (begun, before) = (Instant::now(), worker.log().len());
     server.stop().await;
     let gone = worker.log().len();
-    answers(&worker, 503).await;
+    worker.answers(503, &[]).await;
     assert!(wait::until(PATIENCE, || async { begun.elapsed() >= OUTAGE }).await);
     let (lasted, log) = (begun.elapsed(), worker.log());
     server.resurrect().await.unwrap();
@@ -68,7 +61,7 @@ async fn outage(mut server: PrivateServer, place: Place) {
     let well = well_again(&log[gone..]);
     assert!(well.is_empty(), "well again while the server was away: {well:?}\n{}", worker.output());
     load.settles(&place, &worker).await;
-    answers(&worker, 200).await;
+    worker.answers(200, &[]).await;
     let said = wait::until(PATIENCE, || async { !well_again(&worker.log()[log.len()..]).is_empty() }).await;
     assert!(said, "nobody says that it is well again\n{}", worker.output());
     let well = well_again(&worker.log()[log.len()..]);
@@ -85,7 +78,7 @@ async fn outage(mut server: PrivateServer, place: Place) {
         });
         assert!(met.await, "{:?}\n{}", worker.get("/readyz").await, worker.output());
         server.resurrect().await.unwrap();
-        answers(&worker, 200).await;
+        worker.answers(200, &[]).await;
     }
     assert_eq!(worker.drained().await, Some(0));
     nothing_left(&place, QUEUE).await;

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use backshift_http::server::{self, Limits, Times};
+use backshift_http::server::{Limits, Times};
 use backshift_testkit::{pace, programs, wait};
-use tokio::{net::TcpListener, sync::oneshot};
 
 use super::house::{HOSTILE, House};
+use crate::port::{self, Running};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -21,26 +21,19 @@ pub(super) struct Seen {
 /// The pages on a real port, until the value goes.
 pub(super) struct Port {
     pub(super) base: String,
-    stop: Option<oneshot::Sender<()>>,
-    serving: tokio::task::JoinHandle<std::io::Result<()>>,
+    running: Running,
 }
 
 impl Port {
     pub(super) async fn open(app: axum::Router) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let (stop, stopped) = oneshot::channel::<()>();
         let times = Times { grace: Duration::from_millis(100), ..Times::default() };
-        let limits = Limits { times, ..Limits::default() };
-        let serving = tokio::spawn(server::serve(listener, app, limits, async move {
-            let _ = stopped.await;
-        }));
-        Self { base, stop: Some(stop), serving }
+        let running = port::start(app, Limits { times, ..Limits::default() }).await;
+        Self { base: format!("http://{}", running.address), running }
     }
 
     pub(super) async fn close(mut self) {
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        self.serving.await.unwrap().unwrap();
+        let _ = self.running.stop.take().map(|stop| stop.send(()));
+        self.running.task.await.unwrap().unwrap();
     }
 }
 
