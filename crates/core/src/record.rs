@@ -271,6 +271,15 @@ impl QueueCounts {
     }
 }
 
+/// A job of which nobody gives a sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forsaken {
+    /// Which one.
+    pub id: JobId,
+    /// Somebody had begun it: it is `running`, and its lease is over.
+    pub begun: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

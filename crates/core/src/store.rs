@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
+pub use crate::record::Forsaken;
 
 /// Everything a store does.
 pub trait Store:
@@ -319,15 +320,6 @@ pub trait Queues: Send + Sync + 'static {
 
     /// Hears when a person wishes something: a running job cancelled, a queue paused or resumed.
     fn wishes(&self) -> Box<dyn Hints>;
-}
-
-/// A job of which nobody gives a sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Forsaken {
-    /// Which one.
-    pub id: JobId,
-    /// Somebody had begun it: it is `running`, and its lease is over.
-    pub begun: bool,
 }
 
 /// Finished rows are kept at least this long, whatever is asked (docs/contracts/probe.md).
