@@ -18,6 +18,7 @@ pub mod job;
 pub mod middleware;
 pub mod names;
 mod policy;
+pub mod presence;
 pub mod record;
 pub mod registry;
 pub mod settle;

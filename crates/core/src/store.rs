@@ -10,11 +10,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::{
-    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Kind, Lease,
-    Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found,
+    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease, Page,
+    QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found,
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
+pub use crate::presence::{Liveness, ParkedKind, Trouble, Watched, WorkerRecord};
 pub use crate::record::Forsaken;
 
 /// Everything a store does.
@@ -172,41 +173,6 @@ pub enum Pulse {
     Lost,
 }
 
-/// A worker process as it announces itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WorkerRecord {
-    /// Its name.
-    pub name: WorkerName,
-    /// `queue:slots`, comma-separated.
-    pub queues: String,
-    /// The kinds that it has a handler for.
-    pub kinds: Vec<Kind>,
-    /// When it began.
-    pub started_at: Timestamp,
-    /// Its last sign of life.
-    pub seen_at: Timestamp,
-    /// Jobs that run in it now.
-    pub running: u32,
-}
-
-impl WorkerRecord {
-    /// The queues that it works; a queue's name may have colons.
-    pub fn queue_names(&self) -> impl Iterator<Item = &str> {
-        self.queues.split(',').filter_map(|pool| Some(pool.trim().rsplit_once(':')?.0))
-    }
-
-    /// Whether it takes jobs from this queue.
-    pub fn works(&self, queue: &str) -> bool {
-        self.queue_names().any(|name| name == queue)
-    }
-}
-
-/// Kept while the process lives; its end is noticed at once by other workers (session lock or locked file).
-pub trait Liveness: Send + Sync {
-    /// Whether the sign still stands; a lost session lock must be taken again.
-    fn stands(&self) -> bool;
-}
-
 /// Hears that something may have changed, in this process and, where the database can tell, in others. A hint may be
 /// lost, so whoever waits looks now and then all the same.
 #[async_trait]
@@ -269,6 +235,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// knows.
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError>;
 
+    /// Tells the others what keeps this worker from its work, in place of what it told before; a sign of life besides.
+    async fn tell(&self, worker: &WorkerName, troubles: &[Trouble]) -> Result<(), StoreError>;
+
     /// Every worker that was seen in the last minute.
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError>;
 }
@@ -317,6 +286,10 @@ pub trait Queues: Send + Sync + 'static {
 
     /// The queues that are paused.
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError>;
+
+    /// Waiting jobs whose kind nobody knew who looked at them, by queue and kind; at most [`ParkedKind::LISTED`]. What a
+    /// worker that knows the kind has not got round to is among them.
+    async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError>;
 
     /// Hears when a person wishes something: a running job cancelled, a queue paused or resumed.
     fn wishes(&self) -> Box<dyn Hints>;
@@ -435,6 +408,8 @@ pub struct BreakerRecord {
     pub returning: Option<u32>,
     /// Failures in a row.
     pub failures: u32,
+    /// Since when it has not been closed; `None` = it is.
+    pub since: Option<Timestamp>,
     /// When the next probe may go.
     pub open_until: Option<Timestamp>,
     /// The last error.

@@ -1,5 +1,6 @@
 //! Shows this worker to the others, and holds the sign of life whose end they notice at once.
 //!
+//! What keeps it from its work is told as soon as it changes.
 //! Announced once; again only when the sign fell (a session lock that was lost with its connection). A fallen
 //! sign is kept, because dropping it takes the worker out of the list that it was just entered in again; and it may
 //! stand again by itself, before or instead of a new one. Any that stands is proof enough.
@@ -8,11 +9,14 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Clock, Store,
-    store::{Liveness, WorkerRecord},
+    store::{Liveness, Trouble, Watched, WorkerRecord},
 };
 use tokio::time::sleep;
 
-use crate::pool::{Engine, Pool};
+use crate::{
+    pool::{Engine, Pool},
+    troubles::{Troubles, is_news},
+};
 
 /// How often the sign is looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,15 +27,25 @@ pub(crate) async fn run(
     store: Arc<dyn Store>,
     pools: Vec<Arc<Pool>>,
     clock: Arc<dyn Clock>,
+    watched: Arc<[Arc<dyn Watched>]>,
 ) {
+    let mut troubles = Troubles::of(watched);
+    let mut told: Vec<Trouble> = Vec::new();
     let started_at = clock.now();
     let queues: Vec<_> = pools.iter().map(|pool| format!("{}:{}", pool.queue, pool.options.slots)).collect();
     let kinds = engine.registry.known();
     let mut signs: Vec<Arc<dyn Liveness>> = Vec::new();
     loop {
+        let now = troubles.look(&engine, &pools, clock.now());
         if signs.iter().any(|sign| sign.stands()) {
             // Also after an announcement that failed meanwhile.
             engine.health.clear("store announcement");
+            if is_news(&told, &now) {
+                match store.tell(&engine.name, &now).await {
+                    Ok(()) => told = now,
+                    Err(error) => tracing::debug!(%error, "this worker's troubles could not be told"),
+                }
+            }
         } else {
             let running: usize = pools.iter().map(|pool| pool.running.len()).sum();
             let record = WorkerRecord {
@@ -41,11 +55,13 @@ pub(crate) async fn run(
                 started_at,
                 seen_at: clock.now(),
                 running: u32::try_from(running).unwrap_or(u32::MAX),
+                troubles: now.clone(),
             };
             match store.announce(&record).await {
                 Ok(fresh) => {
                     engine.health.clear("store announcement");
                     signs.push(fresh);
+                    told = now;
                 }
                 Err(error) => {
                     if engine.health.trouble("store announcement", &error) {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use backshift_core::{
     Broker, Capability, Client, Clock, DynMiddleware, Endings, Middleware, QueueName, Registry, Store,
-    SystemClock, WorkerName, store::Retention,
+    SystemClock, WorkerName,
+    store::{Retention, Watched},
 };
 use tokio::sync::watch;
 
@@ -38,6 +39,7 @@ pub struct WorkerBuilder {
     relays: Vec<Arc<dyn Broker>>,
     retentions: Vec<Arc<dyn Retention>>,
     endings: Endings,
+    watched: Vec<Arc<dyn Watched>>,
 }
 
 impl WorkerBuilder {
@@ -141,6 +143,13 @@ impl WorkerBuilder {
         self
     }
 
+    /// Tells the others, with this worker's own troubles, when something is wrong with this. Needs a store.
+    #[must_use]
+    pub fn watching(mut self, what: Arc<dyn Watched>) -> Self {
+        self.watched.push(what);
+        self
+    }
+
     /// Without scheduler, rescuer, pruner and relay: somebody else runs them.
     #[must_use]
     pub fn without_maintenance(mut self) -> Self {
@@ -190,6 +199,7 @@ impl WorkerBuilder {
             cron,
             relays: self.relays,
             retentions: self.retentions,
+            watched: self.watched.into(),
             paused: Arc::new(paused),
             clock,
             maintains: self.maintains,

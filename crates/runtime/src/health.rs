@@ -52,10 +52,10 @@ impl Health {
         self.any.store(!troubles.is_empty(), Ordering::Release);
     }
 
-    /// Every trouble as `part: problem`, sorted by part.
-    pub(crate) fn troubles(&self) -> Vec<String> {
+    /// Every part in trouble and its problem, sorted by part.
+    pub(crate) fn troubles(&self) -> Vec<(String, String)> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        troubles.iter().map(|(part, problem)| format!("{part}: {problem}")).collect()
+        troubles.iter().map(|(part, problem)| (part.clone(), problem.clone())).collect()
     }
 }
 

@@ -38,6 +38,7 @@ mod settler;
 mod settling;
 mod shutdown;
 mod supervisor;
+mod troubles;
 mod unattended;
 mod watchdog;
 mod wishes;

@@ -74,8 +74,8 @@ impl Readiness {
     /// How things stand now.
     pub fn report(&self) -> Report {
         let pools: Vec<_> = self.pools.iter().map(|pool| describe(pool)).collect();
-        let mut problems = self.engine.health.troubles();
-        problems.extend(pools.iter().flat_map(complaints));
+        let problems = all(&self.engine, &pools);
+        let problems: Vec<_> = problems.into_iter().map(|(part, said)| format!("{part}: {said}")).collect();
         let draining = self.shutdown.is_quiet();
         let well = |pool: &PoolReport| (pool.consuming || pool.paused) && !pool.stuck;
         Report {
@@ -90,6 +90,17 @@ impl Readiness {
     pub fn is_ready(&self) -> bool {
         self.report().ready
     }
+}
+
+/// What is wrong, by part.
+pub(crate) fn problems(engine: &Engine, pools: &[Arc<Pool>]) -> Vec<(String, String)> {
+    all(engine, &pools.iter().map(|pool| describe(pool)).collect::<Vec<_>>())
+}
+
+fn all(engine: &Engine, pools: &[PoolReport]) -> Vec<(String, String)> {
+    let mut problems = engine.health.troubles();
+    problems.extend(pools.iter().filter_map(complaint));
+    problems
 }
 
 fn describe(pool: &Pool) -> PoolReport {
@@ -107,9 +118,11 @@ fn describe(pool: &Pool) -> PoolReport {
     }
 }
 
-fn complaints(pool: &PoolReport) -> impl Iterator<Item = String> {
-    let queue = &pool.queue;
-    let stuck = pool.stuck.then(|| format!("queue {queue}: jobs wait and slots are free, but nothing comes"));
-    let trouble = pool.trouble.as_ref().map(|trouble| format!("queue {queue}: {trouble}"));
-    stuck.into_iter().chain(trouble)
+fn complaint(pool: &PoolReport) -> Option<(String, String)> {
+    let said = match &pool.trouble {
+        Some(trouble) => trouble.clone(),
+        None if pool.stuck => "jobs wait and slots are free, but nothing comes".to_owned(),
+        None => return None,
+    };
+    Some((format!("queue {}", pool.queue), said))
 }

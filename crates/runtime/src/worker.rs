@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Ack, Broker, Clock, Completion, QueueName, Settlement, Store, store::Retention};
+use backshift_core::{
+    Ack, Broker, Clock, Completion, QueueName, Settlement, Store,
+    store::{Retention, Watched},
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until, timeout_at},
@@ -61,6 +64,7 @@ pub struct Worker {
     pub(crate) cron: Option<Arc<Cron>>,
     pub(crate) relays: Vec<Arc<dyn Broker>>,
     pub(crate) retentions: Vec<Arc<dyn Retention>>,
+    pub(crate) watched: Arc<[Arc<dyn Watched>]>,
     pub(crate) paused: Arc<watch::Sender<Paused>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) maintains: bool,
@@ -144,10 +148,10 @@ impl Worker {
     ) {
         // Each part gets its own handles; a restarted part begins with fresh clones of them.
         let all = (Arc::clone(&self.engine), Arc::clone(store), Arc::clone(&self.clock));
-        let (own, pools) = (all.clone(), self.pools.clone());
+        let (own, pools, watched) = (all.clone(), self.pools.clone(), Arc::clone(&self.watched));
         supervisor.keep("announcer", end, move || {
             let (engine, store, clock) = own.clone();
-            announcer::run(engine, store, pools.clone(), clock)
+            announcer::run(engine, store, pools.clone(), clock, Arc::clone(&watched))
         });
         let (own, pools) = (all.clone(), self.pools.clone());
         supervisor.keep("hand-over", end, move || {

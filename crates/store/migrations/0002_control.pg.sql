@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     open_until  timestamptz,
     probe_until timestamptz,
     error       text,
+    -- Since when it is not closed.
+    opened_at   timestamptz,
     -- After an outage calls come back step by step: so many in an interval, twice as many in the next one.
     step        integer NOT NULL DEFAULT 0,
     step_until  timestamptz,
@@ -57,6 +59,7 @@ CREATE TABLE IF NOT EXISTS job_breakers (
 ) WITH (fillfactor = 70);
 
 -- kinds: what it has a handler for, comma-separated. signed: its process gave a sign of life that ends with it; without one only leases tell.
+-- troubles: what keeps it from its work, as JSON of at most 4 KiB.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        text PRIMARY KEY,
     queues      text NOT NULL,
@@ -64,5 +67,6 @@ CREATE TABLE IF NOT EXISTS job_workers (
     started_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,
     running     integer NOT NULL DEFAULT 0,
-    signed      boolean NOT NULL DEFAULT false
+    signed      boolean NOT NULL DEFAULT false,
+    troubles    text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);

@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS job_breakers (
     open_until  INTEGER,
     probe_until INTEGER,
     error       TEXT,
+    -- Since when it is not closed.
+    opened_at   INTEGER,
     -- After an outage calls come back step by step: so many in an interval, twice as many in the next one.
     step        INTEGER NOT NULL DEFAULT 0,
     step_until  INTEGER,
@@ -57,6 +59,7 @@ CREATE TABLE IF NOT EXISTS job_breakers (
 ) STRICT;
 
 -- kinds: what it has a handler for, comma-separated. signed: its process gave a sign of life that ends with it; without one only leases tell.
+-- troubles: what keeps it from its work, as JSON of at most 4 KiB.
 CREATE TABLE IF NOT EXISTS job_workers (
     name        TEXT PRIMARY KEY NOT NULL,
     queues      TEXT NOT NULL,
@@ -64,5 +67,6 @@ CREATE TABLE IF NOT EXISTS job_workers (
     started_at  INTEGER NOT NULL,
     seen_at     INTEGER NOT NULL,
     running     INTEGER NOT NULL DEFAULT 0,
-    signed      INTEGER NOT NULL DEFAULT 0
+    signed      INTEGER NOT NULL DEFAULT 0,
+    troubles    TEXT NOT NULL DEFAULT ''
 ) STRICT;

@@ -67,10 +67,11 @@ pub(crate) const SUCCEED: Sql = both!(
 );
 /// `$1` name, `$2` failures that open, `$3` first time open, `$4` longest, `$5` error.
 pub(crate) const FAIL: Sql = both!(
-    "INSERT INTO job_breakers (name, state, failures, open_us, open_until, error) \
+    "INSERT INTO job_breakers (name, state, failures, open_us, open_until, error, opened_at) \
      VALUES ($1, CASE WHEN $2 <= 1 THEN 'open' ELSE 'closed' END, 1, CASE WHEN $2 <= 1 THEN $3 ELSE 0 END, \
-     CASE WHEN $2 <= 1 THEN clock_timestamp() + $3" us " END, $5) \
+     CASE WHEN $2 <= 1 THEN clock_timestamp() + $3" us " END, $5, clock_timestamp()) \
      ON CONFLICT (name) DO UPDATE SET failures = job_breakers.failures + 1, error = excluded.error, \
+     opened_at = CASE WHEN job_breakers.state = 'closed' THEN clock_timestamp() ELSE job_breakers.opened_at END, \
      state = CASE WHEN job_breakers.state IN ('half-open', 'returning') \
      OR (job_breakers.state = 'closed' AND job_breakers.failures + 1 >= $2) THEN 'open' ELSE job_breakers.state END, \
      open_us = CASE WHEN job_breakers.state IN ('half-open', 'returning') THEN " least "(job_breakers.open_us * 2, $4) \
@@ -81,7 +82,7 @@ pub(crate) const FAIL: Sql = both!(
     " ELSE job_breakers.open_until END, probe_until = NULL"
 );
 pub(crate) const ALL: &str =
-    "SELECT name, state, failures, open_until, error, step FROM job_breakers ORDER BY name";
+    "SELECT name, state, failures, open_until, error, step, opened_at FROM job_breakers ORDER BY name";
 
 pub(crate) const STATEMENTS: &[Sql] =
     &[same(SEE), same(REGISTER), PROBE, STEP, same(CLOSE), SUCCEED, FAIL, same(ALL)];
@@ -162,6 +163,7 @@ impl FromRow for BreakerRow {
         Ok(Self(BreakerRecord {
             name: row.at(0)?,
             returning: Some(step).filter(|_| state == "returning"),
+            since: row.at::<Option<Timestamp>>(6)?.filter(|_| state != "closed"),
             state,
             failures: row.at(2)?,
             open_until: row.at(3)?,

@@ -12,13 +12,13 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     QueueCounts, QueueName, State, StoreError, Timestamp,
-    store::{COMPLETED_COUNTED, Hints, Queues},
+    store::{COMPLETED_COUNTED, Hints, ParkedKind, Queues},
 };
 
 use crate::ledger::both::same;
 use crate::{
     Database, Sql, SqlStore,
-    ledger::{enqueue::DECLARED, job_row::state},
+    ledger::{enqueue::DECLARED, job_row::state, strangers},
 };
 
 macro_rules! available {
@@ -136,6 +136,10 @@ impl Queues for SqlStore {
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         let names = self.database().sql(PAUSED).all::<String>().await?;
         Ok(names.iter().filter_map(|name| QueueName::new(name).ok()).collect())
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError> {
+        strangers::parked(self.database()).await
     }
 
     fn wishes(&self) -> Box<dyn Hints> {

@@ -12,7 +12,7 @@ use backshift_core::{
     record::Found,
     store::{
         Beat, ClaimRequest, Claimed, Due, Finish, Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Liveness,
-        Maintenance, Pulse, Rescued, WorkerRecord,
+        Maintenance, Pulse, Rescued, Trouble, WorkerRecord,
     },
 };
 
@@ -107,6 +107,10 @@ impl Ledger for SqlStore {
 
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
         workers::announce(&self.db, worker).await
+    }
+
+    async fn tell(&self, worker: &WorkerName, troubles: &[Trouble]) -> Result<(), StoreError> {
+        workers::tell(&self.db, worker, troubles).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {

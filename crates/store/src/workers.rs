@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Kind, StoreError, Timestamp, WorkerName,
-    store::{Liveness, WorkerRecord},
+    store::{Liveness, Trouble, WorkerRecord},
 };
 use tokio::task::JoinHandle;
 
@@ -21,20 +21,23 @@ use crate::{
 const REFRESH: Duration = Duration::from_secs(20);
 
 pub(crate) const BEGAN: &str = "SELECT started_at FROM job_workers WHERE name = $1";
-pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed, kinds) \
-     VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
+pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed, kinds, troubles) \
+     VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6, $7) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
      started_at = excluded.started_at, seen_at = excluded.seen_at, running = excluded.running, \
-     signed = excluded.signed, kinds = excluded.kinds";
+     signed = excluded.signed, kinds = excluded.kinds, troubles = excluded.troubles";
 pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
+pub(crate) const TELL: &str =
+    "UPDATE job_workers SET troubles = $2, seen_at = clock_timestamp() WHERE name = $1";
 pub(crate) const HIDE: &str = "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
      AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')";
 pub(crate) const ALL: Sql = both!(
     "SELECT name, queues, kinds, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
-     WHERE j.status = 'running' AND j.worker = job_workers.name) FROM job_workers \
+     WHERE j.status = 'running' AND j.worker = job_workers.name), troubles FROM job_workers \
      WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
 );
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(BEGAN), same(SHOW), same(REFRESHED), same(HIDE), ALL];
+pub(crate) const STATEMENTS: &[Sql] =
+    &[same(BEGAN), same(SHOW), same(REFRESHED), same(TELL), same(HIDE), ALL];
 
 /// Shows this process; the guard keeps the row fresh and takes it away.
 pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
@@ -47,12 +50,22 @@ pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc
     let tx = db.begin_with(Durability::Relaxed).await?;
     tx.sql(park::ANNOUNCING).all::<String>().await?;
     let show = tx.sql(SHOW).bind(&worker.name).bind(&worker.queues).bind(worker.started_at);
-    show.bind(worker.running).bind(sign.is_some()).bind(park::kinds(worker)).run().await?;
+    show.bind(worker.running)
+        .bind(sign.is_some())
+        .bind(park::kinds(worker))
+        .bind(Trouble::written(&worker.troubles))
+        .run()
+        .await?;
     tx.commit().await?;
     // From here on nobody parks what this worker knows for good.
     let refresher = tokio::spawn(refresh(db.clone(), worker.clone(), sign.clone()));
     let (name, started_at) = (worker.name.clone(), worker.started_at);
     Ok(Arc::new(Announcement { db: db.clone(), name, started_at, sign, refresher }))
+}
+
+/// Writes down what keeps this worker from its work.
+pub(crate) async fn tell(db: &Database, worker: &WorkerName, troubles: &[Trouble]) -> Result<(), StoreError> {
+    db.sql(TELL).bind(worker).bind(Trouble::written(troubles)).relaxed().run().await.map(drop)
 }
 
 /// Every worker that was seen in the last minute.
@@ -120,6 +133,7 @@ impl FromRow for WorkerRow {
             started_at: row.at(3)?,
             seen_at: row.at(4)?,
             running: row.at(5)?,
+            troubles: Trouble::read(&row.at::<String>(6)?),
         }))
     }
 }

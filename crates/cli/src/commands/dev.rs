@@ -15,6 +15,7 @@ use backshift_http::{
 use backshift_mail::{DevMailbox, Mailer};
 use backshift_runtime::{Shutdown, Worker};
 use backshift_store::notify::Bell;
+use backshift_workers::mail::TransportPause;
 use tokio::net::TcpListener;
 
 use super::{
@@ -64,6 +65,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     limits.times.grace = Duration::from_secs(1);
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     ready.needs_worker(house.worker.readiness());
+    ready.needs_mail(Arc::clone(&house.pause));
     ready.started();
     lock.sign(&url);
     output::line(format!("Backshift runs at {url}"));
@@ -80,6 +82,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
 struct House {
     router: Router,
     worker: Worker,
+    pause: Arc<TransportPause>,
 }
 
 impl House {
@@ -102,14 +105,16 @@ impl House {
         if let Some(mailbox) = mailbox {
             pages = pages.with_mailbox(mailbox);
         }
-        let mail = Some(mail_worker(config, mailer, database)?);
-        let handlers = registry(config, backend, &Equipment { mail, keys: Some(keys), codes_only: false })?;
+        let mail = mail_worker(config, mailer, database)?;
+        let pause = mail.pause();
+        let handlers =
+            registry(config, backend, &Equipment { mail: Some(mail), keys: Some(keys), codes_only: false })?;
         let everything =
             args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
         let plan = plan(&everything, config, backend)?;
         let worker = worker_builder(config, backend, &plan, handlers, worker_name(config)?)?;
-        let worker = worker.build().map_err(Failure::configuration)?;
-        Ok(Self { router: routes(identity).merge(pages.router()), worker })
+        let worker = worker.watching(Arc::clone(&pause) as _).build().map_err(Failure::configuration)?;
+        Ok(Self { router: routes(identity).merge(pages.router()), worker, pause })
     }
 }
 

@@ -40,7 +40,10 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
         result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
         () = stops.next() => return Ok(()),
     }
-    let worker = worker_builder(config, &backend, &plan, registry, worker_name(config)?)?;
+    let mut worker = worker_builder(config, &backend, &plan, registry, worker_name(config)?)?;
+    if let Some(mail) = &equipment.mail {
+        worker = worker.watching(mail.pause());
+    }
     let worker = worker.build().map_err(Failure::configuration)?;
     ready.needs_worker(worker.readiness());
     if let Some(mail) = &equipment.mail {

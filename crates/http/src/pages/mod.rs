@@ -32,6 +32,7 @@ mod secrets;
 mod sight;
 mod theme;
 pub mod told;
+mod troubles;
 mod waiting_room;
 mod words;
 mod workers;

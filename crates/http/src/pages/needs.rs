@@ -10,7 +10,7 @@ use super::{
     explain::Remedy,
     link, mask,
     sight::{SAMPLE, Sight},
-    words,
+    troubles, words,
 };
 
 /// Characters of a cause.
@@ -20,17 +20,17 @@ const CAUSE: usize = 90;
 #[derive(Debug, Clone)]
 pub(super) struct Need {
     /// The state whose colour it has.
-    tone: &'static str,
+    pub(super) tone: &'static str,
     /// What is the matter.
     pub(super) what: String,
     /// The words of the other side that belong to it.
     pub(super) said: Option<String>,
     /// Why, and what follows.
     pub(super) why: String,
-    /// A command that helps.
-    command: Option<String>,
+    /// A lead-in and the command that helps.
+    pub(super) command: Option<Remedy>,
     /// The next step and where it is.
-    step: (&'static str, Value),
+    pub(super) step: (&'static str, Value),
 }
 
 impl Need {
@@ -38,14 +38,20 @@ impl Need {
     pub(super) fn value(&self) -> Value {
         context! {
             tone => self.tone, what => self.what.as_str(), said => self.said.as_deref(), why => self.why.as_str(),
-            command => self.command.as_deref(), step => self.step.0, href => &self.step.1,
+            lead => self.command.as_ref().map(|(lead, _)| *lead),
+            command => self.command.as_ref().map(|(_, command)| command.as_str()), step => self.step.0, href => &self.step.1,
         }
     }
 }
 
 /// Reads the needs off a sight.
 pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
-    let mut needs: Vec<Need> = sight.queues.iter().filter_map(|queue| dead(queue, sight)).collect();
+    // What stands still now comes before what is kept.
+    let mut needs = troubles::of_workers(sight, now);
+    needs.extend(sight.breakers.iter().filter(|b| b.state != "closed").map(|b| breaker(b, now)));
+    needs.extend(sight.queues.iter().filter_map(|queue| unattended(queue, sight, now)));
+    needs.extend(troubles::unknown_kinds(sight, now));
+    needs.extend(sight.queues.iter().filter_map(|queue| dead(queue, sight)));
     if sight.unclear_dead > 0 {
         let many = words::count(sight.unclear_dead, "effect", "effects");
         let more = if sight.unclear >= u64::from(SAMPLE) { " or more" } else { "" };
@@ -59,9 +65,7 @@ pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
             step: ("See them", link::jobs(&[("find", "effect:ambiguous")])),
         });
     }
-    needs.extend(sight.breakers.iter().filter(|b| b.state != "closed").map(|b| breaker(b, now)));
     needs.extend(sight.queues.iter().filter(|q| q.paused).map(paused));
-    needs.extend(sight.queues.iter().filter_map(|queue| unattended(queue, sight, now)));
     needs
 }
 
@@ -104,7 +108,12 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
 }
 
 pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
-    let next = breaker.open_until.map_or("soon".to_owned(), |at| format!("at {}", words::due(at, now)));
+    let next = match (breaker.state.as_str(), breaker.open_until) {
+        ("returning", _) => "It answers again, and calls come back step by step.".to_owned(),
+        (_, Some(at)) if at > now => format!("Next probe at {}.", words::due(at, now)),
+        _ => "The next job probes.".to_owned(),
+    };
+    let since = breaker.since.map_or(String::new(), |at| format!(" since {}", words::due(at, now)));
     Need {
         tone: "retrying",
         what: format!(
@@ -113,7 +122,7 @@ pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
             breaker.state
         ),
         said: breaker.error.as_ref().map(|error| mask::said(error, CAUSE)),
-        why: format!("Its jobs wait without using attempts. Next probe {next}."),
+        why: format!("Its jobs are held{since}, which uses no attempt. {next}"),
         command: None,
         step: ("See breaker", Value::from_safe_string("/workers#breakers".to_owned())),
     }
@@ -125,7 +134,7 @@ fn paused(queue: &QueueCounts) -> Need {
         what: format!("{} is paused", queue.queue),
         said: None,
         why: format!("{} until somebody resumes it.", words::count(waiting(queue), "job waits", "jobs wait")),
-        command: None,
+        command: Some(("To resume it:", format!("backshift queues resume {}", queue.queue))),
         step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
 }
@@ -139,7 +148,7 @@ pub(super) fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> 
         what: format!("Nobody works {}", queue.queue),
         said: None,
         why: format!("{} since {}.", words::count(waits, "job waits", "jobs wait"), words::due(since, now)),
-        command: Some(format!("backshift worker --queue {}", queue.queue)),
+        command: Some(("To start a worker:", format!("backshift worker --queue {}", queue.queue))),
         step: ("See jobs", link::jobs_of_queue(&queue.queue)),
     })
 }
@@ -178,7 +187,7 @@ mod tests {
     fn a_queue_without_a_worker_needs_one() {
         let now = Timestamp::from_second(100).unwrap();
         let mut sight = sight(&[queue(State::Available, 3, false)]);
-        assert_eq!(needs(&sight, now)[0].command.as_deref(), Some("backshift worker --queue q"));
+        assert_eq!(needs(&sight, now)[0].command.as_ref().unwrap().1, "backshift worker --queue q");
         sight.workers.push(WorkerRecord {
             name: WorkerName::new("w").unwrap(),
             queues: "p:1,q:10".into(),
@@ -186,6 +195,7 @@ mod tests {
             started_at: now,
             seen_at: now,
             running: 0,
+            troubles: Vec::new(),
         });
         assert!(needs(&sight, now).is_empty());
     }

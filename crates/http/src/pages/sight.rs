@@ -16,7 +16,7 @@ use std::{
 
 use backshift_core::{
     EffectState, JobFilter, JobRecord, Page, QueueCounts, QueueName, State, StoreError,
-    store::{BreakerRecord, WorkerRecord},
+    store::{BreakerRecord, ParkedKind, WorkerRecord},
 };
 use tokio::sync::watch;
 
@@ -38,6 +38,8 @@ pub(super) struct Sight {
     pub(super) queues: Vec<QueueCounts>,
     pub(super) workers: Vec<WorkerRecord>,
     pub(super) breakers: Vec<BreakerRecord>,
+    /// Kinds that wait for a worker that knows them.
+    pub(super) parked: Vec<ParkedKind>,
     /// Mails in the mailbox, if there is one.
     pub(super) mails: Option<u64>,
     /// The errors of the newest dead jobs, by queue.
@@ -64,6 +66,7 @@ impl Sight {
             queues: Vec::new(),
             workers: Vec::new(),
             breakers: Vec::new(),
+            parked: Vec::new(),
             mails: None,
             causes: BTreeMap::new(),
             unclear: 0,
@@ -171,6 +174,7 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
         queues: store.counts().await?,
         workers: store.workers().await?,
         breakers: store.breakers().await?,
+        parked: store.parked().await?,
         ..Sight::empty()
     };
     // Rows bring their payloads along: no list is kept while the next one is read. Each is a search, because a search has a bound.
@@ -213,9 +217,15 @@ fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
     }
     for worker in &sight.workers {
         (worker.name.as_str(), worker.running).hash(&mut changes);
+        for trouble in &worker.troubles {
+            (&trouble.part, &trouble.said, trouble.next.map(|next| next.as_second())).hash(&mut changes);
+        }
     }
     for breaker in &sight.breakers {
         (&breaker.name, &breaker.state, breaker.failures).hash(&mut changes);
+    }
+    for parked in &sight.parked {
+        (parked.queue.as_str(), parked.kind.as_str(), parked.jobs).hash(&mut changes);
     }
     sight.mails.hash(&mut changes);
     format!("{:016x}", changes.finish())

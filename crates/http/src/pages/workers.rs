@@ -3,7 +3,7 @@
 use axum::response::Response;
 use backshift_core::{
     QueueName, Timestamp,
-    store::{BreakerRecord, WorkerRecord},
+    store::{BreakerRecord, Trouble, WorkerRecord},
 };
 use minijinja::{Value, context};
 
@@ -24,7 +24,12 @@ fn values(sight: &Sight) -> Value {
     let now = Timestamp::now();
     let running: u64 = sight.workers.iter().map(|w| u64::from(w.running)).sum();
     let workers = words::count(sight.workers.len() as u64, "worker", "workers");
+    let unwell = sight.workers.iter().filter(|worker| !worker.troubles.is_empty()).count();
     let sentence = match (sight.workers.len(), running) {
+        (1, _) if unwell == 1 => "The one worker is not ready.".to_owned(),
+        (_, _) if unwell > 0 => {
+            format!("{unwell} of {workers} {} not ready.", if unwell == 1 { "is" } else { "are" })
+        }
         (0, _) => "No worker runs.".to_owned(),
         (1, 0) => "1 worker is ready and has nothing to do.".to_owned(),
         (_, 0) => format!("{workers} are ready and have nothing to do."),
@@ -43,10 +48,21 @@ fn worker(worker: &WorkerRecord, now: Timestamp) -> Value {
     context! {
         name => worker.name.as_str(),
         pools => pools(&worker.queues),
+        troubles => worker.troubles.iter().map(|one| trouble(one, now)).collect::<Vec<_>>(),
         idle => worker.running == 0,
         running => words::number(u64::from(worker.running)),
         since => words::moment(worker.started_at, now),
         seen => words::moment(worker.seen_at, now),
+    }
+}
+
+fn trouble(trouble: &Trouble, now: Timestamp) -> Value {
+    let part = mask::said(&trouble.part, SAID);
+    context! {
+        what => if trouble.paused { format!("{part} is paused") } else { part },
+        said => mask::said(&trouble.said, SAID),
+        since => words::moment(trouble.since, now),
+        next => trouble.next.map(|at| words::moment(at, now)),
     }
 }
 
@@ -55,6 +71,7 @@ fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Value {
         name => mask::said(&breaker.name, SAID),
         state => words::capital(&breaker.state),
         tone => if breaker.state == "closed" { "completed" } else { "retrying" },
+        since => breaker.since.map(|at| words::moment(at, now)),
         failures => words::number(u64::from(breaker.failures)),
         next => breaker.open_until.filter(|_| breaker.state != "closed").map(|at| words::moment(at, now)),
         error => breaker.error.as_ref().map(|error| mask::said(error, SAID)),

@@ -6,7 +6,7 @@ use backshift_core::{EffectState, State};
 
 use super::{
     anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, list,
-    park, rescue, search, takeover, unique, upkeep,
+    park, rescue, search, strangers, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
 
@@ -24,6 +24,7 @@ const FIXED: &[&[Sql]] = &[
     jobs::STATEMENTS,
     park::STATEMENTS,
     rescue::STATEMENTS,
+    strangers::STATEMENTS,
     takeover::STATEMENTS,
     unique::STATEMENTS,
     upkeep::STATEMENTS,

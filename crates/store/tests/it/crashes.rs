@@ -22,6 +22,7 @@ fn worker(name: &str) -> WorkerRecord {
         started_at: now,
         seen_at: now,
         running: 0,
+        troubles: Vec::new(),
     }
 }
 

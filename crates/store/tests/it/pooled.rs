@@ -22,6 +22,7 @@ async fn a_job_lives_its_life_behind_a_transaction_pooler() {
         started_at: now,
         seen_at: now,
         running: 0,
+        troubles: Vec::new(),
     };
     let sign = world.store.announce(&worker).await.unwrap();
     assert!(sign.stands());

@@ -13,7 +13,7 @@ use backshift_core::{
     store::{
         Admission, Beat, BreakerPolicy, BreakerRecord, Breakers, ClaimRequest, Claimed, Due, Effects, Finish,
         Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox,
-        Pulse, Queues, Rate, Rescued, Schedules, WorkerRecord,
+        ParkedKind, Pulse, Queues, Rate, Rescued, Schedules, Trouble, WorkerRecord,
     },
     wire::SENSITIVE,
 };
@@ -189,6 +189,13 @@ impl Ledger for FaultyStore {
         self.honest.announce(&WorkerRecord { kinds, ..worker.clone() }).await
     }
 
+    async fn tell(&self, worker: &WorkerName, troubles: &[Trouble]) -> Result<(), StoreError> {
+        if self.has(StoreFault::HearsNoTrouble) {
+            return Ok(());
+        }
+        self.honest.tell(worker, troubles).await
+    }
+
     async fn workers(&self) -> Result<Vec<WorkerRecord>, StoreError> {
         self.honest.workers().await
     }
@@ -237,6 +244,13 @@ impl Queues for FaultyStore {
 
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         self.honest.paused().await
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError> {
+        if self.has(StoreFault::ParksInSilence) {
+            return Ok(Vec::new());
+        }
+        self.honest.parked().await
     }
 
     fn wishes(&self) -> Box<dyn Hints> {

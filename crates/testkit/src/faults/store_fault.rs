@@ -75,11 +75,15 @@ pub enum StoreFault {
     ForsakesWhatRuns,
     /// Says that it took over a running job, and did not.
     SaysItKeeps,
+    /// Does not write down what keeps a worker from its work.
+    HearsNoTrouble,
+    /// Lists no kind that waits for a worker.
+    ParksInSilence,
 }
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,
@@ -113,6 +117,8 @@ impl StoreFault {
         Self::ReturnsAtOnce,
         Self::ForsakesWhatRuns,
         Self::SaysItKeeps,
+        Self::HearsNoTrouble,
+        Self::ParksInSilence,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -149,6 +155,8 @@ impl StoreFault {
             Self::ReturnsAtOnce => "S104",
             Self::ForsakesWhatRuns => "S124",
             Self::SaysItKeeps => "S126",
+            Self::HearsNoTrouble => "S200",
+            Self::ParksInSilence => "S201",
         }
     }
 }

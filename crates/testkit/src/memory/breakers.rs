@@ -22,6 +22,8 @@ pub(super) struct Circuit {
     /// How often it opened in a row; 0 = closed.
     openings: u32,
     open_until: Option<Timestamp>,
+    /// Since when it is not closed.
+    since: Option<Timestamp>,
     probe_until: Option<Timestamp>,
     /// After a probe that succeeded.
     returning: Option<Return>,
@@ -88,6 +90,7 @@ impl Circuit {
         if was_probe || (self.open_until.is_none() && self.failures >= policy.failures) {
             let doubled = policy.open_for.saturating_mul(1 << self.openings.min(16));
             self.openings += 1;
+            self.since = self.since.or(Some(now));
             self.open_until = Some(later(now, doubled.min(policy.open_at_most)));
         }
     }
@@ -134,6 +137,7 @@ impl Breakers for MemoryStore {
                 state: circuit.state(now).to_owned(),
                 returning: circuit.returning.as_ref().map(|back| back.step),
                 failures: circuit.failures,
+                since: circuit.since,
                 open_until: circuit.open_until,
                 error: circuit.error.clone(),
             };

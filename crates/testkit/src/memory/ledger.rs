@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use backshift_core::{
     Ack, JobId, Lease, Settled, Settlement, State, StoreError, Timestamp, WorkerName,
-    store::{Beat, ClaimRequest, Claimed, Finish, HandOver, Holder, Ledger, Liveness, Pulse, WorkerRecord},
+    store::{
+        Beat, ClaimRequest, Claimed, Finish, HandOver, Holder, Ledger, Liveness, Pulse, Trouble, WorkerRecord,
+    },
 };
 
 use super::{
@@ -221,13 +223,24 @@ impl Ledger for MemoryStore {
     async fn announce(&self, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {
         self.call("store.announce", |store| {
             let sign = Arc::new(Alive);
-            let entry = (worker.clone(), Arc::downgrade(&sign));
+            let troubles = Trouble::read(&Trouble::written(&worker.troubles));
+            let entry = (WorkerRecord { troubles, ..worker.clone() }, Arc::downgrade(&sign));
             let mut table = store.table();
             table.workers.insert(worker.name.to_string(), entry);
             let parked = |row: &&mut Row| row.aside && row.state == State::Available && row.broker != NAME;
             let rows = table.rows.values_mut().filter(parked);
             rows.filter(|row| knows(worker, row)).for_each(Row::offer);
             Ok(sign as Arc<dyn Liveness>)
+        })
+        .await
+    }
+
+    async fn tell(&self, worker: &WorkerName, troubles: &[Trouble]) -> Result<(), StoreError> {
+        self.call("store.tell", |store| {
+            if let Some((worker, _)) = store.table().workers.get_mut(worker.as_str()) {
+                worker.troubles = Trouble::read(&Trouble::written(troubles));
+            }
+            Ok(())
         })
         .await
     }

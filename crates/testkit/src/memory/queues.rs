@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use backshift_core::{
-    QueueCounts, QueueName, State, StoreError, Timestamp,
-    store::{Hints, Queues},
+    Kind, QueueCounts, QueueName, State, StoreError, Timestamp,
+    store::{Hints, ParkedKind, Queues},
 };
 
 use super::{MemoryStore, store::Wished};
@@ -52,6 +52,23 @@ impl Queues for MemoryStore {
 
     async fn paused(&self) -> Result<Vec<QueueName>, StoreError> {
         self.call("store.paused", |store| Ok(store.table().paused.iter().cloned().collect())).await
+    }
+
+    async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError> {
+        self.call("store.parked", |store| {
+            let mut kinds: BTreeMap<(QueueName, Kind), ParkedKind> = BTreeMap::new();
+            let (table, most) = (store.table(), u64::from(ParkedKind::COUNTED));
+            for row in table.rows.values().filter(|row| row.aside && row.state == State::Available) {
+                let (queue, kind) = (row.envelope.queue.clone(), row.envelope.kind.clone());
+                let key = (queue.clone(), kind.clone());
+                let none = ParkedKind { queue, kind, jobs: 0, since: row.run_at };
+                let parked = kinds.entry(key).or_insert(none);
+                parked.jobs = (parked.jobs + 1).min(most);
+                parked.since = parked.since.min(row.run_at);
+            }
+            Ok(kinds.into_values().take(ParkedKind::LISTED as usize).collect())
+        })
+        .await
     }
 
     fn wishes(&self) -> Box<dyn Hints> {

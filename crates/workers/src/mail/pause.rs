@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use backshift_core::{Job as _, JobContext};
+use backshift_core::{
+    Job as _, JobContext, Timestamp,
+    store::{Trouble, Watched},
+};
 use backshift_mail::{Class, EmailAddress, Failure, Mailer, Outcome, Stage};
 use tokio::time::Instant;
 
@@ -193,6 +196,16 @@ impl TransportPause {
 /// Whether nobody was there, as opposed to somebody who refused.
 fn is_absence(failure: &Failure) -> bool {
     failure.stage == Stage::Connect && matches!(failure.class, Class::Network | Class::Timeout)
+}
+
+impl Watched for TransportPause {
+    fn trouble(&self, now: Timestamp) -> Option<Trouble> {
+        let PauseView { reason, next_probe } = self.view()?;
+        // After its end the pause lasts until a mail comes and probes.
+        let next = Some(next_probe).filter(|left| !left.is_zero());
+        let next = next.and_then(|left| now.checked_add(left).ok());
+        Some(Trouble { part: "mail".into(), said: reason, paused: true, since: now, next })
+    }
 }
 
 enum Turn {

@@ -126,6 +126,7 @@ mod tests {
             started_at: now,
             seen_at: now,
             running: 0,
+            troubles: Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backshift_core::{
     Lease, State, WorkerName,
-    store::{Beat, Claimed, Pulse, WorkerRecord},
+    store::{Beat, Claimed, Pulse, Trouble, WorkerRecord},
 };
 
 use super::scene::{Scene, applied, completed, now, running};
@@ -16,6 +16,7 @@ cases! { Scene:
     s32_beat_brings_the_wish_to_cancel,
     s33_progress_is_shown,
     s34_announced_worker_is_listed,
+    s200_troubles_of_a_worker_are_listed,
 }
 
 async fn s30_beat_keeps_the_lease(scene: Scene) -> Verdict {
@@ -94,6 +95,7 @@ async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
         started_at: now(),
         seen_at: now(),
         running: 1,
+        troubles: Vec::new(),
     };
     scene.start(&scene.envelope("x")).await?;
     let guard = scene.store.announce(&record).await?;
@@ -103,6 +105,52 @@ async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
     let seen = seen.ok_or_else(|| Failure::new(format!("not listed among {workers:?}")))?;
     ensure!(seen.queues == record.queues && seen.running == 1, "listed as {seen:?}");
     ensure!(seen.kinds == record.kinds, "listed with the kinds {:?}", seen.kinds);
+    Ok(Outcome::Pass)
+}
+
+async fn s200_troubles_of_a_worker_are_listed(scene: Scene) -> Verdict {
+    let trouble = |part: &str, said: String| Trouble {
+        part: part.to_owned(),
+        said,
+        paused: part == "mail",
+        since: now(),
+        next: Some(now()),
+    };
+    let first = vec![trouble("mail", "535 5.7.8 no".into())];
+    let record = WorkerRecord {
+        name: WorkerName::new(scene.holder.worker.as_str())?,
+        queues: "default:8".into(),
+        kinds: Vec::new(),
+        started_at: now(),
+        seen_at: now(),
+        running: 0,
+        troubles: first.clone(),
+    };
+    let guard = scene.store.announce(&record).await?;
+    let told = async || {
+        let listed = scene.store.workers().await?.into_iter().find(|worker| worker.name == record.name);
+        listed.map(|worker| worker.troubles).ok_or_else(|| Failure::new("the worker is not listed"))
+    };
+    ensure!(told().await? == first, "announced with {first:?}, listed with {:?}", told().await?);
+    let second = vec![trouble("queue orders", "refused \0 \u{1b}[31m äöü".into()), first[0].clone()];
+    scene.store.tell(&record.name, &second).await?;
+    let listed = told().await?;
+    ensure!(
+        listed.len() == 2 && listed[0].said == second[0].said.replace('\0', "\u{FFFD}"),
+        "listed: {listed:?}"
+    );
+    let many: Vec<_> = (0..500).map(|n| trouble(&format!("queue {n}"), "\u{1}".repeat(10_000))).collect();
+    scene.store.tell(&record.name, &many).await?;
+    let listed = told().await?;
+    let bytes: usize = listed.iter().map(|trouble| trouble.part.len() + trouble.said.len()).sum();
+    ensure!(
+        !listed.is_empty() && bytes <= Trouble::KEPT,
+        "{} troubles of {bytes} bytes are kept",
+        listed.len()
+    );
+    scene.store.tell(&record.name, &[]).await?;
+    ensure!(told().await?.is_empty(), "well again, and still listed with {:?}", told().await?);
+    drop(guard);
     Ok(Outcome::Pass)
 }
 

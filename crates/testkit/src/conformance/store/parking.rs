@@ -20,6 +20,7 @@ cases! { Scene:
     s101_parked_job_that_somebody_knows_goes_back_by_itself,
     s102_one_suspect_of_the_fleet_runs_at_a_time,
     s105_late_confirm_loses_no_parked_job,
+    s201_parked_kinds_are_listed,
 }
 
 /// The relay takes what is due now for so long.
@@ -27,7 +28,15 @@ const HOLD: Duration = Duration::from_millis(50);
 
 fn worker(queues: String, kinds: Vec<Kind>) -> Result<WorkerRecord, Failure> {
     let name = WorkerName::new(unique_name("worker"))?;
-    Ok(WorkerRecord { name, queues, kinds, started_at: now(), seen_at: now(), running: 0 })
+    Ok(WorkerRecord {
+        name,
+        queues,
+        kinds,
+        started_at: now(),
+        seen_at: now(),
+        running: 0,
+        troubles: Vec::new(),
+    })
 }
 
 async fn relayed(scene: &Scene) -> Result<Vec<Envelope>, Failure> {
@@ -100,6 +109,34 @@ async fn s105_late_confirm_loses_no_parked_job(scene: Scene) -> Verdict {
     ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked again");
     scene.store.mark_published(&[envelope.id]).await?;
     comes(&scene, envelope.id).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn s201_parked_kinds_are_listed(scene: Scene) -> Verdict {
+    let (one, two) = (scene.envelope("1"), scene.envelope("2"));
+    let other = Envelope { kind: Kind::new("another.kind")?, ..scene.envelope("3") };
+    for envelope in [&one, &two, &other] {
+        let start = scene.start(envelope).await?;
+        ensure!(scene.store.park(&[start.lease]).await? == [true], "a job was not parked");
+    }
+    let parked = async || -> Result<Vec<(String, u64)>, Failure> {
+        let all = scene.store.parked().await?.into_iter().filter(|parked| parked.queue == scene.queue);
+        Ok(all.map(|parked| (parked.kind.to_string(), parked.jobs)).collect())
+    };
+    let mut wanted = vec![(other.kind.to_string(), 1), (one.kind.to_string(), 2)];
+    wanted.sort();
+    let listed = parked().await?;
+    ensure!(listed == wanted, "{wanted:?} are parked, listed are {listed:?}");
+    scene.store.cancel(two.id).await?;
+    let knowing =
+        scene.store.announce(&worker(format!("{}:4", scene.queue), vec![other.kind.clone()])?).await?;
+    comes(&scene, other.id).await?;
+    let listed = parked().await?;
+    ensure!(
+        listed == [(one.kind.to_string(), 1)],
+        "one was cancelled, one offered again; listed are {listed:?}"
+    );
+    drop(knowing);
     Ok(Outcome::Pass)
 }
 
