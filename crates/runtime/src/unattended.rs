@@ -95,6 +95,7 @@ mod tests {
             started_at: Timestamp::UNIX_EPOCH,
             seen_at: Timestamp::UNIX_EPOCH,
             running: 0,
+            troubles: Vec::new(),
         };
         assert!(!worker("default:4").works("a:mails") && worker("x:1,a:mails:10").works("a:mails"));
         assert!(!worker("a:1").works("a:mails") && !worker("mails:10").works("a:mails"));

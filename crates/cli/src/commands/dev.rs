@@ -5,17 +5,20 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::Router;
-use backshift_core::{Store, identity::Identity};
+use backshift_core::{Job as _, Store, identity::Identity};
 use backshift_http::{
     health::{self, Shown},
     loopback_only,
-    pages::Pages,
+    pages::{Demo, Pages, Trial},
     server::{finish, serve},
 };
 use backshift_mail::{DevMailbox, Mailer};
 use backshift_runtime::{Shutdown, Worker};
 use backshift_store::notify::Bell;
-use backshift_workers::mail::TransportPause;
+use backshift_workers::{
+    demo::{self, DemoFlaky, DemoOk, DemoSlow},
+    mail::TransportPause,
+};
 use tokio::net::TcpListener;
 
 use super::{
@@ -31,8 +34,8 @@ use crate::{
     signals::Stops,
     wiring::{
         Backend, Equipment, Names, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
-        identity_service, limits, mail_worker, mailbox, mailer_of, places, plan, registry, start_metrics,
-        warn_of_choices, warn_of_open_files, worker_builder, worker_name,
+        identity_service, limits, mail_worker, mailbox, mailer_of, own_queue, places, plan, registry,
+        start_metrics, warn_of_choices, warn_of_open_files, worker_builder, worker_name,
     },
 };
 
@@ -68,7 +71,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     ready.needs_mail(Arc::clone(&house.pause));
     ready.started();
     lock.sign(&url);
-    output::line(format!("Backshift runs at {url}"));
+    greet(config, &url, house.mails_to.as_deref());
     let stopping = shutdown.clone();
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     let result = house.worker.run(shutdown.clone()).await;
@@ -78,17 +81,36 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     result.map(drop).map_err(Failure::failed)
 }
 
+/// What runs where, before anything else is said.
+fn greet(config: &Config, url: &str, mails_to: Option<&str>) {
+    let store = match config.some("database.url") {
+        Some(_) => format!("your database (database.url from {})", config.origin("database.url")),
+        None => format!("a file in {}", config.data_dir().display()),
+    };
+    let mails = mails_to
+        .map_or_else(|| format!("stay here, read them at {url}/mailbox"), |host| format!("go to {host}"));
+    output::line(format!("Backshift runs at {url}"));
+    output::line(format!("  the pages   {url}/overview"));
+    output::line(format!("  try it      {url}/try"));
+    output::line(format!("  sign-up     {url}/, and the API beside it"));
+    output::line(format!("  mails       {mails}"));
+    output::line(format!("  jobs        in {store}, worked in this process"));
+}
+
 /// What `dev` runs beside the store.
 struct House {
     router: Router,
     worker: Worker,
     pause: Arc<TransportPause>,
+    /// The server that mails go to; `None` = the mailbox.
+    mails_to: Option<String>,
 }
 
 impl House {
     async fn build(config: &Config, backend: &Backend) -> Result<Self, Failure> {
         let database = backend.database()?;
         let (mailer, mailbox) = post_office(config).await?;
+        let mails_to = mailbox.is_none().then(|| config.text("smtp.host").to_owned());
         let keys = generated_keys(config)?;
         warn_of_choices(config);
         let identity: Arc<dyn Identity> = Arc::new(identity_service(config, database, &keys, true)?);
@@ -102,6 +124,7 @@ impl House {
         let mut pages = Pages::new(store, place)
             .with_identity(Arc::clone(&identity))
             .with_bell(move |queue| bell.ring(&queue));
+        pages = pages.with_trial(trial(backend));
         if let Some(mailbox) = mailbox {
             pages = pages.with_mailbox(mailbox);
         }
@@ -114,8 +137,33 @@ impl House {
         let plan = plan(&everything, config, backend)?;
         let worker = worker_builder(config, backend, &plan, handlers, worker_name(config)?)?;
         let worker = worker.watching(Arc::clone(&pause) as _).build().map_err(Failure::configuration)?;
-        Ok(Self { router: routes(identity).merge(pages.router()), worker, pause })
+        Ok(Self { router: routes(identity).merge(pages.router()), worker, pause, mails_to })
     }
+}
+
+/// What the page *Try it* offers.
+fn trial(backend: &Backend) -> Trial {
+    let demo = |name, what, kind, payload, count| Demo { name, what, kind, payload, count };
+    let demos = vec![
+        demo("Enqueue one", "A job that succeeds at once.", DemoOk::KIND, "{}", 1),
+        demo("Enqueue a slow one", "A job of ten seconds that says how far it is.", DemoSlow::KIND, "{}", 1),
+        demo(
+            "Enqueue a flaky one",
+            "A job that fails twice and succeeds at the third attempt.",
+            DemoFlaky::KIND,
+            "{}",
+            1,
+        ),
+        demo(
+            "Enqueue a failing one",
+            "A job that fails for good: it becomes a dead letter.",
+            DemoOk::KIND,
+            "{\"fail\":true}",
+            1,
+        ),
+        demo("Enqueue 200", "Two hundred jobs at once.", DemoOk::KIND, "{}", 200),
+    ];
+    Trial { client: backend.client.clone(), demos, queue_of: |kind| own_queue(kind, "embedded") }
 }
 
 /// The SMTP server when one is set, else the mailbox.

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod ambiguous;
+mod attention;
 mod backup;
 mod bodies;
 mod broker_away;
@@ -45,6 +46,7 @@ mod signals;
 mod steering;
 mod survival;
 mod terminal;
+mod try_it;
 mod typos;
 mod ui;
 mod ways;

@@ -53,6 +53,7 @@ pub(super) struct Surroundings<'a> {
 pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let mut told = match job.state {
         State::Scheduled if parked(job) => unknown(job, around),
+        State::Scheduled if words::is_held(job) => held(job, around),
         State::Scheduled => waits(job, around, "It waits for its time"),
         State::Retrying => waits(job, around, "It waits for its next attempt"),
         State::Available if parked(job) => stands_aside(job, around),
@@ -67,7 +68,7 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation 
     } else if waiting && !attended(around.workers, job.queue.as_str()) {
         let nobody = unattended(job, around.workers);
         told.remedy = nobody.remedy.clone();
-        told.reasons.push(nobody);
+        told.reasons.insert(0, nobody);
     }
     if job.effect == EffectState::Ambiguous && job.reason.as_deref() != Some("ambiguous") {
         told.reasons.push(plain(
@@ -143,6 +144,21 @@ fn waits(job: &JobRecord, around: Surroundings<'_>, what: &str) -> Explanation {
         ..plain(format!("{what} at {}", words::due(job.run_at, around.now)))
     };
     because("Why is it not running?", std::iter::once(at).chain(last_words(job)).collect())
+}
+
+/// What holds it comes first: its time is what the holder said.
+fn held(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
+    let why = Reason {
+        said: job.error.clone().filter(|error| !error.is_empty()),
+        evidence: Some(attempt(job)),
+        remedy: again(job, "To run it at once:"),
+        ..plain("It was begun and is held, which counts as no attempt")
+    };
+    let on = Reason {
+        due: Some(job.run_at),
+        ..plain(format!("It goes on at {}", words::due(job.run_at, around.now)))
+    };
+    because("Why is it not running?", vec![why, on])
 }
 
 fn parked(job: &JobRecord) -> bool {
@@ -274,6 +290,7 @@ mod tests {
             started_at: now,
             seen_at: now,
             running: 0,
+            troubles: Vec::new(),
         }
     }
 
@@ -290,9 +307,28 @@ mod tests {
         assert_eq!(told.reasons.iter().map(|reason| reason.stays).collect::<Vec<_>>(), [true, false, false]);
         let alone = explain(&job(State::Retrying), Surroundings { paused: false, workers: &[], now });
         assert_eq!(alone.remedy.unwrap().1, "backshift worker --queue q");
-        assert!(alone.reasons.last().unwrap().stays);
+        assert!(alone.reasons[0].stays);
         let moves = explain(&job(State::Retrying), Surroundings { paused: false, ..around });
         assert!(moves.reasons.iter().all(|reason| !reason.stays), "{moves:?}");
+    }
+
+    #[test]
+    fn what_is_held_says_by_whom_before_it_says_until_when() {
+        let now = Timestamp::from_second(40).unwrap();
+        let workers = [worker(now)];
+        let around = Surroundings { paused: false, workers: &workers, now };
+        let said = "gravatar is failing; its breaker is open for 60s";
+        let mut some = JobRecord { error: Some(said.into()), ..job(State::Scheduled) };
+        let told = explain(&some, around);
+        assert_eq!(told.reasons[0].said.as_deref(), Some(said));
+        assert_eq!(told.reasons[1].due, Timestamp::from_second(100).ok());
+        let told = explain(&some, Surroundings { workers: &[], ..around });
+        assert!(
+            told.reasons[0].text.starts_with("No worker takes jobs"),
+            "nobody would take it at its time either"
+        );
+        some.token = Token(0);
+        assert!(explain(&some, around).reasons[0].text.starts_with("It waits for its time"));
     }
 
     #[test]

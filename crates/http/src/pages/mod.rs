@@ -33,6 +33,7 @@ mod sight;
 mod theme;
 pub mod told;
 mod troubles;
+mod try_it;
 mod waiting_room;
 mod words;
 mod workers;
@@ -53,6 +54,7 @@ use tokio::sync::Semaphore;
 
 pub use entry::Auth;
 pub use prefix::{BasePath, NotABasePath};
+pub use try_it::{Demo, Trial};
 
 use entry::Asks;
 use prefix::Here;
@@ -66,6 +68,7 @@ pub struct Pages {
     store: Arc<dyn Store>,
     identity: Option<Arc<dyn Identity>>,
     mailbox: Option<Arc<DevMailbox>>,
+    trial: Option<Arc<Trial>>,
     renderer: Arc<Renderer>,
     waiting: Arc<WaitingRoom>,
     watch: Arc<Watch>,
@@ -89,6 +92,7 @@ impl Pages {
             store,
             identity: None,
             mailbox: None,
+            trial: None,
             renderer: Arc::new(Renderer::new()),
             waiting: Arc::new(WaitingRoom::default()),
             watch: Arc::new(Watch::default()),
@@ -145,6 +149,13 @@ impl Pages {
         self
     }
 
+    /// With the page *Try it*, where everybody who may come in enqueues.
+    #[must_use]
+    pub fn with_trial(mut self, trial: Trial) -> Self {
+        self.trial = Some(Arc::new(trial));
+        self
+    }
+
     /// The routes, behind the guards that every page needs.
     pub fn router(self) -> Router {
         let mut router = Router::new()
@@ -156,6 +167,11 @@ impl Pages {
             .route("/theme", post(theme::choose))
             .route(live::PATH, get(live::events))
             .merge(actions().layer(middleware::from_fn_with_state(self.clone(), unless_read_only)));
+        if self.trial.is_some() {
+            let actions = try_it::actions();
+            let actions = actions.layer(middleware::from_fn_with_state(self.clone(), unless_read_only));
+            router = router.merge(try_it::shown()).merge(actions);
+        }
         if self.mailbox.is_some() {
             router = router
                 .route("/mailbox", get(mailbox::list))

@@ -32,6 +32,7 @@ const TEMPLATES: &[(&str, &str)] = templates![
     "queues.html",
     "signin.html",
     "signup.html",
+    "try.html",
     "workers.html",
 ];
 
@@ -135,6 +136,9 @@ fn rooms(pages: &Pages, sight: &Sight, here: &str) -> Vec<Value> {
         room("Dead letters", "/jobs?state=dead", dead, dead > 0),
         room("Workers", "/workers", workers, false),
     ];
+    if pages.trial.is_some() {
+        rooms.push(room("Try it", "/try", 0, false));
+    }
     if pages.mailbox.is_some() {
         rooms.push(room("Mailbox", "/mailbox", sight.mails.unwrap_or_default(), false));
     }

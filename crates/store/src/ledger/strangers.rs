@@ -52,13 +52,16 @@ macro_rules! aside_lite {
             $index,
             " WHERE ",
             $aside,
-            " ORDER BY queue, aside LIMIT 1) \
-             UNION ALL SELECT (SELECT b.rowid FROM background_jobs b INDEXED BY ",
+            " ORDER BY queue, aside LIMIT 1) UNION ALL SELECT COALESCE((SELECT b.rowid FROM background_jobs b INDEXED BY ",
             $index,
             " WHERE ",
             $aside,
-            " AND (b.queue, b.aside) > (j.queue, j.aside) ORDER BY b.queue, b.aside LIMIT 1) \
-             FROM ",
+            " AND b.queue = j.queue AND b.aside > j.aside ORDER BY b.aside LIMIT 1), \
+             (SELECT b.rowid FROM background_jobs b INDEXED BY ",
+            $index,
+            " WHERE ",
+            $aside,
+            " AND b.queue > j.queue ORDER BY b.queue, b.aside LIMIT 1)) FROM ",
             $name,
             " l JOIN background_jobs j ON j.rowid = l.id)"
         )

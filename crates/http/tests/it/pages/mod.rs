@@ -1,5 +1,6 @@
 //! The pages over a real store: what they say, what they refuse, and how they look to a browser.
 
+mod attention;
 mod chromium;
 mod customers;
 mod entry;
