@@ -52,21 +52,47 @@ pub struct Trouble {
     pub part: String,
     /// What is wrong, in the words of the other side where there are any; no credentials.
     pub said: String,
-    /// The part holds its jobs back by itself until a probe succeeds; no attempt is used up.
-    #[serde(default)]
-    pub paused: bool,
+    /// What that does to the work.
+    pub harm: Harm,
     /// Since when.
     pub since: Timestamp,
     /// When it tries again by itself, where it knows.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// The kinds that it concerns; empty = whatever the part has to do with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kinds: Vec<Kind>,
+}
+
+/// What a trouble does to the work, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Harm {
+    /// The worker cannot take jobs or settle them: it is not ready.
+    Unready,
+    /// Jobs are held back until a probe succeeds; no attempt is used up.
+    Held,
+    /// Attempts fail, and each of them counts.
+    Failing,
 }
 
 impl Trouble {
+    /// The part of a pool.
+    pub fn part_of(queue: &QueueName) -> String {
+        format!("queue {queue}")
+    }
+
+    /// Whether jobs of this queue meet it; whether those of one kind do is a question of [`Self::kinds`] as well.
+    pub fn meets(&self, queue: &QueueName) -> bool {
+        !self.part.starts_with("queue ") || self.part == Self::part_of(queue)
+    }
+
     /// The most bytes that a store keeps of all troubles of one worker.
     pub const KEPT: usize = 4096;
     /// The most characters of a part and of what was said.
-    const CHARACTERS: (usize, usize) = (100, 400);
+    const CHARACTERS: (usize, usize) = (160, 400);
+    /// The most kinds of one trouble.
+    const KINDS: usize = 16;
 
     /// As a store keeps them: JSON, and only as many as [`Self::KEPT`] has room for.
     pub fn written(troubles: &[Self]) -> String {
@@ -75,6 +101,7 @@ impl Trouble {
         let short = |trouble: &Self| Self {
             part: cut(&trouble.part, part),
             said: cut(&trouble.said, said),
+            kinds: trouble.kinds.iter().take(Self::KINDS).cloned().collect(),
             ..trouble.clone()
         };
         // More than fit anyway are not even put together.
@@ -131,8 +158,14 @@ mod tests {
     #[test]
     fn troubles_are_read_as_they_were_written_and_stay_within_their_bound() {
         let at = Timestamp::from_second(1).unwrap();
-        let trouble =
-            |said: String| Trouble { part: "mail".into(), said, paused: true, since: at, next: Some(at) };
+        let trouble = |said: String| Trouble {
+            part: "mail".into(),
+            said,
+            harm: Harm::Held,
+            since: at,
+            next: Some(at),
+            kinds: vec![Kind::new("email.send").unwrap()],
+        };
         let one = vec![trouble("535 5.7.8 no \u{1b}[31m".into())];
         assert_eq!(Trouble::read(&Trouble::written(&one)), one);
         assert_eq!(Trouble::written(&[]), "");
@@ -148,6 +181,23 @@ mod tests {
             );
             assert!(!text.contains('\0'));
         }
+    }
+
+    #[test]
+    fn the_longest_name_of_a_queue_is_still_its_part() {
+        let (long, other) = (QueueName::new("q".repeat(128)).unwrap(), QueueName::new("q").unwrap());
+        let at = Timestamp::UNIX_EPOCH;
+        let trouble = |part: String| Trouble {
+            part,
+            said: String::new(),
+            harm: Harm::Unready,
+            since: at,
+            next: None,
+            kinds: Vec::new(),
+        };
+        let kept = Trouble::read(&Trouble::written(&[trouble(Trouble::part_of(&long))])).remove(0);
+        assert!(kept.meets(&long) && !kept.meets(&other));
+        assert!(trouble("store results".into()).meets(&other));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
-pub use crate::presence::{Liveness, ParkedKind, Trouble, Watched, WorkerRecord};
+pub use crate::presence::{Harm, Liveness, ParkedKind, Trouble, Watched, WorkerRecord};
 pub use crate::record::Forsaken;
 
 /// Everything a store does.

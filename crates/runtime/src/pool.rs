@@ -13,7 +13,9 @@ use std::{
 
 use backshift_core::{
     Broker, Capability, ConsumeOptions, Consumer, DynMiddleware, Endings, JobOptions, Kind, QueueName,
-    Registry, Store, WorkerName, broker::Occupied, store::Holder,
+    Registry, Store, WorkerName,
+    broker::Occupied,
+    store::{Holder, Trouble},
 };
 use rand::{SeedableRng, rngs::SmallRng};
 use tokio::{
@@ -227,7 +229,7 @@ impl Pool {
 
     /// The name of this pool's part in readiness and log.
     pub(crate) fn part(&self) -> String {
-        format!("queue {}", self.queue)
+        Trouble::part_of(&self.queue)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backshift_core::QueueName;
+use backshift_core::{QueueName, store::Trouble};
 
 use crate::{
     pool::{Engine, Guarantee, Pool},
@@ -124,5 +124,5 @@ fn complaint(pool: &PoolReport) -> Option<(String, String)> {
         None if pool.stuck => "jobs wait and slots are free, but nothing comes".to_owned(),
         None => return None,
     };
-    Some((format!("queue {}", pool.queue), said))
+    Some((Trouble::part_of(&pool.queue), said))
 }

@@ -10,7 +10,7 @@ use std::{
 
 use backshift_core::{
     Timestamp,
-    store::{Trouble, Watched},
+    store::{Harm, Trouble, Watched},
 };
 
 use crate::{
@@ -35,7 +35,14 @@ impl Troubles {
     /// Those that stood at the last look too.
     pub(crate) fn look(&mut self, engine: &Engine, pools: &[Arc<Pool>], now: Timestamp) -> Vec<Trouble> {
         let own = readiness::problems(engine, pools).into_iter();
-        let own = own.map(|(part, said)| Trouble { part, said, paused: false, since: now, next: None });
+        let own = own.map(|(part, said)| Trouble {
+            part,
+            said,
+            harm: Harm::Unready,
+            since: now,
+            next: None,
+            kinds: Vec::new(),
+        });
         let watched = self.watched.iter().filter_map(|watched| watched.trouble(now));
         let mut all: Vec<Trouble> = watched.chain(own).collect();
         // A broker and its consumer may both speak of one queue.
@@ -63,7 +70,11 @@ pub(crate) fn is_news(told: &[Trouble], now: &[Trouble]) -> bool {
             (Some(a), Some(b)) => close(a, b),
             (a, b) => a == b,
         };
-        next && a.part == b.part && a.said == b.said && a.paused == b.paused && a.since == b.since
+        next && a.part == b.part
+            && a.said == b.said
+            && a.harm == b.harm
+            && a.kinds == b.kinds
+            && a.since == b.since
     };
     told.len() != now.len() || !told.iter().zip(now).all(same)
 }
@@ -75,7 +86,14 @@ mod tests {
     fn trouble(part: &str, next: Option<i64>) -> Trouble {
         let at = Timestamp::UNIX_EPOCH;
         let next = next.map(|ms| Timestamp::from_millisecond(ms).unwrap());
-        Trouble { part: part.into(), said: "away".into(), paused: false, since: at, next }
+        Trouble {
+            part: part.into(),
+            said: "away".into(),
+            harm: Harm::Unready,
+            since: at,
+            next,
+            kinds: Vec::new(),
+        }
     }
 
     fn at(second: i64) -> Timestamp {

@@ -70,7 +70,6 @@ const KEPT: &[Kept] = &[
         ],
         FOUND,
     ),
-    kept("crates/http", &["pages/explain.rs", "pages/needs.rs"], FOUND),
     kept("crates/http", &["pages/jobs.rs", "pages/search.rs"], FOUND),
     kept(
         "crates/mail",

@@ -123,15 +123,15 @@ impl House {
         let bell = Bell::new(database);
         let mut pages = Pages::new(store, place)
             .with_identity(Arc::clone(&identity))
-            .with_bell(move |queue| bell.ring(&queue));
-        pages = pages.with_trial(trial(backend));
+            .with_bell(move |queue| bell.ring(&queue))
+            .with_trial(trial(backend));
         if let Some(mailbox) = mailbox {
             pages = pages.with_mailbox(mailbox);
         }
         let mail = mail_worker(config, mailer, database)?;
         let pause = mail.pause();
-        let handlers =
-            registry(config, backend, &Equipment { mail: Some(mail), keys: Some(keys), codes_only: false })?;
+        let equipment = Equipment { mail: Some(mail), keys: Some(keys), codes_only: false };
+        let handlers = demo::register(registry(config, backend, &equipment)?);
         let everything =
             args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
         let plan = plan(&everything, config, backend)?;

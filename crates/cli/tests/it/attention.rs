@@ -3,7 +3,7 @@
 
 use backshift_testkit::{ports::free_port, process::Running, wait};
 
-use crate::scene::{Embedded, PATIENCE, Settings, SystemC, Worker, request};
+use crate::scene::{Embedded, PATIENCE, Settings, SystemC, Worker, backshift, request};
 
 /// `backshift ui` on this store.
 struct Pages {
@@ -50,7 +50,10 @@ async fn a_mail_server_that_died_is_seen_elsewhere_and_gone_when_it_is_back() {
         system.vhost.publish_mail(&format!("waits{n}@example.com"), "patience").await;
     }
     let needs = pages.wait("a paused transport", |needs| needs.contains("Mail is paused in ")).await;
-    assert!(needs.contains("Jobs are held since ") && needs.contains("backshift doctor"), "{needs}");
+    assert!(
+        needs.contains("Jobs are held, which uses no attempt") && needs.contains("backshift doctor"),
+        "{needs}"
+    );
     assert!(needs.contains("robe") && needs.contains("href=\"/workers#"), "{needs}");
     // The worker's own probe tells the same story.
     let ready = worker.get("/readyz").await.expect("the worker answers");
@@ -61,6 +64,12 @@ async fn a_mail_server_that_died_is_seen_elsewhere_and_gone_when_it_is_back() {
     let said = detail.strip_prefix("paused: ").and_then(|rest| rest.split("; next probe").next()).unwrap();
     let said = said.replace('\'', "&#x27;").replace('/', "&#x2f;");
     assert!(needs.contains(&said), "{said:?} is not in {needs}");
+    // So does the terminal, and says that somebody must act.
+    let told = backshift(&["queues", "explain", "smtp_send_email"], &system.settings.pairs()).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(told.out.contains("1. Mail is paused in ") && told.out.contains("robe"), "{told:?}");
+    assert!(told.err.contains("somebody must act: backshift doctor"), "{told:?}");
+    worker.wait_metric("backshift_workers_in_trouble", 1.0).await;
     let workers = pages.get("/workers").await;
     assert!(
         workers.contains("The one worker is not ready.") && workers.contains("mail is paused"),
@@ -106,6 +115,13 @@ async fn a_kind_that_nobody_knows_and_a_queue_that_nobody_works_are_seen() {
     assert!(needs.contains("No worker of probes knows the kind backshift.probe"), "{needs}");
     assert!(needs.contains("1 job is parked since "), "{needs}");
     assert!(needs.contains("backshift worker --queue lonely"), "{needs}");
+    let overview = pages.get("/overview").await;
+    assert!(overview.contains("<span class=\"state retrying\">Parked</span>"), "{overview}");
+    let told = here.run(&["queues", "explain", "probes", "--json"]).await;
+    assert_eq!(told.code, 1, "{told:?}");
+    let cause = told.json()["causes"][0].clone();
+    assert_eq!(cause["cause"], "No worker of probes knows the kind backshift.probe", "{cause}");
+    assert_eq!(cause["command"], "backshift jobs list --queue probes --kind backshift.probe");
     let knowing = here.settings.with(&[("BACKSHIFT_WORKER_NAME", "knowing"), ("BACKSHIFT_PROBE", "true")]);
     let _knowing = Worker::ready(&["worker", "--queue", "probes:2", "--queue", "lonely:1"], &knowing).await;
     let needs = pages.wait("a worker that knows", |needs| !needs.contains("backshift.probe")).await;

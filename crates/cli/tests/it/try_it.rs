@@ -112,7 +112,7 @@ async fn a_browser_shows_it_and_only_dev_has_it() {
     chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]);
     chromium.args(["--enable-logging=stderr", "--window-size=390,800", "--timeout=10000"]);
     chromium.arg(format!("--user-data-dir={}", profile.path().display())).arg(&url);
-    let seen = tokio::task::spawn_blocking(move || chromium.output().unwrap()).await.unwrap();
+    let seen = chromium.kill_on_drop(true).output().await.unwrap();
     let (dom, console) = (String::from_utf8_lossy(&seen.stdout), String::from_utf8_lossy(&seen.stderr));
     assert!(dom.contains("Enqueue 200") && dom.contains("name=\"payload\""), "{dom}\n{console}");
     assert!(!console.contains("Content Security Policy"), "{console}");

@@ -3,12 +3,12 @@
 //! Every sentence is read off the ledger; what is not known is not said. Pages and the terminal say the same
 //! ([`told`](super::told)).
 
-use backshift_core::{EffectState, JobRecord, State, Timestamp, record::PARKED, store::WorkerRecord};
+use backshift_core::{EffectState, JobRecord, State, Timestamp, store::WorkerRecord};
 
-use super::{needs::attended, words};
-
-/// A lead-in and the command.
-pub type Remedy = (&'static str, String);
+use super::{
+    need::{Need, Remedy, attended},
+    troubles, words,
+};
 
 /// What the page says above the timeline.
 #[derive(Debug, Default, PartialEq)]
@@ -52,11 +52,11 @@ pub(super) struct Surroundings<'a> {
 /// Explains a job that is not running or that needs a person.
 pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let mut told = match job.state {
-        State::Scheduled if parked(job) => unknown(job, around),
+        State::Scheduled if words::is_parked(job) => unknown(job, around),
         State::Scheduled if words::is_held(job) => held(job, around),
         State::Scheduled => waits(job, around, "It waits for its time"),
         State::Retrying => waits(job, around, "It waits for its next attempt"),
-        State::Available if parked(job) => stands_aside(job, around),
+        State::Available if words::is_parked(job) => stands_aside(job, around),
         State::Available => available(job),
         State::Dead => dead(job),
         State::Running | State::Completed | State::Cancelled => Explanation::default(),
@@ -69,6 +69,13 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation 
         let nobody = unattended(job, around.workers);
         told.remedy = nobody.remedy.clone();
         told.reasons.insert(0, nobody);
+    } else if waiting {
+        let its_time = job.state == State::Scheduled && job.token.0 == 0 && job.run_at > around.now;
+        let needs = troubles::of_job(around.workers, job, around.now);
+        keep(&mut told, needs, if its_time { Place::AfterItsTime } else { Place::First });
+    } else if job.state == State::Running {
+        keep(&mut told, troubles::of_its_worker(around.workers, job, around.now), Place::First);
+        told.question = if told.reasons.is_empty() { "" } else { "What is it waiting for?" };
     }
     if job.effect == EffectState::Ambiguous && job.reason.as_deref() != Some("ambiguous") {
         told.reasons.push(plain(
@@ -77,6 +84,29 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation 
         told.question = if told.question.is_empty() { "What is not known?" } else { told.question };
     }
     told
+}
+
+/// Where what keeps workers from a job stands among its reasons.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    /// Before all that it waits for.
+    First,
+    /// It is not due yet, and by then all may be well.
+    AfterItsTime,
+}
+
+fn keep(told: &mut Explanation, needs: Vec<Need>, place: Place) {
+    let reasons = needs.into_iter().map(|need| Reason {
+        text: need.what,
+        said: need.said,
+        evidence: Some(need.why.trim_end_matches('.').to_owned()),
+        remedy: need.command,
+        stays: place == Place::First,
+        ..Reason::default()
+    });
+    let at = if place == Place::First { 0 } else { told.reasons.len() };
+    told.reasons.splice(at..at, reasons);
+    told.remedy = told.reasons.first().and_then(|first| first.remedy.clone());
 }
 
 fn plain(text: impl Into<String>) -> Reason {
@@ -161,10 +191,6 @@ fn held(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     because("Why is it not running?", vec![why, on])
 }
 
-fn parked(job: &JobRecord) -> bool {
-    job.error.as_ref().is_some_and(|error| error.starts_with(PARKED))
-}
-
 fn knows(job: &JobRecord, around: Surroundings<'_>) -> String {
     let knows = |worker: &&WorkerRecord| worker.kinds.contains(&job.kind);
     match around.workers.iter().find(knows) {
@@ -246,41 +272,11 @@ fn dead(job: &JobRecord) -> Explanation {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use backshift_core::{Headers, JobId, Kind, QueueName, Token, WorkerName};
-
-    fn job(state: State) -> JobRecord {
-        let at = Timestamp::from_second(100).unwrap();
-        JobRecord {
-            id: JobId::generate(),
-            kind: Kind::new("k").unwrap(),
-            queue: QueueName::new("q").unwrap(),
-            broker: "embedded".into(),
-            state,
-            attempt: 2,
-            max_attempts: Some(3),
-            priority: 0,
-            token: Token(1),
-            run_at: at,
-            created_at: at,
-            started_at: None,
-            finished_at: None,
-            error: Some("450 4.2.1 mailbox busy".into()),
-            reason: None,
-            effect: EffectState::None,
-            note: None,
-            worker: None,
-            lease_until: None,
-            crashes: 0,
-            progress: None,
-            output: None,
-            payload: None,
-            payload_size: 0,
-            headers: Headers::new(),
-            unique_key: None,
-            user_id: None,
-        }
-    }
+    use super::{super::specimen::job, *};
+    use backshift_core::{
+        Token, WorkerName,
+        store::{Harm, Trouble},
+    };
 
     fn worker(now: Timestamp) -> WorkerRecord {
         WorkerRecord {
@@ -336,5 +332,40 @@ mod tests {
         let around = Surroundings { paused: false, workers: &[], now: Timestamp::from_second(0).unwrap() };
         assert!(explain(&job(State::Running), around).reasons.is_empty());
         assert_eq!(explain(&job(State::Dead), around).question, "Why is it dead?");
+    }
+
+    #[test]
+    fn a_dead_mail_server_is_the_first_cause_of_a_mail_that_waits_for_it() {
+        let now = Timestamp::from_second(40).unwrap();
+        let said = "network at connect: connection refused".to_owned();
+        let trouble = Trouble {
+            part: "mail".into(),
+            said: said.clone(),
+            harm: Harm::Held,
+            since: now,
+            next: Timestamp::from_second(45).ok(),
+            kinds: vec![job(State::Dead).kind],
+        };
+        let workers = [WorkerRecord { troubles: vec![trouble], ..worker(now) }];
+        let around = Surroundings { paused: false, workers: &workers, now };
+        for state in [State::Scheduled, State::Available, State::Retrying] {
+            let told = explain(&job(state), around);
+            assert_eq!(told.reasons[0].text, "Mail is paused in w", "{state:?}");
+            assert_eq!(told.reasons[0].said.as_ref(), Some(&said));
+            let evidence = told.reasons[0].evidence.clone().unwrap();
+            assert!(evidence.contains("00:00:40 UTC") && evidence.contains("Next probe at 00:00:45"));
+            assert_eq!(told.remedy.unwrap().1, "backshift doctor");
+            assert!(told.reasons.len() > 1 && told.reasons[0].stays);
+        }
+        let running = JobRecord { worker: Some("w".into()), ..job(State::Running) };
+        let told = explain(&running, around);
+        assert_eq!((told.question, told.reasons.len()), ("What is it waiting for?", 1));
+        let tomorrow = JobRecord { token: Token(0), ..job(State::Scheduled) };
+        let told = explain(&tomorrow, around);
+        assert!(told.reasons[0].text.starts_with("It waits for its time"), "{told:?}");
+        assert!(told.reasons.iter().all(|reason| !reason.stays), "{told:?}");
+        assert!(
+            explain(&tomorrow, Surroundings { paused: true, ..around }).reasons[0].text.contains("paused")
+        );
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn facts(job: &JobRecord) -> Vec<Fact> {
         when("Accepted", job.created_at),
     ];
     facts.extend(job.finished_at.map(|at| when("Finished", at)));
-    facts.extend(job.lease_until.filter(|_| job.state == State::Running).map(|at| when("Held until", at)));
+    facts.extend(job.lease_until.filter(|_| job.state == State::Running).map(|at| when("Lease until", at)));
     let optional = [
         ("Worker", job.worker.clone()),
         ("Note", job.note.clone()),

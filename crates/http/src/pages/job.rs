@@ -86,6 +86,7 @@ fn sentence(reason: &Reason, now: Timestamp) -> Value {
         text => reason.text.as_str(),
         due => reason.due.map(|due| words::moment(due, now)),
         said => reason.said.as_ref().map(|said| mask::said(said, SAID)),
+        evidence => reason.evidence.as_ref().map(|evidence| mask::said(evidence, SAID)),
     }
 }
 

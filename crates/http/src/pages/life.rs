@@ -134,7 +134,11 @@ impl Told {
                 self.step("available", job.run_at, what).ahead = true;
             }
             (State::Available, _) => {
-                let step = self.step("available", job.run_at, "Waits for a free slot".to_owned());
+                let waits = match words::is_parked(job) {
+                    true => "Goes to the first worker that knows its kind",
+                    false => "Waits for a free slot",
+                };
+                let step = self.step("available", job.run_at, waits.to_owned());
                 (step.ahead, step.time, step.at, step.day) =
                     (true, "next".into(), String::new(), String::new());
             }

@@ -21,6 +21,7 @@ mod link;
 mod live;
 mod mailbox;
 mod mask;
+mod need;
 mod needs;
 mod overview;
 mod people;
@@ -30,6 +31,8 @@ mod render;
 mod search;
 mod secrets;
 mod sight;
+#[cfg(test)]
+mod specimen;
 mod theme;
 pub mod told;
 mod troubles;

@@ -1,48 +1,17 @@
 //! What needs a person, most urgent first, each with the one next step.
 
-use backshift_core::{
-    QueueCounts, State, Timestamp,
-    store::{BreakerRecord, WorkerRecord},
-};
-use minijinja::{Value, context};
+use backshift_core::{QueueCounts, State, Timestamp, store::BreakerRecord};
+use minijinja::Value;
 
 use super::{
-    explain::Remedy,
     link, mask,
+    need::{Need, Remedy, attended},
     sight::{SAMPLE, Sight},
     troubles, words,
 };
 
 /// Characters of a cause.
 const CAUSE: usize = 90;
-
-/// One thing that needs a person.
-#[derive(Debug, Clone)]
-pub(super) struct Need {
-    /// The state whose colour it has.
-    pub(super) tone: &'static str,
-    /// What is the matter.
-    pub(super) what: String,
-    /// The words of the other side that belong to it.
-    pub(super) said: Option<String>,
-    /// Why, and what follows.
-    pub(super) why: String,
-    /// A lead-in and the command that helps.
-    pub(super) command: Option<Remedy>,
-    /// The next step and where it is.
-    pub(super) step: (&'static str, Value),
-}
-
-impl Need {
-    /// As the template reads it.
-    pub(super) fn value(&self) -> Value {
-        context! {
-            tone => self.tone, what => self.what.as_str(), said => self.said.as_deref(), why => self.why.as_str(),
-            lead => self.command.as_ref().map(|(lead, _)| *lead),
-            command => self.command.as_ref().map(|(_, command)| command.as_str()), step => self.step.0, href => &self.step.1,
-        }
-    }
-}
 
 /// Reads the needs off a sight.
 pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
@@ -76,9 +45,15 @@ pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Ve
     let stopped = stopped.map(|need| (need, ("To let them run:", format!("backshift queues resume {name}"))));
     let nobody = unattended(queue, sight, now);
     let nobody = nobody.map(|need| (need, ("To start one:", format!("backshift worker --queue {name}"))));
+    let unknown = troubles::unknown_kinds_of(name, sight, now);
     let letters = dead(queue, sight);
     let see = format!("backshift jobs list --state dead --queue {name}");
-    stopped.into_iter().chain(nobody).chain(letters.map(|need| (need, ("To see them:", see)))).collect()
+    stopped
+        .into_iter()
+        .chain(nobody)
+        .chain(unknown)
+        .chain(letters.map(|need| (need, ("To see them:", see))))
+        .collect()
 }
 
 fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
@@ -133,7 +108,10 @@ fn paused(queue: &QueueCounts) -> Need {
         tone: "scheduled",
         what: format!("{} is paused", queue.queue),
         said: None,
-        why: format!("{} until somebody resumes it.", words::count(waiting(queue), "job waits", "jobs wait")),
+        why: match waiting(queue) {
+            0 => "Nothing waits in it; what comes will, until somebody resumes it.".to_owned(),
+            n => format!("{} until somebody resumes it.", words::count(n, "job waits", "jobs wait")),
+        },
         command: Some(("To resume it:", format!("backshift queues resume {}", queue.queue))),
         step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
@@ -153,11 +131,6 @@ pub(super) fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> 
     })
 }
 
-/// Whether a worker takes jobs from this queue.
-pub(super) fn attended(workers: &[WorkerRecord], queue: &str) -> bool {
-    workers.iter().any(|worker| worker.works(queue))
-}
-
 /// Jobs that may run now or later.
 pub(super) fn waiting(queue: &QueueCounts) -> u64 {
     queue.count(State::Scheduled) + queue.count(State::Available) + queue.count(State::Retrying)
@@ -166,7 +139,7 @@ pub(super) fn waiting(queue: &QueueCounts) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{QueueName, WorkerName};
+    use backshift_core::{QueueName, WorkerName, store::WorkerRecord};
 
     fn queue(state: State, n: u64, paused: bool) -> QueueCounts {
         QueueCounts {

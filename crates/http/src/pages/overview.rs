@@ -6,9 +6,10 @@ use minijinja::{Value, context};
 
 use super::{
     Here, link,
-    needs::{Need, attended, needs, waiting},
+    need::{Need, attended},
+    needs::{needs, waiting},
     sight::{SAMPLE, Sight},
-    words,
+    troubles, words,
 };
 
 /// How a queue stands that no worker takes from.
@@ -108,7 +109,9 @@ fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) 
         (true, ..) => ("scheduled", "Paused"),
         (_, 1.., _) => ("running", "Moving"),
         (_, 0, 1..) if !attended(&sight.workers, queue.queue.as_str()) => NOBODY,
+        (_, 0, 1..) if troubles::stranded_in(&queue.queue, sight) >= available => ("retrying", "Parked"),
         (_, 0, 1..) => ("available", "Waiting"),
+        _ if waiting(queue) > 0 => ("scheduled", "Waiting"),
         _ => ("completed", "Idle"),
     }
 }

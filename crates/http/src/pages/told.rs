@@ -3,19 +3,22 @@
 //! Everything is read anew, not from what the pages share: a command asks once. Text of others is masked here; what a
 //! terminal would act on is the printer's business.
 
+use std::collections::BTreeSet;
+
 use backshift_core::{
-    JobFilter, JobId, JobRecord, Page, QueueCounts, QueueName, State, Store, StoreError, Timestamp,
+    JobFilter, JobId, JobRecord, Kind, Page, QueueCounts, QueueName, State, Store, StoreError, Timestamp,
 };
 
-pub use super::{explain::Remedy, facts::Fact, life::Step};
 use super::{
     explain::{Reason, Surroundings, explain, who_works},
     facts, life,
     mask::{self, Shown},
+    need::{Need, attended},
     needs,
     sight::{SAMPLE, Sight, causes},
-    words,
+    troubles, words,
 };
+pub use super::{facts::Fact, life::Step, need::Remedy};
 
 /// Characters of what the other side said.
 const SAID: usize = 300;
@@ -108,9 +111,9 @@ fn cause(reason: Reason) -> Cause {
 pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueCounts, Told)>, StoreError> {
     let mut sight = Sight::empty();
     (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
-    sight.breakers = store.breakers().await?;
+    (sight.breakers, sight.parked) = (store.breakers().await?, store.parked().await?);
     let nothing = QueueCounts { queue: name.clone(), paused: false, by_state: Vec::new(), oldest_due: None };
-    let attended = needs::attended(&sight.workers, name.as_str());
+    let attended = attended(&sight.workers, name.as_str());
     let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
         Some(queue) => queue,
         None if attended => nothing,
@@ -122,6 +125,11 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     let now = Timestamp::now();
     let mut told: Vec<Cause> =
         needs::of_queue(&queue, &sight, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
+    let held = held_kinds(store, name, &sight).await?;
+    let holds = |kinds: &[Kind]| kinds.iter().any(|kind| held.contains(kind));
+    let keeps = troubles::of_queue(&sight.workers, name, holds, now).into_iter().map(kept);
+    // A pause by a person stands before what would stop the work anyway.
+    told.splice(usize::from(queue.paused)..usize::from(queue.paused), keeps);
     let said = needs::unattended(&queue, &sight, now).is_some();
     told.extend(next(&queue, attended, &sight).filter(|_| !said));
     told.extend(sight.breakers.iter().filter(|b| b.state != "closed" && needs::waiting(&queue) > 0).map(
@@ -139,14 +147,40 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     )))
 }
 
-fn needed(need: needs::Need, remedy: Remedy) -> Cause {
+/// Kinds that a worker's trouble concerns and that wait or run in this queue.
+async fn held_kinds(store: &dyn Store, queue: &QueueName, sight: &Sight) -> Result<Vec<Kind>, StoreError> {
+    const LIVE: [State; 4] = [State::Scheduled, State::Available, State::Retrying, State::Running];
+    let theirs = sight.workers.iter().filter(|worker| worker.works(queue.as_str()));
+    let kinds: BTreeSet<&Kind> = theirs.flat_map(|worker| &worker.troubles).flat_map(|t| &t.kinds).collect();
+    let mut held = Vec::new();
+    for kind in kinds {
+        for state in LIVE {
+            let (state, queue, kind) = (Some(state), Some(queue.clone()), Some(kind.clone()));
+            let filter = JobFilter { state, queue, kind, ..JobFilter::default() };
+            if let Some(job) = store.search(&filter, &Page { after: None, limit: 1 }).await?.jobs.pop() {
+                held.push(job.kind);
+                break;
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// What keeps workers from their work, as a cause.
+fn kept(mut need: Need) -> Cause {
+    let remedy = need.command.take();
+    Cause { remedy: remedy.clone(), ..needed(need, remedy.unwrap_or_default()) }
+}
+
+fn needed(need: Need, remedy: Remedy) -> Cause {
     let evidence = Some(need.why.trim_end_matches('.').to_owned());
     Cause { text: need.what, due: None, said: need.said, evidence, remedy: Some(remedy), stays: true }
 }
 
 /// What the jobs that wait are waiting for; a need says it when nobody works the queue for a while.
 fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
-    let available = queue.count(State::Available);
+    let parked = troubles::stranded_in(&queue.queue, sight);
+    let available = queue.count(State::Available).saturating_sub(parked);
     let later = queue.count(State::Scheduled) + queue.count(State::Retrying);
     let plain =
         |text: String| Cause { text, due: None, said: None, evidence: None, remedy: None, stays: false };

@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 
 use backshift_core::{
-    Timestamp,
-    store::{ParkedKind, Trouble, WorkerRecord},
+    JobRecord, Kind, QueueName, Timestamp,
+    store::{Harm, ParkedKind, Trouble, WorkerRecord},
 };
 use minijinja::Value;
 
 use super::{
     link, mask,
-    needs::{Need, attended},
+    need::{Need, Remedy, attended},
     sight::Sight,
     words,
 };
@@ -34,10 +34,45 @@ struct Shared<'a> {
 
 /// What keeps workers from their work, one need a cause.
 pub(super) fn of_workers(sight: &Sight, now: Timestamp) -> Vec<Need> {
-    let mut causes: BTreeMap<(bool, &str), Shared<'_>> = BTreeMap::new();
-    for worker in &sight.workers {
-        for trouble in &worker.troubles {
-            let shared = causes.entry((!trouble.paused, trouble.said.as_str())).or_insert_with(|| Shared {
+    told(&sight.workers, |_| true, now)
+}
+
+/// What those who work this queue have to do with it; `holds` says whether jobs of one of these kinds wait in it.
+pub(super) fn of_queue(
+    workers: &[WorkerRecord],
+    queue: &QueueName,
+    holds: impl Fn(&[Kind]) -> bool,
+    now: Timestamp,
+) -> Vec<Need> {
+    let theirs = workers.iter().filter(|worker| worker.works(queue.as_str()));
+    told(theirs, |trouble| trouble.meets(queue) && (trouble.kinds.is_empty() || holds(&trouble.kinds)), now)
+}
+
+/// The same for a job: nothing as long as anybody who works its queue is well.
+pub(super) fn of_job(workers: &[WorkerRecord], job: &JobRecord, now: Timestamp) -> Vec<Need> {
+    let keeps = |trouble: &Trouble| {
+        trouble.meets(&job.queue) && (trouble.kinds.is_empty() || trouble.kinds.contains(&job.kind))
+    };
+    let theirs = || workers.iter().filter(|worker| worker.works(job.queue.as_str()));
+    let all = theirs().all(|worker| worker.troubles.iter().any(keeps));
+    if all { told(theirs(), keeps, now) } else { Vec::new() }
+}
+
+/// What keeps the worker that runs a job from ending it, such as a pause that the job waits for in its slot.
+pub(super) fn of_its_worker(workers: &[WorkerRecord], job: &JobRecord, now: Timestamp) -> Vec<Need> {
+    let its = workers.iter().filter(|worker| job.worker.as_deref() == Some(worker.name.as_str()));
+    told(its, |trouble| trouble.harm == Harm::Held && trouble.kinds.contains(&job.kind), now)
+}
+
+fn told<'a>(
+    workers: impl IntoIterator<Item = &'a WorkerRecord>,
+    tell: impl Fn(&Trouble) -> bool,
+    now: Timestamp,
+) -> Vec<Need> {
+    let mut causes: BTreeMap<(Harm, &str), Shared<'_>> = BTreeMap::new();
+    for worker in workers {
+        for trouble in worker.troubles.iter().filter(|trouble| tell(trouble)) {
+            let shared = causes.entry((trouble.harm, trouble.said.as_str())).or_insert_with(|| Shared {
                 first: trouble,
                 parts: Vec::new(),
                 workers: Vec::new(),
@@ -60,7 +95,7 @@ pub(super) fn of_workers(sight: &Sight, now: Timestamp) -> Vec<Need> {
 fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
     let many = shared.workers.len() as u64;
     let (who, href) = match shared.workers.as_slice() {
-        [one] => (one.name.to_string(), format!("/workers#{}", link::encode(one.name.as_str()))),
+        [one] => (one.name.to_string(), link::worker(one.name.as_str())),
         _ => (words::count(many, "worker", "workers"), "/workers".to_owned()),
     };
     let part = mask::said(shared.parts.first().copied().unwrap_or_default(), CAUSE);
@@ -68,39 +103,63 @@ fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
         0 | 1 => part,
         n => format!("{part} and {} more", words::number(n as u64 - 1)),
     };
-    let what = match (shared.first.paused, many) {
-        (true, _) => format!("{} is paused in {who}", words::capital(&parts)),
-        (false, 1) => format!("{who} is not ready: {parts}"),
-        (false, _) => format!("{who} are not ready: {parts}"),
-    };
-    let since = words::due(shared.since, now);
-    let why = match (shared.first.paused, shared.next) {
-        (true, Some(at)) => format!(
-            "Jobs are held since {since}, which uses no attempt. Next probe at {}.",
-            words::due(at, now)
-        ),
-        (true, None) => format!("Jobs are held since {since}, which uses no attempt. The next job probes."),
-        (false, Some(at)) => format!("Since {since}. It tries again at {}.", words::due(at, now)),
-        (false, None) => format!("Since {since}. It tries again by itself."),
+    let what = match (shared.first.harm, many) {
+        (Harm::Held, _) => format!("{} is paused in {who}", words::capital(&parts)),
+        (Harm::Failing, _) => format!("{} fails in {who}", words::capital(&parts)),
+        (Harm::Unready, 1) => format!("{who} is not ready: {parts}"),
+        (Harm::Unready, _) => format!("{who} are not ready: {parts}"),
     };
     Need {
-        tone: if shared.first.paused { "retrying" } else { "dead" },
+        tone: if shared.first.harm == Harm::Unready { "dead" } else { "retrying" },
         what,
         said: Some(mask::said(&shared.first.said, CAUSE)),
-        why,
+        why: follows(shared, now),
         command: Some(("To try its servers:", "backshift doctor".to_owned())),
         step: (if many == 1 { "See worker" } else { "See workers" }, Value::from_safe_string(href)),
     }
 }
 
+/// Since when, what that does to jobs, and when it is tried again.
+fn follows(shared: &Shared<'_>, now: Timestamp) -> String {
+    let since = words::due(shared.since, now);
+    let does = match shared.first.harm {
+        Harm::Held => format!("Since {since}. Jobs are held, which uses no attempt."),
+        Harm::Failing => format!("Since {since}, and each try uses an attempt."),
+        Harm::Unready => format!("Since {since}."),
+    };
+    let next = match (shared.first.harm, shared.next) {
+        (Harm::Failing, _) => "The next job tries again.".to_owned(),
+        (Harm::Unready, None) => "It tries again by itself.".to_owned(),
+        (_, None) => "The next job probes.".to_owned(),
+        (_, Some(at)) if at <= now => "The next job probes.".to_owned(),
+        (_, Some(at)) => format!("Next probe at {}.", words::due(at, now)),
+    };
+    format!("{does} {next}")
+}
+
 /// Jobs of kinds that none of those who work their queue knows. A queue that nobody works is another need.
 pub(super) fn unknown_kinds(sight: &Sight, now: Timestamp) -> Vec<Need> {
+    stranded(sight).take(LINES).map(|parked| unknown(parked, now)).collect()
+}
+
+/// The same of one queue, each with the command that shows its jobs.
+pub(super) fn unknown_kinds_of(queue: &QueueName, sight: &Sight, now: Timestamp) -> Vec<(Need, Remedy)> {
+    let here = stranded(sight).filter(|parked| parked.queue == *queue).map(|parked| unknown(parked, now));
+    here.filter_map(|mut need| need.command.take().map(|remedy| (need, remedy))).collect()
+}
+
+/// How many jobs of this queue are parked and stay so, counted as far as the ledger counts them.
+pub(super) fn stranded_in(queue: &QueueName, sight: &Sight) -> u64 {
+    stranded(sight).filter(|parked| parked.queue == *queue).map(|parked| parked.jobs).sum()
+}
+
+fn stranded(sight: &Sight) -> impl Iterator<Item = &ParkedKind> {
     let knows = |parked: &ParkedKind| {
         let (queue, kind) = (parked.queue.as_str(), &parked.kind);
         sight.workers.iter().any(|worker| worker.kinds.contains(kind) && worker.works(queue))
     };
-    let stranded = |parked: &&ParkedKind| attended(&sight.workers, parked.queue.as_str()) && !knows(parked);
-    sight.parked.iter().filter(stranded).take(LINES).map(|parked| unknown(parked, now)).collect()
+    let here = |parked: &&ParkedKind| attended(&sight.workers, parked.queue.as_str());
+    sight.parked.iter().filter(here).filter(move |parked| !knows(parked))
 }
 
 fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
@@ -126,7 +185,7 @@ fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{Kind, QueueName, WorkerName};
+    use backshift_core::{State, WorkerName};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -144,15 +203,16 @@ mod tests {
         }
     }
 
-    fn trouble(part: &str, said: &str, paused: bool, since: i64, next: Option<i64>) -> Trouble {
-        Trouble { part: part.into(), said: said.into(), paused, since: at(since), next: next.map(at) }
+    fn trouble(part: &str, said: &str, harm: Harm, since: i64, next: Option<i64>) -> Trouble {
+        let (part, said, since, next) = (part.into(), said.into(), at(since), next.map(at));
+        Trouble { part, said, harm, since, next, kinds: Vec::new() }
     }
 
     #[test]
     fn one_cause_in_many_workers_and_queues_is_one_line() {
         let mut sight = Sight::empty();
-        let away = |queue: &str| trouble(queue, "connection refused", false, 50, None);
-        let mail = |since| trouble("mail", "535 5.7.8 anna@example.com", true, since, Some(130));
+        let away = |queue: &str| trouble(queue, "connection refused", Harm::Unready, 50, None);
+        let mail = |since| trouble("mail", "535 5.7.8 anna@example.com", Harm::Held, since, Some(130));
         sight.workers.push(worker("a", vec![mail(90), away("queue x"), away("queue y")]));
         sight.workers.push(worker("b", vec![mail(80), away("queue x")]));
         sight.workers.push(worker("c", Vec::new()));
@@ -162,18 +222,18 @@ mod tests {
             told,
             [
                 (
-                    "Mail is paused in 2 workers",
-                    "Jobs are held since 00:01:20 UTC, which uses no attempt. Next probe at 00:02:10 UTC."
-                ),
-                (
                     "2 workers are not ready: queue x and 1 more",
                     "Since 00:00:50 UTC. It tries again by itself."
                 ),
+                (
+                    "Mail is paused in 2 workers",
+                    "Since 00:01:20 UTC. Jobs are held, which uses no attempt. Next probe at 00:02:10 UTC."
+                ),
             ]
         );
-        assert_eq!(needs[0].said.as_deref(), Some("535 5.7.8 an***@example.com"));
+        assert_eq!(needs[1].said.as_deref(), Some("535 5.7.8 an***@example.com"));
         sight.workers.truncate(1);
-        assert_eq!(of_workers(&sight, at(100))[1].what, "a is not ready: queue x and 1 more");
+        assert_eq!(of_workers(&sight, at(100))[0].what, "a is not ready: queue x and 1 more");
         sight.workers = vec![worker("c", Vec::new())];
         assert!(of_workers(&sight, at(100)).is_empty());
     }
@@ -194,5 +254,43 @@ mod tests {
         assert_eq!(needs.len(), 1, "{needs:?}");
         assert_eq!(needs[0].what, "No worker of q knows the kind strange");
         assert!(needs[0].why.starts_with("1,000 or more jobs are parked since 00:00:10 UTC"), "{needs:?}");
+    }
+
+    fn job(queue: &str, kind: &str) -> JobRecord {
+        JobRecord {
+            queue: QueueName::new(queue).unwrap(),
+            kind: Kind::new(kind).unwrap(),
+            ..super::super::specimen::job(State::Available)
+        }
+    }
+
+    #[test]
+    fn a_job_is_kept_back_by_what_meets_its_queue_and_kind_in_everybody_who_works_it() {
+        let mails = Trouble {
+            kinds: vec![Kind::new("email.send").unwrap()],
+            ..trouble("mail", "no route", Harm::Held, 50, Some(130))
+        };
+        let other = trouble("queue other", "refused", Harm::Unready, 50, None);
+        let mut workers = vec![worker("a", vec![mails.clone(), other])];
+        let told = |workers: &[WorkerRecord], job: &JobRecord| -> Vec<String> {
+            of_job(workers, job, at(100)).into_iter().map(|need| need.what).collect()
+        };
+        assert_eq!(told(&workers, &job("q", "email.send")), ["Mail is paused in a"]);
+        assert!(told(&workers, &job("q", "known")).is_empty(), "it sends no mail");
+        workers.push(worker("b", vec![mails]));
+        assert_eq!(told(&workers, &job("q", "email.send")), ["Mail is paused in 2 workers"]);
+        workers.push(worker("c", Vec::new()));
+        assert!(told(&workers, &job("q", "email.send")).is_empty(), "c takes it");
+        let waits = |held: bool| of_queue(&workers, &job("q", "known").queue, |_| held, at(100)).len();
+        assert_eq!((waits(true), waits(false)), (1, 0), "a queue without mails waits for no mail server");
+    }
+
+    #[test]
+    fn attempts_that_fail_before_a_pause_are_told_as_such() {
+        let mut sight = Sight::empty();
+        sight.workers.push(worker("a", vec![trouble("mail", "no route", Harm::Failing, 50, None)]));
+        let need = of_workers(&sight, at(100)).remove(0);
+        assert_eq!(need.what, "Mail fails in a");
+        assert_eq!(need.why, "Since 00:00:50 UTC, and each try uses an attempt. The next job tries again.");
     }
 }

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use backshift_core::{
     QueueName, Timestamp,
-    store::{BreakerRecord, Trouble, WorkerRecord},
+    store::{BreakerRecord, Harm, Trouble, WorkerRecord},
 };
 use minijinja::{Value, context};
 
@@ -24,7 +24,9 @@ fn values(sight: &Sight) -> Value {
     let now = Timestamp::now();
     let running: u64 = sight.workers.iter().map(|w| u64::from(w.running)).sum();
     let workers = words::count(sight.workers.len() as u64, "worker", "workers");
-    let unwell = sight.workers.iter().filter(|worker| !worker.troubles.is_empty()).count();
+    // While attempts fail, others succeed: such a worker is ready.
+    let stopped = |trouble: &Trouble| trouble.harm != Harm::Failing;
+    let unwell = sight.workers.iter().filter(|worker| worker.troubles.iter().any(stopped)).count();
     let sentence = match (sight.workers.len(), running) {
         (1, _) if unwell == 1 => "The one worker is not ready.".to_owned(),
         (_, _) if unwell > 0 => {
@@ -59,7 +61,12 @@ fn worker(worker: &WorkerRecord, now: Timestamp) -> Value {
 fn trouble(trouble: &Trouble, now: Timestamp) -> Value {
     let part = mask::said(&trouble.part, SAID);
     context! {
-        what => if trouble.paused { format!("{part} is paused") } else { part },
+        what => match trouble.harm {
+            Harm::Held => format!("{part} is paused"),
+            Harm::Failing => format!("{part} fails"),
+            Harm::Unready => part,
+        },
+        tone => if trouble.harm == Harm::Unready { "dead" } else { "retrying" },
         said => mask::said(&trouble.said, SAID),
         since => words::moment(trouble.since, now),
         next => trouble.next.map(|at| words::moment(at, now)),

@@ -5,6 +5,7 @@
 //! [`UNREACHED`] failures in a row, and the pauses are short, because a server that is back says so at once.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -13,14 +14,16 @@ use std::{
 };
 
 use backshift_core::{
-    Job as _, JobContext, Timestamp,
-    store::{Trouble, Watched},
+    Job as _, JobContext, Kind, Timestamp,
+    store::{Harm, Trouble, Watched},
 };
 use backshift_mail::{Class, EmailAddress, Failure, Mailer, Outcome, Stage};
 use tokio::time::Instant;
 
 /// So many mails in a row that reach no server open the breaker; each of them has counted as an attempt.
 const UNREACHED: u32 = 10;
+/// So many in a row are told to the other processes, long before the breaker opens: one mail tries no oftener than its back-off.
+const TOLD: u32 = 3;
 /// The first pause of a server that is not there; the longest is the first one of a transport that refuses us.
 const ABSENT: Duration = Duration::from_secs(1);
 /// How long a mail keeps its slot during a pause in a queue of mails. Sent back at once, a backlog would go round and round
@@ -37,7 +40,17 @@ pub struct TransportPause {
     state: Mutex<Option<Paused>>,
     /// Mails in a row that reached no server.
     unreached: AtomicU32,
+    hindered: Mutex<Hindered>,
     hold: Duration,
+}
+
+/// Who met the trouble.
+#[derive(Debug, Default)]
+struct Hindered {
+    /// Kinds of jobs that were held or reached nobody.
+    kinds: BTreeSet<Kind>,
+    /// What the last mail that reached nobody met.
+    said: String,
 }
 
 #[derive(Debug, Clone)]
@@ -64,7 +77,7 @@ impl TransportPause {
     pub fn new(first: Duration, cap: Duration) -> Self {
         metrics::gauge!("mail_transport_paused").set(0.0);
         let (state, unreached) = (Mutex::new(None), AtomicU32::new(0));
-        Self { first, cap: cap.max(first), state, unreached, hold: HOLD }
+        Self { first, cap: cap.max(first), state, unreached, hindered: Mutex::default(), hold: HOLD }
     }
 
     /// The pause, if there is one: then the process is not ready.
@@ -86,6 +99,7 @@ impl TransportPause {
         let until = Instant::now() + if alone { self.hold } else { Duration::ZERO };
         loop {
             let left = self.ask(mailer, from).await?;
+            self.hinders(&context.envelope().kind, None);
             let held = left.min(until.saturating_duration_since(Instant::now()));
             if held.is_zero() || !context.sleep(held).await {
                 return Some(left);
@@ -107,17 +121,19 @@ impl TransportPause {
     }
 
     /// The transport refuses us: begins a pause, or lets one go on; says for how long.
-    pub(super) fn begin(&self, reason: &str) -> Duration {
+    pub(super) fn begin(&self, reason: &str, kind: &Kind) -> Duration {
+        self.hinders(kind, None);
         self.pause(reason, self.first, self.cap)
     }
 
     /// A mail was not sent. When nobody could be reached for it, and for too many before it: how long to wait without
     /// counting an attempt.
-    pub(super) fn failed(&self, failure: &Failure) -> Option<Duration> {
+    pub(super) fn failed(&self, failure: &Failure, kind: &Kind) -> Option<Duration> {
         if !is_absence(failure) {
             self.reached();
             return None;
         }
+        self.hinders(kind, Some(failure));
         let before = self.unreached.fetch_add(1, Ordering::Relaxed);
         (before >= UNREACHED || self.lock().is_some())
             .then(|| self.pause(&failure.to_string(), ABSENT.min(self.first), self.first))
@@ -127,6 +143,16 @@ impl TransportPause {
     pub(super) fn reached(&self) {
         if self.unreached.load(Ordering::Relaxed) > 0 {
             self.unreached.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn hinders(&self, kind: &Kind, failure: Option<&Failure>) {
+        let mut hindered = self.hindered.lock().unwrap_or_else(PoisonError::into_inner);
+        if !hindered.kinds.contains(kind) {
+            hindered.kinds.insert(kind.clone());
+        }
+        if let Some(failure) = failure {
+            hindered.said = failure.to_string();
         }
     }
 
@@ -200,11 +226,19 @@ fn is_absence(failure: &Failure) -> bool {
 
 impl Watched for TransportPause {
     fn trouble(&self, now: Timestamp) -> Option<Trouble> {
-        let PauseView { reason, next_probe } = self.view()?;
-        // After its end the pause lasts until a mail comes and probes.
-        let next = Some(next_probe).filter(|left| !left.is_zero());
-        let next = next.and_then(|left| now.checked_add(left).ok());
-        Some(Trouble { part: "mail".into(), said: reason, paused: true, since: now, next })
+        let view = self.view();
+        let unreached = self.unreached.load(Ordering::Relaxed);
+        let (part, since) = ("mail".to_owned(), now);
+        let hindered = self.hindered.lock().unwrap_or_else(PoisonError::into_inner);
+        let kinds = hindered.kinds.iter().cloned().collect();
+        if let Some(PauseView { reason: said, next_probe }) = view {
+            // After its end the pause lasts until a mail comes and probes.
+            let next = Some(next_probe).filter(|left| !left.is_zero());
+            let next = next.and_then(|left| now.checked_add(left).ok());
+            return Some(Trouble { part, said, harm: Harm::Held, since, next, kinds });
+        }
+        let said = hindered.said.clone();
+        (unreached >= TOLD).then_some(Trouble { part, said, harm: Harm::Failing, since, next: None, kinds })
     }
 }
 
@@ -237,6 +271,10 @@ mod tests {
         Outcome::Pause { failure: Failure::new(Stage::Auth, Class::Config, "bad credentials") }
     }
 
+    fn kind() -> Kind {
+        Kind::new("email.send").unwrap()
+    }
+
     fn from() -> EmailAddress {
         "noreply@x.io".parse().unwrap()
     }
@@ -248,9 +286,9 @@ mod tests {
         let pause = TransportPause::new(40 * MS, 100 * MS);
         let mailer = MemoryMailer::default();
         assert_eq!(pause.ask(&mailer, &from()).await, None);
-        assert_eq!(pause.begin("535 no"), 40 * MS);
+        assert_eq!(pause.begin("535 no", &kind()), 40 * MS);
         let end = pause.lock().as_ref().unwrap().until;
-        pause.begin("535 no");
+        pause.begin("535 no", &kind());
         assert_eq!(pause.lock().as_ref().unwrap().until, end, "a second mail does not lengthen it");
         for length in [80, 100, 100] {
             let left = pause.view().unwrap().next_probe;
@@ -275,19 +313,19 @@ mod tests {
         let pause = TransportPause::new(40 * MS, 1000 * MS);
         let mailer = MemoryMailer::default();
         for _ in 0..UNREACHED {
-            assert_eq!(pause.failed(&nobody_there()), None, "counts as an attempt");
+            assert_eq!(pause.failed(&nobody_there(), &kind()), None, "counts as an attempt");
         }
         pause.reached();
         for _ in 0..UNREACHED {
-            assert_eq!(pause.failed(&nobody_there()), None, "a mail between them was taken");
+            assert_eq!(pause.failed(&nobody_there(), &kind()), None, "a mail between them was taken");
         }
         let busy = Failure::new(Stage::Rcpt, Class::Transient, "450 greylisted");
-        assert_eq!(pause.failed(&busy), None, "who answers is there");
+        assert_eq!(pause.failed(&busy, &kind()), None, "who answers is there");
         for _ in 0..UNREACHED {
-            assert_eq!(pause.failed(&nobody_there()), None);
+            assert_eq!(pause.failed(&nobody_there(), &kind()), None);
         }
-        assert_eq!(pause.failed(&nobody_there()), Some(40 * MS));
-        assert!(pause.failed(&nobody_there()).is_some(), "nor does one that was under way count");
+        assert_eq!(pause.failed(&nobody_there(), &kind()), Some(40 * MS));
+        assert!(pause.failed(&nobody_there(), &kind()).is_some(), "nor does one that was under way count");
         for _ in 0..3 {
             tokio::time::sleep(pause.view().unwrap().next_probe).await;
             mailer.tell_probe(Outcome::Retry { after: None, throttled: false, failure: nobody_there() });
@@ -295,7 +333,7 @@ mod tests {
         }
         tokio::time::sleep(40 * MS).await;
         assert_eq!(pause.ask(&mailer, &from()).await, None);
-        assert_eq!(pause.failed(&nobody_there()), None, "counted anew");
+        assert_eq!(pause.failed(&nobody_there(), &kind()), None, "counted anew");
     }
 
     #[tokio::test(start_paused = true)]
@@ -303,17 +341,16 @@ mod tests {
         let mut pause = TransportPause::new(200 * MS, 1000 * MS);
         pause.hold = 50 * MS;
         let (mailer, cancel) = (MemoryMailer::default(), CancellationToken::new());
-        let kind = Kind::new("email.send").unwrap();
         let envelope =
-            Envelope::new(kind, QueueName::new("mail").unwrap(), "", backshift_core::Timestamp::UNIX_EPOCH);
+            Envelope::new(kind(), QueueName::new("mail").unwrap(), "", backshift_core::Timestamp::UNIX_EPOCH);
         let context = JobContext::new(envelope, WorkerName::new("w").unwrap(), cancel.clone());
-        pause.begin("535 no");
+        pause.begin("535 no", &kind());
         let begun = Instant::now();
         assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "longer than it may be held");
         assert!((50 * MS..200 * MS).contains(&begun.elapsed()), "{:?}", begun.elapsed());
         pause.hold = 1000 * MS;
         assert_eq!(pause.wait(&context, &mailer, &from()).await, None, "held to the end of the pause");
-        pause.begin("535 no");
+        pause.begin("535 no", &kind());
         cancel.cancel();
         assert!(pause.wait(&context, &mailer, &from()).await.is_some(), "the worker stops");
     }
@@ -322,7 +359,7 @@ mod tests {
     async fn a_mail_among_other_work_gives_its_slot_back_at_once() {
         let mut pause = TransportPause::new(Duration::from_secs(300), Duration::from_secs(300));
         let mailer = MemoryMailer::default();
-        pause.begin("535 no");
+        pause.begin("535 no", &kind());
         for (queue, held) in [
             ("default", false),
             ("critical", false),
@@ -332,8 +369,8 @@ mod tests {
         ] {
             // What is not held would wait for a minute.
             pause.hold = if held { 50 * MS } else { Duration::from_secs(60) };
-            let (kind, queue) = (Kind::new("email.send").unwrap(), QueueName::new(queue).unwrap());
-            let envelope = Envelope::new(kind, queue, "", backshift_core::Timestamp::UNIX_EPOCH);
+            let queue = QueueName::new(queue).unwrap();
+            let envelope = Envelope::new(kind(), queue, "", backshift_core::Timestamp::UNIX_EPOCH);
             let context = JobContext::new(envelope, WorkerName::new("w").unwrap(), CancellationToken::new());
             let begun = Instant::now();
             let delay = pause.wait(&context, &mailer, &from()).await.expect("the pause is longer");
@@ -347,10 +384,31 @@ mod tests {
     #[test]
     fn one_job_probes_and_a_dropped_probe_is_somebody_else_s() {
         let pause = TransportPause::new(Duration::ZERO, Duration::ZERO);
-        pause.begin("535 no");
+        pause.begin("535 no", &kind());
         assert!(matches!(pause.turn(), Turn::Probe));
         assert!(matches!(pause.turn(), Turn::Wait(_)));
         drop(ProbeGuard(&pause));
         assert!(matches!(pause.turn(), Turn::Probe));
+    }
+
+    #[test]
+    fn mails_that_reach_nobody_are_told_before_the_breaker_opens_and_forgotten_when_one_is_taken() {
+        let pause = TransportPause::new(40 * MS, 1000 * MS);
+        let now = Timestamp::UNIX_EPOCH;
+        for _ in 1..TOLD {
+            pause.failed(&nobody_there(), &kind());
+            assert_eq!(pause.trouble(now), None);
+        }
+        pause.failed(&nobody_there(), &kind());
+        let told = pause.trouble(now).unwrap();
+        assert_eq!((told.harm, told.kinds), (Harm::Failing, vec![kind()]));
+        assert!(told.said.contains("connection refused"), "{}", told.said);
+        pause.reached();
+        assert_eq!(pause.trouble(now), None);
+        let code = Kind::new("identity.code").unwrap();
+        pause.begin("535 no", &code);
+        let told = pause.trouble(now).unwrap();
+        assert_eq!((told.harm, told.said.as_str()), (Harm::Held, "535 no"));
+        assert!(told.kinds.contains(&code) && told.next.is_some_and(|at| at > now));
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn settle(
         }
         Outcome::Retry { after, throttled, failure } => {
             sending.undone().await?;
-            if let Some(pause) = worker.pause.failed(&failure) {
+            if let Some(pause) = worker.pause.failed(&failure, &context.envelope().kind) {
                 return Err(JobError::snooze(pause, failure));
             }
             Err(match after.is_some() || throttled {
@@ -44,7 +44,8 @@ pub(super) async fn settle(
         }
         Outcome::Pause { failure } => {
             sending.undone().await?;
-            Err(JobError::snooze(worker.pause.begin(&failure.to_string()), failure))
+            let pause = worker.pause.begin(&failure.to_string(), &context.envelope().kind);
+            Err(JobError::snooze(pause, failure))
         }
         Outcome::Permanent { suppress, failure } => {
             sending.undone().await?;

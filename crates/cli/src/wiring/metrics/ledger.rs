@@ -4,11 +4,16 @@
 //! The fleet's numbers, not this process's: each process shows the same, so take the maximum over processes and not
 //! the sum.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    sync::Arc,
+    time::Duration,
+};
 
 use backshift_core::{
     QueueCounts, State, Timestamp,
-    store::{Store, WorkerRecord},
+    store::{BreakerRecord, ParkedKind, Store, WorkerRecord},
 };
 use tokio::time::timeout;
 
@@ -17,21 +22,29 @@ pub(super) const FRESH: Duration = Duration::from_secs(10);
 /// How long the page waits for the database: whoever reads it gives up after about ten seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// More breakers are not shown.
+const BREAKERS_SHOWN: usize = 200;
+
 const UP: &str = "backshift_store_up";
 const JOBS: &str = "backshift_queue_jobs";
 const OLDEST: &str = "backshift_queue_oldest_seconds";
 const PAUSED: &str = "backshift_queue_paused";
 const WORKERS: &str = "backshift_queue_workers";
+const PARKED: &str = "backshift_queue_parked_jobs";
+const TROUBLED: &str = "backshift_workers_in_trouble";
+const BREAKERS: &str = "backshift_breaker_open";
 
 /// Each of them, for the guide.
 #[cfg(test)]
-pub(super) const NAMES: &[&str] = &[UP, JOBS, OLDEST, PAUSED, WORKERS];
+pub(super) const NAMES: &[&str] = &[UP, JOBS, OLDEST, PAUSED, WORKERS, PARKED, TROUBLED, BREAKERS];
 
 /// Asks the ledger.
 pub(super) async fn lines(store: Arc<dyn Store>) -> String {
-    let asked = async { tokio::try_join!(store.counts(), store.workers()) };
+    let asked = async { tokio::try_join!(store.counts(), store.workers(), store.parked(), store.breakers()) };
     match timeout(PATIENCE, asked).await {
-        Ok(Ok((queues, workers))) => page(&queues, &workers, Timestamp::now()),
+        Ok(Ok((queues, workers, parked, breakers))) => {
+            page(&queues, &workers, Timestamp::now()) + &standstills(&workers, &parked, &breakers)
+        }
         // Old numbers would look like a quiet night.
         Ok(Err(_)) | Err(_) => up(0.0),
     }
@@ -70,6 +83,41 @@ fn page(queues: &[QueueCounts], workers: &[WorkerRecord], now: Timestamp) -> Str
     .concat()
 }
 
+/// What keeps work from moving. Names that come from outside are bounded: as many kinds as the ledger lists, and the open
+/// breakers first.
+fn standstills(workers: &[WorkerRecord], parked: &[ParkedKind], breakers: &[BreakerRecord]) -> String {
+    let mut parts: BTreeMap<&str, u32> = BTreeMap::new();
+    for worker in workers {
+        let of_this: BTreeSet<&str> = worker.troubles.iter().map(|trouble| trouble.part.as_str()).collect();
+        of_this.into_iter().for_each(|part| *parts.entry(part).or_default() += 1);
+    }
+    let waiting = |parked: &ParkedKind| {
+        let labels = [label("queue", parked.queue.as_str()), label("kind", parked.kind.as_str())];
+        (labels.join(","), parked.jobs as f64)
+    };
+    let shut = |breaker: &&BreakerRecord| breaker.state == "closed";
+    let open = breakers.iter().filter(|breaker| !shut(breaker)).map(|breaker| (breaker, 1.0));
+    let all = open.chain(breakers.iter().filter(shut).map(|breaker| (breaker, 0.0))).take(BREAKERS_SHOWN);
+    [
+        metric(
+            PARKED,
+            "Jobs that wait for a worker with their kind, counted up to 1000 of each.",
+            parked.iter().map(waiting).collect(),
+        ),
+        metric(
+            TROUBLED,
+            "Live workers that a part of theirs keeps from their work, by part.",
+            parts.into_iter().map(|(part, many)| (label("part", part), f64::from(many))).collect(),
+        ),
+        metric(
+            BREAKERS,
+            "1 while a circuit breaker is not closed, whoever opened it.",
+            all.map(|(breaker, value)| (label("dependency", &breaker.name), value)).collect(),
+        ),
+    ]
+    .concat()
+}
+
 fn by_state(queue: &QueueCounts) -> Vec<(String, f64)> {
     // Completed jobs are counted only as far as a page needs them: a counter says it better.
     const STATES: [State; 5] =
@@ -102,8 +150,10 @@ fn label(name: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use backshift_core::QueueName;
-    use backshift_core::WorkerName;
+    use backshift_core::{
+        Kind, QueueName, WorkerName,
+        store::{Harm, Trouble},
+    };
 
     use super::*;
 
@@ -156,6 +206,47 @@ mod tests {
             assert!(lines.contains(line), "{line} is missing in\n{lines}");
         }
         assert!(!lines.contains("completed"), "{lines}");
+    }
+
+    #[test]
+    fn what_stands_still_is_counted_by_its_cause() {
+        let now = Timestamp::UNIX_EPOCH;
+        let trouble = |part: &str| Trouble {
+            part: part.into(),
+            said: "away".into(),
+            harm: Harm::Held,
+            since: now,
+            next: None,
+            kinds: Vec::new(),
+        };
+        let workers = [
+            WorkerRecord { troubles: vec![trouble("mail"), trouble("mail")], ..worker("a:1") },
+            WorkerRecord { troubles: vec![trouble("mail"), trouble("queue a\"")], ..worker("a:1") },
+            worker("a:1"),
+        ];
+        let (queue, kind) = (QueueName::new("a").unwrap(), Kind::new("no.such").unwrap());
+        let parked = [ParkedKind { queue, kind, jobs: 7, since: now }];
+        let breaker = |name: &str, state: &str| BreakerRecord {
+            name: name.into(),
+            state: state.into(),
+            returning: None,
+            failures: 0,
+            since: None,
+            open_until: None,
+            error: None,
+        };
+        let breakers = [breaker("gravatar", "open"), breaker("maps", "closed")];
+        let lines = standstills(&workers, &parked, &breakers);
+        for line in [
+            "backshift_workers_in_trouble{part=\"mail\"} 2\n",
+            "backshift_workers_in_trouble{part=\"queue a\\\"\"} 1\n",
+            "backshift_queue_parked_jobs{queue=\"a\",kind=\"no.such\"} 7\n",
+            "backshift_breaker_open{dependency=\"gravatar\"} 1\n",
+            "backshift_breaker_open{dependency=\"maps\"} 0\n",
+        ] {
+            assert!(lines.contains(line), "{line} is missing in\n{lines}");
+        }
+        assert!(!standstills(&workers[2..], &[], &[]).contains('{'), "nothing stands still");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backshift_core::{
     Kind, Timestamp, WorkerName,
-    store::{BreakerPolicy, Breakers, Ledger, Trouble, WorkerRecord},
+    store::{BreakerPolicy, Breakers, Harm, Ledger, Trouble, WorkerRecord},
 };
 
 use super::house::{HOSTILE, House};
@@ -52,9 +52,10 @@ async fn what_a_worker_tells_is_text_and_masked() {
     let trouble = |part: &str, said: &str| Trouble {
         part: part.into(),
         said: said.into(),
-        paused: true,
+        harm: Harm::Held,
         since: Timestamp::now(),
         next: None,
+        kinds: Vec::new(),
     };
     let troubles = vec![trouble("mail", "535 5.7.8 anna@example.com"), trouble(HOSTILE, HOSTILE)];
     let _alive = house.store.announce(&worker(troubles)).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backshift_core::{
     Lease, State, WorkerName,
-    store::{Beat, Claimed, Pulse, Trouble, WorkerRecord},
+    store::{Beat, Claimed, Harm, Pulse, Trouble, WorkerRecord},
 };
 
 use super::scene::{Scene, applied, completed, now, running};
@@ -112,9 +112,10 @@ async fn s200_troubles_of_a_worker_are_listed(scene: Scene) -> Verdict {
     let trouble = |part: &str, said: String| Trouble {
         part: part.to_owned(),
         said,
-        paused: part == "mail",
+        harm: if part == "mail" { Harm::Held } else { Harm::Unready },
         since: now(),
         next: Some(now()),
+        kinds: vec![scene.envelope("x").kind],
     };
     let first = vec![trouble("mail", "535 5.7.8 no".into())];
     let record = WorkerRecord {
