@@ -23,6 +23,7 @@ pub mod record;
 pub mod registry;
 pub mod settle;
 pub mod store;
+pub mod sweep;
 pub mod way;
 pub mod wire;
 
@@ -45,6 +46,7 @@ pub use record::{AttemptRecord, JobFilter, JobRecord, Page, QueueCounts, State};
 pub use registry::{Kinds, Registry};
 pub use settle::{Ack, Completion, DeadLetter, Retry, Settled, Settlement};
 pub use store::{Store, StoreError};
+pub use sweep::{Deed, Hand, Sweep, Sweeps};
 
 /// The bytes of a payload, shared without copying.
 pub use bytes::Bytes;

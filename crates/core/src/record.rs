@@ -209,6 +209,8 @@ pub struct JobFilter {
     pub words: Vec<String>,
     /// Each of these must stand in the error, the reason or the note.
     pub error: Vec<String>,
+    /// Only with an error of this cause: the fingerprint that `dead group` shows.
+    pub cause: Option<String>,
     /// Each of these must stand at the beginning of the kept payload, within [`PAYLOAD_SEARCHED`] bytes.
     pub payload: Vec<String>,
 }

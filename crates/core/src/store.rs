@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{
     Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease, Page,
-    QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found,
+    QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found, sweep::Sweeps,
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
@@ -20,7 +20,7 @@ pub use crate::record::Forsaken;
 
 /// Everything a store does.
 pub trait Store:
-    Ledger + Jobs + Queues + Maintenance + Schedules + Limits + Breakers + Effects + Outbox
+    Ledger + Jobs + Queues + Maintenance + Schedules + Limits + Breakers + Effects + Outbox + Sweeps
 {
     /// `postgres` or `sqlite`.
     fn name(&self) -> &'static str;

@@ -28,6 +28,7 @@ mod row;
 mod schedules;
 mod sql_store;
 pub mod sqlite;
+mod sweep;
 mod table;
 mod value;
 mod workers;
@@ -37,6 +38,7 @@ pub use postgres::Access;
 pub use query::{Durability, Executor, Query, Sql};
 pub use row::{Cell, FromRow, RawCell, Row};
 pub use sql_store::SqlStore;
+pub use sweep::HandsRetention;
 pub use value::{Column, Value};
 
 pub use backshift_core::StoreError;

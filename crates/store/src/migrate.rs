@@ -36,6 +36,7 @@ const MAIN: &[Migration] = &[
     migration!(5, "lean_indexes", "0005_lean_indexes"),
     migration!(6, "auth_counts", "0006_auth_counts"),
     migration!(7, "line", "0007_line"),
+    migration!(8, "hands", "0008_hands"),
 ];
 
 /// The tables of the probe kind (docs/contracts/probe.md); numbered apart, they are no part of the schema's version.

@@ -17,7 +17,7 @@ use backshift_core::{
 
 use crate::ledger::both::same;
 use crate::{
-    Database, Sql, SqlStore,
+    Database, Executor, Sql, SqlStore,
     ledger::{enqueue::DECLARED, job_row::state, strangers},
 };
 
@@ -121,11 +121,7 @@ impl Queues for SqlStore {
     }
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
-        let db = self.database();
-        if !paused && db.sql(IS_PAUSED).bind(queue).optional::<bool>().await? != Some(true) {
-            return Ok(false);
-        }
-        let changed = db.sql(PAUSE).bind(queue).bind(paused).run().await? == 1;
+        let changed = turned(self.database(), queue, paused).await?;
         self.tally.forget();
         if changed {
             self.bell.wish().await;
@@ -145,6 +141,14 @@ impl Queues for SqlStore {
     fn wishes(&self) -> Box<dyn Hints> {
         Box::new(self.bell.wishes())
     }
+}
+
+/// Pauses or resumes; whether that changed anything.
+pub(crate) async fn turned(on: &impl Executor, queue: &QueueName, paused: bool) -> Result<bool, StoreError> {
+    if !paused && on.sql(IS_PAUSED).bind(queue).optional::<bool>().await? != Some(true) {
+        return Ok(false);
+    }
+    Ok(on.sql(PAUSE).bind(queue).bind(paused).run().await? == 1)
 }
 
 async fn count(db: &Database) -> Result<Vec<QueueCounts>, StoreError> {
@@ -180,7 +184,7 @@ impl Tally {
         *self.last() = (took > NOTICEABLE).then(|| (Instant::now() + took * 5, counts.to_vec()));
     }
 
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         *self.last() = None;
     }
 

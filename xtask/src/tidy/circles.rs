@@ -52,6 +52,7 @@ const KEPT: &[Kept] = &[
             "registry.rs",
             "settle.rs",
             "store.rs",
+            "sweep.rs",
         ],
         FOUND,
     ),

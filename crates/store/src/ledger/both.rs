@@ -4,7 +4,7 @@
 
 use crate::Sql;
 
-/// Builds a [`Sql`] from literals and the words `lock`, `us`, `greatest`, `least`.
+/// Builds a [`Sql`] from literals and the words `lock`, `us`, `greatest`, `least`; `ids` and `job_ids` are a column of jobs.
 ///
 /// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (migration 7) and end with a comma: of a job
 /// that is dead or cancelled, of one that is cancelled unless it runs, of a running one that gives up its seat, and of
@@ -50,6 +50,18 @@ macro_rules! part {
     };
     (sqlite lock) => {
         ""
+    };
+    (pg ids) => {
+        "id = ANY ((SELECT $1::uuid[])::uuid[])"
+    };
+    (sqlite ids) => {
+        "id = $1"
+    };
+    (pg job_ids) => {
+        "job_id = ANY ((SELECT $1::uuid[])::uuid[])"
+    };
+    (sqlite job_ids) => {
+        "job_id = $1"
     };
     (pg us) => {
         " * interval '1 microsecond'"

@@ -19,6 +19,7 @@ pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.starte
      AND NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = j.id AND a.token = j.token) \
      ORDER BY token LIMIT $2";
 
+/// What waits is cancelled, what runs is asked. The caller ends both statements: one job or many.
 pub(crate) const CANCEL: Sql = both!(
     "UPDATE background_jobs SET " stopped "\
      status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \
@@ -26,7 +27,7 @@ pub(crate) const CANCEL: Sql = both!(
      finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END, \
      payload = CASE WHEN sensitive AND status <> 'running' THEN NULL ELSE payload END, \
      updated_at = clock_timestamp() \
-     WHERE id = $1 AND status IN ('scheduled', 'available', 'running', 'retrying') RETURNING status"
+     WHERE " ids " AND status IN ('scheduled', 'available', 'running', 'retrying')"
 );
 
 /// Fresh attempts, and for a job of a foreign broker a fresh message by the relay: no confirm that is still on its way is
@@ -36,8 +37,8 @@ pub(crate) const RETRY: Sql = both!(
      lonely_crashes = 0, reason = NULL, aside = NULL, finished_at = NULL, cancel_requested = false, superseded = false, \
      run_at = clock_timestamp(), published_at = NULL, publish_hold_until = clock_timestamp(), publish_token = -1, \
      updated_at = clock_timestamp() \
-     WHERE id = $1 AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
-     AND payload IS NOT NULL AND length(payload) = payload_size RETURNING status"
+     WHERE " ids " AND status IN ('scheduled', 'retrying', 'dead', 'cancelled') \
+     AND payload IS NOT NULL AND length(payload) = payload_size"
 );
 
 pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
@@ -47,7 +48,7 @@ pub(crate) const KEPT: &str = "SELECT status, payload IS NOT NULL AND length(pay
      FROM background_jobs WHERE id = $1";
 
 /// How often a job is asked to run again that changes each time between the wish and the look at what stood in its way.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// Those of the jobs `$1` that are over.
 pub(crate) const OVER: Sql = Sql {
@@ -88,7 +89,7 @@ pub(crate) async fn over(db: &Database, ids: &[JobId]) -> Result<Vec<JobId>, Sto
 
 /// Cancels what waits, asks what runs; the state after the call.
 pub(crate) async fn cancel(db: &Database, id: JobId) -> Result<State, StoreError> {
-    match db.sql(CANCEL).bind(id).optional::<String>().await? {
+    match db.sql(CANCEL).push(" RETURNING status").column(vec![id]).optional::<String>().await? {
         Some(status) => Ok(state(&status)),
         None => current(db, id).await,
     }
@@ -96,36 +97,51 @@ pub(crate) async fn cancel(db: &Database, id: JobId) -> Result<State, StoreError
 
 /// Runs it again; the state after the call.
 pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError> {
-    let held = |error| match error {
+    for _ in 0..TRIES {
+        let again = db.sql(RETRY).push(" RETURNING status").column(vec![id]).optional::<String>();
+        if let Some(status) = again.await.map_err(held(id))? {
+            return Ok(state(&status));
+        }
+        if let Some(state) = not_again(db, id).await? {
+            return Ok(state);
+        }
+    }
+    Err(restless(id))
+}
+
+/// What a violated unique key means for a job that should run again.
+pub(crate) fn held(id: JobId) -> impl Fn(StoreError) -> StoreError {
+    move |error| match error {
         StoreError::Rejected(text) if text.to_lowercase().contains("unique") => {
             StoreError::Rejected(format!(
                 "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
             ))
         }
         other => other,
-    };
-    for _ in 0..TRIES {
-        if let Some(status) = db.sql(RETRY).bind(id).optional::<String>().await.map_err(held)? {
-            return Ok(state(&status));
-        }
-        let found = db.sql(KEPT).bind(id).optional::<(String, bool)>().await?;
-        let (status, kept) = found.ok_or_else(|| StoreError::NotFound(format!("job {id}")))?;
-        match state(&status) {
-            as_it_is @ (State::Available | State::Running | State::Completed) => return Ok(as_it_is),
-            // It ended a moment ago: it can run again now.
-            _ if kept => {}
-            _ => {
-                return Err(StoreError::Rejected(format!(
-                    "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): its bytes are \
-                     in the broker's queue of dead letters; publish them from there as a new message"
-                )));
-            }
-        }
     }
-    Err(StoreError::Unavailable(format!("job {id} ends and begins all the time: try again")))
 }
 
-async fn current(db: &Database, id: JobId) -> Result<State, StoreError> {
+/// Why a job did not begin anew: the state in which it stays, or what is missing. `None` = it ended a moment ago and can run
+/// again now.
+pub(crate) async fn not_again(db: &Database, id: JobId) -> Result<Option<State>, StoreError> {
+    let found = db.sql(KEPT).bind(id).optional::<(String, bool)>().await?;
+    let (status, kept) = found.ok_or_else(|| StoreError::NotFound(format!("job {id}")))?;
+    match state(&status) {
+        as_it_is @ (State::Available | State::Running | State::Completed) => Ok(Some(as_it_is)),
+        _ if kept => Ok(None),
+        _ => Err(StoreError::Rejected(format!(
+            "the payload of job {id} was not kept (it is sensitive, large, or a mail of another program): its bytes are \
+             in the broker's queue of dead letters; publish them from there as a new message"
+        ))),
+    }
+}
+
+/// It was never found at rest.
+pub(crate) fn restless(id: JobId) -> StoreError {
+    StoreError::Unavailable(format!("job {id} ends and begins all the time: try again"))
+}
+
+pub(crate) async fn current(db: &Database, id: JobId) -> Result<State, StoreError> {
     let found = db.sql(STATE).bind(id).optional::<String>().await?;
     found.map(|status| state(&status)).ok_or_else(|| StoreError::NotFound(format!("job {id}")))
 }

@@ -22,7 +22,7 @@ pub(crate) const CURSOR: &str = "SELECT created_at FROM background_jobs WHERE id
 pub(super) const ORDER: &str = " ORDER BY created_at DESC, id DESC LIMIT ";
 
 /// A place in the order.
-pub(super) type Place = (Timestamp, JobId);
+pub(crate) type Place = (Timestamp, JobId);
 
 /// One page in the order `(created_at, id)` descending.
 pub(crate) async fn list(
@@ -66,7 +66,7 @@ pub(crate) fn text(dialect: Dialect, state: Option<State>, effect: Option<Effect
 }
 
 /// State and effect, and what lets a database find the few jobs that have them among many that are completed.
-pub(super) fn literals(dialect: Dialect, state: Option<State>, effect: Option<EffectState>) -> String {
+pub(crate) fn literals(dialect: Dialect, state: Option<State>, effect: Option<EffectState>) -> String {
     let mut text = String::new();
     if let Some(state) = state {
         let _ = write!(text, " AND status = '{}'", state.as_str());
@@ -100,7 +100,7 @@ fn found_by(dialect: Dialect, state: State) -> &'static str {
 }
 
 /// Only rows after this place, and not beyond that one.
-pub(super) fn between(query: Query<'_>, begin: Option<Place>, end: Option<Place>) -> Query<'_> {
+pub(crate) fn between(query: Query<'_>, begin: Option<Place>, end: Option<Place>) -> Query<'_> {
     let query = match begin {
         Some((at, id)) => {
             query.push(" AND (created_at, id) < (").push_bind(at).push(", ").push_bind(id).push(")")
@@ -116,17 +116,18 @@ pub(super) fn between(query: Query<'_>, begin: Option<Place>, end: Option<Place>
 }
 
 /// The filters that compare a column.
-pub(super) fn narrowed<'a>(query: Query<'a>, filter: &JobFilter) -> Query<'a> {
+pub(crate) fn narrowed<'a>(query: Query<'a>, filter: &JobFilter) -> Query<'a> {
     query
         .and("job_type =", filter.kind.as_ref())
         .and("queue =", filter.queue.as_ref())
         .and("user_id =", filter.user)
+        .and("error_fingerprint =", filter.cause.as_deref())
         .and("created_at >=", filter.since)
         .and("created_at <", filter.until)
 }
 
 /// The filters that look into texts. Both sides become small letters where the text is, by its own rules.
-pub(super) fn said<'a>(mut query: Query<'a>, dialect: Dialect, filter: &JobFilter) -> Query<'a> {
+pub(crate) fn said<'a>(mut query: Query<'a>, dialect: Dialect, filter: &JobFilter) -> Query<'a> {
     const ALL: &str = "COALESCE(job_type, '') || ' ' || COALESCE(queue, '') || ' ' || ";
     for word in &filter.words {
         query = within(query.push(" AND ("), dialect, &format!("{ALL}{SAID}"), word).push(" OR ");

@@ -54,8 +54,12 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
 }
 
 /// The oldest job that is looked at; `None` = all are.
-async fn end(db: &Database, filter: &JobFilter, begin: Option<Place>) -> Result<Option<Place>, StoreError> {
-    let narrow = match (filter.user, filter.effect, filter.state, db.dialect()) {
+pub(crate) async fn end(
+    on: &impl Executor,
+    filter: &JobFilter,
+    begin: Option<Place>,
+) -> Result<Option<Place>, StoreError> {
+    let narrow = match (filter.user, filter.effect, filter.state, on.dialect()) {
         (Some(_), ..) => "",
         (None, Some(EffectState::Intended | EffectState::Ambiguous), ..) => {
             " AND effect IN ('intended', 'ambiguous')"
@@ -66,7 +70,7 @@ async fn end(db: &Database, filter: &JobFilter, begin: Option<Place>) -> Result<
         }
         _ => "",
     };
-    let query = db.text(format!("SELECT created_at, id FROM background_jobs WHERE true{narrow}"));
+    let query = on.text(format!("SELECT created_at, id FROM background_jobs WHERE true{narrow}"));
     let query = between(query, begin, None).and("user_id =", filter.user);
     let query = query.and("created_at >=", filter.since).and("created_at <", filter.until);
     let order = " ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ";

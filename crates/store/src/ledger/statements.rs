@@ -8,7 +8,7 @@ use super::{
     anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, list,
     park, rescue, search, strangers, takeover, unique, upkeep,
 };
-use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, workers};
+use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, sweep, workers};
 
 const FIXED: &[&[Sql]] = &[
     anonymous::STATEMENTS,
@@ -34,6 +34,10 @@ const FIXED: &[&[Sql]] = &[
     outbox::STATEMENTS,
     queues::STATEMENTS,
     schedules::STATEMENTS,
+    sweep::STATEMENTS,
+    sweep::deeds::STATEMENTS,
+    sweep::told::STATEMENTS,
+    sweep::retention::STATEMENTS,
     workers::STATEMENTS,
 ];
 
@@ -42,6 +46,7 @@ pub fn statements(dialect: Dialect) -> Vec<String> {
     let fixed = FIXED.iter().flat_map(|list| list.iter()).map(|sql| sql.text(dialect).to_owned());
     let job = jobs::find_text(dialect);
     let mut texts: Vec<String> = fixed.chain([job, list::CURSOR.to_owned()]).collect();
+    texts.extend(sweep::texts(dialect));
     for state in State::ALL {
         texts.push(list::text(dialect, Some(state), None));
         texts.push(list::text(dialect, Some(state), Some(EffectState::Ambiguous)));

@@ -26,6 +26,7 @@ mod schemas;
 mod searching;
 mod statements;
 mod steering;
+mod sweeping;
 mod tls;
 mod transactions;
 mod wake_ups;

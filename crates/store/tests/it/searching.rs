@@ -90,7 +90,11 @@ on_both_databases! {
 #[tokio::test]
 async fn dead_and_unclear_jobs_are_read_from_their_own_index() {
     let world = World::sqlite().await;
-    let list = |text: &String| text.contains("FROM background_jobs WHERE true");
+    // Statements of lists: sweeps put others together that begin alike.
+    let others = [" LIMIT ", "json_each", "COUNT("];
+    let list = |text: &String| {
+        text.contains("FROM background_jobs WHERE true") && !others.iter().any(|other| text.contains(other))
+    };
     let texts: Vec<String> = ledger::statements(Dialect::Sqlite).into_iter().filter(list).collect();
     let of = |words: &str| texts.iter().filter(|text| text.contains(words)).cloned().collect::<Vec<_>>();
     for words in ["status = 'dead'", "status = 'cancelled'", "effect = 'ambiguous'"] {

@@ -15,6 +15,7 @@ use backshift_core::{
         Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox,
         ParkedKind, Pulse, Queues, Rate, Rescued, Schedules, Trouble, WorkerRecord,
     },
+    sweep::{CauseRecord, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept},
     wire::SENSITIVE,
 };
 
@@ -99,6 +100,55 @@ impl FaultyStore {
 impl Store for FaultyStore {
     fn name(&self) -> &'static str {
         self.honest.name()
+    }
+}
+
+#[async_trait]
+impl Sweeps for FaultyStore {
+    async fn matching(&self, filter: &JobFilter) -> Result<Matching, StoreError> {
+        self.honest.matching(filter).await
+    }
+
+    async fn begin_sweep(&self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        let mut sweep = sweep.clone();
+        if self.has(StoreFault::BeginsAnew) {
+            sweep.words = format!("{} {}", sweep.words, uuid::Uuid::now_v7());
+        }
+        self.honest.begin_sweep(&sweep).await
+    }
+
+    async fn sweep(&self, id: uuid::Uuid, hand: &Hand) -> Result<Swept, StoreError> {
+        self.honest.sweep(id, hand).await
+    }
+
+    async fn find_sweep(&self, id: uuid::Uuid) -> Result<Option<SweepRecord>, StoreError> {
+        self.honest.find_sweep(id).await
+    }
+
+    async fn act(&self, deed: Deed, job: JobId, hand: &Hand) -> Result<State, StoreError> {
+        if self.has(StoreFault::ForgetsHands) {
+            return match deed {
+                Deed::Retry => self.honest.retry(job).await,
+                _ => self.honest.cancel(job).await,
+            };
+        }
+        self.honest.act(deed, job, hand).await
+    }
+
+    async fn turn(&self, queue: &QueueName, paused: bool, hand: &Hand) -> Result<bool, StoreError> {
+        self.honest.turn(queue, paused, hand).await
+    }
+
+    async fn hands(&self, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
+        self.honest.hands(job).await
+    }
+
+    async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
+        self.honest.all_hands(before, limit).await
+    }
+
+    async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+        self.honest.causes(filter).await
     }
 }
 

@@ -79,6 +79,10 @@ pub enum StoreFault {
     HearsNoTrouble,
     /// Lists no kind that waits for a worker.
     ParksInSilence,
+    /// Does what a person wishes and does not write down who it was.
+    ForgetsHands,
+    /// Begins every sweep anew.
+    BeginsAnew,
 }
 
 impl StoreFault {
@@ -119,6 +123,8 @@ impl StoreFault {
         Self::SaysItKeeps,
         Self::HearsNoTrouble,
         Self::ParksInSilence,
+        Self::ForgetsHands,
+        Self::BeginsAnew,
     ];
 
     /// A rule of `docs/spec/store.md` that this fault breaks.
@@ -157,6 +163,8 @@ impl StoreFault {
             Self::SaysItKeeps => "S126",
             Self::HearsNoTrouble => "S200",
             Self::ParksInSilence => "S201",
+            Self::ForgetsHands => "S157",
+            Self::BeginsAnew => "S151",
         }
     }
 }

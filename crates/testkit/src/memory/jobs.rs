@@ -28,7 +28,7 @@ fn tells(job: &JobRecord, filter: &JobFilter) -> bool {
         && filter.words.iter().all(|word| says(&named, word) || holds(job, word))
 }
 
-fn matches(row: &Row, filter: &JobFilter) -> bool {
+pub(super) fn matches(row: &Row, filter: &JobFilter) -> bool {
     let at = row.envelope.created_at;
     filter.state.is_none_or(|state| row.state == state)
         && filter.kind.as_ref().is_none_or(|kind| row.envelope.kind == *kind)
@@ -37,6 +37,7 @@ fn matches(row: &Row, filter: &JobFilter) -> bool {
         && filter.user.is_none_or(|user| row.envelope.user_id == Some(user))
         && filter.since.is_none_or(|since| at >= since)
         && filter.until.is_none_or(|until| at < until)
+        && filter.cause.as_ref().is_none_or(|cause| row.fingerprint().as_ref() == Some(cause))
         && tells(&row.record(), filter)
 }
 
@@ -109,13 +110,7 @@ impl Jobs for MemoryStore {
                 if matches!(row.state, State::Running | State::Available | State::Completed) {
                     return Ok(row.state);
                 }
-                row.state = State::Available;
-                (row.attempt, row.crashes) = (1, 0);
-                (row.cancel_requested, row.superseded) = (false, false);
-                (row.run_at, row.finished_at, row.reason) = (now, None, None);
-                (row.published, row.held_until) = (false, None);
-                // A confirm that is still on its way is not of the message that it gets now.
-                row.taken_at = None;
+                row.again(now);
                 Ok(row.state)
             })
             .await;

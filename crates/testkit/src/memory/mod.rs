@@ -21,6 +21,7 @@ mod receipt;
 mod row;
 mod schedules;
 mod store;
+mod sweeps;
 mod table;
 
 pub use broker::{DeadMessage, MemoryBroker};

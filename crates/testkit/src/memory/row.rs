@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use backshift_core::{
-    Ack, AttemptRecord, Bytes, EffectState, Envelope, JobRecord, Lease, Reason, Settled, Settlement, State,
-    Timestamp, Token,
+    Ack, AttemptRecord, Bytes, EffectState, Envelope, ErrorClass, ErrorReport, JobRecord, Lease, Reason,
+    Settled, Settlement, State, Timestamp, Token,
     record::PARKED,
     store::{CRASHES_BEFORE_ALONE, Holder, LONELY_CRASHES_BEFORE_DEAD, Start},
 };
@@ -105,6 +105,22 @@ impl Row {
             crashes: self.crashes,
             max_attempts: self.envelope.max_attempts,
         }
+    }
+
+    /// What its error has in common with others. The class is kept in the row's attempts only; equal words are one cause here.
+    pub(super) fn fingerprint(&self) -> Option<String> {
+        self.error.as_ref().map(|error| ErrorReport::new(ErrorClass::Error, error).fingerprint())
+    }
+
+    /// Waits from the beginning, because a person wished it.
+    pub(super) fn again(&mut self, now: Timestamp) {
+        self.state = State::Available;
+        (self.attempt, self.crashes) = (1, 0);
+        (self.cancel_requested, self.superseded) = (false, false);
+        (self.run_at, self.finished_at, self.reason) = (now, None, None);
+        (self.published, self.held_until) = (false, None);
+        // A confirm that is still on its way is not of the message that it gets now.
+        self.taken_at = None;
     }
 
     pub(super) fn is_held_by(&self, lease: &Lease) -> bool {

@@ -8,9 +8,17 @@ use std::{
 use backshift_core::{
     Accepted, EffectState, Envelope, JobId, Lease, QueueName, State, Timestamp, UniquePolicy,
     store::WorkerRecord,
+    sweep::{HandRecord, SweepRecord},
 };
 
 use super::{breakers::Circuit, ledger::Alive, ledger_broker::NAME, limits::Bucket, row::Row};
+
+/// A sweep and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) record: SweepRecord,
+    pub(super) after: Option<(Timestamp, JobId)>,
+}
 
 #[derive(Default)]
 pub(super) struct Table {
@@ -24,6 +32,9 @@ pub(super) struct Table {
     pub(super) workers: BTreeMap<String, (WorkerRecord, Weak<Alive>)>,
     /// The start that has the one seat of those that must run alone, while it runs.
     pub(super) alone: Option<Lease>,
+    /// What was done by hand, oldest first, and the sweeps that did it.
+    pub(super) deeds: Vec<HandRecord>,
+    pub(super) sweeps: Vec<Place>,
     /// Effects in "our own database": what handlers committed, doubles included.
     pub(super) committed: Vec<(JobId, String)>,
 }

@@ -18,6 +18,7 @@ mod queues;
 mod redelivery;
 mod scene;
 mod schedules;
+mod sweeps;
 mod unique;
 mod wishes;
 
@@ -45,6 +46,7 @@ pub(super) fn cases() -> Vec<&'static Case<Scene>> {
         parking::CASES,
         handover::CASES,
         wishes::CASES,
+        sweeps::CASES,
     ];
     chapters.into_iter().flatten().collect()
 }

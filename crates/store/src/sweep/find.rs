@@ -1,0 +1,216 @@
+//! Which jobs a sweep meets next, which of them still match when they are touched, how many there are, and what the dead
+//! died of.
+//!
+//! What looks for jobs walks the index of the list, or the small one of what is kept, in windows of a bounded number of jobs: no
+//! statement reads the whole table, whatever its statistics say.
+
+use std::collections::BTreeMap;
+
+use backshift_core::{
+    JobFilter, JobId, State, StoreError, Timestamp,
+    sweep::{BATCH, COUNTED, CauseRecord, Matching},
+};
+
+use crate::{
+    Database, Dialect, Durability, Executor, Tx,
+    ledger::{
+        list::{Place, between, literals, narrowed, said},
+        search::end,
+    },
+};
+
+/// Whatever the statistics say, the rows of a window are found by an index and in its order: a part of a table that nobody ever
+/// analysed looks like a third of it, and reading all of it the better way.
+const BY_INDEX: [&str; 2] = ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off"];
+
+/// A transaction in which PostgreSQL goes by indexes.
+pub(super) async fn by_index(db: &Database, durability: Durability) -> Result<Tx, StoreError> {
+    let tx = db.begin_with(durability).await?;
+    if db.dialect() == Dialect::Postgres {
+        for setting in BY_INDEX {
+            tx.sql(setting).run().await?;
+        }
+    }
+    Ok(tx)
+}
+
+/// Looks at one window. SQLite reads without a transaction, which would hold its only writer.
+macro_rules! in_window {
+    ($db:expr, $on:ident, $look:block) => {
+        match $db.dialect() {
+            Dialect::Sqlite => {
+                let $on = $db;
+                $look
+            }
+            Dialect::Postgres => {
+                let tx = by_index($db, Durability::Relaxed).await?;
+                let $on = &tx;
+                let found = $look;
+                tx.rollback().await?;
+                found
+            }
+        }
+    };
+}
+
+/// Windows that a count looks at: then it says that there may be more.
+const WINDOWS: usize = 40;
+/// Causes that are told.
+const CAUSES: usize = 100;
+
+/// A job as a sweep needs it.
+pub(super) struct Met {
+    pub(super) id: JobId,
+    pub(super) has_key: bool,
+}
+
+const MET: &str = "SELECT id, created_at, unique_key IS NOT NULL FROM background_jobs WHERE true";
+const SAID: &str = "SELECT COALESCE(error_message, reason) FROM background_jobs WHERE id = $1";
+const LOCKED: &str = "SELECT id, unique_key IS NOT NULL FROM background_jobs WHERE true";
+const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM background_jobs WHERE true";
+/// In the order of an index, so that a count does not read the table either.
+const COUNT_ORDER: &str = " ORDER BY created_at DESC, id DESC LIMIT ";
+const CAUSE: &str = "SELECT error_fingerprint, COUNT(*), MIN(created_at), MAX(created_at), MAX(CAST(id AS text)) \
+     FROM background_jobs WHERE true";
+
+/// What is sent for each state, up to its optional filters.
+pub(super) fn texts(dialect: Dialect) -> Vec<String> {
+    let of = |state| JobFilter { state: Some(state), ..JobFilter::default() };
+    let mut texts = Vec::new();
+    for state in State::ALL {
+        let window = window(dialect, &of(state));
+        texts.push(format!("{MET}{window} ORDER BY created_at DESC, id DESC LIMIT 500"));
+        texts.push(format!("{COUNT}{window}{COUNT_ORDER}100001) matching"));
+        let [before, after] = among(dialect);
+        texts.push(format!("{LOCKED}{window}{before}$1{after}"));
+    }
+    texts.push(SAID.to_owned());
+    texts.push(format!("{CAUSE}{} GROUP BY error_fingerprint", window(dialect, &of(State::Dead))));
+    texts
+}
+
+/// Around the list of ids. A list in brackets is expected to be short, so that PostgreSQL goes by id whatever it knows of the
+/// table.
+fn among(dialect: Dialect) -> [&'static str; 2] {
+    match dialect {
+        Dialect::Postgres => [" AND id = ANY ((SELECT ", "::text::uuid[])::uuid[]) ORDER BY id FOR UPDATE"],
+        Dialect::Sqlite => [" AND id IN (SELECT value FROM json_each(", "))"],
+    }
+}
+
+/// Locks those of these jobs that still match, in the order of their ids.
+pub(super) async fn lock(tx: &Tx, filter: &JobFilter, jobs: &[Met]) -> Result<Vec<Met>, StoreError> {
+    let dialect = tx.dialect();
+    let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
+    let list = match dialect {
+        Dialect::Postgres => format!("{{{}}}", ids.join(",")),
+        Dialect::Sqlite => serde_json::Value::from(ids).to_string(),
+    };
+    let [before, after] = among(dialect);
+    let query = tx.text(format!("{LOCKED}{}", window(dialect, filter)));
+    let query = said(narrowed(query, filter), dialect, filter).push(before).push_bind(list).push(after);
+    let locked = query.all::<(JobId, bool)>().await?;
+    Ok(locked.into_iter().map(|(id, has_key)| Met { id, has_key }).collect())
+}
+
+/// The next jobs, at most a batch, and where to go on after them; `None` = nowhere.
+pub(super) async fn some(
+    db: &Database,
+    filter: &JobFilter,
+    mut after: Option<Place>,
+) -> Result<(Vec<Met>, Option<Place>), StoreError> {
+    for _ in 0..WINDOWS {
+        let (rows, end) = in_window!(db, on, {
+            let end = end(on, filter, after).await?;
+            let query = on.text(format!("{MET}{}", window(on.dialect(), filter)));
+            let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
+            let query = query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::from(BATCH));
+            (query.all::<(JobId, Timestamp, bool)>().await?, end)
+        });
+        let next = match rows.last() {
+            Some((id, at, _)) if rows.len() == BATCH as usize => Some((*at, *id)),
+            _ => end,
+        };
+        if !rows.is_empty() || next.is_none() {
+            return Ok((rows.into_iter().map(|(id, _, has_key)| Met { id, has_key }).collect(), next));
+        }
+        after = next;
+    }
+    Ok((Vec::new(), after))
+}
+
+/// What narrows a window to its state and effect. Running jobs are not looked for among the hands: the window has a bound.
+fn window(dialect: Dialect, filter: &JobFilter) -> String {
+    match filter.state {
+        Some(State::Dead | State::Cancelled) => literals(dialect, filter.state, filter.effect),
+        state => {
+            let state = state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
+            state + &literals(dialect, None, filter.effect)
+        }
+    }
+}
+
+/// How many match.
+pub(super) async fn count(db: &Database, filter: &JobFilter) -> Result<Matching, StoreError> {
+    let most = i64::try_from(COUNTED).unwrap_or(i64::MAX);
+    let (mut jobs, mut after) = (0, None);
+    for _ in 0..WINDOWS {
+        let (more, end) = in_window!(db, on, {
+            let end = end(on, filter, after).await?;
+            let query = on.text(format!("{COUNT}{}", window(on.dialect(), filter)));
+            let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
+            let query = query.push(COUNT_ORDER).push_bind(most + 1).push(") matching");
+            (query.one::<i64>().await?, end)
+        });
+        jobs += more;
+        if jobs > most || end.is_none() {
+            return Ok(Matching { jobs: jobs.min(most).unsigned_abs(), more: jobs > most });
+        }
+        after = end;
+    }
+    Ok(Matching { jobs: jobs.unsigned_abs(), more: true })
+}
+
+type Group = (Option<String>, i64, Timestamp, Timestamp, String);
+
+/// The dead jobs that match, by cause.
+pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+    let filter = JobFilter { state: Some(State::Dead), ..filter.clone() };
+    let mut causes: BTreeMap<Option<String>, CauseRecord> = BTreeMap::new();
+    let (mut jobs, mut after) = (0, None);
+    for _ in 0..WINDOWS {
+        let (groups, end) = in_window!(db, on, {
+            let end = end(on, &filter, after).await?;
+            let query = on.text(format!("{CAUSE}{}", window(on.dialect(), &filter)));
+            let query = said(narrowed(between(query, after, end), &filter), on.dialect(), &filter);
+            (query.push(" GROUP BY error_fingerprint").all::<Group>().await?, end)
+        });
+        for group in groups {
+            jobs += group.1.unsigned_abs();
+            add(&mut causes, group)?;
+        }
+        if jobs >= COUNTED || end.is_none() {
+            break;
+        }
+        after = end;
+    }
+    let mut causes: Vec<CauseRecord> = causes.into_values().collect();
+    causes.sort_by_key(|cause| (std::cmp::Reverse(cause.jobs), cause.fingerprint.clone()));
+    causes.truncate(CAUSES);
+    for cause in &mut causes {
+        cause.error = db.sql(SAID).bind(cause.example).optional::<Option<String>>().await?.flatten();
+    }
+    Ok(causes)
+}
+
+fn add(causes: &mut BTreeMap<Option<String>, CauseRecord>, group: Group) -> Result<(), StoreError> {
+    let (fingerprint, jobs, first, last, example) = group;
+    let example =
+        example.parse().map_err(|_| StoreError::Schema(format!("the id {example} of a job is no UUID")))?;
+    let jobs = jobs.unsigned_abs();
+    let new = CauseRecord { fingerprint: fingerprint.clone(), jobs: 0, first, last, example, error: None };
+    let cause = causes.entry(fingerprint).or_insert(new);
+    cause.jobs += jobs;
+    (cause.first, cause.last) = (cause.first.min(first), cause.last.max(last));
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! Who did what: to one job, and all of it. A sweep is told once there, with its number of jobs.
+
+use backshift_core::{
+    JobId, QueueName, StoreError, Timestamp,
+    sweep::{Hand, HandRecord, Upon},
+};
+use uuid::Uuid;
+
+use crate::{Database, FromRow, Row, Sql, ledger::both::same};
+
+/// The deeds that are shown of one job.
+const SHOWN: u32 = 200;
+/// The longest page.
+const LONGEST_PAGE: u32 = 500;
+
+pub(crate) const OF_JOB: &str = "SELECT at, deed, who, why, sweep, job_id, queue FROM job_deeds WHERE job_id = $1 \
+     ORDER BY at DESC LIMIT $2";
+/// `$1` before this time, `$2` at most.
+pub(crate) const SINGLE: &str = "SELECT at, deed, who, why, sweep, job_id, queue FROM job_deeds \
+     WHERE sweep IS NULL AND at < $1 ORDER BY at DESC LIMIT $2";
+pub(crate) const MANY: &str = "SELECT begun_at, deed, who, why, id, words, changed, done FROM job_sweeps \
+     WHERE begun_at < $1 ORDER BY begun_at DESC LIMIT $2";
+
+pub(crate) const STATEMENTS: &[Sql] = &[same(OF_JOB), same(SINGLE), same(MANY)];
+
+/// What was done to this job, the newest of it, oldest first.
+pub(super) async fn of_job(db: &Database, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
+    let rows = db.sql(OF_JOB).bind(job).bind(SHOWN).all::<Single>().await?;
+    Ok(rows.into_iter().rev().map(|row| row.0).collect())
+}
+
+/// Everything before this time, newest first.
+pub(super) async fn all(db: &Database, before: Timestamp, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
+    let limit = limit.clamp(1, LONGEST_PAGE);
+    let single = db.sql(SINGLE).bind(before).bind(limit).all::<Single>().await?;
+    let many = db.sql(MANY).bind(before).bind(limit).all::<Many>().await?;
+    let single = single.into_iter().map(|row| row.0);
+    let mut all: Vec<HandRecord> = single.chain(many.into_iter().map(|row| row.0)).collect();
+    all.sort_by_key(|hand| std::cmp::Reverse(hand.at));
+    all.truncate(limit as usize);
+    Ok(all)
+}
+
+fn hand(row: &Row) -> Result<Hand, StoreError> {
+    Ok(Hand { who: row.at(2)?, why: row.at(3)? })
+}
+
+struct Single(HandRecord);
+
+impl FromRow for Single {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let queue =
+            || row.at::<Option<String>>(6).map(|name| name.and_then(|name| QueueName::new(name).ok()));
+        let upon = match row.at::<Option<JobId>>(5)? {
+            Some(job) => Upon::Job(job),
+            None => Upon::Queue(
+                queue()?.ok_or_else(|| StoreError::Schema("a deed names neither job nor queue".into()))?,
+            ),
+        };
+        Ok(Self(HandRecord { at: row.at(0)?, deed: row.at(1)?, upon, hand: hand(row)?, sweep: row.at(4)? }))
+    }
+}
+
+struct Many(HandRecord);
+
+impl FromRow for Many {
+    fn from_row(row: &Row) -> Result<Self, StoreError> {
+        let upon =
+            Upon::Many { words: row.at(5)?, changed: row.at::<i64>(6)?.unsigned_abs(), done: row.at(7)? };
+        let sweep = Some(row.at::<Uuid>(4)?);
+        Ok(Self(HandRecord { at: row.at(0)?, deed: row.at(1)?, upon, hand: hand(row)?, sweep }))
+    }
+}
