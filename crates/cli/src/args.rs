@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Look at jobs and steer them.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Dead letters.
+    #[command(subcommand)]
+    Dead(Dead),
     /// Look at queues, pause and resume them.
     #[command(subcommand)]
     Queues(Queues),
@@ -192,13 +195,30 @@ pub(crate) enum Jobs {
     /// Say why a job does not run and what changes that. Exit 0 = nobody needs to act, 1 = somebody must.
     Explain(OneJob),
     /// Run jobs again now, with fresh attempts.
-    Retry(SomeJobs),
+    Retry(Box<SomeJobs>),
     /// Cancel jobs that wait, ask running ones to stop.
-    Cancel(SomeJobs),
+    Cancel(Box<SomeJobs>),
+    /// Delete jobs that are over, for good.
+    Delete(Box<SomeJobs>),
+    /// Show what people did to jobs and queues, the newest first.
+    Hands(Hands),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct JobsList {
+pub(crate) struct Hands {
+    /// Rows, up to 500.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+    /// Only what was done before this time (RFC 3339), or longer ago than, such as 2h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Which jobs; all that is named must match.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(crate) struct Filters {
     /// scheduled, available, running, retrying, completed, dead, cancelled; failed, pending, active and others mean these.
     #[arg(long)]
     pub(crate) state: Option<String>,
@@ -229,6 +249,15 @@ pub(crate) struct JobsList {
     /// With this text in the first 8 KiB of the payload; repeat for more.
     #[arg(long, value_name = "TEXT")]
     pub(crate) payload: Vec<String>,
+    /// Only with an error of this cause, as `dead group` shows it.
+    #[arg(long, value_name = "CAUSE")]
+    pub(crate) cause: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsList {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
     /// Rows, up to 500.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,
@@ -249,11 +278,29 @@ pub(crate) struct OneJob {
 
 #[derive(Debug, Args)]
 pub(crate) struct SomeJobs {
-    /// The jobs.
-    #[arg(required = true)]
+    /// The jobs; or name a state and more, for all that match.
+    #[arg(conflicts_with = "state")]
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
+    pub(crate) many: Many,
+    #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// All that match.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Many {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// Say how many match and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do it without asking.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Why, for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -263,6 +310,20 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dead {
+    /// Group them by cause, the most frequent first.
+    Group(Box<DeadGroup>),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeadGroup {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Subcommand)]
@@ -292,6 +353,9 @@ pub(crate) struct SteeredQueue {
     /// Also a queue that no job and no worker knows yet.
     #[arg(long)]
     pub(crate) new: bool,
+    /// Why, for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

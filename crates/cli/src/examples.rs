@@ -56,8 +56,25 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("jobs show", &["backshift jobs show 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55"]),
-    ("jobs retry", &["backshift jobs retry 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55"]),
-    ("jobs cancel", &["backshift jobs cancel 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55"]),
+    (
+        "jobs retry",
+        &[
+            "backshift jobs retry 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55",
+            "backshift jobs retry --state dead --queue mail --error timeout --dry-run",
+            "backshift jobs retry --state dead --cause 'error: connection refused' --why 'the server is back'",
+        ],
+    ),
+    (
+        "jobs cancel",
+        &[
+            "backshift jobs cancel 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55",
+            "backshift jobs cancel --state scheduled --kind report.make --since 2h",
+        ],
+    ),
+    ("jobs delete", &["backshift jobs delete --state cancelled --queue imports --yes"]),
+    ("jobs hands", &["backshift jobs hands", "backshift jobs hands --limit 500 --json"]),
+    ("dead", &["backshift dead group"]),
+    ("dead group", &["backshift dead group --queue mail", "backshift dead group --json"]),
     ("jobs explain", &["backshift jobs explain 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55"]),
     ("queues explain", &["backshift queues explain mail"]),
     ("queues", &["backshift queues list", "backshift queues pause mail"]),

@@ -1,16 +1,14 @@
 //! `backshift jobs`: look at jobs and steer single ones. Order and cursor are those of the store's list.
 
-use std::collections::BTreeSet;
-
 use backshift_core::{
-    EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError, Timestamp,
-    record::Found,
+    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError,
+    Timestamp, record::Found,
 };
 use serde_json::{Value, json};
 
-use super::explain;
+use super::{explain, hands, many};
 use crate::{
-    args::{Jobs, JobsList, OneJob, SomeJobs},
+    args::{Filters, Jobs, JobsList, Many, OneJob, SomeJobs},
     config::{Config, duration},
     exit::Failure,
     output,
@@ -25,19 +23,39 @@ pub(super) async fn run(command: &Jobs, config: &Config, backend: &Backend) -> R
         Jobs::Show(args) if !args.output.json => explain::show(id(&args.id)?, store).await,
         Jobs::Show(args) => show(args, config, store).await,
         Jobs::Explain(args) => explain::job(id(&args.id)?, args.output.json, store).await,
-        Jobs::Retry(args) => retry(args, backend).await,
-        Jobs::Cancel(args) => steer(args, store, "cancel").await,
+        Jobs::Retry(args) => steer(Deed::Retry, args, backend).await,
+        Jobs::Cancel(args) => steer(Deed::Cancel, args, backend).await,
+        Jobs::Delete(args) => steer(Deed::Delete, args, backend).await,
+        Jobs::Hands(args) => {
+            let before = args.before.as_deref().map(|text| moment("before", text)).transpose()?;
+            hands::list(args, before, store).await
+        }
     }
+}
+
+/// These jobs, or all that match; never some of both.
+async fn steer(deed: Deed, args: &SomeJobs, backend: &Backend) -> Result<(), Failure> {
+    let Many { filters, dry_run, .. } = &args.many;
+    if args.ids.is_empty() {
+        return many::run(deed, args, filter(filters)?, backend).await;
+    }
+    if *dry_run || *filters != Filters::default() {
+        return Err(Failure::usage(
+            "name jobs by their ids, or name what they have in common (--state …, --dry-run), not both",
+        ));
+    }
+    hands::each(deed, args, backend).await
 }
 
 async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let page = Page { after: args.cursor.as_deref().map(id).transpose()?, limit: args.limit };
-    let Found { jobs, looked } = store.search(&filter(args)?, &page).await.map_err(|error| match error {
-        StoreError::NotFound(_) => {
-            Failure::usage("--cursor: there is no job with this id any more; start without it")
-        }
-        other => other.into(),
-    })?;
+    let Found { jobs, looked } =
+        store.search(&filter(&args.filters)?, &page).await.map_err(|error| match error {
+            StoreError::NotFound(_) => {
+                Failure::usage("--cursor: there is no job with this id any more; start without it")
+            }
+            other => other.into(),
+        })?;
     if let Some(looked) = looked {
         // Beside the results, which a program may read.
         output::note(&format!(
@@ -62,7 +80,8 @@ async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(),
     Ok(())
 }
 
-fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
+/// The jobs that the flags mean.
+pub(super) fn filter(args: &Filters) -> Result<JobFilter, Failure> {
     let words =
         |what: &str, text: &str, all: &str| Failure::usage(format!("--{what} {text:?} is not one of {all}"));
     let state = args.state.as_deref().map(|text| {
@@ -89,6 +108,7 @@ fn filter(args: &JobsList) -> Result<JobFilter, Failure> {
         words: args.text.clone(),
         error: args.error.clone(),
         payload: args.payload.clone(),
+        cause: args.cause.clone(),
     })
 }
 
@@ -129,6 +149,7 @@ async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), F
             })
         })
         .collect();
+    value["hands"] = store.hands(id).await?.iter().map(hands::json).collect();
     value["headers"] = json!(job.headers);
     value["progress"] = json!(job.progress);
     value["output"] = json!(job.output.as_deref().map(String::from_utf8_lossy));
@@ -138,56 +159,6 @@ async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), F
     value["unique_key"] = json!(job.unique_key);
     output::json(&value);
     Ok(())
-}
-
-/// Retries each job, and tells the workers that wait for its queue.
-async fn retry(args: &SomeJobs, backend: &Backend) -> Result<(), Failure> {
-    let store: &dyn Store = &**backend.store()?;
-    let ended = steer(args, store, "retry").await;
-    let mut queues = BTreeSet::new();
-    for id in args.ids.iter().filter_map(|text| text.parse().ok()) {
-        // Only a hint: whoever is not told looks by himself.
-        queues.extend(store.find(id).await.ok().flatten().map(|job| job.queue));
-    }
-    backend.ring(queues).await;
-    ended
-}
-
-/// Retries or cancels each job; one that cannot be steered does not stop the others.
-async fn steer(args: &SomeJobs, store: &dyn Store, verb: &str) -> Result<(), Failure> {
-    let mut done = Vec::new();
-    let mut problems = Vec::new();
-    for text in &args.ids {
-        let id = id(text)?;
-        let result = match verb {
-            "retry" => store.retry(id).await,
-            _ => store.cancel(id).await,
-        };
-        match result {
-            Ok(State::Completed) => problems.push(already_completed(id, verb)),
-            Ok(state) => done.push((id, state)),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => problems.push(format!("{id}: {error}")),
-        }
-    }
-    if args.output.json {
-        output::json(
-            &done.iter().map(|(id, s)| json!({"id": id.to_string(), "state": s.as_str()})).collect(),
-        );
-    } else {
-        done.iter().for_each(|(id, state)| output::line(format!("{id} {}", state.as_str())));
-    }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
-}
-
-/// What a wish for a job that has done its work comes to: nothing, and that is said.
-fn already_completed(id: JobId, verb: &str) -> String {
-    match verb {
-        "retry" => {
-            format!("job {id} is completed and runs no second time: enqueue a new one with its payload")
-        }
-        _ => format!("job {id} is completed already: there is nothing to cancel"),
-    }
 }
 
 fn id(text: &str) -> Result<JobId, Failure> {

@@ -3,14 +3,17 @@
 mod api;
 mod bench;
 mod config;
+mod dead;
 mod dev;
 mod dev_lock;
 mod doctor;
 mod enqueue;
 mod explain;
+mod hands;
 mod health;
 mod jobs;
 mod known_queues;
+mod many;
 mod migrate;
 mod queues;
 mod suppressions;
@@ -21,7 +24,7 @@ mod worker;
 use std::process::ExitCode;
 
 use crate::{
-    args::{Cli, Command, Connection, Jobs, Migrate, Queues, Suppressions, Users},
+    args::{Cli, Command, Connection, Dead, Jobs, Migrate, Queues, Suppressions, Users},
     config::{Config, holds_password, setting},
     examples,
     exit::Failure,
@@ -103,6 +106,7 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Ui(_) => ui::run(config).await,
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
+        Command::Dead(command) => dead::run(command, &**looking(config).await?.store()?).await,
         Command::Queues(command @ (Queues::List(_) | Queues::Explain(_))) => {
             queues::run(command, &looking(config).await?).await
         }
@@ -143,7 +147,9 @@ fn connection(command: &Command) -> Connection {
         Command::Enqueue(args) => &args.connection,
         Command::Jobs(Jobs::List(args)) => &args.output.connection,
         Command::Jobs(Jobs::Show(args) | Jobs::Explain(args)) => &args.output.connection,
-        Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args)) => &args.output.connection,
+        Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args) | Jobs::Delete(args)) => &args.output.connection,
+        Command::Jobs(Jobs::Hands(args)) => &args.output.connection,
+        Command::Dead(Dead::Group(args)) => &args.output.connection,
         Command::Queues(Queues::List(output)) => &output.connection,
         Command::Queues(Queues::Pause(args) | Queues::Resume(args)) => &args.output.connection,
         Command::Queues(Queues::Explain(args)) => &args.output.connection,

@@ -1,9 +1,9 @@
 //! `backshift queues`: counts, pause and resume. A pause holds in every worker until somebody resumes.
 
-use backshift_core::{QueueName, State, Store, store::Queues as _};
+use backshift_core::{QueueName, State, Store, Sweeps as _, store::Queues as _};
 use serde_json::{Value, json};
 
-use super::{explain, known_queues::KnownQueues};
+use super::{explain, hands::hand, known_queues::KnownQueues};
 use crate::{
     args::{Queues, SteeredQueue},
     exit::Failure,
@@ -54,7 +54,7 @@ async fn pause(args: &SteeredQueue, backend: &Backend, paused: bool) -> Result<(
     if !args.new {
         refuse_unknown(&queue, backend).await?;
     }
-    let changed = backend.store()?.pause(&queue, paused).await?;
+    let changed = backend.store()?.turn(&queue, paused, &hand(args.why.as_deref())?).await?;
     if args.output.json {
         output::json(&json!({"queue": queue.as_str(), "paused": paused, "changed": changed}));
     } else {

@@ -201,6 +201,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "How long the send log keeps an entry; 0s = for ever.",
     ),
     set(
+        "retention.hands",
+        &[],
+        "365d",
+        Duration,
+        "How long it is known what people did to jobs and queues; 0s = for ever.",
+    ),
+    set(
         "retention.otp",
         &[],
         "7d",

@@ -8,6 +8,7 @@ use backshift_runtime::{
     middleware::{Metrics, Trace},
 };
 
+use backshift_store::HandsRetention;
 use backshift_workers::{
     identity::{IdentityRetention, SendCode},
     mail,
@@ -127,6 +128,10 @@ pub(crate) fn worker_builder(
         let (sends, codes) = (config.duration("retention.email_sends"), config.duration("retention.otp"));
         builder = builder
             .store(Arc::clone(store) as Arc<dyn backshift_core::Store>)
+            .retention(Arc::new(HandsRetention::new(
+                store.database().clone(),
+                config.duration("retention.hands"),
+            )))
             .retention(Arc::new(mail::MailRetention::new(store.database().clone(), sends)))
             .retention(Arc::new(IdentityRetention::new(store.database().clone(), codes)));
     }

@@ -25,6 +25,7 @@ mod kinds;
 mod looking;
 mod mails;
 mod malformed;
+mod many;
 mod memory;
 mod metrics;
 mod outcomes;

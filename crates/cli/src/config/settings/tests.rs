@@ -69,7 +69,13 @@ fn a_time_that_somebody_needs_is_not_nothing() {
     {
         assert!(times().any(|setting| setting.key == key), "{key}");
     }
-    for key in ["retention.dead", "retention.email_sends", "shutdown.grace", "otp.resend_cooldown"] {
+    for key in [
+        "retention.dead",
+        "retention.email_sends",
+        "retention.hands",
+        "shutdown.grace",
+        "otp.resend_cooldown",
+    ] {
         assert_eq!(refused(key, "0s"), None, "{key}");
     }
 }

@@ -42,6 +42,7 @@ pub(super) const REFUSED_WHEN_READ: &[(&str, &str, &str, &str)] = &[
     ("retention.keep", "BACKSHIFT_RETENTION_KEEP", "week", "1h or 2d"),
     ("retention.dead", "BACKSHIFT_RETENTION_DEAD", "never", "1h or 2d"),
     ("retention.email_sends", "BACKSHIFT_RETENTION_EMAIL_SENDS", "90", "1h or 2d"),
+    ("retention.hands", "BACKSHIFT_RETENTION_HANDS", "a year", "1h or 2d"),
     ("retention.otp", "BACKSHIFT_RETENTION_OTP", "1w", "1h or 2d"),
     ("smtp.port", "SMTP_PORT", "70000", "from 1 to 65535"),
     ("smtp.port", "SMTP_PORT", "smtp", "from 1 to 65535"),

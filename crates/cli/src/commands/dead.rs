@@ -1,0 +1,58 @@
+//! `backshift dead group`: dead letters by cause, each with the command that runs all of them again.
+
+use backshift_core::{JobFilter, State, Store, Timestamp, sweep::CauseRecord};
+use serde_json::{Value, json};
+
+use super::{jobs::filter, many::in_shell};
+use crate::{
+    args::{Dead, DeadGroup},
+    exit::Failure,
+    output,
+};
+
+/// Runs the subcommand.
+pub(super) async fn run(command: &Dead, store: &dyn Store) -> Result<(), Failure> {
+    match command {
+        Dead::Group(args) => group(args, store).await,
+    }
+}
+
+async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
+    let filter = filter(&args.filters)?;
+    if filter.state.is_some_and(|state| state != State::Dead) {
+        return Err(Failure::usage("only dead letters have a cause to be grouped by: leave --state out"));
+    }
+    let causes = store.causes(&JobFilter { state: Some(State::Dead), ..filter }).await?;
+    if args.output.json {
+        output::json(&Value::Array(causes.iter().map(json).collect()));
+        return Ok(());
+    }
+    let now = Timestamp::now();
+    let rows: Vec<Vec<String>> = causes.iter().map(|cause| row(cause, now)).collect();
+    output::table(&["JOBS", "FIRST", "LAST", "EXAMPLE", "CAUSE"], &rows);
+    if let Some(fingerprint) = causes.first().and_then(|cause| cause.fingerprint.as_ref()) {
+        output::line(format!(
+            "to run all of a cause again: backshift jobs retry --state dead --cause {}",
+            in_shell(fingerprint)
+        ));
+    }
+    Ok(())
+}
+
+fn row(cause: &CauseRecord, now: Timestamp) -> Vec<String> {
+    let what = cause.fingerprint.as_deref().or(cause.error.as_deref()).unwrap_or("(no error)");
+    vec![
+        cause.jobs.to_string(),
+        output::relative(cause.first, now),
+        output::relative(cause.last, now),
+        cause.example.to_string(),
+        what.to_owned(),
+    ]
+}
+
+fn json(cause: &CauseRecord) -> Value {
+    json!({
+        "cause": cause.fingerprint, "jobs": cause.jobs, "first": output::time(cause.first),
+        "last": output::time(cause.last), "example": cause.example.to_string(), "error": cause.error,
+    })
+}

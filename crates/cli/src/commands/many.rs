@@ -1,0 +1,224 @@
+//! `jobs retry|cancel|delete --state … `: all that match, in batches, with the count and what will happen asked before.
+//!
+//! Killed and run again with the same words within the hour, it goes on where it stopped: the store keeps the place.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use backshift_core::{
+    Deed, JobFilter, Store, StoreError, Sweep,
+    sweep::{Matching, Swept},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::hands::hand;
+use crate::{
+    args::{Filters, Many, SomeJobs},
+    exit::Failure,
+    output,
+    wiring::Backend,
+};
+
+/// So often a batch is tried again while the store is away.
+const TRIES: u32 = 5;
+
+/// Does it to all that match.
+pub(super) async fn run(
+    deed: Deed,
+    args: &SomeJobs,
+    filter: JobFilter,
+    backend: &Backend,
+) -> Result<(), Failure> {
+    let store: &dyn Store = &**backend.store()?;
+    let Many { dry_run, yes, why, filters } = &args.many;
+    let hand = hand(why.as_deref())?;
+    let Some(state) = filter.state else {
+        return Err(Failure::usage(
+            "name jobs by their ids, or --state and what else they have in common: what is done to jobs of every state is rarely meant",
+        ));
+    };
+    if !deed.applies_to(state) {
+        return Err(Failure::usage(format!("{} does not apply to {} jobs", deed.as_str(), state.as_str())));
+    }
+    let matching = store.matching(&filter).await?;
+    if *dry_run {
+        told(args, deed, matching, None);
+        return Ok(());
+    }
+    if matching.jobs > 0 && !yes && !asked(deed, &filter, matching)? {
+        return Err(Failure::failed("nothing was changed"));
+    }
+    let sweep = Sweep { deed, filter, words: words(filters), hand, expected: matching };
+    let swept = go(&sweep, matching, args.output.json, backend).await?;
+    told(args, deed, matching, Some(&swept));
+    Ok(())
+}
+
+/// Batch after batch. What was committed stays, whatever ends this.
+async fn go(sweep: &Sweep, matching: Matching, quiet: bool, backend: &Backend) -> Result<Swept, Failure> {
+    let store: &dyn Store = &**backend.store()?;
+    let mut swept = store.begin_sweep(sweep).await?;
+    if swept.found > 0 {
+        output::note(&format!(
+            "going on with what was begun before: {} looked at, {} changed",
+            swept.found, swept.changed
+        ));
+    }
+    let bar = bar(matching, quiet);
+    let mut failures = 0;
+    while !swept.done {
+        bar.set_position(swept.found);
+        match store.sweep(swept.id, &sweep.hand).await {
+            Ok(next) => {
+                failures = 0;
+                backend.ring(next.queues.iter().cloned()).await;
+                swept = next;
+            }
+            Err(error) if error.is_transient() && failures < TRIES => {
+                failures += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(200) * failures).await;
+            }
+            Err(error) => {
+                bar.abandon();
+                return Err(stopped(&swept, error));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(swept)
+}
+
+fn stopped(swept: &Swept, error: StoreError) -> Failure {
+    output::note(&format!(
+        "stopped after {} of the jobs; the same command goes on from there within the hour",
+        swept.found
+    ));
+    error.into()
+}
+
+fn bar(matching: Matching, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {elapsed}, {eta} left");
+    let bar = ProgressBar::new(matching.jobs);
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+fn number(matching: Matching) -> String {
+    match (matching.jobs, matching.more) {
+        (n, true) => format!("more than {n} jobs"),
+        (1, false) => "1 job".to_owned(),
+        (n, false) => format!("{n} jobs"),
+    }
+}
+
+/// What follows, in words.
+fn consequence(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Retry => {
+            "run again now, each with fresh attempts; what they did outside before may happen twice"
+        }
+        Deed::Cancel => "are cancelled; those that run are asked to stop",
+        Deed::Delete => "are deleted with their attempts, for good",
+    }
+}
+
+/// Asks whoever sits there; a script has to say --yes.
+fn asked(deed: Deed, filter: &JobFilter, matching: Matching) -> Result<bool, Failure> {
+    let state = filter.state.map_or("", backshift_core::State::as_str);
+    let question = format!("{} ({state}) {}.", number(matching), consequence(deed));
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{question} Add --yes to do it, or --dry-run to look only")));
+    }
+    output::note(&question);
+    let _ = write!(std::io::stderr(), "Go on? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::failed(format!("no answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn told(args: &SomeJobs, deed: Deed, matching: Matching, swept: Option<&Swept>) {
+    if args.output.json {
+        output::json(&json!({
+            "deed": deed.as_str(), "matching": matching.jobs, "more": matching.more, "dry_run": swept.is_none(),
+            "sweep": swept.map(|swept| swept.id.to_string()), "found": swept.map(|swept| swept.found),
+            "changed": swept.map(|swept| swept.changed),
+        }));
+        return;
+    }
+    match swept {
+        None => output::line(format!(
+            "{} would {}",
+            number(matching),
+            consequence(deed).replacen("are ", "be ", 1)
+        )),
+        Some(swept) => {
+            let left = swept.found - swept.changed.min(swept.found);
+            let rest = match (left, deed) {
+                (0, _) => String::new(),
+                (n, Deed::Retry) => format!(
+                    "; {n} left as they are: changed meanwhile, a payload that was not kept, or a held unique key"
+                ),
+                (n, Deed::Delete) => format!(
+                    "; {n} left as they are: changed meanwhile, or a broker may still deliver them for a day"
+                ),
+                (n, Deed::Cancel) => format!("; {n} left as they are: changed meanwhile"),
+            };
+            let done = match deed {
+                Deed::Retry => "run again",
+                Deed::Cancel => "cancelled or asked to stop",
+                Deed::Delete => "deleted",
+            };
+            output::line(format!("{} {done}{rest}", swept.changed));
+        }
+    }
+}
+
+/// The wish as it was typed, in one order: whoever types the same goes on with it.
+fn words(filters: &Filters) -> String {
+    let Filters { state, kind, queue, effect, user, since, until, text, error, payload, cause } = filters;
+    let single = [
+        ("state", state),
+        ("kind", kind),
+        ("queue", queue),
+        ("effect", effect),
+        ("user", user),
+        ("since", since),
+        ("until", until),
+        ("cause", cause),
+    ];
+    let single = single.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
+    let several = [("text", text), ("error", error), ("payload", payload)];
+    let several = several.into_iter().flat_map(|(flag, words)| words.iter().map(move |word| (flag, word)));
+    let all: Vec<String> =
+        single.chain(several).map(|(flag, value)| format!("--{flag} {}", in_shell(value))).collect();
+    all.join(" ")
+}
+
+/// As a shell hands it on.
+pub(super) fn in_shell(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@".contains(&b);
+    match !word.is_empty() && word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_is_written_so_that_it_can_be_typed_again() {
+        let filters = Filters {
+            state: Some("dead".into()),
+            cause: Some("error: it's *".into()),
+            error: vec!["550".into(), String::new()],
+            ..Filters::default()
+        };
+        assert_eq!(words(&filters), "--state dead --cause 'error: it'\\''s *' --error 550 --error ''");
+    }
+}
