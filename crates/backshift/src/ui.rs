@@ -4,7 +4,7 @@
 
 use backshift_http::pages::Pages;
 
-pub use backshift_http::pages::Auth;
+pub use backshift_http::pages::{Auth, SignedIn};
 
 use crate::Backshift;
 

@@ -91,6 +91,8 @@
   document.addEventListener("visibilitychange", listen);
   listen();
   setInterval(count, 1000);
+  // A bar moves every second, until the page no longer says that it does.
+  setInterval(() => { if (!document.hidden && document.querySelector("[data-soon]")) refresh(); }, 1000);
   // What no figure tells, such as one old job's next attempt, is looked up now and then.
   setInterval(() => { if (!document.hidden) refresh(); }, slow);
 })();

@@ -1,6 +1,6 @@
 //! `backshift queues`: counts, pause and resume. A pause holds in every worker until somebody resumes.
 
-use backshift_core::{QueueName, State, Store, Sweeps as _, store::Queues as _};
+use backshift_core::{QueueName, State, Store, Sweeps as _};
 use serde_json::{Value, json};
 
 use super::{explain, hands::hand, known_queues::KnownQueues};

@@ -4,7 +4,7 @@ use axum::{
     extract::{Path, Query},
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{JobId, JobRecord, State, StoreError, Timestamp};
+use backshift_core::{Deed, JobId, JobRecord, State, StoreError, Timestamp};
 use minijinja::{Value, context, value::Serde};
 
 use serde::Deserialize;
@@ -48,6 +48,7 @@ fn gone(id: &str) -> StoreError {
 async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreError> {
     let job = pages.store.find(id.parse().map_err(|_| gone(id))?).await?.ok_or_else(|| gone(id))?;
     let attempts = pages.store.attempts(job.id).await?;
+    let hands = pages.store.hands(job.id).await?;
     let sight = pages.sight().await?;
     let around = Surroundings {
         paused: sight.queues.iter().any(|queue| queue.queue == job.queue && queue.paused),
@@ -70,7 +71,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         explain => told.reasons.iter().map(|reason| sentence(reason, around.now)).collect::<Vec<_>>(),
         remedy => Value::from(Serde(told.remedy)),
         progress => job.progress.as_ref().filter(|_| job.state == State::Running).map(progress),
-        life => Value::from(Serde(life(&job, &attempts, around.now))),
+        life => Value::from(Serde(life(&job, &attempts, &hands, around.now))),
         facts => facts(&job).into_iter().map(|one| fact(&job, one, around.now)).chain(mail).collect::<Vec<_>>(),
         size => words::count(job.payload_size, "byte", "bytes"),
         payload => payload(&job, shown),
@@ -124,7 +125,8 @@ async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
     let Ok(job) = id.parse::<JobId>() else {
         return pages.away(&gone(id));
     };
-    let result = if again { pages.store.retry(job).await } else { pages.store.cancel(job).await };
+    let deed = if again { Deed::Retry } else { Deed::Cancel };
+    let result = pages.store.act(deed, job, &pages.hand("")).await;
     pages.watch.forget();
     if let (true, Ok(_), Some(bell)) = (again, &result, &pages.bell)
         && let Ok(Some(job)) = pages.store.find(job).await

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{
-    EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp, record::Found,
+    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp, record::Found,
 };
 use minijinja::{Value, context};
 use serde::Deserialize;
@@ -62,6 +62,8 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
     let tab = |name: &str, to: &str| {
         context! { name, href => link::jobs(&[("state", to), ("find", &asked.find)]), here => chosen == to }
     };
+    let causes = (filter.state == Some(State::Dead) && search.problem.is_none() && search.unfit().is_none())
+        .then(|| link::causes(&asked.find));
     let mut tabs = vec![tab("all", "")];
     tabs.extend(State::ALL.iter().map(|state| tab(state.as_str(), state.as_str())));
     let on = |after: JobId| {
@@ -83,6 +85,7 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
         filtered => *filter != JobFilter::default() || search.problem.is_some(),
         // A search through texts is not repeated whenever something changes.
         live => !reads_texts,
+        choices => choices(asked, search), causes,
         jobs => shown.iter().map(|job| row(job, now)).collect::<Vec<_>>(),
         sentence => match &search.problem {
             Some(_) => "Nothing was searched.".to_owned(),
@@ -90,6 +93,20 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
         },
         command => search.problem.is_none().then(|| command(filter)),
     }
+}
+
+/// What can be done to all that match, as buttons.
+fn choices(asked: &Asked, search: &Search) -> Vec<Value> {
+    let Some(state) = search.filter.state.filter(|_| search.problem.is_none() && search.unfit().is_none())
+    else {
+        return Vec::new();
+    };
+    let deeds = [Deed::Retry, Deed::Cancel, Deed::Delete].into_iter().filter(|deed| deed.applies_to(state));
+    // A state among the words stays there.
+    let of_address = if asked.state.is_empty() { "" } else { state.as_str() };
+    deeds
+        .map(|deed| context! { name => words::deed(deed), href => link::many(deed, of_address, &asked.find) })
+        .collect()
 }
 
 /// Whether the words stand in something that may be seen. Without this a search could spell out secrets that no page shows.
@@ -147,6 +164,7 @@ pub(super) fn command(filter: &JobFilter) -> String {
         ("user", filter.user.map(|user| user.to_string())),
         ("since", filter.since.map(|at| at.to_string())),
         ("until", filter.until.map(|at| at.to_string())),
+        ("cause", filter.cause.as_deref().map(in_shell)),
     ];
     flags.into_iter().filter_map(|(flag, value)| Some((flag, value?))).for_each(|(flag, value)| {
         text.push_str(&format!(" --{flag} {value}"));

@@ -1,6 +1,6 @@
 //! A job's life, top to bottom: accepted, each start and how it ended, what comes next.
 
-use backshift_core::{AttemptRecord, JobRecord, State, Timestamp};
+use backshift_core::{AttemptRecord, JobRecord, State, Timestamp, sweep::HandRecord};
 use serde::Serialize;
 
 use super::{link, mask, words};
@@ -38,25 +38,45 @@ pub struct Step {
 }
 
 /// The steps of a job.
-pub(super) fn life(job: &JobRecord, attempts: &[AttemptRecord], now: Timestamp) -> Vec<Step> {
+pub(super) fn life(
+    job: &JobRecord,
+    attempts: &[AttemptRecord],
+    hands: &[HandRecord],
+    now: Timestamp,
+) -> Vec<Step> {
     let mut told = Told { steps: Vec::new(), day: words::day(now) };
     let accepted = format!("Accepted into {}, {}", job.queue, job.broker);
     let trace = job.headers.get(backshift_core::wire::TRACEPARENT);
     told.step("scheduled", job.created_at, accepted).said =
         trace.map(|trace| format!("trace {}", mask::said(trace, SAID)));
+    let mut hands = hands.iter().peekable();
     for (i, attempt) in attempts.iter().enumerate() {
+        while let Some(hand) = hands.next_if(|hand| hand.at <= attempt.started_at) {
+            told.hand(hand, false);
+        }
         let next = match attempts.get(i + 1) {
             Some(next) => Some(next.started_at),
             None => matches!(job.state, State::Retrying | State::Scheduled).then_some(job.run_at),
         };
         told.start(attempt);
+        while let Some(hand) = hands.next_if(|hand| attempt.ended_at.is_none_or(|end| hand.at < end)) {
+            told.hand(hand, true);
+        }
         told.end(attempt, next);
     }
     if attempts.len() == STARTS {
         let last = attempts.last().map_or(job.created_at, |attempt| attempt.started_at);
         told.step("scheduled", last, "Later starts are not shown here".to_owned());
     }
-    told.close(job, attempts);
+    let mut cancelled = false;
+    for hand in hands {
+        cancelled = hand.deed == "cancel";
+        told.hand(hand, false);
+    }
+    // The hand that cancelled it has said so.
+    if !(cancelled && job.state == State::Cancelled) {
+        told.close(job, attempts);
+    }
     told.steps
 }
 
@@ -86,6 +106,19 @@ impl Told {
         });
         let last = self.steps.len() - 1;
         &mut self.steps[last]
+    }
+
+    /// What somebody did, and why; to a job that ran just then, or not.
+    fn hand(&mut self, hand: &HandRecord, running: bool) {
+        let (tone, what) = match (hand.deed.as_str(), running) {
+            ("retry", _) => ("available", "Made to run again"),
+            ("cancel", true) => ("cancelled", "Asked to stop"),
+            ("cancel", false) => ("cancelled", "Cancelled"),
+            _ => ("scheduled", "Touched"),
+        };
+        let many = if hand.sweep.is_some() { ", with others" } else { "" };
+        let step = self.step(tone, hand.at, format!("{what} by {}{many}", mask::name(&hand.hand.who, SAID)));
+        step.said = hand.hand.why.as_ref().map(|why| mask::said(why, SAID));
     }
 
     fn start(&mut self, attempt: &AttemptRecord) {

@@ -2,8 +2,9 @@
 //!
 //! What comes out is safe in an attribute as it is; templates must not encode it again.
 
-use backshift_core::{JobId, Kind, QueueName};
+use backshift_core::{Deed, JobId, Kind, QueueName};
 use minijinja::Value;
+use uuid::Uuid;
 
 /// The page of one job.
 pub(super) fn job(id: JobId) -> Value {
@@ -38,6 +39,24 @@ pub(super) fn queue(queue: &QueueName, verb: &str) -> Value {
 /// A worker in the list of workers.
 pub(super) fn worker(name: &str) -> String {
     format!("/workers#{}", encode(name))
+}
+
+/// The question before a deed to all that match.
+pub(super) fn many(deed: Deed, state: &str, find: &str) -> Value {
+    let query = [("state", state), ("find", find)].into_iter().filter(|(_, value)| !value.is_empty());
+    let rest: String = query.map(|(key, value)| format!("&amp;{key}={}", encode(value))).collect();
+    Value::from_safe_string(format!("/many?deed={}{rest}", deed.as_str()))
+}
+
+/// Dead letters by cause.
+pub(super) fn causes(find: &str) -> Value {
+    let query = if find.is_empty() { String::new() } else { format!("?find={}", encode(find)) };
+    Value::from_safe_string(format!("/causes{query}"))
+}
+
+/// The page of a sweep.
+pub(super) fn sweep(id: Uuid) -> Value {
+    Value::from_safe_string(format!("/many/{id}"))
 }
 
 /// One mail of the mailbox.

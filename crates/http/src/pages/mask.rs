@@ -23,6 +23,11 @@ pub(super) fn said(text: &str, most: usize) -> String {
     cut(&visible(&mask_text(text)), most)
 }
 
+/// Who acted: looks like an address and is shown, because that is what it is asked for.
+pub(super) fn name(text: &str, most: usize) -> String {
+    cut(&visible(text), most)
+}
+
 /// A text that is shown whole, such as the body of a mail in the mailbox of `dev`.
 pub(super) fn letter(text: &str) -> String {
     visible(text)

@@ -6,7 +6,9 @@
 
 mod account;
 mod assets;
+mod causes;
 mod cookies;
+mod driving;
 mod entry;
 mod explain;
 mod facts;
@@ -14,17 +16,20 @@ mod form;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
+mod hands;
 mod job;
 mod jobs;
 mod life;
 mod link;
 mod live;
 mod mailbox;
+mod many;
 mod mask;
 mod need;
 mod needs;
 mod overview;
 mod people;
+mod person;
 mod prefix;
 mod queues;
 mod render;
@@ -33,6 +38,7 @@ mod secrets;
 mod sight;
 #[cfg(test)]
 mod specimen;
+mod sweeping;
 mod theme;
 pub mod told;
 mod troubles;
@@ -56,6 +62,7 @@ use backshift_mail::DevMailbox;
 use tokio::sync::Semaphore;
 
 pub use entry::Auth;
+pub use person::SignedIn;
 pub use prefix::{BasePath, NotABasePath};
 pub use try_it::{Demo, Trial};
 
@@ -63,6 +70,7 @@ use entry::Asks;
 use prefix::Here;
 use render::Renderer;
 use sight::Watch;
+use sweeping::Sweeping;
 use waiting_room::WaitingRoom;
 
 /// What the pages show.
@@ -75,6 +83,7 @@ pub struct Pages {
     renderer: Arc<Renderer>,
     waiting: Arc<WaitingRoom>,
     watch: Arc<Watch>,
+    sweeping: Arc<Sweeping>,
     streams: Arc<Semaphore>,
     /// Where this is, in two or three words, such as `this machine · embedded`.
     place: Arc<str>,
@@ -82,6 +91,8 @@ pub struct Pages {
     base: BasePath,
     /// Nothing can be changed here.
     read_only: bool,
+    /// Whom the program around says that this is.
+    person: Option<Arc<str>>,
     /// The colours that were chosen, if they were.
     theme: Option<&'static str>,
     /// Tells workers that a job is due.
@@ -99,11 +110,13 @@ impl Pages {
             renderer: Arc::new(Renderer::new()),
             waiting: Arc::new(WaitingRoom::default()),
             watch: Arc::new(Watch::default()),
+            sweeping: Arc::default(),
             streams: Arc::new(Semaphore::new(live::STREAMS)),
             place: place.into(),
             auth: Auth::default(),
             base: BasePath::default(),
             read_only: false,
+            person: None,
             theme: None,
             bell: None,
         }
@@ -165,6 +178,10 @@ impl Pages {
             .route("/overview", get(overview::page))
             .route("/jobs", get(jobs::list))
             .route("/jobs/{id}", get(job::page))
+            .route("/causes", get(causes::page))
+            .route("/many", get(many::ask))
+            .route("/many/{id}", get(many::watch))
+            .route("/hands", get(hands::page))
             .route("/queues", get(queues::page))
             .route("/workers", get(workers::page))
             .route("/theme", post(theme::choose))
@@ -206,6 +223,8 @@ fn actions() -> Router<Pages> {
     Router::new()
         .route("/jobs/{id}/retry", post(job::retry))
         .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/many", post(many::begin))
+        .route("/many/{id}", post(many::go_on))
         .route("/queues/{name}/pause", post(queues::pause))
         .route("/queues/{name}/resume", post(queues::resume))
 }

@@ -10,6 +10,8 @@ use super::{
     troubles, words,
 };
 
+/// So many dead letters are not looked at one by one.
+const MANY: u64 = 10;
 /// Characters of a cause.
 const CAUSE: usize = 90;
 
@@ -47,13 +49,12 @@ pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Ve
     let nobody = nobody.map(|need| (need, ("To start one:", format!("backshift worker --queue {name}"))));
     let unknown = troubles::unknown_kinds_of(name, sight, now);
     let letters = dead(queue, sight);
-    let see = format!("backshift jobs list --state dead --queue {name}");
-    stopped
-        .into_iter()
-        .chain(nobody)
-        .chain(unknown)
-        .chain(letters.map(|need| (need, ("To see them:", see))))
-        .collect()
+    let see = match queue.count(State::Dead) {
+        0..MANY => ("To see them:", format!("backshift jobs list --state dead --queue {name}")),
+        _ => ("To see them by cause:", format!("backshift dead group --queue {name}")),
+    };
+    let letters = letters.map(|need| (need, see));
+    stopped.into_iter().chain(nobody).chain(unknown).chain(letters).collect()
 }
 
 fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
@@ -183,6 +184,16 @@ mod tests {
             ["dead", "ambiguous", "scheduled"]
         );
         assert!(needs(&sight(&[queue(State::Completed, 9, false)]), now).is_empty());
+    }
+
+    #[test]
+    fn many_dead_letters_are_grouped_and_few_are_listed() {
+        let now = Timestamp::from_second(5).unwrap();
+        for (n, command) in [(9, "jobs list --state dead --queue q"), (10, "dead group --queue q")] {
+            let queue = queue(State::Dead, n, false);
+            let of_queue = of_queue(&queue, &sight(std::slice::from_ref(&queue)), now);
+            assert_eq!(of_queue[0].1.1, format!("backshift {command}"));
+        }
     }
 
     #[test]

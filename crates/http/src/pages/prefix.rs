@@ -11,7 +11,7 @@ use axum::{
 
 use minijinja::Value;
 
-use super::{Pages, theme};
+use super::{Pages, SignedIn, theme};
 
 /// A path before every address of the pages: empty, or `/ops/jobs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,6 +72,7 @@ impl FromRequestParts<Pages> for Here {
             pages.base = BasePath(before(asked, &parts.uri).into());
         }
         pages.theme = theme::of(&parts.headers);
+        pages.person = parts.extensions.get::<SignedIn>().map(|person| person.0.as_str().into());
         Ok(Self(pages))
     }
 }

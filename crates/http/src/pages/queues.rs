@@ -40,7 +40,7 @@ pub(super) async fn resume(Here(pages): Here, Path(name): Path<String>) -> Respo
 
 async fn switch(pages: &Pages, name: &str, paused: bool) -> Response {
     let result = match QueueName::new(name) {
-        Ok(queue) => pages.store.pause(&queue, paused).await,
+        Ok(queue) => pages.store.turn(&queue, paused, &pages.hand("")).await,
         Err(error) => Err(StoreError::NotFound(error.to_string())),
     };
     pages.watch.forget();

@@ -16,22 +16,26 @@ macro_rules! templates {
 }
 
 const TEMPLATES: &[(&str, &str)] = templates![
+    "causes.html",
     "code.html",
     "door.html",
     "enter.html",
     "first.html",
     "frame.html",
+    "hands.html",
     "home.html",
     "job.html",
     "jobs.html",
     "mail.html",
     "mailbox.html",
+    "many.html",
     "me.html",
     "overview.html",
     "problem.html",
     "queues.html",
     "signin.html",
     "signup.html",
+    "sweep.html",
     "try.html",
     "workers.html",
 ];
@@ -135,6 +139,7 @@ fn rooms(pages: &Pages, sight: &Sight, here: &str) -> Vec<Value> {
         room("Queues", "/queues", sight.queues.len() as u64, false),
         room("Dead letters", "/jobs?state=dead", dead, dead > 0),
         room("Workers", "/workers", workers, false),
+        room("By hand", "/hands", 0, false),
     ];
     if pages.trial.is_some() {
         rooms.push(room("Try it", "/try", 0, false));

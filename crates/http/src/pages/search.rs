@@ -12,7 +12,7 @@ use super::{jobs::Asked, mask, words};
 const MOST: usize = 8;
 const LONGEST: usize = 100;
 /// The keys that can stand before a colon.
-const KEYS: &str = "state: kind: queue: effect: user: id: error: payload: since: until:";
+const KEYS: &str = "state: kind: queue: effect: user: id: error: cause: payload: since: until:";
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq)]
@@ -68,6 +68,8 @@ impl Search {
             Some("user") => fill(&mut filter.user, text.parse().ok()),
             Some("id" | "job") => fill(&mut self.id, text.parse().ok()),
             Some("error") => filter.error.try_push(text),
+            // Of any characters: whoever made the error chose them, and here they are only compared.
+            Some("cause") => fill(&mut filter.cause, Some(text.to_owned()).filter(|text| !text.is_empty())),
             Some("payload") => filter.payload.try_push(text),
             Some("since" | "after") => fill(&mut filter.since, moment(text, now)),
             Some("until" | "before") => fill(&mut filter.until, moment(text, now)),
@@ -119,6 +121,19 @@ impl Search {
         });
     }
 
+    /// Why it cannot say to which jobs something is done: the number of matches would tell what is masked in their payloads.
+    pub(super) fn unfit(&self) -> Option<String> {
+        if let Some(id) = self.id {
+            return Some(format!("{id} is one job: open its page."));
+        }
+        let word = self.filter.words.first().or(self.filter.payload.first())?;
+        Some(format!(
+            "Many are chosen by what every page shows, and \u{201c}{}\u{201d} may stand in a payload. Write error:WORD, kind:, \
+             queue:, user:, cause:, since: or until: instead.",
+            mask::said(word, 40)
+        ))
+    }
+
     /// Everything that was understood, in words.
     pub(super) fn understood(&self) -> Vec<String> {
         let filter = &self.filter;
@@ -132,6 +147,12 @@ impl Search {
         all.extend(filter.user.map(|user| format!("user {user}")));
         all.extend(filter.since.map(|at| format!("since {}", words::full(at))));
         all.extend(filter.until.map(|at| format!("before {}", words::full(at))));
+        all.extend(
+            filter
+                .cause
+                .as_ref()
+                .map(|cause| format!("cause \u{201c}{}\u{201d}", mask::said(cause, LONGEST))),
+        );
         all.extend(said("somewhere", &filter.words));
         all.extend(said("in the error", &filter.error));
         all.extend(said("in the payload", &filter.payload));
@@ -210,7 +231,6 @@ fn split(text: &str) -> Vec<Word> {
 }
 
 /// A word as [`split`] reads it back.
-#[cfg(any(test, feature = "fuzzing"))]
 pub(super) fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\""))
 }

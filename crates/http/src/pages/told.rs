@@ -81,6 +81,7 @@ pub struct JobTold {
 pub async fn job(store: &dyn Store, id: JobId) -> Result<Option<JobTold>, StoreError> {
     let Some(job) = store.find(id).await? else { return Ok(None) };
     let attempts = store.attempts(id).await?;
+    let hands = store.hands(id).await?;
     let workers = store.workers().await?;
     let paused = store.paused().await?.contains(&job.queue);
     let around = Surroundings { paused, workers: &workers, now: Timestamp::now() };
@@ -93,7 +94,7 @@ pub async fn job(store: &dyn Store, id: JobId) -> Result<Option<JobTold>, StoreE
     Ok(Some(JobTold {
         told,
         word: words::state(&job),
-        life: life::life(&job, &attempts, around.now),
+        life: life::life(&job, &attempts, &hands, around.now),
         facts: facts::facts(&job),
         payload: facts::payload(&job, Shown::Masked),
         output: job.output.as_ref().map(|output| mask::payload(output, Shown::Masked)),

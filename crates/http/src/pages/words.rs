@@ -2,7 +2,7 @@
 //!
 //! `live.js` counts relative times on with the same units: whoever changes [`relative`] changes it too.
 
-use backshift_core::{JobRecord, State, Timestamp, record::PARKED};
+use backshift_core::{Deed, JobRecord, State, Timestamp, record::PARKED};
 use minijinja::Value;
 
 /// `1,204`.
@@ -132,6 +132,15 @@ pub(super) fn seconds(seconds: u64) -> String {
     match seconds {
         0..=119 => count(seconds, "second", "seconds"),
         _ => count(seconds.div_ceil(60), "minute", "minutes"),
+    }
+}
+
+/// What can be done to a job, as a button says it.
+pub(super) fn deed(deed: Deed) -> &'static str {
+    match deed {
+        Deed::Retry => "Run again",
+        Deed::Cancel => "Cancel",
+        Deed::Delete => "Delete",
     }
 }
 

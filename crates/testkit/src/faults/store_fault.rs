@@ -87,7 +87,7 @@ pub enum StoreFault {
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 37] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
         Self::RunsHeldJobs,

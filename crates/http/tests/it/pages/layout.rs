@@ -68,6 +68,8 @@ async fn furnished() -> (House, Vec<String>) {
     house.enqueue("k", "later", "{}").await;
     house.fail("later", "450 4.2.1 mailbox busy", std::time::Duration::from_secs(3600)).await;
     house.enqueue("k", "waits", "{}").await;
+    house.post("/queues/waits/pause", "").await;
+    house.post("/queues/waits/resume", "").await;
     house
         .post(
             "/signup",
@@ -81,6 +83,10 @@ async fn furnished() -> (House, Vec<String>) {
         format!("/jobs/{dead}"),
         format!("/mailbox/{mail}"),
         "/jobs?find=nowhere".into(),
+        "/jobs?state=dead".into(),
+        "/causes".into(),
+        "/hands".into(),
+        "/many?deed=retry&state=dead".into(),
     ]);
     (house, pages.collect())
 }

@@ -8,6 +8,7 @@ mod guard;
 mod house;
 mod layout;
 mod live;
+mod many;
 mod prefix;
 mod reading;
 mod steering;
