@@ -14,7 +14,8 @@ use backshift_core::{
 use tokio::time::sleep;
 
 use crate::{
-    pool::{Engine, Pool},
+    engine::Engine,
+    pool::Pool,
     troubles::{Troubles, is_news},
 };
 

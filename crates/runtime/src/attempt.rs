@@ -14,7 +14,7 @@ use std::{
 };
 
 use backshift_core::{
-    Envelope, JobContext, JobId, Lease, Moment, Receipt,
+    Envelope, JobContext, JobId, Lease, Moment, Receipt, Settlement,
     broker::{OccupiedSlot, Tie},
     store::Start,
 };
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{lonely::Pass, outcome::Stop, pool::Pool, settling::Parting};
+use crate::{lonely::Pass, outcome::Stop};
 
 /// What an attempt occupies until it is settled: room in the settler, and its place beside others.
 #[derive(Debug, Default)]
@@ -33,6 +33,15 @@ pub(crate) struct Places {
     /// Held, never read: dropping it lets a lonely job in.
     #[allow(dead_code)]
     pub(crate) pass: Option<Pass>,
+}
+
+/// What is left of an attempt that is over.
+pub(crate) struct Unsettled {
+    /// `None` = its delivery was handed over.
+    pub(crate) receipt: Option<Box<dyn Receipt>>,
+    /// `None` = nobody would accept a result; the delivery is let go.
+    pub(crate) settlement: Option<Settlement>,
+    pub(crate) places: Places,
 }
 
 /// Tells a handler to stop, once.
@@ -54,7 +63,7 @@ enum Hold {
     Here(Box<dyn Receipt>),
     Lent,
     /// On loan, and the attempt ended meanwhile.
-    Awaited(Box<(Parting, Places)>),
+    Awaited(Box<(Option<Settlement>, Places)>),
     /// Acknowledged while the attempt goes on: the ledger keeps the job, and its slot counts as occupied.
     HandedOver(#[allow(dead_code)] Arc<OccupiedSlot>),
     Gone,
@@ -194,14 +203,14 @@ impl Attempt {
         Some(progress)
     }
 
-    /// The attempt is over: the receipt to settle with, or nothing when it is on loan or already taken.
-    pub(crate) fn part(&self, parting: Parting, places: Places) -> Option<Leaving> {
+    /// The attempt is over: what is left to settle, or nothing when the receipt is on loan or already taken.
+    pub(crate) fn over(&self, settlement: Option<Settlement>, places: Places) -> Option<Unsettled> {
         let mut hold = self.hold();
         match std::mem::replace(&mut *hold, Hold::Gone) {
-            Hold::Here(receipt) => Some(Leaving { receipt: Some(receipt), parting, places }),
-            Hold::HandedOver(_) => Some(Leaving { receipt: None, parting, places }),
+            Hold::Here(receipt) => Some(Unsettled { receipt: Some(receipt), settlement, places }),
+            Hold::HandedOver(_) => Some(Unsettled { receipt: None, settlement, places }),
             Hold::Lent => {
-                *hold = Hold::Awaited(Box::new((parting, places)));
+                *hold = Hold::Awaited(Box::new((settlement, places)));
                 None
             }
             before => {
@@ -211,19 +220,41 @@ impl Attempt {
         }
     }
 
-    /// Lends the receipt, for an extension or a hand-over.
-    pub(crate) fn lend(self: &Arc<Self>, pool: &Arc<Pool>) -> Option<Loan> {
+    /// Lends the receipt ([`Loan`](crate::loan::Loan)).
+    pub(crate) fn lend(&self) -> Option<Box<dyn Receipt>> {
         let mut hold = self.hold();
         match std::mem::replace(&mut *hold, Hold::Lent) {
-            Hold::Here(receipt) => {
-                let (pool, attempt) = (Arc::clone(pool), Arc::clone(self));
-                Some(Loan { pool, attempt, receipt: Some(receipt), slot: None })
-            }
+            Hold::Here(receipt) => Some(receipt),
             before => {
                 *hold = before;
                 None
             }
         }
+    }
+
+    /// The loan is over: its receipt comes back, or the slot that the job occupies instead. What waited for that is left to settle.
+    pub(crate) fn take_back(
+        &self,
+        receipt: Option<Box<dyn Receipt>>,
+        slot: Option<Arc<OccupiedSlot>>,
+    ) -> Option<Unsettled> {
+        let mut hold = self.hold();
+        let (now, unsettled) = match (std::mem::replace(&mut *hold, Hold::Gone), slot) {
+            (Hold::Awaited(waiting), _) => {
+                let (settlement, places) = *waiting;
+                (Hold::Gone, Some(Unsettled { receipt, settlement, places }))
+            }
+            (Hold::Lent, Some(slot)) => (Hold::HandedOver(slot), None),
+            (Hold::Lent, None) => (receipt.map_or(Hold::Gone, Hold::Here), None),
+            (before, _) => (before, None),
+        };
+        *hold = now;
+        unsettled
+    }
+
+    /// From here on nobody goes on with a delivery that comes again: the ledger answers it.
+    pub(crate) fn let_go(&self) {
+        *self.tie.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Whether the delivery under it is lost, so that the broker hands the message out again.
@@ -287,65 +318,5 @@ impl Attempt {
 
     fn hold(&self) -> MutexGuard<'_, Hold> {
         self.hold.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Everything that the settler needs of an attempt that is over.
-pub(crate) struct Leaving {
-    /// `None` = its delivery was handed over.
-    pub(crate) receipt: Option<Box<dyn Receipt>>,
-    pub(crate) parting: Parting,
-    pub(crate) places: Places,
-}
-
-/// A receipt on loan. Dropped, it is given back, or the attempt goes on without one when it was let go; a settlement that waited
-/// for it begins.
-pub(crate) struct Loan {
-    pool: Arc<Pool>,
-    attempt: Arc<Attempt>,
-    receipt: Option<Box<dyn Receipt>>,
-    slot: Option<Arc<OccupiedSlot>>,
-}
-
-impl Loan {
-    pub(crate) fn receipt(&mut self) -> Option<&mut Box<dyn Receipt>> {
-        self.receipt.as_mut()
-    }
-
-    /// The delivery is let go, however its acknowledgement ends: the receipt to acknowledge with. The attempt, or its
-    /// settlement, does not wait for that.
-    pub(crate) fn hand_over(mut self, slot: Arc<OccupiedSlot>) -> Option<Box<dyn Receipt>> {
-        // From here on nobody goes on with a delivery that comes again: the ledger answers it.
-        *self.attempt.tie.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.slot = Some(slot);
-        self.receipt.take()
-    }
-
-    /// What the attempt has instead of the loan; the settlement that waited for it, if any.
-    fn over(&mut self) -> Option<Leaving> {
-        let (receipt, slot) = (self.receipt.take(), self.slot.take());
-        let mut hold = self.attempt.hold();
-        let (now, leaving) = match (std::mem::replace(&mut *hold, Hold::Gone), slot) {
-            (Hold::Awaited(waiting), _) => {
-                let (parting, places) = *waiting;
-                (Hold::Gone, Some(Leaving { receipt, parting, places }))
-            }
-            (Hold::Lent, Some(slot)) => (Hold::HandedOver(slot), None),
-            (Hold::Lent, None) => (receipt.map_or(Hold::Gone, Hold::Here), None),
-            (before, _) => (before, None),
-        };
-        *hold = now;
-        leaving
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        let let_go = self.slot.is_some();
-        let leaving = self.over();
-        if let_go {
-            drop(self.attempt.heir());
-        }
-        self.pool.leave(Arc::clone(&self.attempt), leaving);
     }
 }

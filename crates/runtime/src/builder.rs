@@ -13,11 +13,11 @@ use tokio::sync::watch;
 
 use crate::{
     cron::{Cron, Schedule},
+    engine::{Engine, Paused},
     health::Health,
     options::{PoolOptions, WorkerOptions},
-    pool::{Engine, Pool},
+    pool::Pool,
     shutdown::Shutdown,
-    wishes::Paused,
     worker::{RunError, Worker},
 };
 
@@ -40,6 +40,13 @@ pub struct WorkerBuilder {
     retentions: Vec<Arc<dyn Retention>>,
     endings: Endings,
     watched: Vec<Arc<dyn Watched>>,
+}
+
+impl Worker {
+    /// Begins to collect the parts of a worker.
+    pub fn builder() -> WorkerBuilder {
+        WorkerBuilder::new()
+    }
 }
 
 impl WorkerBuilder {

@@ -19,11 +19,11 @@ use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{
     attempt::{Attempt, Places},
+    engine::Engine,
     lonely::Pass,
     outcome::{Ended, Facts, Stop, decide, release},
     planted::{Bug, has},
-    pool::{Engine, Pool},
-    settling::Parting,
+    pool::Pool,
 };
 
 /// The word of a job that goes back unstarted.
@@ -40,33 +40,31 @@ const SEAT_DELAY: Duration = Duration::from_secs(5);
 pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedSemaphorePermit, pass: Pass) {
     if has(Bug::AcksBeforeTheEffect) {
         let done = Settlement::Ack(Ack::Completed(Completion::default()));
-        let leaving = attempt.part(Parting::Settle(done), Places::default());
-        pool.leave(Arc::clone(&attempt), leaving);
+        pool.settler.end(&attempt, Some(done), Places::default());
     }
     let slot = Some(slot).filter(|_| !has(Bug::FreesSlotsEarly));
     let alone = attempt.start.as_ref().is_some_and(|start| start.runs_alone());
-    let (parting, pass) = match alone {
+    let (settlement, pass) = match alone {
         false => (run(&pool, &attempt).await, Some(pass)),
         true => (Box::pin(run_alone(&pool, &attempt, pass)).await, None),
     };
     attempt.end();
-    let leaks = has(Bug::LeaksSlots) && panicked(&parting);
+    let leaks = has(Bug::LeaksSlots) && panicked(settlement.as_ref());
     let room = pool.settler.room().await;
-    let leaving = attempt.part(parting, Places { room, pass });
-    pool.leave(attempt, leaving);
+    pool.settler.end(&attempt, settlement, Places { room, pass });
     match leaks {
         true => std::mem::forget(slot),
         false => drop(slot),
     }
 }
 
-fn panicked(parting: &Parting) -> bool {
-    let Parting::Settle(Settlement::Retry(retry)) = parting else { return false };
+fn panicked(settlement: Option<&Settlement>) -> bool {
+    let Some(Settlement::Retry(retry)) = settlement else { return false };
     retry.error.as_ref().is_some_and(|error| error.class == ErrorClass::Panic)
 }
 
 /// One of the whole fleet at a time: the worker that has it takes nothing else until it ran, the others go on.
-async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Parting {
+async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Option<Settlement> {
     if !has_seat(pool, attempt).await {
         return lonely_later(pool, attempt, SEAT_DELAY, "it has to run alone, and another such job runs");
     }
@@ -93,9 +91,9 @@ async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Parting {
     }
 }
 
-fn lonely_later(pool: &Pool, attempt: &Attempt, delay: Duration, word: &str) -> Parting {
+fn lonely_later(pool: &Pool, attempt: &Attempt, delay: Duration, word: &str) -> Option<Settlement> {
     let delay = pool.engine.around(delay);
-    Parting::Settle(release(attempt.context.envelope(), attempt.number, delay, word))
+    Some(release(attempt.context.envelope(), attempt.number, delay, word))
 }
 
 /// On an SQL broker it was claimed with the seat.
@@ -121,7 +119,7 @@ fn patience(pool: &Pool, attempt: &Attempt) -> Duration {
     options.lonely_patience.saturating_mul(1 << before.min(16)).min(longest)
 }
 
-async fn run(pool: &Pool, attempt: &Arc<Attempt>) -> Parting {
+async fn run(pool: &Pool, attempt: &Arc<Attempt>) -> Option<Settlement> {
     let engine = &pool.engine;
     attempt.begin();
     let panic = Arc::new(std::sync::OnceLock::new());
@@ -212,7 +210,7 @@ impl Handling {
     }
 }
 
-fn conclude(pool: &Pool, attempt: &Attempt, ended: Ended) -> Parting {
+fn conclude(pool: &Pool, attempt: &Attempt, ended: Ended) -> Option<Settlement> {
     let (engine, envelope) = (&pool.engine, attempt.context.envelope());
     let kind = engine.kind_options(&envelope.kind);
     let own_limit = attempt.start.as_ref().and_then(|start| start.max_attempts).or(envelope.max_attempts);
@@ -228,7 +226,7 @@ fn conclude(pool: &Pool, attempt: &Attempt, ended: Ended) -> Parting {
     };
     let settlement = engine.random(|rng| decide(facts, ended, &pool.budget, rng));
     log(attempt, settlement.as_ref());
-    settlement.map_or(Parting::Abandon, Parting::Settle)
+    settlement
 }
 
 fn log(attempt: &Attempt, settlement: Option<&Settlement>) {

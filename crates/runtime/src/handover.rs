@@ -12,8 +12,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     attempt::Attempt,
+    engine::Engine,
+    loan::Loan,
     planted::{Bug, has},
-    pool::{Engine, Pool},
+    pool::Pool,
 };
 
 /// How often it is looked, at most and at least.
@@ -60,7 +62,7 @@ fn first_batch(long: &[Arc<Attempt>]) -> usize {
 /// Their receipts are on loan meanwhile: whoever ends now settles when the loan is over.
 async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<Attempt>>) {
     let lent = |attempt: Arc<Attempt>| {
-        let (loan, lease) = (attempt.lend(pool)?, attempt.lease()?);
+        let (loan, lease) = (Loan::of(pool, &attempt)?, attempt.lease()?);
         let payload = attempt.context.envelope().payload.clone();
         Some((attempt, loan, HandOver { lease, payload }))
     };

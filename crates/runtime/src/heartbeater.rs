@@ -14,9 +14,11 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     attempt::Attempt,
+    engine::Engine,
+    loan::Loan,
     outcome::Stop,
     planted::{Bug, has},
-    pool::{Engine, Pool},
+    pool::Pool,
 };
 
 /// The most leases in one call.
@@ -118,7 +120,7 @@ async fn extend(lease: Duration, pools: &[Arc<Pool>]) {
 }
 
 async fn extend_one(lease: Duration, pool: &Arc<Pool>, attempt: Arc<Attempt>) {
-    let Some(mut loan) = attempt.lend(pool) else { return };
+    let Some(mut loan) = Loan::of(pool, &attempt) else { return };
     let sent_at = Moment::now();
     let Some(receipt) = loan.receipt() else { return };
     match timeout(lease / 3, receipt.extend(lease)).await {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{Store, StoreError, store::Retention};
 use tokio::time::sleep;
 
-use crate::pool::Engine;
+use crate::engine::Engine;
 
 /// The most rows that one call deletes.
 const BITE: u32 = 1000;

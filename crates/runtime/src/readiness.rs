@@ -5,7 +5,8 @@ use std::sync::Arc;
 use backshift_core::{QueueName, store::Trouble};
 
 use crate::{
-    pool::{Engine, Guarantee, Pool},
+    engine::Engine,
+    pool::{Guarantee, Pool},
     shutdown::Shutdown,
 };
 

@@ -9,8 +9,8 @@ use backshift_core::{Broker, Envelope, JobId, Store, StoreError};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    engine::Engine,
     planted::{Bug, has},
-    pool::Engine,
 };
 
 /// The most jobs in one publish.

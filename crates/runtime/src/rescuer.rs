@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::Store;
 use tokio::time::sleep;
 
-use crate::pool::Engine;
+use crate::engine::Engine;
 
 /// About how often; with jitter, so that a fleet does not sweep in step. With the second look at a silent worker and a
 /// poll of the survivors it keeps a killed worker's jobs from waiting longer than two seconds.

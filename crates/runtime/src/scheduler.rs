@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{Store, store::Due};
 use rand::RngExt;
 
-use crate::pool::Engine;
+use crate::engine::Engine;
 
 /// The most jobs that one call promotes.
 const BATCH: u32 = 1000;

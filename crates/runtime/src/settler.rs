@@ -24,13 +24,13 @@ use tokio::{
 };
 
 use crate::{
-    attempt::{Attempt, Leaving},
+    attempt::{Attempt, Places, Unsettled},
+    engine::Engine,
     gone::{Gone, tell},
     health::Health,
     planted::{Bug, has},
-    pool::Engine,
     running::Running,
-    settling::{Parting, Settling},
+    settling::Settling,
 };
 
 /// The most results that one call to the ledger carries.
@@ -82,15 +82,23 @@ impl Settler {
         }
     }
 
-    /// Takes over what an attempt leaves behind.
-    pub(crate) fn take_over(&self, attempt: Arc<Attempt>, leaving: Leaving) {
-        let Leaving { receipt, parting, places } = leaving;
-        let settlement = match parting {
-            Parting::Settle(settlement) => settlement,
-            Parting::Abandon => {
-                self.count_stale(Some(attempt.id()));
-                return self.running.remove(&attempt);
-            }
+    /// An attempt is over with this result, or with none that anybody would accept. `false` = it is settled later, when a loan of
+    /// its receipt ends, or was before.
+    pub(crate) fn end(&self, attempt: &Arc<Attempt>, settlement: Option<Settlement>, places: Places) -> bool {
+        let unsettled = attempt.over(settlement, places);
+        let now = unsettled.is_some();
+        if let Some(unsettled) = unsettled {
+            self.settle(Arc::clone(attempt), unsettled);
+        }
+        now
+    }
+
+    /// Settles what is left of an attempt that is over.
+    pub(crate) fn settle(&self, attempt: Arc<Attempt>, unsettled: Unsettled) {
+        let Unsettled { receipt, settlement, places } = unsettled;
+        let Some(settlement) = settlement else {
+            self.count_stale(Some(attempt.id()));
+            return self.running.remove(&attempt);
         };
         self.submit(Settling {
             id: Some(attempt.id()),

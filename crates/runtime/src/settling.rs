@@ -9,15 +9,6 @@ use backshift_core::{Ack, Ended, Endings, JobId, Lease, Receipt, Settlement, Sta
 
 use crate::attempt::{Attempt, Places};
 
-/// What becomes of an attempt.
-#[derive(Debug)]
-pub(crate) enum Parting {
-    /// This.
-    Settle(Settlement),
-    /// Nobody would accept a result; the delivery is let go.
-    Abandon,
-}
-
 /// One settlement.
 pub(crate) struct Settling {
     /// For the log.

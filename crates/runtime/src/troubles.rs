@@ -13,10 +13,7 @@ use backshift_core::{
     store::{Harm, Trouble, Watched},
 };
 
-use crate::{
-    pool::{Engine, Pool},
-    readiness,
-};
+use crate::{engine::Engine, pool::Pool, readiness};
 
 /// A next try that moves by less is no news.
 const NO_NEWS: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use std::{
 use backshift_core::{Registry, Store, store::WorkerRecord};
 use tokio::time::sleep;
 
-use crate::pool::{Engine, Pool};
+use crate::{engine::Engine, pool::Pool};
 
 const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 

@@ -3,9 +3,9 @@
 //! The store gives a hint when somebody wishes something; hints get lost, so it looks every second all the same, with two
 //! small statements whatever the ledger's size. When the store is away the last answer stands.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Lease, QueueName, Store};
+use backshift_core::{Lease, Store};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -13,13 +13,11 @@ use tokio::{
 
 use crate::{
     attempt::Attempt,
+    engine::{Engine, Paused},
     outcome::Stop,
     planted::{Bug, has},
-    pool::{Engine, Pool},
+    pool::Pool,
 };
-
-/// The paused queues.
-pub(crate) type Paused = BTreeSet<QueueName>;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Wishes that come together are looked at together.

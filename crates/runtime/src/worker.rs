@@ -18,20 +18,18 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     announcer,
     attempt::Places,
-    builder::WorkerBuilder,
     cron::Cron,
+    engine::{Engine, Paused},
     fetcher, forsaken, gauges, handover, heartbeater,
     outcome::{Stop, release},
     planted::{Bug, has},
-    pool::{Engine, Pool},
+    pool::Pool,
     pruner,
     readiness::Readiness,
     relay, rescuer, scheduler,
-    settling::Parting,
     shutdown::Shutdown,
     supervisor::Supervisor,
-    unattended, watchdog,
-    wishes::{self, Paused},
+    unattended, watchdog, wishes,
 };
 
 /// Why a worker cannot run, or ended by itself.
@@ -72,11 +70,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Begins to collect the parts of a worker.
-    pub fn builder() -> WorkerBuilder {
-        WorkerBuilder::new()
-    }
-
     /// Answers readiness probes, also while the worker runs.
     pub fn readiness(&self) -> Readiness {
         Readiness::new(Arc::clone(&self.engine), self.pools.clone(), self.shutdown.clone())
@@ -226,9 +219,7 @@ impl Worker {
                 let done = Settlement::Ack(Ack::Completed(Completion::default()));
                 let back = if has(Bug::LosesOnDrain) { done } else { back };
                 attempt.end();
-                let leaving = attempt.part(Parting::Settle(back), Places::default());
-                returned += usize::from(leaving.is_some());
-                pool.leave(attempt, leaving);
+                returned += usize::from(pool.settler.end(&attempt, Some(back), Places::default()));
             }
         }
         returned

@@ -87,13 +87,6 @@ const KEPT: &[Kept] = &[
         FOUND,
     ),
     kept("crates/mail", &["templates/engine.rs", "templates/shipped.rs"], FOUND),
-    kept(
-        "crates/runtime",
-        &["attempt.rs", "pool.rs", "running.rs", "settler.rs", "settling.rs", "wishes.rs"],
-        FOUND,
-    ),
-    kept("crates/runtime", &["builder.rs", "worker.rs"], FOUND),
-    kept("crates/runtime", &["middleware/breaker.rs", "middleware/rate_limit.rs"], FOUND),
     kept("crates/store", &["allowances.rs", "limits.rs", "queues.rs", "sql_store.rs"], FOUND),
     kept(
         "crates/store",

@@ -11,15 +11,13 @@ use std::{
 };
 
 use backshift_core::{
-    JobContext, JobError, JobResult, Middleware, Next, Registry, Store, StoreError, Verdict,
+    JobContext, JobError, JobResult, Middleware, Next, Registry, Store, Verdict,
     store::{Admission, BreakerPolicy},
 };
 use tokio::time::Instant;
 
-use super::rate_limit::luck;
+use super::snooze::{luck, store_away};
 
-/// How long a job waits when the store cannot be asked.
-const STORE_AWAY: Duration = Duration::from_secs(5);
 /// A success is told at most this often while nothing fails.
 const TELL_SUCCESS_EVERY: Duration = Duration::from_secs(5);
 
@@ -114,9 +112,4 @@ impl Middleware for Breaker {
 /// The innermost part reports a time-out with these words.
 fn is_time_out(result: &JobResult) -> bool {
     matches!(result, Err(error) if error.message() == crate::executor::TIMED_OUT)
-}
-
-/// The store cannot be asked: come back soon, no attempt is burnt.
-pub(super) fn store_away(error: &StoreError) -> JobError {
-    JobError::snooze(STORE_AWAY, error)
 }

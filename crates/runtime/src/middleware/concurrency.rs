@@ -54,12 +54,12 @@ impl Middleware for Concurrency {
         };
         let Some(store) = context.store().cloned() else { return next.run(context).await };
         let placed = store.occupy(&key, slots, &lease).await;
-        if !placed.map_err(|error| super::breaker::store_away(&error))? {
+        if !placed.map_err(|error| super::snooze::store_away(&error))? {
             let wait = spread(self.retry_in, &context);
             return Err(JobError::snooze(wait, format!("all {slots} places of {key} are taken")));
         }
         if has(Bug::VacatesEarly) {
-            store.vacate(&key, &lease).await.map_err(|error| super::breaker::store_away(&error))?;
+            store.vacate(&key, &lease).await.map_err(|error| super::snooze::store_away(&error))?;
         }
         let result = next.run(context).await;
         if let Err(error) = store.vacate(&key, &lease).await {

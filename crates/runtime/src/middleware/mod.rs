@@ -6,6 +6,7 @@ mod breaker;
 mod concurrency;
 mod metrics;
 mod rate_limit;
+mod snooze;
 mod trace;
 
 pub use breaker::Breaker;

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use backshift_core::{Job, JobContext, JobError, JobResult, Middleware, Next, store::Rate};
-use rand::{RngExt, SeedableRng, rngs::SmallRng};
+
+use super::snooze::{luck, store_away};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<String> + Send + Sync;
 
@@ -44,7 +45,7 @@ impl Middleware for RateLimit {
     async fn around(&self, context: JobContext, next: Next<'_>) -> JobResult {
         if let (Some(key), Some(store)) = ((self.key)(&context), context.store()) {
             let wait = store.reserve(&key, self.rate).await;
-            let wait = wait.map_err(|error| super::breaker::store_away(&error))?;
+            let wait = wait.map_err(|error| store_away(&error))?;
             if let Some(wait) = wait {
                 let text = format!("rate limit of {key}: next turn in {wait:?}");
                 return Err(JobError::snooze(spread(wait, &context), text));
@@ -67,12 +68,4 @@ const MOST: Duration = Duration::from_secs(300);
 pub(super) fn spread(wait: Duration, context: &JobContext) -> Duration {
     let crowd = wait.saturating_mul(1 << context.starts().min(6)).min(MOST);
     wait + crowd.mul_f64(luck(context))
-}
-
-/// A number from 0 to 1 for this start of this job: as good as random over jobs and starts, and the same when a
-/// simulation repeats itself.
-pub(super) fn luck(context: &JobContext) -> f64 {
-    let seed = context.id().0.as_u64_pair();
-    let start = (seed.0 ^ seed.1.rotate_left(32)).wrapping_add(u64::from(context.starts()));
-    SmallRng::seed_from_u64(start).random_range(0.0..=1.0)
 }
