@@ -4,18 +4,13 @@ use std::{fmt, process::ExitCode};
 
 use backshift_core::{BrokerError, EnqueueError, StoreError, way::handshake_remedy};
 
-use crate::{
-    config::{Config, Problems},
-    wiring::server_of,
-};
-
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: u8,
     text: String,
     /// Whose answer it is, until [`Failure::placed`] has named the setting that led there.
-    server: Option<Server>,
+    pub(crate) server: Option<Server>,
     /// Standard output said it already; this is left to say where both streams lead to one place.
     rest: Option<String>,
 }
@@ -25,8 +20,8 @@ pub(crate) struct Failure {
 pub(crate) enum Server {
     /// The database of the store.
     Store,
-    /// The broker at `broker.url` or `rabbitmq.url`.
-    RabbitMq,
+    /// The server of the broker of this name; that of an SQL broker is the store's.
+    Of(&'static str),
 }
 
 impl Failure {
@@ -57,20 +52,6 @@ impl Failure {
     /// 78: the configuration is wrong.
     pub(crate) fn configuration(text: impl fmt::Display) -> Self {
         Self::new(78, text)
-    }
-
-    /// The same with the setting, its value and its source before it, when it is the answer of a server.
-    pub(crate) fn placed(mut self, config: &Config) -> Self {
-        let Some(server) = self.server.take() else { return self };
-        let place = server_of(config, server);
-        let remedy = match self.code {
-            69 => {
-                "; is the server running, and is this the right address? `backshift doctor` tries every server"
-            }
-            _ => "",
-        };
-        self.text = format!("{place}: {}{remedy}", self.text);
-        self
     }
 
     /// The same, said on standard output already: where both streams are one, only `rest` is left to say.
@@ -123,12 +104,6 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<Problems> for Failure {
-    fn from(problems: Problems) -> Self {
-        Self::configuration(problems)
-    }
-}
-
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
@@ -146,12 +121,8 @@ impl From<BrokerError> for Failure {
             | BrokerError::Unknown { broker, .. }
             | BrokerError::Rejected { broker, .. }
             | BrokerError::Unusable { broker, .. }
-            | BrokerError::Unsupported { broker, .. }
-                if *broker == "rabbitmq" =>
-            {
-                Server::RabbitMq
-            }
-            _ => Server::Store,
+            | BrokerError::Unsupported { broker, .. } => Server::Of(broker),
+            BrokerError::Closed => Server::Store,
         };
         let failure = match &error {
             // A certificate, or no TLS on that port: whoever starts the command anew hears the same.

@@ -1,6 +1,6 @@
 //! The `backshift` binary: reads configuration, wires everything, runs it.
 //!
-//! Nothing here decides anything about jobs; the only place that names concrete brokers is `wiring`.
+//! Nothing here decides anything about jobs; the only place that names concrete brokers is `sources`.
 
 mod args;
 mod commands;
@@ -10,6 +10,7 @@ mod exit;
 mod memory;
 mod output;
 mod signals;
+mod sources;
 mod telemetry;
 mod terminal;
 mod wiring;

@@ -8,6 +8,11 @@
 #[path = "../../../crates/cli/src/config/mod.rs"]
 mod config;
 
+/// The brokers' own settings are of the forms that the others have.
+mod sources {
+    pub(super) const SETTINGS: &[&[super::config::Setting]] = &[];
+}
+
 use std::{ffi::OsString, time::Duration};
 
 use config::{Config, Form, SETTINGS, Setting};

@@ -1,7 +1,9 @@
-//! Every adapter of the broker port has the same nine files, so that whoever knows one finds his way in the next.
+//! Every adapter of the broker port has the same nine files, so that whoever knows one finds his way in the next. And the
+//! command line names an adapter in its file under `sources` and nowhere else, so that a new one is one file and one line there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lexer::{line_of, words};
 use super::tree::Source;
 
 const FILES: [&str; 9] = [
@@ -42,7 +44,20 @@ pub(crate) fn check(sources: &[Source]) -> Vec<String> {
         };
         FILES.into_iter().filter(move |file| !has.contains(file)).map(of).collect::<Vec<_>>()
     };
-    adapters.flat_map(missing).collect()
+    adapters.flat_map(missing).chain(sources.iter().flat_map(named_elsewhere)).collect()
+}
+
+fn named_elsewhere(source: &Source) -> Vec<String> {
+    let is_judged = source.path.starts_with("crates/cli/src/") && !source.path.contains("/sources/");
+    let at = words(&source.code, "backshift_brokers").filter(|_| is_judged);
+    let told = |at| {
+        let line = line_of(&source.code, at);
+        format!(
+            "{}:{line}: only crates/cli/src/sources may name a broker's adapter: let its source answer",
+            source.path
+        )
+    };
+    at.map(told).collect()
 }
 
 #[cfg(test)]
@@ -60,5 +75,16 @@ mod tests {
         let found = check(&files("nats", "topology.rs"));
         assert!(found.len() == 1 && found[0].contains("nats: topology.rs is missing"), "{found:?}");
         assert!(check(&files("embedded", "broker.rs")).is_empty());
+    }
+
+    #[test]
+    fn the_command_line_names_an_adapter_in_its_source_only() {
+        let found = |path: &str| check(&[Source::new(path, "//! X.\nuse backshift_brokers::nats;\n")]);
+        assert!(
+            found("crates/cli/src/sources/nats.rs").is_empty()
+                && found("crates/backshift/src/a.rs").is_empty()
+        );
+        let found = found("crates/cli/src/commands/doctor.rs");
+        assert!(found.len() == 1 && found[0].contains("doctor.rs:2:"), "{found:?}");
     }
 }

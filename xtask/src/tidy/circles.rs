@@ -33,8 +33,11 @@ const KEPT: &[Kept] = &[
     kept("benches", &["ours/mail.rs", "raw/mail.rs", "raw/mail_lettre.rs", "rows/mail.rs"], FOUND),
     kept("crates/backshift", &["opening.rs", "site.rs"], FOUND),
     kept("crates/cli", &["args.rs", "examples.rs"], FOUND),
-    kept("crates/cli", &["config/mod.rs", "config/sources.rs"], FOUND),
-    kept("crates/cli", &["exit.rs", "wiring/places.rs", "wiring/servers.rs"], FOUND),
+    kept(
+        "crates/cli",
+        &["config/mod.rs", "config/settings.rs", "config/sources.rs", "sources/mod.rs"],
+        "a broker's settings stand in its file, and the list of all settings joins them",
+    ),
     kept(
         "crates/core",
         &[

@@ -1,6 +1,6 @@
 //! `backshift api`: system C's HTTP API.
 //!
-//! It listens at once and is ready when the database is. With RabbitMQ configured it also hands the mails with
+//! It listens at once and is ready when the database is. With a broker configured that carries system C's mails it also hands the mails with
 //! codes to the exchange, so that it works beside consumers that are not ours.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -15,7 +15,7 @@ use backshift_http::{
 use backshift_runtime::Shutdown;
 use backshift_workers::mail::QUEUE_OF_SYSTEM_C;
 
-use super::worker::{close, follow};
+use super::worker::follow;
 use crate::{
     config::Config,
     exit::Failure,
@@ -39,8 +39,8 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let identity: Arc<dyn Identity> = Arc::new(identity_service(config, backend.database()?, &keys, false)?);
     let ready = Ready::starting("the store");
     ready.needs_database(backend.database()?);
-    if let Some(rabbit) = &backend.rabbit {
-        ready.watches_broker(Arc::new(rabbit.clone()), false);
+    if let Some(foreign) = backend.bound(QUEUE_OF_SYSTEM_C) {
+        ready.watches_broker(Arc::clone(&foreign.broker), false);
     }
     let metrics = start_metrics(Names::OfSystemC)?;
     let address = format!("{}:{}", config.text("api.host"), config.text("api.port"));
@@ -65,7 +65,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     deliver_codes(config, &backend, keys, &shutdown).await?;
     let _ = tokio::time::timeout(config.duration("shutdown.grace") + Duration::from_secs(1), serving).await;
-    close(&backend).await;
+    backend.leave().await;
     Ok(())
 }
 
@@ -81,28 +81,28 @@ async fn deliver_codes(
     keys: Keys,
     shutdown: &Shutdown,
 ) -> Result<(), Failure> {
-    let Some(rabbit) = backend.rabbit.clone() else {
+    let Some(broker) = backend.bound(QUEUE_OF_SYSTEM_C).map(|foreign| Arc::clone(&foreign.broker)) else {
         shutdown.quieted().await;
         return Ok(());
     };
     let until = shutdown.clone();
-    tokio::spawn(async move { declare(&rabbit, &until).await });
+    tokio::spawn(async move { declare(&*broker, &until).await });
     let ledger = backend.on_ledger()?;
     let equipment = Equipment { keys: Some(keys), codes_only: true, ..Equipment::default() };
     let handlers = registry(config, &ledger, &equipment)?;
     let queue = QueueName::new("identity").map_err(Failure::configuration)?;
-    let plan = Plan { own: vec![(queue, 4)], rabbit: Vec::new() };
+    let plan = Plan { own: vec![(queue, 4)], beside: Vec::new() };
     let name = WorkerName::new(format!("{}.api", worker_name(config)?)).map_err(Failure::configuration)?;
     let worker = worker_builder(config, &ledger, &plan, handlers, name)?;
     let worker = worker.build().map_err(Failure::configuration)?;
     worker.run(shutdown.clone()).await.map(drop).map_err(Failure::failed)
 }
 
-/// Makes sure that a mail published before the first worker is kept; tries for ever while RabbitMQ is away.
-async fn declare(rabbit: &impl Broker, shutdown: &Shutdown) {
+/// Makes sure that a mail published before the first worker is kept; tries for ever while the broker is away.
+async fn declare(broker: &dyn Broker, shutdown: &Shutdown) {
     let Ok(queue) = QueueName::new(QUEUE_OF_SYSTEM_C) else { return };
     while !shutdown.is_quiet() {
-        match rabbit.declare(&queue).await {
+        match broker.declare(&queue).await {
             Ok(()) => return,
             Err(error) => tracing::error!(%error, "smtp_send_email cannot be declared yet"),
         }

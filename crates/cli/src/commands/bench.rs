@@ -189,7 +189,7 @@ impl Run<'_> {
     }
 
     fn worker(&self, registry: Registry) -> Result<Worker, Failure> {
-        let plan = Plan { own: vec![(self.queue.clone(), self.args.slots as usize)], rabbit: Vec::new() };
+        let plan = Plan { own: vec![(self.queue.clone(), self.args.slots as usize)], beside: Vec::new() };
         let name = WorkerName::new(format!("bench-{}", std::process::id())).map_err(Failure::failed)?;
         worker_builder(self.config, self.backend, &plan, registry, name)?.build().map_err(Failure::failed)
     }

@@ -21,11 +21,7 @@ use backshift_workers::{
 };
 use tokio::net::TcpListener;
 
-use super::{
-    api::routes,
-    dev_lock::DevLock,
-    worker::{close, follow},
-};
+use super::{api::routes, dev_lock::DevLock, worker::follow};
 use crate::{
     args,
     config::{Config, Origin},
@@ -77,7 +73,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let result = house.worker.run(shutdown.clone()).await;
     shutdown.quiet();
     let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
-    close(&backend).await;
+    backend.leave().await;
     result.map(drop).map_err(Failure::failed)
 }
 
@@ -163,7 +159,7 @@ fn trial(backend: &Backend) -> Trial {
         ),
         demo("Enqueue 200", "Two hundred jobs at once.", DemoOk::KIND, "{}", 200),
     ];
-    Trial { client: backend.client.clone(), demos, queue_of: |kind| own_queue(kind, "embedded") }
+    Trial { client: backend.client.clone(), demos, queue_of: |kind| own_queue(kind, None) }
 }
 
 /// The SMTP server when one is set, else the mailbox.

@@ -15,7 +15,12 @@ use backshift_core::{Accepted, Client, Envelope, JobId, client::check_size};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::known_queues::KnownQueues;
-use crate::{args::Enqueue, exit::Failure, output, wiring::Backend};
+use crate::{
+    args::Enqueue,
+    exit::Failure,
+    output,
+    wiring::{Backend, Foreign},
+};
 use line::{Line, Template, from_flags, template};
 
 /// The most jobs of a batch.
@@ -108,8 +113,8 @@ impl Cause {
 /// Collects batches, sends them, prints what was accepted.
 struct Sink<'a> {
     client: &'a Client,
-    /// Its name: the queues that workers look into by themselves depend on it.
-    broker: &'static str,
+    /// The foreign broker it enqueues to: the queues that workers look into by themselves depend on it.
+    own: Option<&'a Foreign>,
     json: bool,
     waiting: Vec<Envelope>,
     /// Bytes of their payloads.
@@ -134,10 +139,10 @@ impl<'a> Sink<'a> {
                 ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
             )
         });
-        let (client, broker) = (&backend.client, backend.broker.name());
+        let (client, own) = (&backend.client, backend.own());
         Self {
             client,
-            broker,
+            own,
             json,
             waiting: Vec::new(),
             bytes: 0,
@@ -152,7 +157,7 @@ impl<'a> Sink<'a> {
 
     /// Checks a line; a queue that is new is told, a mistyped one refused.
     async fn template(&mut self, line: Result<Line, Failure>) -> Result<Template, Failure> {
-        let template = template(&line?, self.broker)?;
+        let template = template(&line?, self.own)?;
         let remark = match &mut self.queues {
             Some(queues) => queues.judge(&template.queue).await?,
             None => None,

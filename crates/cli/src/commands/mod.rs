@@ -30,7 +30,7 @@ use crate::{
     exit::Failure,
     output,
     telemetry::{self, Stream},
-    wiring::{Backend, Patience, Schema, arm_failpoint, refuse_unsupported, unsupported},
+    wiring::{Backend, Patience, Schema, arm_failpoint, contradictions, refuse_unsupported, unsupported},
 };
 
 /// Runs the command that was typed.
@@ -56,14 +56,14 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Ok(config) => config,
         Err(problems) => {
             telemetry::start(&Config::defaults(), stream);
-            return Err(logged(stream, problems.into()));
+            return Err(logged(stream, Failure::configuration(problems)));
         }
     };
     telemetry::start(&config, stream);
     config.remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
     if cli.command.runs_long() {
         let passed_over = unsupported(&config).into_iter().map(|text| format!("{text} and passed over"));
-        config.contradictions().into_iter().chain(passed_over).for_each(|text| tracing::warn!("{text}"));
+        contradictions(&config).into_iter().chain(passed_over).for_each(|text| tracing::warn!("{text}"));
     }
     warn_of_passwords(&flags);
     arm_failpoint().map_err(|failure| logged(stream, failure))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use backshift_http::health::{self, Shown};
 use backshift_runtime::Shutdown;
 
-use super::worker::{close, follow};
+use super::worker::follow;
 use crate::{
     config::Config,
     exit::Failure,
@@ -47,6 +47,6 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     shutdown.quieted().await;
     let _ = tokio::time::timeout(GOODBYE, serving).await;
-    close(&backend).await;
+    backend.leave().await;
     Ok(())
 }

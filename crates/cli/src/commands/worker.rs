@@ -4,9 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_brokers::rabbitmq::CONSUMER_TIMEOUT;
-use backshift_core::{Broker, Kind, Registry};
+use backshift_core::{Kind, Registry};
 use backshift_runtime::{Readiness, RunError, Shutdown, WorkerOptions};
+use backshift_workers::mail::QUEUE_OF_SYSTEM_C;
 
 use crate::{
     args,
@@ -58,7 +58,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     let result = worker.run(shutdown.clone()).await;
     shutdown.abort();
-    close(&backend).await;
+    backend.leave().await;
     match result {
         Ok(_) => Ok(()),
         Err(error @ RunError::Stuck(_)) => Err(Failure::failed(error)),
@@ -74,18 +74,23 @@ fn metrics_of(plan: &Plan, backend: &Backend) -> Result<Metrics, Failure> {
     })
 }
 
-/// Without a ledger nobody knows that a job still runs when RabbitMQ hands its message to somebody else.
+/// Without a ledger nobody knows that a job still runs when its broker hands its message to somebody else.
 fn warn_of_long_jobs(backend: &Backend, registry: &Registry) {
-    if backend.store.is_some() || backend.rabbit.is_none() {
-        return;
-    }
-    for (kind, limit) in longer_than(registry, CONSUMER_TIMEOUT) {
-        tracing::warn!(kind, ?limit, "{LONG}");
+    let waits = backend.foreign.iter().filter_map(|foreign| Some((foreign.source, foreign.source.waits?)));
+    for (source, waits) in waits.filter(|_| backend.store.is_none()) {
+        for (kind, limit) in longer_than(registry, waits.usually) {
+            tracing::warn!(
+                kind,
+                ?limit,
+                "this kind may run longer than {} waits for an acknowledgement ({}, {} min unless it was changed): its message is \
+                 then handed out again, and without a store another worker starts it a second time",
+                source.title,
+                waits.called,
+                waits.usually.as_secs() / 60
+            );
+        }
     }
 }
-
-const LONG: &str = "this kind may run longer than RabbitMQ waits for an acknowledgement (consumer_timeout, 30 min unless it was \
-                    changed): its message is then handed out again, and without a store another worker starts it a second time";
 
 /// The kinds whose attempts may take longer, with their limit.
 fn longer_than(registry: &Registry, limit: Duration) -> Vec<(String, Duration)> {
@@ -108,17 +113,6 @@ pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown) {
     shutdown.abort();
 }
 
-/// Lets go of the servers; what was accepted is durable already.
-pub(super) async fn close(backend: &Backend) {
-    let goodbye = async {
-        let _ = backend.broker.close().await;
-        if let Some(rabbit) = &backend.rabbit {
-            let _ = rabbit.close().await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(2), goodbye).await;
-}
-
 fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipment, Failure> {
     let mails = plan.works_mail();
     let mail = match (mailer_of(config)?, &backend.store) {
@@ -138,7 +132,7 @@ fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipmen
     Ok(Equipment { mail, keys: Keys::configured(config)?, codes_only: false })
 }
 
-/// System C's messages, which its operators look for, where its queue is worked from RabbitMQ; else what runs where.
+/// System C's messages, which its operators look for, where its queue is worked from its broker; else what runs where.
 fn greet(config: &Config, plan: &Plan, backend: &Backend) {
     if of_system_c(plan, backend) {
         tracing::info!("Starting SMAP Consumer Service...");
@@ -151,9 +145,10 @@ fn greet(config: &Config, plan: &Plan, backend: &Backend) {
     tracing::info!(broker, store, queues = queues.join(","), "the worker starts");
 }
 
-/// Whether this is system C's consumer: its queue, from RabbitMQ.
+/// Whether this is system C's consumer: its queue, from the broker that carries it.
 fn of_system_c(plan: &Plan, backend: &Backend) -> bool {
-    plan.works_mail() && (!plan.rabbit.is_empty() || backend.broker.name() == "rabbitmq")
+    let own = backend.own().is_some_and(|own| own.is_bound(QUEUE_OF_SYSTEM_C));
+    plan.works_mail() && (own || !plan.beside.is_empty())
 }
 
 /// The seed's message for each queue, once it is true.
@@ -187,7 +182,7 @@ mod tests {
         };
         let registry = with(Registry::default(), "short", Some(30));
         let registry = with(with(registry, "usual", None), "long", Some(31));
-        let long = longer_than(&registry, CONSUMER_TIMEOUT);
+        let long = longer_than(&registry, Duration::from_secs(30 * 60));
         assert_eq!(long, [("long".to_owned(), Duration::from_secs(31 * 60))]);
     }
 }

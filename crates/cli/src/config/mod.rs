@@ -18,7 +18,7 @@ use secrecy::SecretString;
 
 use sources::{Rights, rights_of};
 
-pub(crate) use setting::{Form, Setting};
+pub(crate) use setting::{Form, Setting, set};
 pub(crate) use settings::{SETTINGS, setting};
 pub(crate) use sources::{FAILPOINT, nearest};
 pub(crate) use template::template;

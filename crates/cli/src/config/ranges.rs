@@ -10,8 +10,6 @@ use super::Config;
 
 /// The longest pause of a mail transport.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
-/// RabbitMQ's own limit unless it was changed.
-const CONSUMER_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Three heartbeats must fit into a lease, and a database may be busy for a second.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
@@ -73,13 +71,6 @@ impl Config {
                 self.told("mail.pause")
             ));
         }
-        let rabbit = self.some("rabbitmq.url").is_some() || self.text("broker.url").starts_with("amqp");
-        if rabbit && self.duration("worker.hand_over_after") >= CONSUMER_TIMEOUT {
-            found.push(format!(
-                "{} is not below RabbitMQ's consumer_timeout (30m unless it was changed): long jobs are handed out again; write 10m",
-                self.told("worker.hand_over_after")
-            ));
-        }
         if self.duration("worker.lease") < SHORTEST_LEASE {
             found.push(format!(
                 "{} is so short that a busy database lets leases end while their jobs run: write 10s or more",
@@ -123,7 +114,6 @@ mod tests {
             ("otp.max_tries", "21", None),
             ("auth.max_failures_pair", "1001", None),
             ("mail.pause", "11m", None),
-            ("worker.hand_over_after", "30m", Some(("rabbitmq.url", "amqp://h"))),
             ("shutdown.grace", "0s", Some(("smtp.host", "h"))),
         ] {
             let flags: Vec<_> = [Some((key, value)), more].into_iter().flatten().collect();
@@ -131,9 +121,7 @@ mod tests {
             assert_eq!(causes.len(), 1, "{key}: {causes:?}");
             assert!(causes[0].contains(&format!("{key} (flag --flag): {value:?}")), "{causes:?}");
         }
-        for (key, value) in
-            [("retention.dead", "0s"), ("worker.hand_over_after", "30m"), ("shutdown.grace", "0s")]
-        {
+        for (key, value) in [("retention.dead", "0s"), ("shutdown.grace", "0s")] {
             assert_eq!(found(&[(key, value)]), Vec::<String>::new(), "{key}");
         }
     }

@@ -56,7 +56,7 @@ impl Setting {
     }
 }
 
-pub(super) const fn set(
+pub(crate) const fn set(
     key: &'static str,
     seeds: &'static [&'static str],
     default: &'static str,

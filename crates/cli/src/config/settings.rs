@@ -1,15 +1,52 @@
 //! Every setting there is: its key, its variables, its default and what it means.
 //!
-//! This table is the only list. The commented file, `config show`, the unknown-key check and the reading of
-//! the environment are all made from it.
+//! A broker's own stand in its file under `sources`, the others here. Joined, they are the only list: the commented file,
+//! `config show`, the unknown-key check and the reading of the environment are all made from it.
 
+use super::super::sources;
 use super::setting::{
     Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Time, Url, Word},
     Setting, set,
 };
 
-/// The table. Order is the order of the commented file.
-pub(crate) const SETTINGS: &[Setting] = &[
+/// Every table, in the order of the commented file.
+const TABLES: [&[&[Setting]]; 3] = [&[BEFORE], sources::SETTINGS, &[AFTER]];
+
+/// Every setting.
+pub(crate) const SETTINGS: &[Setting] = &joined::<{ count() }>();
+
+const fn count() -> usize {
+    let (mut count, mut part) = (0, 0);
+    while part < TABLES.len() {
+        let mut table = 0;
+        while table < TABLES[part].len() {
+            count += TABLES[part][table].len();
+            table += 1;
+        }
+        part += 1;
+    }
+    count
+}
+
+const fn joined<const N: usize>() -> [Setting; N] {
+    let (mut all, mut next, mut part) = ([BEFORE[0]; N], 0, 0);
+    while part < TABLES.len() {
+        let mut table = 0;
+        while table < TABLES[part].len() {
+            let mut one = 0;
+            while one < TABLES[part][table].len() {
+                all[next] = TABLES[part][table][one];
+                (next, one) = (next + 1, one + 1);
+            }
+            table += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
+/// What comes before the brokers' own.
+const BEFORE: &[Setting] = &[
     set(
         "data_dir",
         &[],
@@ -102,50 +139,10 @@ pub(crate) const SETTINGS: &[Setting] = &[
         Url,
         "embedded:PATH, postgres:… or amqp:…; the store's own queue when not set.",
     ),
-    set(
-        "rabbitmq.url",
-        &["RABBITMQ_URL"],
-        "",
-        Url,
-        "amqp:… or amqps:…; set, the mail queue of system C is worked from there.",
-    ),
-    set(
-        "rabbitmq.ca_file",
-        &[],
-        "",
-        Text,
-        "PEM file of the authority that signed RabbitMQ's certificate, besides the system's.",
-    ),
-    set(
-        "rabbitmq.queue_type",
-        &[],
-        "quorum",
-        Word(&["quorum", "classic", "existing"]),
-        "Type of our own queues; existing takes a queue as it is and makes a quorum queue where there is none.",
-    ),
-    set("nats.url", &["NATS_URL"], "", Url, "NATS JetStream; read, not yet worked by this version."),
-    set(
-        "redis.url",
-        &["REDIS_URL"],
-        "",
-        Url,
-        "Redis in asynq's format; read, not yet worked by this version.",
-    ),
-    set(
-        "kafka.brokers",
-        &["KAFKA_BROKERS"],
-        "",
-        Text,
-        "Kafka bootstrap servers; read, not yet worked by this version.",
-    ),
-    set("kafka.job_topic", &["KAFKA_JOB_TOPIC"], "", Text, "Kafka topic of system D."),
-    set(
-        "kafka.job_consumer_group",
-        &["KAFKA_JOB_CONSUMER_GROUP"],
-        "",
-        Text,
-        "Kafka consumer group of system D.",
-    ),
+];
+
+/// What comes after the brokers' own.
+const AFTER: &[Setting] = &[
     set("worker.forsaken_after", &[], "10m", Time, "Silence that makes a lost job ambiguous."),
     set(
         "worker.hand_over_after",

@@ -2,23 +2,40 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_brokers::{
-    embedded, postgres,
-    rabbitmq::{self, QueueType, RabbitMqBroker},
-};
-use backshift_core::{Broker, Client, QueueName, Store, broker::Binding};
+use backshift_core::{Broker, Client, QueueName, Store};
 use backshift_store::{Database, SqlStore, notify::Bell};
-use backshift_workers::mail::{MailDecoder, QUEUE_OF_SYSTEM_C};
 
-use super::{Missing, Place, Schema, named, open_database, pem, places, prepare, protect, server_of};
+use super::{Missing, Place, Schema, bindings, foreign, open_database, places, prepare, protect};
 use crate::{
     config::Config,
-    exit::{Failure, Server},
+    exit::Failure,
+    sources::{Source, ledger},
     wiring::Patience,
 };
 
-/// System C's exchange (docs/contracts/system-c.md, "AMQP").
-const EXCHANGE: &str = "smtp_send_email_exc";
+/// A broker that keeps its jobs itself.
+#[derive(Clone)]
+pub(crate) struct Foreign {
+    pub(crate) source: &'static Source,
+    pub(crate) broker: Arc<dyn Broker>,
+    /// Queues of its peers, which a domain is bound to.
+    pub(crate) bound: Vec<QueueName>,
+}
+
+impl Foreign {
+    /// Makes it, with what the domains bind to it; connects to nothing.
+    pub(crate) fn open(config: &Config, source: &'static Source, url: &str) -> Result<Self, Failure> {
+        protect(config, &[(source.way)(config, url)?])?;
+        let bindings = bindings(config, source)?;
+        let bound = bindings.iter().map(|binding| binding.queue.clone()).collect();
+        Ok(Self { source, broker: (source.open)(config, url, bindings)?, bound })
+    }
+
+    /// Whether a domain is bound to this queue of its.
+    pub(crate) fn is_bound(&self, queue: &str) -> bool {
+        self.bound.iter().any(|bound| bound.as_str() == queue)
+    }
+}
 
 /// What moves and remembers jobs.
 #[derive(Clone)]
@@ -27,8 +44,8 @@ pub(crate) struct Backend {
     pub(crate) broker: Arc<dyn Broker>,
     /// Remembers them; `None` with `--no-store`.
     pub(crate) store: Option<Arc<SqlStore>>,
-    /// RabbitMQ, when it is the broker or when system C's mails come from it.
-    pub(crate) rabbit: Option<RabbitMqBroker>,
+    /// The broker of this command, when it is a foreign one, or those that are worked beside the store's own queue.
+    pub(crate) foreign: Vec<Foreign>,
     /// Enqueues.
     pub(crate) client: Client,
 }
@@ -49,21 +66,33 @@ impl Backend {
         let places = places(config, without_store)?;
         let open = |url: &String| open_database(config, url, missing).map(|db| Arc::new(SqlStore::new(db)));
         let store = places.store.as_ref().map(open).transpose()?;
-        let rabbit = match (&places.broker, config.some("rabbitmq.url")) {
-            (Place::RabbitMq(url), _) => Some(rabbit(config, url)?),
-            (Place::Ledger, Some(url)) => Some(rabbit(config, url)?),
-            (Place::Ledger, None) => None,
-        };
-        let broker: Arc<dyn Broker> = match (&places.broker, &rabbit, &store) {
-            (Place::RabbitMq(_), Some(rabbit), _) => Arc::new(rabbit.clone()),
-            (_, _, Some(store)) => ledger(store)?,
+        let open = |(source, url): (_, String)| Foreign::open(config, source, &url);
+        let foreign = foreign(config).into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let broker = match (&places.broker, foreign.first(), &store) {
+            (Place::Foreign(..), Some(own), _) => Arc::clone(&own.broker),
+            (_, _, Some(store)) => ledger::open(store)?,
             (_, _, None) => {
                 return Err(Failure::usage("without a store there must be a broker: --broker amqp:…"));
             }
         };
         let remembers = store.clone().map(|store| store as Arc<dyn Store>);
         let client = Client::new(Arc::clone(&broker), remembers);
-        Ok(Self { broker, store, rabbit, client })
+        Ok(Self { broker, store, foreign, client })
+    }
+
+    /// The foreign broker that this command enqueues to and works; `None` = the store's own queue.
+    pub(crate) fn own(&self) -> Option<&Foreign> {
+        self.foreign.iter().find(|foreign| Arc::ptr_eq(&foreign.broker, &self.broker))
+    }
+
+    /// Those that are worked beside the store's own queue.
+    pub(crate) fn beside(&self) -> impl Iterator<Item = &Foreign> {
+        self.foreign.iter().filter(|foreign| !Arc::ptr_eq(&foreign.broker, &self.broker))
+    }
+
+    /// The foreign broker with this queue of its peers.
+    pub(crate) fn bound(&self, queue: &str) -> Option<&Foreign> {
+        self.foreign.iter().find(|foreign| foreign.is_bound(queue))
     }
 
     /// The store, or the usage error of a command that needs one.
@@ -80,7 +109,7 @@ impl Backend {
 
     /// The same with the store's own queue as the broker: for jobs that the store's transactions enqueue.
     pub(crate) fn on_ledger(&self) -> Result<Self, Failure> {
-        let broker = ledger(self.store()?)?;
+        let broker = ledger::open(self.store()?)?;
         let remembers = self.store.clone().map(|store| store as Arc<dyn Store>);
         let client = Client::new(Arc::clone(&broker), remembers);
         Ok(Self { broker, client, ..self.clone() })
@@ -90,8 +119,8 @@ impl Backend {
     pub(crate) async fn leave(&self) {
         let goodbye = async {
             let _ = self.broker.close().await;
-            if let Some(rabbit) = &self.rabbit {
-                let _ = rabbit.close().await;
+            for foreign in self.beside() {
+                let _ = foreign.broker.close().await;
             }
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
@@ -126,44 +155,3 @@ impl Backend {
 
 /// The longest time that a goodbye takes.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// The SQL broker of this store's database.
-fn ledger(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
-    let broker = match store.database() {
-        Database::Pg(_) => postgres::broker(SqlStore::clone(store)),
-        Database::Sqlite(_) => embedded::broker(SqlStore::clone(store)),
-    };
-    Ok(Arc::new(broker.map_err(Failure::configuration)?))
-}
-
-/// What the settings say about the RabbitMQ at this URL.
-pub(crate) fn rabbit_config(settings: &Config, url: &str) -> Result<rabbitmq::Config, Failure> {
-    let no_text = |_| {
-        let place = settings.told("rabbitmq.ca_file");
-        Failure::configuration(format!(
-            "{place}: it is no PEM text: name the certificate of an authority in PEM"
-        ))
-    };
-    let ca_pem = pem(settings, "rabbitmq.ca_file")?.map(String::from_utf8).transpose().map_err(no_text)?;
-    let queue_type = match settings.text("rabbitmq.queue_type") {
-        "classic" => QueueType::Classic,
-        "existing" => QueueType::Existing,
-        _ => QueueType::Quorum,
-    };
-    let options = rabbitmq::Options { ca_pem, queue_type, ..rabbitmq::Options::default() };
-    let wrong = |error| Failure::configuration(format!("{}: {error}", server_of(settings, Server::RabbitMq)));
-    rabbitmq::Config::from_url(url, options).map_err(wrong)
-}
-
-/// RabbitMQ with system C's binding; other queues are our own.
-pub(crate) fn rabbit(settings: &Config, url: &str) -> Result<RabbitMqBroker, Failure> {
-    let config = rabbit_config(settings, url)?;
-    protect(settings, &[named(config.way(), settings, "rabbitmq.ca_file")])?;
-    let keeps_foreign_bodies = settings.switch("mail.keep_foreign_bodies");
-    let binding = Binding {
-        queue: QueueName::new(QUEUE_OF_SYSTEM_C).map_err(Failure::configuration)?,
-        feed: Some(EXCHANGE.to_owned()),
-        decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
-    };
-    Ok(RabbitMqBroker::new(config, vec![binding]))
-}

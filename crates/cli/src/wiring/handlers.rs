@@ -48,16 +48,16 @@ pub(crate) fn registry(
     Ok(registry)
 }
 
-/// Codes go to the exchange when RabbitMQ is configured, as the seed draws it, else straight to the mail server.
+/// Codes go to the exchange when a broker is configured that carries it, as the seed draws it, else straight to the mail server.
 fn code_sender(
     config: &Config,
     backend: &Backend,
     equipment: &Equipment,
 ) -> Result<Option<CodeSender>, Failure> {
     let (Some(keys), Some(store)) = (&equipment.keys, &backend.store) else { return Ok(None) };
-    let (route, options) = match (&backend.rabbit, &equipment.mail) {
-        (Some(rabbit), _) => {
-            (CodeRoute::SystemC(Arc::new(rabbit.clone())), MailOptions::default().job_options())
+    let (route, options) = match (backend.bound(mail::QUEUE_OF_SYSTEM_C), &equipment.mail) {
+        (Some(foreign), _) => {
+            (CodeRoute::SystemC(Arc::clone(&foreign.broker)), MailOptions::default().job_options())
         }
         (None, Some(worker)) => (CodeRoute::Direct(Arc::clone(worker)), worker.options.job_options()),
         (None, None) => return Ok(None),

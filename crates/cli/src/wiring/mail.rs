@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use backshift_core::{QueueName, broker::Binding};
 use backshift_mail::{
     Class, Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, Outcome,
     SmtpOptions, SmtpTransport, Suppressions, TlsMode,
 };
 use backshift_store::Database;
-use backshift_workers::mail::{DatabaseSendLog, DatabaseSuppressions, MailOptions, MailWorker};
+use backshift_workers::mail::{
+    DatabaseSendLog, DatabaseSuppressions, MailDecoder, MailOptions, MailWorker, QUEUE_OF_SYSTEM_C,
+};
 
 use super::{named, pem, private, protect};
-use crate::{config::Config, exit::Failure};
+use crate::{config::Config, exit::Failure, sources::Source};
 
 /// From of mails that stay in the mailbox of `dev`.
 const DEV_FROM: &str = "backshift@mail.example";
@@ -134,4 +137,20 @@ pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
             .map_err(|error| Failure::configuration(format!("{}: {error}", config.told("smtp.from_name"))))?;
     }
     Ok(parsed)
+}
+
+/// System C's exchange (docs/contracts/system-c.md, "AMQP").
+const EXCHANGE: &str = "smtp_send_email_exc";
+
+/// What the domains bind to a foreign broker: system C's mails.
+pub(crate) fn bindings(config: &Config, source: &Source) -> Result<Vec<Binding>, Failure> {
+    if source.name != "rabbitmq" {
+        return Ok(Vec::new());
+    }
+    let keeps_foreign_bodies = config.switch("mail.keep_foreign_bodies");
+    Ok(vec![Binding {
+        queue: QueueName::new(QUEUE_OF_SYSTEM_C).map_err(Failure::configuration)?,
+        feed: Some(EXCHANGE.to_owned()),
+        decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
+    }])
 }

@@ -1,4 +1,4 @@
-//! Puts the parts together. The only place that names concrete brokers, stores and workers.
+//! Puts the parts together. The only place that names concrete stores and workers; the brokers are in `sources`.
 //!
 //! Nothing here waits for a server: what is built connects when it is used, so that a process can be alive and
 //! not ready while a server is away.
@@ -22,26 +22,26 @@ mod store;
 mod ways;
 mod work;
 
-pub(crate) use backend::{Backend, rabbit, rabbit_config};
+pub(crate) use backend::{Backend, Foreign};
 pub(crate) use failpoint::arm_failpoint;
 pub(crate) use handlers::{Equipment, registry};
 pub(crate) use identity::{identity_service, warn_of_choices};
 pub(crate) use keys::{Keys, generated_keys};
 pub(crate) use mail::{
-    from, mail_worker, mailbox, mailer_of, smtp_failure, smtp_of, smtp_options, suppressions,
+    bindings, from, mail_worker, mailbox, mailer_of, smtp_failure, smtp_of, smtp_options, suppressions,
 };
 pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use open_files::{open_files, warn_of_open_files};
 pub(crate) use patience::Patience;
-pub(crate) use places::{Place, Places, places};
+pub(crate) use places::{Place, Places, foreign, places};
 pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
-pub(crate) use servers::{refuse_unsupported, server_of, unsupported};
+pub(crate) use servers::{contradictions, refuse_unsupported, server_of, unsupported};
 pub(crate) use site::Site;
 pub(crate) use store::{
     Missing, Pending, Schema, extras, file_of, look_at, open_database, prepare, schema_failure,
 };
 pub(crate) use ways::{named, pem, protect};
 pub(crate) use work::{
-    Plan, check_queues, own_queue, own_queues, plan, rabbit_queues, worker_builder, worker_name,
+    Plan, check_queues, foreign_queues, own_queue, own_queues, plan, worker_builder, worker_name,
 };

@@ -7,10 +7,8 @@ use url::Url;
 use crate::{
     config::{Config, Origin, nearest, without_password},
     exit::Failure,
+    sources::{self, Source, ledger},
 };
-
-/// The brokers of this version, by the beginning of their URLs.
-const SCHEMES: [&str; 6] = ["embedded", "sqlite", "postgres", "postgresql", "amqp", "amqps"];
 
 /// Where jobs come from and where they are remembered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +24,19 @@ pub(crate) struct Places {
 pub(crate) enum Place {
     /// The store's own ledger.
     Ledger,
-    /// RabbitMQ at this URL.
-    RabbitMq(String),
+    /// A server of its own, by the name of its source, at this URL.
+    Foreign(&'static str, String),
+}
+
+/// The foreign brokers that are configured, the command's own first: each with its URL.
+pub(crate) fn foreign(config: &Config) -> Vec<(&'static Source, String)> {
+    let own = match places(config, false).map(|places| places.broker) {
+        Ok(Place::Foreign(name, url)) => {
+            return sources::of_name(name).map(|it| (it, url)).into_iter().collect();
+        }
+        _ => sources::ALL.iter(),
+    };
+    own.filter_map(|source| Some((*source, config.some(source.url)?.to_owned()))).collect()
 }
 
 /// Reads the two URLs; `without_store` is `--no-store`.
@@ -35,10 +44,12 @@ pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Fai
     let broker = config.text("broker.url");
     let place = match broker.split_once(':').map(|(scheme, _)| scheme) {
         None => Place::Ledger,
-        Some("embedded" | "sqlite" | "postgres" | "postgresql") => Place::Ledger,
-        Some("amqp" | "amqps") => Place::RabbitMq(broker.to_owned()),
+        Some(scheme) if ledger::SCHEMES.contains(&scheme) => Place::Ledger,
+        Some(scheme) if let Some(source) = sources::of_scheme(scheme) => {
+            Place::Foreign(source.name, broker.to_owned())
+        }
         Some(other) => {
-            let meant = nearest(other, SCHEMES.iter().map(|known| (*known).to_owned()));
+            let meant = nearest(other, sources::schemes().map(str::to_owned));
             let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
             return Err(Failure::configuration(format!(
                 "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",
@@ -53,7 +64,7 @@ pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Fai
         ));
     }
     let store = match (&place, broker) {
-        (Place::RabbitMq(_), _) if without_store => None,
+        (Place::Foreign(..), _) if without_store => None,
         (Place::Ledger, url) if !url.is_empty() => Some(own_store(config, url)?),
         _ => Some(database_url(config)?),
     };

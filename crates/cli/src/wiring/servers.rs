@@ -2,27 +2,29 @@
 //!
 //! A variable that would be passed over in silence is worse than a refused one: somebody's jobs wait where nobody looks.
 
-use super::{Place, places};
+use super::{Place, foreign, places};
 use crate::{
     config::{Config, Origin},
     exit::{Failure, Server},
+    sources::{self, later},
 };
 
-/// Brokers that this version reads settings of and does not work.
-const LATER: [(&str, &str); 3] =
-    [("nats.url", "NATS JetStream"), ("redis.url", "Redis"), ("kafka.brokers", "Kafka")];
-/// Settings that say where jobs are; with one of them nothing is guessed.
-const SITES: [&str; 4] = ["broker.url", "database.url", "database.host", "rabbitmq.url"];
+/// Settings that say where jobs are; with one of them, or the URL of a source, nothing is guessed.
+const SITES: [&str; 3] = ["broker.url", "database.url", "database.host"];
 
 /// The setting, its source and its value without the password.
 pub(crate) fn server_of(config: &Config, server: Server) -> String {
-    let foreign = matches!(places(config, false).map(|places| places.broker), Ok(Place::RabbitMq(_)));
+    let is_foreign = matches!(places(config, false).map(|places| places.broker), Ok(Place::Foreign(..)));
+    let beside = match server {
+        Server::Of(broker) => sources::of_name(broker).map(|source| source.url),
+        Server::Store => None,
+    };
     let set = |key: &&&str| config.some(key).is_some();
-    let keys: &[&str] = match (server, foreign) {
-        (Server::RabbitMq, true) => &["broker.url"],
-        (Server::RabbitMq, false) => &["rabbitmq.url"],
-        (Server::Store, true) => &["database.url", "database.host"],
-        (Server::Store, false) => &["broker.url", "database.url", "database.host"],
+    let keys: &[&str] = match (beside, is_foreign) {
+        (Some(_), true) => &["broker.url"],
+        (Some(url), false) => &[url],
+        (None, true) => &["database.url", "database.host"],
+        (None, false) => &["broker.url", "database.url", "database.host"],
     };
     match keys.iter().find(set) {
         Some(&"database.host") => {
@@ -40,22 +42,56 @@ pub(crate) fn server_of(config: &Config, server: Server) -> String {
     }
 }
 
+impl Failure {
+    /// The same with the setting, its value and its source before it, when it is the answer of a server.
+    pub(crate) fn placed(mut self, config: &Config) -> Self {
+        let Some(server) = self.server.take() else { return self };
+        let remedy = match self.is_unreachable() {
+            true => {
+                "; is the server running, and is this the right address? `backshift doctor` tries every server"
+            }
+            false => "",
+        };
+        let place = server_of(config, server);
+        self.reworded(|text| format!("{place}: {text}{remedy}"))
+    }
+}
+
 /// What is set of brokers that this version does not work, one text each.
 pub(crate) fn unsupported(config: &Config) -> Vec<String> {
-    let set = LATER.iter().filter(|(key, _)| *config.origin(key) != Origin::Default);
+    let set = later::BROKERS.iter().filter(|(key, _)| *config.origin(key) != Origin::Default);
     set.map(|(key, name)| format!("{}: {name} is not supported by this version", config.told(key))).collect()
 }
 
 /// Refuses to work the embedded file where somebody has set another broker and nothing else.
 pub(crate) fn refuse_unsupported(config: &Config) -> Result<(), Failure> {
     let causes = unsupported(config);
-    if causes.is_empty() || SITES.iter().any(|key| *config.origin(key) != Origin::Default) {
+    let mut sites = SITES.into_iter().chain(sources::ALL.iter().map(|source| source.url));
+    if causes.is_empty() || sites.any(|key| *config.origin(key) != Origin::Default) {
         return Ok(());
     }
     let remedy = "say where the jobs are: BACKSHIFT_BROKER_URL=postgres:…, amqp:… or embedded:PATH (or --broker), or unset it";
     let causes: Vec<_> =
         causes.iter().map(|cause| format!("{cause}, and no other place is set; {remedy}")).collect();
     Err(Failure::configuration(causes.join("\n")))
+}
+
+/// Settings that contradict each other, and those that a configured broker cannot keep.
+pub(crate) fn contradictions(config: &Config) -> Vec<String> {
+    let mut found = config.contradictions();
+    for (source, _) in foreign(config) {
+        let Some(waits) = &source.waits else { continue };
+        if config.duration("worker.hand_over_after") >= waits.usually {
+            found.push(format!(
+                "{} is not below {}'s {} ({}m unless it was changed): long jobs are handed out again; write 10m",
+                config.told("worker.hand_over_after"),
+                source.title,
+                waits.called,
+                waits.usually.as_secs() / 60
+            ));
+        }
+    }
+    found
 }
 
 #[cfg(test)]
@@ -89,11 +125,29 @@ mod tests {
         let (store, rabbit) =
             (("database.url", "postgres://u:geheim@h/d"), ("broker.url", "amqp://u:geheim@q"));
         assert_eq!(of(&[store], Server::Store), "database.url (flag --flag): \"postgres://u:***@h/d\"");
-        assert_eq!(of(&[store, rabbit], Server::RabbitMq), "broker.url (flag --flag): \"amqp://u:***@q\"");
+        assert_eq!(
+            of(&[store, rabbit], Server::Of("rabbitmq")),
+            "broker.url (flag --flag): \"amqp://u:***@q\""
+        );
         assert!(of(&[store, rabbit], Server::Store).starts_with("database.url"));
         assert!(of(&[("broker.url", "postgres://h/d")], Server::Store).starts_with("broker.url"));
-        assert!(of(&[("rabbitmq.url", "amqp://q")], Server::RabbitMq).starts_with("rabbitmq.url"));
+        assert!(of(&[("rabbitmq.url", "amqp://q")], Server::Of("rabbitmq")).starts_with("rabbitmq.url"));
         assert!(of(&[("database.host", "db")], Server::Store).contains("database.port 5432"));
         assert!(of(&[], Server::Store).starts_with("data_dir (default)"));
+    }
+
+    #[test]
+    fn a_hand_over_that_comes_too_late_for_the_broker_is_a_contradiction() {
+        let of = |flags: &[(&'static str, &str)]| contradictions(&Config::of_flags(flags));
+        let late = ("worker.hand_over_after", "30m");
+        for broker in [("rabbitmq.url", "amqp://h"), ("broker.url", "amqps://h")] {
+            let found = of(&[late, broker]);
+            assert!(
+                found.len() == 1 && found[0].contains("worker.hand_over_after (flag --flag): \"30m\""),
+                "{found:?}"
+            );
+            assert!(of(&[broker]).is_empty());
+        }
+        assert!(of(&[late]).is_empty(), "the ledger takes no job back");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use backshift_core::way::{Authority, Safety, Way};
 
-use crate::{config::Config, exit::Failure};
+use crate::{config::Config, exit::Failure, sources};
 
 /// Refuses what `require_tls` does not allow, and warns about everything else that somebody between could read.
 pub(crate) fn protect(config: &Config, ways: &[Way]) -> Result<(), Failure> {
@@ -32,8 +32,10 @@ fn remedy(service: &str) -> &'static str {
             "use sslmode=verify-full (the default when no sslmode is written), with database.ca_file for an authority of \
              your own"
         }
-        "RabbitMQ" => "use amqps:, with rabbitmq.ca_file for an authority of your own",
-        _ => "set BACKSHIFT_SMTP_TLS to starttls or implicit",
+        _ => {
+            let source = sources::ALL.iter().find(|source| source.title == service);
+            source.map_or("set BACKSHIFT_SMTP_TLS to starttls or implicit", |source| source.tls)
+        }
     }
 }
 

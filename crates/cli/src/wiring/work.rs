@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use backshift_core::{Backoff, Broker, Job as _, Kind, QueueName, Registry, WorkerName};
+use backshift_core::{Backoff, Job as _, Kind, QueueName, Registry, WorkerName};
 use backshift_runtime::{
     Worker, WorkerBuilder, WorkerOptions,
     middleware::{Metrics, Trace},
@@ -14,21 +14,21 @@ use backshift_workers::{
     mail,
 };
 
-use super::Backend;
+use super::{Backend, Foreign};
 use crate::{args, config::Config, exit::Failure};
 
 /// Queues and slots, by broker.
 pub(crate) struct Plan {
     /// Pools on the command's broker.
     pub(crate) own: Vec<(QueueName, usize)>,
-    /// Pools on RabbitMQ beside it: system C's mails.
-    pub(crate) rabbit: Vec<(QueueName, usize)>,
+    /// Pools on foreign brokers beside it: queues of their peers.
+    pub(crate) beside: Vec<(QueueName, usize)>,
 }
 
 impl Plan {
     /// Whether system C's mails are among it.
     pub(crate) fn works_mail(&self) -> bool {
-        self.own.iter().chain(&self.rabbit).any(|(queue, _)| queue.as_str() == mail::QUEUE_OF_SYSTEM_C)
+        self.own.iter().chain(&self.beside).any(|(queue, _)| queue.as_str() == mail::QUEUE_OF_SYSTEM_C)
     }
 }
 
@@ -41,12 +41,13 @@ pub(crate) fn own_queues() -> impl Iterator<Item = &'static str> {
 }
 
 /// The queue that a kind stands in unless the producer says otherwise. A kind that may have to wait for a server of its own
-/// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them.
-pub(crate) fn own_queue(kind: &Kind, broker: &str) -> &'static str {
-    match (kind.as_str(), broker) {
-        (mail::KIND, "rabbitmq") => mail::QUEUE_OF_SYSTEM_C,
+/// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them. `own` = the command's
+/// broker, when it is a foreign one.
+pub(crate) fn own_queue(kind: &Kind, own: Option<&Foreign>) -> &'static str {
+    match (kind.as_str(), own) {
+        (mail::KIND, Some(own)) if own.is_bound(mail::QUEUE_OF_SYSTEM_C) => mail::QUEUE_OF_SYSTEM_C,
         (mail::KIND, _) => mail::QUEUE,
-        (SendCode::KIND, broker) if broker != "rabbitmq" => SendCode::QUEUE,
+        (SendCode::KIND, None) => SendCode::QUEUE,
         _ => "default",
     }
 }
@@ -60,15 +61,17 @@ fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan,
     let slots = config.number("worker.concurrency") as usize;
     let named: Vec<_> = named.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
     if !named.is_empty() {
-        return Ok(Plan { own: named, rabbit: Vec::new() });
+        return Ok(Plan { own: named, beside: Vec::new() });
     }
-    let mails = (name(mail::QUEUE_OF_SYSTEM_C)?, config.number("mail.concurrency") as usize);
-    if backend.broker.name() == "rabbitmq" {
-        return Ok(Plan { own: vec![(name("default")?, slots), mails], rabbit: Vec::new() });
+    let mails = config.number("mail.concurrency") as usize;
+    let bound =
+        |foreign: &Foreign| foreign.bound.iter().map(|queue| (queue.clone(), mails)).collect::<Vec<_>>();
+    if let Some(own) = backend.own() {
+        let own = [(name("default")?, slots)].into_iter().chain(bound(own)).collect();
+        return Ok(Plan { own, beside: Vec::new() });
     }
     let own = OWN_QUEUES.iter().map(|queue| Ok((name(queue)?, slots))).collect::<Result<_, Failure>>()?;
-    let rabbit = if backend.rabbit.is_some() { vec![mails] } else { Vec::new() };
-    Ok(Plan { own, rabbit })
+    Ok(Plan { own, beside: backend.beside().flat_map(bound).collect() })
 }
 
 /// Whether a worker would understand these `--queue` flags.
@@ -76,15 +79,18 @@ pub(crate) fn check_queues(named: &[String]) -> Result<(), Failure> {
     named.iter().try_for_each(|text| queue(text, 10).map(drop))
 }
 
-/// The queues of RabbitMQ that a worker with these `--queue` flags works.
-pub(crate) fn rabbit_queues(
+/// The queues of this foreign broker that a worker with these `--queue` flags works.
+pub(crate) fn foreign_queues(
     named: &[String],
     config: &Config,
     backend: &Backend,
+    foreign: &Foreign,
 ) -> Result<Vec<QueueName>, Failure> {
     let plan = planned(named, config, backend)?;
-    let own = if backend.broker.name() == "rabbitmq" { plan.own } else { Vec::new() };
-    Ok(own.into_iter().chain(plan.rabbit).map(|(queue, _)| queue).collect())
+    let is_own = backend.own().is_some_and(|own| own.source.name == foreign.source.name);
+    let own = if is_own { plan.own } else { Vec::new() };
+    let bound = plan.beside.into_iter().filter(|(queue, _)| foreign.is_bound(queue.as_str()));
+    Ok(own.into_iter().chain(bound).map(|(queue, _)| queue).collect())
 }
 
 fn queue(text: &str, slots: usize) -> Result<(QueueName, usize), Failure> {
@@ -139,9 +145,12 @@ pub(crate) fn worker_builder(
     for (queue, slots) in &plan.own {
         builder = builder.pool(queue.clone(), *slots);
     }
-    if let (Some(rabbit), false) = (&backend.rabbit, plan.rabbit.is_empty()) {
-        builder = builder.broker(Arc::new(rabbit.clone()) as Arc<dyn Broker>);
-        for (queue, slots) in &plan.rabbit {
+    for foreign in backend.beside() {
+        let mut pools = plan.beside.iter().filter(|(queue, _)| foreign.is_bound(queue.as_str())).peekable();
+        if pools.peek().is_some() {
+            builder = builder.broker(Arc::clone(&foreign.broker));
+        }
+        for (queue, slots) in pools {
             builder = builder.pool(queue.clone(), *slots);
         }
     }
@@ -181,19 +190,19 @@ pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources;
 
     #[test]
     fn every_own_queue_is_worked_without_being_named() {
+        let config = Config::defaults();
+        let (source, url) = (sources::of_name("rabbitmq").unwrap(), "amqp://127.0.0.1:1");
+        let rabbit = Foreign::open(&config, source, url).unwrap();
         for kind in [mail::KIND, SendCode::KIND, "some.kind"] {
             let kind = Kind::new(kind).unwrap();
-            for broker in ["embedded", "postgres"] {
-                assert!(OWN_QUEUES.contains(&own_queue(&kind, broker)), "{kind} on {broker}");
-            }
-            assert!(
-                ["default", mail::QUEUE_OF_SYSTEM_C].contains(&own_queue(&kind, "rabbitmq")),
-                "{kind} on rabbitmq"
-            );
+            assert!(OWN_QUEUES.contains(&own_queue(&kind, None)), "{kind} on the ledger");
+            let at_rabbit = own_queue(&kind, Some(&rabbit));
+            assert!(["default", mail::QUEUE_OF_SYSTEM_C].contains(&at_rabbit), "{kind} on rabbitmq");
         }
-        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), "rabbitmq"), mail::QUEUE_OF_SYSTEM_C);
+        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), Some(&rabbit)), mail::QUEUE_OF_SYSTEM_C);
     }
 }

@@ -6,9 +6,8 @@ mod store;
 
 use std::time::Duration;
 
-use backshift_brokers::rabbitmq::RabbitMqBroker;
 use backshift_core::{
-    Broker, BrokerError, QueueName,
+    BrokerError, QueueName,
     way::{Check, Encryption, Safety, Way},
 };
 use serde_json::{Value, json};
@@ -18,21 +17,18 @@ use crate::{
     config::Config,
     exit::Failure,
     output,
+    sources::Source,
     wiring::{
-        Backend, Keys, Place, check_queues, file_of, from, mailer_of, named, open_files, places, private,
-        rabbit, rabbit_config, rabbit_queues, refuse_unsupported, smtp_failure, smtp_of, smtp_options,
-        unsupported,
+        Backend, Foreign, Keys, bindings, check_queues, contradictions, file_of, foreign, foreign_queues,
+        from, mailer_of, named, open_files, places, private, refuse_unsupported, smtp_failure, smtp_of,
+        smtp_options, unsupported,
     },
 };
 
 /// The longest time that one server gets.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No client is told the value, so it is said how a person sees it.
-const PATIENCE_OF_RABBITMQ: &str = "RabbitMQ hands a job out again that runs longer than its consumer_timeout (30 min unless it was \
-     changed; `rabbitmqctl eval 'application:get_env(rabbit, consumer_timeout).'` says it, and a policy may set \
-     consumer-timeout for a queue). With a store a job that runs longer than worker.hand_over_after is kept by the store alone, \
-     unless its body must not be kept or its message has no id: such a job goes on, and starts no second time";
+const BROKER: &str = "broker";
 
 /// One finding.
 struct Finding {
@@ -61,7 +57,7 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
         Err(failure) => (None, Some(failure)),
     };
     findings.extend(store::store(config, backend.as_ref(), failure).await);
-    findings.extend(broker(args, config, backend.as_ref()).await);
+    findings.extend(brokers(args, config, backend.as_ref()).await);
     findings.push(mail(config).await);
     for finding in &mut findings {
         finding.problem = finding.problem.take().map(|problem| problem.placed(config));
@@ -93,7 +89,7 @@ fn settings(config: &Config) -> Vec<Finding> {
     let refused = refuse_unsupported(config).err();
     let passed_over = unsupported(config).into_iter();
     let told = |cause: &str| cause.split(" (").next().unwrap_or_default().to_owned();
-    let contradictions = config.contradictions().into_iter();
+    let contradictions = contradictions(config).into_iter();
     let contradictions =
         contradictions.map(|cause| Finding::new(part, told(&cause), Some(Failure::configuration(cause))));
     match refused {
@@ -120,39 +116,42 @@ fn files(config: &Config) -> Vec<Finding> {
     refused.into_iter().chain(remarks.map(|remark| Finding::new(part, remark, None))).collect()
 }
 
-/// The server, and with the worker's own rights what the worker will need of it.
-async fn broker(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
-    let part = "broker";
-    // A store that is not there is no reason not to look at the broker.
-    let rabbit = match backend {
-        Some(backend) => backend.rabbit.clone(),
-        None => url_of_rabbit(config).and_then(|url| rabbit(config, &url).ok()),
-    };
-    let Some(rabbit) = rabbit else { return Vec::new() };
-    let what = format!("RabbitMQ at {}", rabbit.address());
-    let problem = answered(rabbit.ping()).await;
-    let answers = problem.is_none();
-    let mut findings = vec![Finding { ways: way_to_rabbit(config), ..Finding::new(part, what, problem) }];
-    if answers {
-        findings.push(Finding::new(part, PATIENCE_OF_RABBITMQ, None));
-    }
-    let queues = backend.and_then(|backend| rabbit_queues(&args.queues, config, backend).ok());
-    for queue in queues.into_iter().flatten().filter(|_| answers) {
-        findings.push(rabbit_queue(args, &rabbit, &queue).await);
+/// The foreign brokers, and with the worker's own rights what the worker will need of them.
+async fn brokers(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (source, url) in foreign(config) {
+        // A store that is not there is no reason not to look at the broker.
+        let built =
+            backend.and_then(|it| it.foreign.iter().find(|foreign| foreign.source.name == source.name));
+        let Some(foreign) = built.cloned().or_else(|| Foreign::open(config, source, &url).ok()) else {
+            continue;
+        };
+        let Ok(way) = (source.way)(config, &url) else { continue };
+        let problem = answered(source.title, foreign.broker.ping()).await;
+        let (what, answers) = (format!("{} at {}", source.title, way.place()), problem.is_none());
+        findings.push(Finding { ways: vec![way], ..Finding::new(BROKER, what, problem) });
+        if !answers {
+            continue;
+        }
+        findings.extend(source.remark.map(|remark| Finding::new(BROKER, remark, None)));
+        let queues = backend.and_then(|backend| foreign_queues(&args.queues, config, backend, &foreign).ok());
+        for queue in queues.into_iter().flatten() {
+            findings.push(queue_of(args, &foreign, &queue).await);
+        }
     }
     findings
 }
 
 /// A queue that was named is made ready as a worker would; others are looked at as they are.
-async fn rabbit_queue(args: &Doctor, rabbit: &RabbitMqBroker, queue: &QueueName) -> Finding {
-    let part = "broker";
+async fn queue_of(args: &Doctor, foreign: &Foreign, queue: &QueueName) -> Finding {
+    let (broker, title) = (&foreign.broker, foreign.source.title);
     if !args.queues.is_empty() {
-        let problem = answered(rabbit.prepare(queue)).await;
-        return Finding::new(part, format!("queue {queue} with its retries and dead letters"), problem);
+        let problem = answered(title, broker.prepare(queue)).await;
+        return Finding::new(BROKER, format!("queue {queue} with its retries and dead letters"), problem);
     }
     let mut there = false;
-    let problem = answered(async {
-        there = rabbit.inspect(queue).await?;
+    let problem = answered(title, async {
+        there = broker.inspect(queue).await?;
         Ok(())
     })
     .await;
@@ -165,11 +164,11 @@ async fn rabbit_queue(args: &Doctor, rabbit: &RabbitMqBroker, queue: &QueueName)
             "queue {queue} is not there yet: a worker makes it; `doctor --queue {queue}` tries whether it may"
         ),
     };
-    Finding::new(part, what, problem)
+    Finding::new(BROKER, what, problem)
 }
 
-async fn answered(asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
-    within("RabbitMQ gave", asked).await.err()
+async fn answered(title: &str, asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
+    within(&format!("{title} gave"), asked).await.err()
 }
 
 /// What a server answers in time; `who` begins the sentence about one that does not.
@@ -183,24 +182,18 @@ async fn within<T, E: Into<Failure>>(
     }
 }
 
-fn url_of_rabbit(config: &Config) -> Option<String> {
-    match places(config, false).map(|places| places.broker) {
-        Ok(Place::RabbitMq(url)) => Some(url),
-        _ => config.some("rabbitmq.url").map(str::to_owned),
-    }
-}
-
-fn way_to_rabbit(config: &Config) -> Vec<Way> {
-    let way =
-        url_of_rabbit(config).and_then(|url| rabbit_config(config, &url).ok()).map(|rabbit| rabbit.way());
-    way.map(|way| named(way, config, "rabbitmq.ca_file")).into_iter().collect()
+/// Whether a configured broker carries system C's mails.
+fn carries_mails(config: &Config) -> bool {
+    let bound =
+        |(source, _): (&Source, String)| bindings(config, source).is_ok_and(|bound| !bound.is_empty());
+    foreign(config).into_iter().any(bound)
 }
 
 async fn mail(config: &Config) -> Finding {
     let part = "mail";
     let mailer = match mailer_of(config) {
         Ok(Some(mailer)) => mailer,
-        Ok(None) if url_of_rabbit(config).is_some() => {
+        Ok(None) if carries_mails(config) => {
             let what = "SMTP_HOST is not set, so a `worker` of smtp_send_email will not start";
             return Finding::new(part, what, None);
         }

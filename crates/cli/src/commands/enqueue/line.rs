@@ -12,7 +12,7 @@ use crate::{
     args::{Enqueue, MOST},
     config,
     exit::Failure,
-    wiring::own_queue,
+    wiring::{Foreign, own_queue},
 };
 
 /// Stands for the job's number in a payload.
@@ -82,7 +82,7 @@ impl Template {
 }
 
 /// Checks the line.
-pub(super) fn template(line: &Line, broker: &str) -> Result<Template, Failure> {
+pub(super) fn template(line: &Line, own: Option<&Foreign>) -> Result<Template, Failure> {
     if line.id.is_some() && line.count.is_some() {
         return Err(Failure::usage("count together with id: one id names one job"));
     }
@@ -104,7 +104,7 @@ pub(super) fn template(line: &Line, broker: &str) -> Result<Template, Failure> {
     };
     let payload = line.payload.get().to_owned();
     let kind = Kind::new(&line.kind).map_err(Failure::usage)?;
-    let queue = line.queue.as_deref().unwrap_or_else(|| own_queue(&kind, broker));
+    let queue = line.queue.as_deref().unwrap_or_else(|| own_queue(&kind, own));
     Ok(Template {
         queue: QueueName::new(queue).map_err(Failure::usage)?,
         kind,
