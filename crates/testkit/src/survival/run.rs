@@ -129,6 +129,10 @@ impl Survival {
         injector.mend().await?;
         let mut facts_of_queues = HashMap::new();
         let (mut fleet, faults, missed, ended) = injector.into_parts();
+        // A message that a killed worker held comes again although its job is over: somebody must be there to acknowledge it.
+        if let Some(broker) = self.stage.servers().first() {
+            queues(broker).await?;
+        }
         let exits = fleet.stop_all(DRAIN).await;
         if let Some(broker) = self.stage.servers().first() {
             facts_of_queues.extend(queues(broker).await?);
