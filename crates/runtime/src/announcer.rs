@@ -9,14 +9,14 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Clock, Store,
-    store::{Liveness, Trouble, Watched, WorkerRecord},
+    store::{Liveness, Watched, WorkerRecord},
 };
 use tokio::time::sleep;
 
 use crate::{
     engine::Engine,
     pool::Pool,
-    troubles::{Troubles, is_news},
+    troubles::{Told, Troubles},
 };
 
 /// How often the sign is looked at.
@@ -31,7 +31,7 @@ pub(crate) async fn run(
     watched: Arc<[Arc<dyn Watched>]>,
 ) {
     let mut troubles = Troubles::of(watched);
-    let mut told: Vec<Trouble> = Vec::new();
+    let mut told = Told::default();
     let started_at = clock.now();
     let queues: Vec<_> = pools.iter().map(|pool| format!("{}:{}", pool.queue, pool.options.slots)).collect();
     let kinds = engine.registry.known();
@@ -41,11 +41,12 @@ pub(crate) async fn run(
         if signs.iter().any(|sign| sign.stands()) {
             // Also after an announcement that failed meanwhile.
             engine.health.clear("store announcement");
-            if is_news(&told, &now) {
-                match store.tell(&engine.name, &now).await {
-                    Ok(()) => told = now,
-                    Err(error) => tracing::debug!(%error, "this worker's troubles could not be told"),
+            if told.is_news(&now) {
+                let answer = store.tell(&engine.name, &now).await;
+                if let Err(error) = &answer {
+                    tracing::debug!(%error, "this worker's troubles could not be told");
                 }
+                told.answered(now, &answer);
             }
         } else {
             let running: usize = pools.iter().map(|pool| pool.running.len()).sum();
@@ -58,11 +59,12 @@ pub(crate) async fn run(
                 running: u32::try_from(running).unwrap_or(u32::MAX),
                 troubles: now.clone(),
             };
-            match store.announce(&record).await {
+            let answer = store.announce(&record).await;
+            told.answered(now, &answer);
+            match answer {
                 Ok(fresh) => {
                     engine.health.clear("store announcement");
                     signs.push(fresh);
-                    told = now;
                 }
                 Err(error) => {
                     if engine.health.trouble("store announcement", &error) {

@@ -1,9 +1,11 @@
 //! What keeps this worker from its work, as it tells the others: the same as its readiness says, with the time since when.
 //!
-//! What is gone at the next look is not told: a call that failed once, a consumer that is being made.
+//! What is gone at the next look is not told: a call that failed once, a consumer that is being made. Whoever is asked may
+//! be code of others: its panic is a trouble too, because the asker holds the worker's sign of life.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +42,8 @@ impl Troubles {
             next: None,
             kinds: Vec::new(),
         });
-        let watched = self.watched.iter().filter_map(|watched| watched.trouble(now));
+        let watched =
+            self.watched.iter().enumerate().filter_map(|(place, one)| asked(one.as_ref(), place, now));
         let mut all: Vec<Trouble> = watched.chain(own).collect();
         // A broker and its consumer may both speak of one queue.
         let mut parts = BTreeSet::new();
@@ -59,8 +62,38 @@ impl Troubles {
     }
 }
 
+/// The answer, or that there was none. A trouble of one place has one name, so that it has one beginning.
+fn asked(watched: &dyn Watched, place: usize, now: Timestamp) -> Option<Trouble> {
+    catch_unwind(AssertUnwindSafe(|| watched.trouble(now))).unwrap_or_else(|_| {
+        Some(Trouble {
+            part: format!("watched part {}", place + 1),
+            said: "it panicked when it was asked for its trouble; the log has the place".into(),
+            harm: Harm::Failing,
+            since: now,
+            next: None,
+            kinds: Vec::new(),
+        })
+    })
+}
+
+/// What the others know.
+#[derive(Default)]
+pub(crate) struct Told(Option<Vec<Trouble>>);
+
+impl Told {
+    /// Whether they have to be told: also after an answer that never came, which says nothing of what was written.
+    pub(crate) fn is_news(&self, now: &[Trouble]) -> bool {
+        self.0.as_ref().is_none_or(|told| is_news(told, now))
+    }
+
+    /// What came of telling them.
+    pub(crate) fn answered<T, E>(&mut self, now: Vec<Trouble>, answer: &Result<T, E>) {
+        self.0 = answer.is_ok().then_some(now);
+    }
+}
+
 /// Whether others know nothing of what has changed.
-pub(crate) fn is_news(told: &[Trouble], now: &[Trouble]) -> bool {
+fn is_news(told: &[Trouble], now: &[Trouble]) -> bool {
     let close = |a: Timestamp, b: Timestamp| a.duration_since(b).unsigned_abs() < NO_NEWS;
     let same = |(a, b): (&Trouble, &Trouble)| {
         let next = match (a.next, b.next) {
@@ -109,6 +142,41 @@ mod tests {
         assert_eq!(parts(troubles.lasting(both(), at(3))), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(parts(troubles.lasting(Vec::new(), at(4))), []);
         assert_eq!(parts(troubles.lasting(both(), at(5))), [], "it began anew");
+    }
+
+    struct Panics;
+
+    impl Watched for Panics {
+        fn trouble(&self, _: Timestamp) -> Option<Trouble> {
+            panic!("the code of somebody else");
+        }
+    }
+
+    struct Says(&'static str);
+
+    impl Watched for Says {
+        fn trouble(&self, _: Timestamp) -> Option<Trouble> {
+            Some(trouble(self.0, None))
+        }
+    }
+
+    #[test]
+    fn a_watched_part_that_panics_is_a_trouble_and_the_next_one_is_asked() {
+        let all: [Arc<dyn Watched>; 3] = [Arc::new(Says("a")), Arc::new(Panics), Arc::new(Says("b"))];
+        let ask = || all.iter().enumerate().filter_map(|(place, one)| asked(one.as_ref(), place, at(1)));
+        let parts: Vec<_> = ask().map(|trouble| trouble.part).collect();
+        assert_eq!(parts, ["a", "watched part 2", "b"]);
+    }
+
+    #[test]
+    fn after_an_answer_that_never_came_the_others_are_told_anew() {
+        let mut told = Told::default();
+        assert!(told.is_news(&[]), "nobody was told anything");
+        told.answered(Vec::new(), &Ok::<_, ()>(()));
+        assert!(!told.is_news(&[]));
+        told.answered(vec![trouble("mail", None)], &Err::<(), _>("it took too long"));
+        assert!(told.is_news(&[]), "it may have been written");
+        assert!(told.is_news(&[trouble("mail", None)]), "and it may not");
     }
 
     #[test]
