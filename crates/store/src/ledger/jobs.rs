@@ -23,7 +23,7 @@ pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.starte
 pub(crate) const CANCEL: Sql = both!(
     "UPDATE background_jobs SET " stopped "\
      status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \
-     cancel_requested = (status = 'running'), \
+     cancel_requested = (status = 'running'), aside = NULL, \
      finished_at = CASE WHEN status = 'running' THEN finished_at ELSE clock_timestamp() END, \
      payload = CASE WHEN sensitive AND status <> 'running' THEN NULL ELSE payload END, \
      updated_at = clock_timestamp() \

@@ -1,7 +1,8 @@
 //! Which kinds wait for a worker that knows them, and how many jobs of each.
 //!
 //! Jobs that were put aside stand sorted by queue and kind, so one step of the index leads from one kind to the next: a
-//! million jobs of a misspelt name hide no other kind and are not counted through.
+//! million jobs of a misspelt name hide no other kind and are not counted through. Those that must run alone, because they
+//! ended their worker too often, have no such order; they are few, and of many only the first are looked at.
 
 use std::collections::BTreeMap;
 
@@ -98,7 +99,9 @@ pub(crate) const PARKED: Sql = Sql {
         " ",
         counted_pg!("line", "job_line", "ready AND NOT alone AND aside IS NOT NULL"),
         " UNION ALL ",
-        counted_pg!("abroad", "background_jobs", "aside IS NOT NULL AND status = 'available'")
+        counted_pg!("abroad", "background_jobs", "aside IS NOT NULL AND status = 'available'"),
+        " UNION ALL SELECT queue, aside, count(*), min(run_at) FROM (SELECT queue, aside, run_at FROM job_line \
+         WHERE ready AND alone LIMIT $2) suspects WHERE aside IS NOT NULL GROUP BY queue, aside"
     ),
     sqlite: concat!(
         "WITH RECURSIVE ",
@@ -124,7 +127,10 @@ pub(crate) const PARKED: Sql = Sql {
             "abroad",
             "background_jobs_parked",
             "aside IS NOT NULL AND status = 'available' AND broker <> 'embedded'"
-        )
+        ),
+        " UNION ALL SELECT queue, aside, count(*), min(run_at) FROM (SELECT queue, aside, run_at FROM background_jobs \
+         INDEXED BY background_jobs_claim_alone WHERE crashes >= 3 AND status = 'available' AND broker = 'embedded' \
+         LIMIT $2) suspects WHERE aside IS NOT NULL GROUP BY queue, aside"
     ),
 };
 

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use backshift_core::{Envelope, JobId, Kind, Kinds, State, UniqueKey, UniquePolicy, store::Jobs};
+use backshift_core::{
+    Envelope, JobId, Kind, Kinds, State, UniqueKey, UniquePolicy,
+    store::{Jobs, Queues},
+};
 use backshift_store::{Database, Dialect, Executor, Options, ledger, ledger::Round, notify::Bell};
 
 use crate::{
@@ -101,6 +104,32 @@ on_both_databases! {
         assert!(claim(world, 5, Some(&["b"])).await.is_empty());
         assert_eq!(world.store.retry(id).await.unwrap(), State::Available);
         assert_eq!(claim(world, 5, Some(&["b"])).await, [id]);
+    }
+
+    async fn a_suspect_that_stands_aside_is_listed_with_its_kind(world) {
+        suspect(world, "b").await;
+        world.enqueue(of("b")).await;
+        assert!(claim(world, 5, Some(&["a"])).await.is_empty() && claim_alone(world.db(), &["a"]).await.is_none());
+        let listed = world.store.parked().await.unwrap();
+        let listed: Vec<_> = listed.iter().map(|parked| (parked.kind.as_str(), parked.jobs)).collect();
+        assert_eq!(listed, [("b", 2)]);
+    }
+
+    async fn a_parked_job_that_ends_is_in_no_list_of_what_is_parked(world) {
+        // Of a foreign broker: its place is the row itself, and an index of every row that has one.
+        let unique = UniqueKey { key: "key".into(), policy: UniquePolicy::Reject };
+        let ids = [world.enqueue(of("b")).await.id(), world.enqueue(Envelope { unique: Some(unique), ..of("b") }).await.id()];
+        let marks = if world.is_postgres() { ", abroad = queue, unpublished = 'rabbitmq'" } else { "" };
+        let text = format!("UPDATE background_jobs SET broker = 'rabbitmq', aside = job_type{marks}");
+        world.db().text(text).run().await.unwrap();
+        let left = "SELECT COUNT(*) FROM background_jobs WHERE aside IS NOT NULL";
+        assert_eq!(world.db().sql(left).one::<i64>().await.unwrap(), 2);
+        world.store.cancel(ids[0]).await.unwrap();
+        assert_eq!(world.db().sql(left).one::<i64>().await.unwrap(), 1, "it was cancelled");
+        let unique = UniqueKey { key: "key".into(), policy: UniquePolicy::KeepLast };
+        world.enqueue(Envelope { unique: Some(unique), ..of("c") }).await;
+        assert_eq!(world.store.find(ids[1]).await.unwrap().unwrap().state, State::Cancelled);
+        assert_eq!(world.db().sql(left).one::<i64>().await.unwrap(), 0, "it made room");
     }
 
     async fn a_hundred_thousand_strangers_are_passed_once(world) {
