@@ -119,9 +119,10 @@ impl Trouble {
         }
     }
 
-    /// Reads [`Self::written`]; what a newer program wrote otherwise is nothing.
+    /// Reads [`Self::written`]; an entry that a newer program wrote otherwise is left out, and only that one.
     pub fn read(text: &str) -> Vec<Self> {
-        serde_json::from_str(text).unwrap_or_default()
+        let all: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+        all.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect()
     }
 }
 
@@ -145,6 +146,11 @@ pub struct ParkedKind {
 }
 
 impl ParkedKind {
+    /// Whether one of those who work its queue has a handler for it: then it waits for its turn, not for a worker.
+    pub fn is_known_to(&self, workers: &[WorkerRecord]) -> bool {
+        workers.iter().any(|worker| worker.kinds.contains(&self.kind) && worker.works(self.queue.as_str()))
+    }
+
     /// More of one kind are not counted.
     pub const COUNTED: u32 = 1000;
     /// More kinds are not listed.
@@ -171,6 +177,9 @@ mod tests {
         assert_eq!(Trouble::written(&[]), "");
         assert_eq!(Trouble::read(""), []);
         assert_eq!(Trouble::read("[{\"another\":1}]"), []);
+        let newer = Trouble::written(&one).replace("\"held\"", "\"unheard-of\"");
+        let both = format!("[{},{}", newer.trim_matches(['[', ']']), &Trouble::written(&one)[1..]);
+        assert_eq!(Trouble::read(&both), one, "what can be read is: {both}");
         for said in ["x", "\u{1}", "\0", "ä", "\u{1F600}", "\""] {
             let many: Vec<_> = (0..1000).map(|_| trouble(said.repeat(5000))).collect();
             let text = Trouble::written(&many);

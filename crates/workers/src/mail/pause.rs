@@ -24,6 +24,8 @@ use tokio::time::Instant;
 const UNREACHED: u32 = 10;
 /// So many in a row are told to the other processes, long before the breaker opens: one mail tries no oftener than its back-off.
 const TOLD: u32 = 3;
+/// So long after the last of them nothing is known of the server any more: no mail has tried it since.
+const KNOWN: Duration = Duration::from_secs(600);
 /// The first pause of a server that is not there; the longest is the first one of a transport that refuses us.
 const ABSENT: Duration = Duration::from_secs(1);
 /// How long a mail keeps its slot during a pause in a queue of mails. Sent back at once, a backlog would go round and round
@@ -49,8 +51,9 @@ pub struct TransportPause {
 struct Hindered {
     /// Kinds of jobs that were held or reached nobody.
     kinds: BTreeSet<Kind>,
-    /// What the last mail that reached nobody met.
+    /// What the last mail that reached nobody met, and when.
     said: String,
+    last: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -152,7 +155,7 @@ impl TransportPause {
             hindered.kinds.insert(kind.clone());
         }
         if let Some(failure) = failure {
-            hindered.said = failure.to_string();
+            (hindered.said, hindered.last) = (failure.to_string(), Some(Instant::now()));
         }
     }
 
@@ -238,7 +241,15 @@ impl Watched for TransportPause {
             return Some(Trouble { part, said, harm: Harm::Held, since, next, kinds });
         }
         let said = hindered.said.clone();
-        (unreached >= TOLD).then_some(Trouble { part, said, harm: Harm::Failing, since, next: None, kinds })
+        let fresh = hindered.last.is_some_and(|last| last.elapsed() < KNOWN);
+        (unreached >= TOLD && fresh).then_some(Trouble {
+            part,
+            said,
+            harm: Harm::Failing,
+            since,
+            next: None,
+            kinds,
+        })
     }
 }
 
@@ -389,6 +400,21 @@ mod tests {
         assert!(matches!(pause.turn(), Turn::Wait(_)));
         drop(ProbeGuard(&pause));
         assert!(matches!(pause.turn(), Turn::Probe));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn mails_that_reached_nobody_are_old_news_when_none_follows() {
+        let pause = TransportPause::new(40 * MS, 1000 * MS);
+        let now = Timestamp::UNIX_EPOCH;
+        for _ in 0..TOLD {
+            pause.failed(&nobody_there(), &kind());
+        }
+        tokio::time::sleep(KNOWN - MS).await;
+        assert_eq!(pause.trouble(now).map(|told| told.harm), Some(Harm::Failing));
+        tokio::time::sleep(2 * MS).await;
+        assert_eq!(pause.trouble(now), None, "nobody has tried since");
+        pause.failed(&nobody_there(), &kind());
+        assert_eq!(pause.trouble(now).map(|told| told.harm), Some(Harm::Failing), "one more says it again");
     }
 
     #[test]

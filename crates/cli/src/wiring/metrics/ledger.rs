@@ -101,8 +101,8 @@ fn standstills(workers: &[WorkerRecord], parked: &[ParkedKind], breakers: &[Brea
     [
         metric(
             PARKED,
-            "Jobs that wait for a worker with their kind, counted up to 1000 of each.",
-            parked.iter().map(waiting).collect(),
+            "Jobs of a kind that no worker of their queue knows, counted up to 1000 of each.",
+            parked.iter().filter(|parked| !parked.is_known_to(workers)).map(waiting).collect(),
         ),
         metric(
             TROUBLED,
@@ -222,10 +222,12 @@ mod tests {
         let workers = [
             WorkerRecord { troubles: vec![trouble("mail"), trouble("mail")], ..worker("a:1") },
             WorkerRecord { troubles: vec![trouble("mail"), trouble("queue a\"")], ..worker("a:1") },
-            worker("a:1"),
+            WorkerRecord { kinds: vec![Kind::new("known").unwrap()], ..worker("a:1") },
         ];
         let (queue, kind) = (QueueName::new("a").unwrap(), Kind::new("no.such").unwrap());
-        let parked = [ParkedKind { queue, kind, jobs: 7, since: now }];
+        let soon =
+            ParkedKind { queue: queue.clone(), kind: Kind::new("known").unwrap(), jobs: 3, since: now };
+        let parked = [ParkedKind { queue, kind, jobs: 7, since: now }, soon];
         let breaker = |name: &str, state: &str| BreakerRecord {
             name: name.into(),
             state: state.into(),
@@ -246,6 +248,7 @@ mod tests {
         ] {
             assert!(lines.contains(line), "{line} is missing in\n{lines}");
         }
+        assert!(!lines.contains("kind=\"known\""), "a worker knows it: {lines}");
         assert!(!standstills(&workers[2..], &[], &[]).contains('{'), "nothing stands still");
     }
 
