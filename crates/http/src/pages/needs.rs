@@ -85,6 +85,8 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
 
 pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
     let next = match (breaker.state.as_str(), breaker.open_until) {
+        // Exactly one job has it; the others are held until it ends.
+        ("half-open", _) => "A probe is under way.".to_owned(),
         ("returning", _) => "It answers again, and calls come back step by step.".to_owned(),
         (_, Some(at)) if at > now => format!("Next probe at {}.", words::due(at, now)),
         _ => "The next job probes.".to_owned(),
@@ -175,15 +177,45 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_come_first_and_quiet_is_quiet() {
-        let now = Timestamp::from_second(5).unwrap();
-        let mut some = sight(&[queue(State::Available, 1, true), queue(State::Dead, 312, false)]);
+    fn what_stands_still_comes_before_what_is_kept_and_quiet_is_quiet() {
+        let now = Timestamp::from_second(100).unwrap();
+        let unattended =
+            QueueCounts { queue: QueueName::new("p").unwrap(), ..queue(State::Available, 1, false) };
+        let mut some = sight(&[queue(State::Available, 1, true), queue(State::Dead, 312, false), unattended]);
+        some.breakers = vec![shut("open")];
         (some.unclear, some.unclear_dead) = (3, 2);
         assert_eq!(
             needs(&some, now).iter().map(|n| n.tone).collect::<Vec<_>>(),
-            ["dead", "ambiguous", "scheduled"]
+            ["retrying", "available", "dead", "ambiguous", "scheduled"]
         );
         assert!(needs(&sight(&[queue(State::Completed, 9, false)]), now).is_empty());
+    }
+
+    fn shut(state: &str) -> BreakerRecord {
+        BreakerRecord {
+            name: "gravatar".into(),
+            state: state.into(),
+            returning: None,
+            failures: 2,
+            since: None,
+            open_until: None,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_breaker_says_who_probes_it() {
+        let now = Timestamp::from_second(100).unwrap();
+        let probe = BreakerRecord { open_until: Timestamp::from_second(130).ok(), ..shut("open") };
+        for (breaker_, said) in [
+            (shut("open"), "The next job probes."),
+            (probe, "Next probe at 00:02:10 UTC."),
+            (shut("half-open"), "A probe is under way."),
+            (shut("returning"), "It answers again, and calls come back step by step."),
+        ] {
+            let why = breaker(&breaker_, now).why;
+            assert!(why.ends_with(said), "{}: {why}", breaker_.state);
+        }
     }
 
     #[test]

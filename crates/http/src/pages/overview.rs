@@ -1,7 +1,10 @@
 //! The first page: a sentence, what needs a person, the figures, the queues.
 
 use axum::response::Response;
-use backshift_core::{QueueCounts, State, Timestamp, store::COMPLETED_COUNTED};
+use backshift_core::{
+    QueueCounts, State, Timestamp,
+    store::{COMPLETED_COUNTED, ParkedKind},
+};
 use minijinja::{Value, context};
 
 use super::{
@@ -103,13 +106,19 @@ pub(super) fn row(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Value {
     }
 }
 
+/// Whether nothing waits that a worker would take, as far as the ledger counts what is parked.
+fn all_parked(queue: &QueueCounts, sight: &Sight) -> bool {
+    let (parked, more) = troubles::stranded_in(&queue.queue, sight);
+    parked >= queue.count(State::Available) || (more && parked >= u64::from(ParkedKind::COUNTED))
+}
+
 fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) {
     let (available, running) = (queue.count(State::Available), queue.count(State::Running));
     match (queue.paused, running, available) {
         (true, ..) => ("scheduled", "Paused"),
         (_, 1.., _) => ("running", "Moving"),
         (_, 0, 1..) if !attended(&sight.workers, queue.queue.as_str()) => NOBODY,
-        (_, 0, 1..) if troubles::stranded_in(&queue.queue, sight) >= available => ("retrying", "Parked"),
+        (_, 0, 1..) if all_parked(queue, sight) => ("retrying", "Parked"),
         (_, 0, 1..) => ("available", "Waiting"),
         _ if waiting(queue) > 0 => ("scheduled", "Waiting"),
         _ => ("completed", "Idle"),

@@ -20,6 +20,8 @@ use super::{
 };
 pub use super::{facts::Fact, life::Step, need::Remedy};
 
+/// Kinds of troubles that are looked for in a queue, each with up to four searches.
+const KINDS: usize = 8;
 /// Characters of what the other side said.
 const SAID: usize = 300;
 
@@ -128,7 +130,8 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
         needs::of_queue(&queue, &sight, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
     let held = held_kinds(store, name, &sight).await?;
     let holds = |kinds: &[Kind]| kinds.iter().any(|kind| held.contains(kind));
-    let keeps = troubles::of_queue(&sight.workers, name, holds, now).into_iter().map(kept);
+    let keeps = troubles::of_queue(&sight.workers, name, holds, now);
+    let keeps = keeps.into_iter().map(|(need, stays)| Cause { stays, ..kept(need) });
     // A pause by a person stands before what would stop the work anyway.
     told.splice(usize::from(queue.paused)..usize::from(queue.paused), keeps);
     let said = needs::unattended(&queue, &sight, now).is_some();
@@ -148,18 +151,20 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     )))
 }
 
-/// Kinds that a worker's trouble concerns and that wait or run in this queue.
+/// Kinds that a worker's trouble concerns and that wait or run in this queue. A search that stopped early, and kinds beyond
+/// those that are looked for, may be there: a trouble that is told in vain is better than one that is not.
 async fn held_kinds(store: &dyn Store, queue: &QueueName, sight: &Sight) -> Result<Vec<Kind>, StoreError> {
     const LIVE: [State; 4] = [State::Scheduled, State::Available, State::Retrying, State::Running];
     let theirs = sight.workers.iter().filter(|worker| worker.works(queue.as_str()));
     let kinds: BTreeSet<&Kind> = theirs.flat_map(|worker| &worker.troubles).flat_map(|t| &t.kinds).collect();
-    let mut held = Vec::new();
-    for kind in kinds {
+    let mut held: Vec<Kind> = kinds.iter().skip(KINDS).map(|kind| (*kind).clone()).collect();
+    for kind in kinds.into_iter().take(KINDS) {
         for state in LIVE {
-            let (state, queue, kind) = (Some(state), Some(queue.clone()), Some(kind.clone()));
-            let filter = JobFilter { state, queue, kind, ..JobFilter::default() };
-            if let Some(job) = store.search(&filter, &Page { after: None, limit: 1 }).await?.jobs.pop() {
-                held.push(job.kind);
+            let (state, queue) = (Some(state), Some(queue.clone()));
+            let filter = JobFilter { state, queue, kind: Some(kind.clone()), ..JobFilter::default() };
+            let found = store.search(&filter, &Page { after: None, limit: 1 }).await?;
+            if !found.jobs.is_empty() || found.looked.is_some() {
+                held.push(kind.clone());
                 break;
             }
         }
@@ -180,7 +185,7 @@ fn needed(need: Need, remedy: Remedy) -> Cause {
 
 /// What the jobs that wait are waiting for; a need says it when nobody works the queue for a while.
 fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
-    let parked = troubles::stranded_in(&queue.queue, sight);
+    let (parked, more) = troubles::stranded_in(&queue.queue, sight);
     let available = queue.count(State::Available).saturating_sub(parked);
     let later = queue.count(State::Scheduled) + queue.count(State::Retrying);
     let plain =
@@ -189,10 +194,10 @@ fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
         (true, ..) | (_, 0, 0) => None,
         (_, 1.., _) if attended => {
             let many = words::count(available, "job waits", "jobs wait");
-            Some(plain(format!(
-                "{many} for a free slot, {} running",
-                words::number(queue.count(State::Running))
-            )))
+            let running = words::number(queue.count(State::Running));
+            // How many of them are parked nobody has counted.
+            let or = if more { " or a worker that knows their kind" } else { "" };
+            Some(plain(format!("{many} for a free slot{or}, {running} running")))
         }
         (_, 1.., _) => {
             let remedy = Some(("To start one:", format!("backshift worker --queue {}", queue.queue)));

@@ -37,23 +37,35 @@ pub(super) fn of_workers(sight: &Sight, now: Timestamp) -> Vec<Need> {
     told(&sight.workers, |_| true, now)
 }
 
-/// What those who work this queue have to do with it; `holds` says whether jobs of one of these kinds wait in it.
+/// What those who work this queue have to do with it, each with whether it stays so: nobody who does the same work is well.
+/// `holds` says whether jobs of one of these kinds wait in it.
 pub(super) fn of_queue(
     workers: &[WorkerRecord],
     queue: &QueueName,
     holds: impl Fn(&[Kind]) -> bool,
     now: Timestamp,
-) -> Vec<Need> {
-    let theirs = workers.iter().filter(|worker| worker.works(queue.as_str()));
-    told(theirs, |trouble| trouble.meets(queue) && (trouble.kinds.is_empty() || holds(&trouble.kinds)), now)
+) -> Vec<(Need, bool)> {
+    let keeps =
+        |trouble: &Trouble| trouble.meets(queue) && (trouble.kinds.is_empty() || holds(&trouble.kinds));
+    let theirs = || workers.iter().filter(|worker| worker.works(queue.as_str()));
+    let stays = |cause: &Shared<'_>| {
+        let kinds = &cause.first.kinds;
+        let same = |w: &&WorkerRecord| kinds.is_empty() || w.kinds.iter().any(|kind| kinds.contains(kind));
+        theirs().filter(same).all(|worker| worker.troubles.iter().any(keeps))
+    };
+    causes(theirs(), keeps).iter().map(|cause| (need(cause, now), stays(cause))).collect()
 }
 
-/// The same for a job: nothing as long as anybody who works its queue is well.
+/// The same for a job: nothing as long as anybody is well who works its queue and knows its kind. Where nobody knows it,
+/// everybody counts who works the queue.
 pub(super) fn of_job(workers: &[WorkerRecord], job: &JobRecord, now: Timestamp) -> Vec<Need> {
     let keeps = |trouble: &Trouble| {
         trouble.meets(&job.queue) && (trouble.kinds.is_empty() || trouble.kinds.contains(&job.kind))
     };
-    let theirs = || workers.iter().filter(|worker| worker.works(job.queue.as_str()));
+    let works = |worker: &&WorkerRecord| worker.works(job.queue.as_str());
+    let knows = |worker: &&WorkerRecord| worker.kinds.contains(&job.kind);
+    let known = workers.iter().filter(works).any(|worker| knows(&worker));
+    let theirs = || workers.iter().filter(works).filter(move |worker| !known || knows(worker));
     let all = theirs().all(|worker| worker.troubles.iter().any(keeps));
     if all { told(theirs(), keeps, now) } else { Vec::new() }
 }
@@ -69,6 +81,13 @@ fn told<'a>(
     tell: impl Fn(&Trouble) -> bool,
     now: Timestamp,
 ) -> Vec<Need> {
+    causes(workers, tell).iter().map(|shared| need(shared, now)).collect()
+}
+
+fn causes<'a>(
+    workers: impl IntoIterator<Item = &'a WorkerRecord>,
+    tell: impl Fn(&Trouble) -> bool,
+) -> Vec<Shared<'a>> {
     let mut causes: BTreeMap<(Harm, &str), Shared<'_>> = BTreeMap::new();
     for worker in workers {
         for trouble in worker.troubles.iter().filter(|trouble| tell(trouble)) {
@@ -89,7 +108,7 @@ fn told<'a>(
             shared.next = shared.next.into_iter().chain(trouble.next).min();
         }
     }
-    causes.values().take(LINES).map(|shared| need(shared, now)).collect()
+    causes.into_values().take(LINES).collect()
 }
 
 fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
@@ -148,18 +167,17 @@ pub(super) fn unknown_kinds_of(queue: &QueueName, sight: &Sight, now: Timestamp)
     here.filter_map(|mut need| need.command.take().map(|remedy| (need, remedy))).collect()
 }
 
-/// How many jobs of this queue are parked and stay so, counted as far as the ledger counts them.
-pub(super) fn stranded_in(queue: &QueueName, sight: &Sight) -> u64 {
-    stranded(sight).filter(|parked| parked.queue == *queue).map(|parked| parked.jobs).sum()
+/// How many jobs of this queue are parked and stay so, and whether there may be more than the ledger counts or lists.
+pub(super) fn stranded_in(queue: &QueueName, sight: &Sight) -> (u64, bool) {
+    let here = || stranded(sight).filter(|parked| parked.queue == *queue);
+    let uncounted = here().any(|parked| parked.jobs >= u64::from(ParkedKind::COUNTED));
+    let unlisted = sight.parked.len() >= ParkedKind::LISTED as usize;
+    (here().map(|parked| parked.jobs).sum(), uncounted || unlisted)
 }
 
 fn stranded(sight: &Sight) -> impl Iterator<Item = &ParkedKind> {
-    let knows = |parked: &ParkedKind| {
-        let (queue, kind) = (parked.queue.as_str(), &parked.kind);
-        sight.workers.iter().any(|worker| worker.kinds.contains(kind) && worker.works(queue))
-    };
     let here = |parked: &&ParkedKind| attended(&sight.workers, parked.queue.as_str());
-    sight.parked.iter().filter(here).filter(move |parked| !knows(parked))
+    sight.parked.iter().filter(here).filter(|parked| !parked.is_known_to(&sight.workers))
 }
 
 fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
@@ -256,6 +274,25 @@ mod tests {
         assert!(needs[0].why.starts_with("1,000 or more jobs are parked since 00:00:10 UTC"), "{needs:?}");
     }
 
+    #[test]
+    fn a_count_that_stopped_says_that_there_may_be_more() {
+        let mut sight = Sight::empty();
+        sight.workers.push(worker("a", Vec::new()));
+        let parked = |kind: String, jobs| ParkedKind {
+            queue: QueueName::new("q").unwrap(),
+            kind: Kind::new(kind).unwrap(),
+            jobs,
+            since: at(10),
+        };
+        let queue = QueueName::new("q").unwrap();
+        sight.parked = vec![parked("strange".into(), 999)];
+        assert_eq!(stranded_in(&queue, &sight), (999, false));
+        sight.parked = vec![parked("strange".into(), 1000)];
+        assert_eq!(stranded_in(&queue, &sight), (1000, true));
+        sight.parked = (0..ParkedKind::LISTED).map(|n| parked(format!("strange-{n}"), 1)).collect();
+        assert_eq!(stranded_in(&queue, &sight), (50, true), "there may be other kinds");
+    }
+
     fn job(queue: &str, kind: &str) -> JobRecord {
         JobRecord {
             queue: QueueName::new(queue).unwrap(),
@@ -279,10 +316,23 @@ mod tests {
         assert!(told(&workers, &job("q", "known")).is_empty(), "it sends no mail");
         workers.push(worker("b", vec![mails]));
         assert_eq!(told(&workers, &job("q", "email.send")), ["Mail is paused in 2 workers"]);
+        let sends = |worker| WorkerRecord { kinds: vec![Kind::new("email.send").unwrap()], ..worker };
+        workers = workers.into_iter().map(sends).collect();
         workers.push(worker("c", Vec::new()));
-        assert!(told(&workers, &job("q", "email.send")).is_empty(), "c takes it");
-        let waits = |held: bool| of_queue(&workers, &job("q", "known").queue, |_| held, at(100)).len();
-        assert_eq!((waits(true), waits(false)), (1, 0), "a queue without mails waits for no mail server");
+        assert_eq!(
+            told(&workers, &job("q", "email.send")),
+            ["Mail is paused in 2 workers"],
+            "c knows no mails"
+        );
+        let waits = |workers: &[WorkerRecord], held: bool| -> Vec<bool> {
+            let all = of_queue(workers, &job("q", "known").queue, |_| held, at(100));
+            all.into_iter().map(|(_, stays)| stays).collect()
+        };
+        assert_eq!(waits(&workers, true), [true], "nor does c send those of its queue");
+        assert!(waits(&workers, false).is_empty(), "a queue without mails waits for no mail server");
+        workers.push(sends(worker("d", Vec::new())));
+        assert!(told(&workers, &job("q", "email.send")).is_empty(), "d takes it");
+        assert_eq!(waits(&workers, true), [false], "d goes on with them");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use backshift_core::{Client, EnqueueOptions, Kind, QueueName, StoreError};
+use backshift_core::{Client, EnqueueError, EnqueueOptions, Kind, QueueName, StoreError};
 use minijinja::{Value, context};
 use serde::Deserialize;
 
@@ -153,11 +153,12 @@ async fn accepted(
     };
     let answers = trial.client.enqueue_many((0..count).map(|_| one()).collect()).await;
     pages.watch.forget();
+    let taken = answers.iter().filter(|answer| answer.is_ok()).count();
     let mut last = None;
     for answer in answers {
         match answer {
             Ok(accepted) => last = Some(accepted.id()),
-            Err(error) => return pages.away(&StoreError::Rejected(error.to_string())),
+            Err(error) => return pages.away(&refused(&error, taken, count)),
         }
     }
     let to = match last {
@@ -165,6 +166,13 @@ async fn accepted(
         _ => format!("/jobs?find=kind:{}", link::encode(kind.as_str())),
     };
     Redirect::to(&pages.at(&to)).into_response()
+}
+
+/// What kept a job from being accepted: a server that is away is nobody's mistake.
+fn refused(error: &EnqueueError, taken: usize, count: usize) -> StoreError {
+    let said =
+        if count == 1 { error.to_string() } else { format!("{taken} of {count} were accepted. {error}") };
+    if error.is_outage() { StoreError::Unavailable(said) } else { StoreError::Rejected(said) }
 }
 
 async fn form(pages: &Pages, written: &Written, wrong: &Wrong) -> Response {
@@ -194,4 +202,19 @@ async fn form(pages: &Pages, written: &Written, wrong: &Wrong) -> Response {
         *answer.status_mut() = StatusCode::UNPROCESSABLE_ENTITY;
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_is_no_mistake_of_who_pressed_the_button() {
+        let away = refused(&EnqueueError::Store(StoreError::Unavailable("refused".into())), 40, 200);
+        assert!(
+            matches!(&away, StoreError::Unavailable(said) if said.starts_with("40 of 200 were accepted. "))
+        );
+        let wrong = refused(&EnqueueError::Invalid("too large".into()), 0, 1);
+        assert!(matches!(&wrong, StoreError::Rejected(said) if said == "too large"));
+    }
 }
