@@ -15,21 +15,23 @@ use serde_json::{Value, json};
 
 use crate::{
     roles::{ROLES, Site, guide},
-    scene::{Ended, PATIENCE, Session, Settings, Worker, backshift, backshift_fed},
+    scene::{Ended, PATIENCE, Session, Settings, Worker, backshift, backshift_fed, stretched, stretched_ms},
 };
 
 const JOBS: usize = 100;
-/// A lease that a copy need not outlast for long.
-const LEASE: (&str, &str) = ("BACKSHIFT_WORKER_LEASE", "5s");
+/// The name of the lease; one that a copy need not outlast for long is [`stretched`] from 5 s.
+const LEASE: &str = "BACKSHIFT_WORKER_LEASE";
 
 /// Jobs of the site's default queue, one of which does not end by itself; that one's id.
 async fn fill(site: &Settings) -> String {
-    let job = |key: String, priority: i32, ms: u32| {
+    let job = |key: String, priority: i32, ms: u64| {
         let payload = json!({"key": key, "mode": "sleep", "ms": ms});
         json!({"kind": "backshift.probe", "priority": priority, "payload": payload}).to_string()
     };
     let long = job("long".to_owned(), 1, 3_600_000);
-    let lines: Vec<_> = [long].into_iter().chain((0..JOBS).map(|n| job(format!("k{n}"), 0, 50))).collect();
+    // All of them take longer than what looks at them and copies them meanwhile, also on a busy machine.
+    let ms = stretched_ms(100);
+    let lines: Vec<_> = [long].into_iter().chain((0..JOBS).map(|n| job(format!("k{n}"), 0, ms))).collect();
     let ended =
         backshift_fed(&["enqueue", "--stdin", "--json"], &site.pairs(), lines.join("\n")).await.done();
     ended.list()[0].as_str().unwrap().to_owned()
@@ -82,8 +84,9 @@ async fn a_dump_of_a_site_at_work_comes_back_with_its_roles_and_is_worked_off() 
     let (Some(site), Some(other)) = (Site::new().await, TestDatabase::create().await) else { return };
     let here = tempfile::tempdir().unwrap();
     let [owner, app, _] = ROLES;
-    let (old, new) =
-        (site.settings_in(&site.database, app).with(&[LEASE]), site.settings_in(&other, app).with(&[LEASE]));
+    let lease = stretched(5000);
+    let [old, new] =
+        [&site.database, &other].map(|database| site.settings_in(database, app).with(&[(LEASE, &lease)]));
     backshift(&["migrate", "up"], &site.settings_in(&site.database, owner).pairs()).await.done();
     let long = fill(&old).await;
     let worker = busy_worker(&old).await;
@@ -112,8 +115,8 @@ async fn a_dump_of_a_site_at_work_comes_back_with_its_roles_and_is_worked_off() 
 async fn a_copy_of_a_file_at_work_is_whole_private_and_is_worked_off() {
     let here = tempfile::tempdir().unwrap();
     let data = here.path().join(".backshift");
-    let old =
-        Settings::of(&[("BACKSHIFT_DATA_DIR", data.to_str().unwrap()), ("BACKSHIFT_PROBE", "true"), LEASE]);
+    let (data, lease) = (data.to_str().unwrap(), stretched(5000));
+    let old = Settings::of(&[("BACKSHIFT_DATA_DIR", data), ("BACKSHIFT_PROBE", "true"), (LEASE, &lease)]);
     let copy = here.path().join("copy.db");
     let new = old.with(&[("DATABASE_URL", &format!("sqlite:{}", copy.display()))]);
     let long = fill(&old).await;
