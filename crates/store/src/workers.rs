@@ -13,12 +13,22 @@ use tokio::task::JoinHandle;
 use crate::ledger::both::same;
 use crate::{
     Database, Durability, FromRow, Row, Sql,
-    ledger::{both::both, park, rescue},
+    ledger::{park, rescue},
     liveness,
 };
 
 /// How often the row is refreshed while nothing runs; a worker that was not seen for a minute is not shown.
 const REFRESH: Duration = Duration::from_secs(20);
+
+/// What runs, found by the hands: PostgreSQL has no index by worker or state (migration 7). `OFFSET 0` keeps the look at
+/// each job's key; joined, a ledger without statistics may be read whole.
+macro_rules! in_hand {
+    () => {
+        "job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+         CROSS JOIN LATERAL (SELECT b.id, b.worker FROM background_jobs b \
+         WHERE b.id = u.job AND b.status = 'running' OFFSET 0) j"
+    };
+}
 
 pub(crate) const BEGAN: &str = "SELECT started_at FROM job_workers WHERE name = $1";
 pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed, kinds, troubles) \
@@ -28,16 +38,38 @@ pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at
 pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
 pub(crate) const TELL: &str =
     "UPDATE job_workers SET troubles = $2, seen_at = clock_timestamp() WHERE name = $1";
-pub(crate) const HIDE: &str = "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
-     AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')";
-pub(crate) const ALL: Sql = both!(
-    "SELECT name, queues, kinds, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
-     WHERE j.status = 'running' AND j.worker = job_workers.name), troubles FROM job_workers \
-     WHERE seen_at > clock_timestamp() - 60000000" us " ORDER BY name"
-);
+/// A row stays while the rescuer may need it: as long as something runs that it would return because its worker is dead.
+pub(crate) const HIDE: Sql = Sql {
+    pg: concat!(
+        "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 AND NOT EXISTS (SELECT 1 FROM ",
+        in_hand!(),
+        " WHERE h.worker = $1 AND j.worker = $1)"
+    ),
+    sqlite: "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
+             AND NOT EXISTS (SELECT 1 FROM background_jobs WHERE worker = $1 AND status = 'running')",
+};
+/// Of each queue of a foreign broker the oldest jobs are looked at that the broker has: only its row says that a job of
+/// those runs, and what runs came before what waits.
+pub(crate) const ALL: Sql = Sql {
+    pg: concat!(
+        "WITH RECURSIVE lines(name) AS (SELECT MIN(abroad) FROM background_jobs WHERE abroad IS NOT NULL \
+         UNION ALL SELECT (SELECT MIN(abroad) FROM background_jobs WHERE abroad IS NOT NULL AND abroad > lines.name) \
+         FROM lines WHERE lines.name IS NOT NULL) \
+         SELECT w.name, w.queues, w.kinds, w.started_at, w.seen_at, COALESCE(r.jobs, 0), w.troubles FROM job_workers w \
+         LEFT JOIN (SELECT held.worker, COUNT(DISTINCT held.id) AS jobs FROM (SELECT j.id, j.worker FROM ",
+        in_hand!(),
+        " UNION ALL SELECT a.id, a.worker FROM lines CROSS JOIN LATERAL (SELECT id, worker, status \
+         FROM background_jobs WHERE abroad IS NOT NULL AND abroad = lines.name AND unpublished IS NULL \
+         AND aside IS NULL ORDER BY abroad, unpublished, aside, run_at LIMIT 20000) a \
+         WHERE a.status = 'running') held GROUP BY held.worker) r ON r.worker = w.name \
+         WHERE w.seen_at > clock_timestamp() - 60000000 * interval '1 microsecond' ORDER BY w.name"
+    ),
+    sqlite: "SELECT name, queues, kinds, started_at, seen_at, (SELECT count(*) FROM background_jobs j \
+             WHERE j.status = 'running' AND j.worker = job_workers.name), troubles FROM job_workers \
+             WHERE seen_at > clock_timestamp() - 60000000 ORDER BY name",
+};
 
-pub(crate) const STATEMENTS: &[Sql] =
-    &[same(BEGAN), same(SHOW), same(REFRESHED), same(TELL), same(HIDE), ALL];
+pub(crate) const STATEMENTS: &[Sql] = &[same(BEGAN), same(SHOW), same(REFRESHED), same(TELL), HIDE, ALL];
 
 /// Shows this process; the guard keeps the row fresh and takes it away.
 pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc<dyn Liveness>, StoreError> {

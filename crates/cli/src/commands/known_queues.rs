@@ -5,12 +5,12 @@
 //! `load-2`; `reports`, `report`) are no slips of each other.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use backshift_core::{Broker, Capability, QueueName, store::Ledger as _, store::Queues};
+use backshift_core::{Broker, BrokerError, Capability, QueueName, store::Ledger as _, store::Queues};
 use backshift_store::{SqlStore, ledger};
 
 use crate::{
@@ -20,41 +20,55 @@ use crate::{
 };
 
 /// More names of one command are taken as they are: a file of a million queues is nobody's typing.
-const JUDGED_AT_MOST: usize = 100;
+const JUDGED_AT_MOST: usize = 500;
 /// Shorter names are a letter away from too many others.
 const LONG_ENOUGH: usize = 5;
-/// A foreign broker that is away is heard of when a job goes there.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A foreign broker that says nothing for so long is one that is away.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Nobody is asked again for so long after a server was away: the jobs themselves wait for it, and each line that waited
+/// as well would add to that.
+const UNASKED: Duration = Duration::from_secs(10);
 
-/// What is known about the queues of a place; asked for once a command.
+/// What is known about the queues of a place.
 pub(super) struct KnownQueues<'a> {
     store: Option<&'a Arc<SqlStore>>,
     broker: &'a dyn Broker,
-    /// Those of live workers and of jobs, once they were asked for.
+    /// Those of live workers and of jobs, once they were counted.
     names: Option<BTreeSet<String>>,
-    judged: HashSet<QueueName>,
+    /// Every name that was judged, with the text if it was refused.
+    verdicts: HashMap<QueueName, Option<String>>,
+    unasked_until: Option<Instant>,
 }
 
 impl<'a> KnownQueues<'a> {
     pub(super) fn of(backend: &'a Backend) -> Self {
-        let store = backend.store.as_ref();
-        Self { store, broker: &*backend.broker, names: None, judged: HashSet::new() }
+        Self::new(backend.store.as_ref(), &*backend.broker)
+    }
+
+    fn new(store: Option<&'a Arc<SqlStore>>, broker: &'a dyn Broker) -> Self {
+        Self { store, broker, names: None, verdicts: HashMap::new(), unasked_until: None }
     }
 
     /// Whether somebody knows this queue: it is one of our own, or a worker, a job or the broker has it. Without a store
-    /// nobody can say.
+    /// nobody can say, and a broker that is away makes no name wrong.
     pub(super) async fn has(&mut self, queue: &QueueName) -> Result<bool, Failure> {
-        let Some(store) = self.store else { return Ok(true) };
-        if own_queues().any(|own| own == queue.as_str())
-            || ledger::is_declared(store.database(), queue).await?
-            || self.names(store).await?.contains(queue.as_str())
-        {
-            return Ok(true);
+        Ok(self.look(queue).await?.unwrap_or(true))
+    }
+
+    /// `None` = nobody can say now. By its name first: only what that does not find is worth the counts.
+    async fn look(&mut self, queue: &QueueName) -> Result<Option<bool>, Failure> {
+        let Some(store) = self.store else { return Ok(None) };
+        if own_queues().any(|own| own == queue.as_str()) || ledger::has_met(store.database(), queue).await? {
+            return Ok(Some(true));
         }
-        if self.broker.capabilities().has(Capability::Ledger) {
-            return Ok(false);
+        if !self.broker.capabilities().has(Capability::Ledger) {
+            match tokio::time::timeout(PATIENCE, self.broker.depth(queue)).await {
+                Ok(Ok(_)) => return Ok(Some(true)),
+                Ok(Err(BrokerError::Rejected { .. })) => {}
+                _ => return Ok(None),
+            }
         }
-        Ok(tokio::time::timeout(PATIENCE, self.broker.depth(queue)).await.is_ok_and(|depth| depth.is_ok()))
+        Ok(Some(self.names(store).await?.contains(queue.as_str())))
     }
 
     /// The known name that is nearest to this one.
@@ -63,18 +77,40 @@ impl<'a> KnownQueues<'a> {
     }
 
     /// For a job that goes there: a slip of the keys is refused, and of another new name it is said that it is new. Each
-    /// name is judged once.
+    /// name is judged once. While a server is away every name is taken as it is.
     pub(super) async fn judge(&mut self, queue: &QueueName) -> Result<Option<String>, Failure> {
-        if self.judged.len() >= JUDGED_AT_MOST || self.judged.contains(queue) || self.has(queue).await? {
+        if let Some(verdict) = self.verdicts.get(queue) {
+            return verdict.clone().map_or(Ok(None), |refused| Err(Failure::usage(refused)));
+        }
+        let unasked = self.unasked_until.is_some_and(|until| Instant::now() < until);
+        if unasked || self.store.is_none() || self.verdicts.len() >= JUDGED_AT_MOST {
             return Ok(None);
         }
-        if let Some(meant) = self.all().find(|known| is_slip(queue.as_str(), known)) {
-            return Err(Failure::usage(format!(
+        let known = match self.look(queue).await {
+            Ok(Some(known)) => known,
+            looked => {
+                self.unasked_until = Some(Instant::now() + UNASKED);
+                let why =
+                    looked.err().map_or("the broker does not answer".to_owned(), |error| error.to_string());
+                return Ok(Some(format!(
+                    "nobody can say whether queue {queue} is known, it is taken as it is: {why}"
+                )));
+            }
+        };
+        let slip = self.all().find(|name| !known && is_slip(queue.as_str(), name));
+        let refused = slip.map(|meant| {
+            format!(
                 "queue {queue} is unknown, no job is in it and no worker takes jobs from it: did you mean {meant}? --new makes it \
                  all the same"
-            )));
+            )
+        });
+        self.verdicts.insert(queue.clone(), refused.clone());
+        if known {
+            return Ok(None);
         }
-        self.judged.insert(queue.clone());
+        if let Some(refused) = refused {
+            return Err(Failure::usage(refused));
+        }
         let meant = self.nearest(queue).map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         Ok(Some(format!("queue {queue} is new: no job is in it and no worker takes jobs from it{meant}")))
     }
@@ -120,7 +156,106 @@ fn is_slip(typed: &str, known: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use backshift_core::{Envelope, Kind, Timestamp};
+    use backshift_store::{Database, Options, migrate};
+    use backshift_testkit::{
+        memory::{Fault, MemoryBroker, MemoryStore},
+        ports::free_port,
+    };
+
     use super::*;
+
+    async fn store(url: &str) -> Arc<SqlStore> {
+        Arc::new(SqlStore::new(Database::open(url, &Options::default()).unwrap()))
+    }
+
+    /// In a file, with these queues declared.
+    async fn with_queues(names: &[&str]) -> (tempfile::TempDir, Arc<SqlStore>) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&format!("sqlite:{}", directory.path().join("jobs.db").display())).await;
+        migrate::up(store.database(), migrate::Extras { probe: false }).await.unwrap();
+        for name in names {
+            ledger::declare(store.database(), &queue(name)).await.unwrap();
+        }
+        (directory, store)
+    }
+
+    fn queue(name: &str) -> QueueName {
+        QueueName::new(name).unwrap()
+    }
+
+    /// A foreign broker that has every queue, and how often it was asked.
+    fn asked() -> (MemoryBroker, Arc<AtomicUsize>) {
+        let (broker, asked) = (MemoryBroker::new(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        broker.faults().plan(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            Fault::None
+        });
+        (broker, asked)
+    }
+
+    #[tokio::test]
+    async fn every_name_is_judged_once_whatever_the_verdict() {
+        let (_directory, store) = with_queues(&["reports", "stocks"]).await;
+        let broker = MemoryStore::new().broker();
+        let mut queues = KnownQueues::new(Some(&store), &broker);
+        assert_eq!(queues.judge(&queue("stocks")).await.unwrap(), None);
+        let refused = queues.judge(&queue("reprots")).await.unwrap_err();
+        assert!(refused.is_misuse() && refused.to_string().contains("did you mean reports?"), "{refused}");
+        assert!(queues.judge(&queue("birds")).await.unwrap().unwrap().contains("is new"));
+        // What changes afterwards is not looked at.
+        ledger::declare(store.database(), &queue("reprots")).await.unwrap();
+        store.database().sql("DELETE FROM job_queues WHERE name = 'stocks'").run().await.unwrap();
+        assert_eq!(queues.judge(&queue("stocks")).await.unwrap(), None);
+        assert_eq!(queues.judge(&queue("reprots")).await.unwrap_err().to_string(), refused.to_string());
+        assert_eq!(queues.judge(&queue("birds")).await.unwrap(), None);
+
+        let (broker, asked) = asked();
+        let mut queues = KnownQueues::new(Some(&store), &broker);
+        for _ in 0..3 {
+            assert_eq!(queues.judge(&queue("theirs")).await.unwrap(), None);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "the broker has it, and said so once");
+        assert!(queues.names.is_none(), "nothing was counted for a name that somebody knows");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_a_waiting_job_has_costs_no_counts() {
+        let (_directory, store) = with_queues(&["reports"]).await;
+        let job = Envelope::new(Kind::new("k").unwrap(), queue("reprots"), &b"{}"[..], Timestamp::now());
+        ledger::enqueue(store.database(), "embedded", vec![job]).await.remove(0).unwrap();
+        let broker = MemoryStore::new().broker();
+        let mut queues = KnownQueues::new(Some(&store), &broker);
+        assert_eq!(queues.judge(&queue("reprots")).await.unwrap(), None);
+        assert!(queues.names.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_makes_no_name_wrong() {
+        let (_directory, here) = with_queues(&["reports"]).await;
+        let (broker, asked) = asked();
+        let counted = Arc::clone(&asked);
+        broker.faults().plan(move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Fault::Before
+        });
+        let mut queues = KnownQueues::new(Some(&here), &broker);
+        let said = queues.judge(&queue("reprots")).await.unwrap().unwrap();
+        assert!(said.contains("taken as it is"), "{said}");
+        assert_eq!(queues.judge(&queue("reprots")).await.unwrap(), None, "said once");
+        assert_eq!(asked.load(Ordering::Relaxed), 1, "and not asked again at once");
+        assert!(queues.has(&queue("reprots")).await.unwrap());
+
+        let nobody = free_port().unwrap();
+        let away = store(&format!("postgres://nobody@127.0.0.1:{nobody}/x")).await;
+        let mut queues = KnownQueues::new(Some(&away), &broker);
+        let said = queues.judge(&queue("reprots")).await.unwrap().unwrap();
+        assert!(said.contains("taken as it is") && said.contains("cannot be reached"), "{said}");
+        assert!(queues.has(&queue("reprots")).await.unwrap_err().is_unreachable(), "a pause needs the store");
+    }
 
     #[test]
     fn a_slip_of_the_keys_is_told_from_a_name_of_its_own() {

@@ -4,9 +4,9 @@ use std::process::Stdio;
 
 use backshift_testkit::process::backshift_binary;
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::scene::{Embedded, Place, Worker, backshift, backshift_fed};
+use crate::scene::{Embedded, Place, Proxy, Worker, backshift, backshift_fed};
 
 #[track_caller]
 fn says(ended: &crate::scene::Ended, code: i32, words: &[&str]) {
@@ -86,6 +86,58 @@ async fn a_mistyped_queue_gets_no_job_on_postgres() {
 async fn a_mistyped_queue_gets_no_job_on_rabbitmq() {
     let Some(place) = Place::rabbitmq().await else { return };
     a_mistyped_queue_is_refused(place).await;
+}
+
+/// The broker has the queue that looks mistyped; while it is away it cannot say so.
+#[tokio::test]
+async fn a_queue_is_not_called_mistyped_while_its_broker_is_away() {
+    let Some(place) = Place::rabbitmq().await else { return };
+    place.migrate().await;
+    place.vhost().declare("defualt", lapin::types::FieldTable::default()).await;
+    let proxy = Proxy::start(place.vhost().url(), false).await;
+    let (broker, store) = (proxy.url(place.vhost().url()), place.flags[3].clone());
+    let job =
+        ["enqueue", "k", "--payload", "{}", "--queue", "defualt", "--broker", &broker, "--store", &store];
+    let ended = backshift(&job, &place.settings.pairs()).await;
+    says(&ended, 69, &["whether queue defualt is known", "taken as it is", "not accepted"]);
+    let paused = ["queues", "pause", "defualt", "--broker", &broker, "--store", &store];
+    backshift(&paused, &place.settings.pairs()).await.done();
+}
+
+/// What was read is kept and sent when the store is back, as without the look at its queue.
+#[tokio::test]
+async fn a_stream_of_jobs_outlives_a_store_that_is_away_for_a_moment() {
+    let Some(place) = Place::postgres().await else { return };
+    place.migrate().await;
+    let url = place.database.as_ref().unwrap().url();
+    let proxy = Proxy::start(&url, true).await;
+    let mut command = tokio::process::Command::new(backshift_binary());
+    command
+        .args(["enqueue", "--stdin", "--broker", &proxy.url(&url)])
+        .env_clear()
+        .envs(place.settings.pairs());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut input, mut ids) =
+        (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()).lines());
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let line = |queue: &str| json!({"kind": "k", "queue": queue, "payload": {}}).to_string() + "\n";
+    // A whole batch: it is accepted before the next line is looked at.
+    input.write_all(line("default").repeat(500).as_bytes()).await.unwrap();
+    for _ in 0..500 {
+        assert!(ids.next_line().await.unwrap().is_some());
+    }
+    proxy.switch_off();
+    input.write_all((line("reports-1") + "no job\n").as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    while !all.iter().any(|line: &String| line.contains("line 502")) {
+        all.push(said.next_line().await.unwrap().unwrap_or_else(|| panic!("it ended: {all:?}")));
+    }
+    assert!(all.iter().any(|line| line.contains("taken as it is")), "{all:?}");
+    proxy.switch_on();
+    drop(input);
+    assert!(ids.next_line().await.unwrap().is_some(), "the job to reports-1 was accepted");
+    assert_eq!((ids.next_line().await.unwrap(), child.wait().await.unwrap().code()), (None, Some(1)));
 }
 
 #[tokio::test]

@@ -48,8 +48,31 @@ pub(crate) const KNOWN: &str = "SELECT id, payload_hash FROM background_jobs \
 pub(crate) const DECLARE: &str = "INSERT INTO job_queues (name) VALUES ($1) ON CONFLICT (name) DO NOTHING";
 pub(crate) const DECLARED: &str = "SELECT name FROM job_queues WHERE name = $1";
 
+/// Whether a queue is declared or a job waits in it, each found by an index of its name. Ordered and no `EXISTS`, which
+/// PostgreSQL would answer by reading the whole table where it believes that many rows match.
+pub(crate) const MET: Sql = Sql {
+    pg: "SELECT (SELECT name FROM job_queues WHERE name = $1) IS NOT NULL \
+         OR (SELECT id FROM job_line WHERE ready AND NOT alone AND aside IS NULL AND queue = $1 \
+         ORDER BY priority DESC, run_at, id LIMIT 1) IS NOT NULL \
+         OR (SELECT id FROM job_line WHERE ready AND NOT alone AND aside IS NOT NULL AND queue = $1 \
+         ORDER BY aside, priority DESC, run_at, id LIMIT 1) IS NOT NULL \
+         OR (SELECT id FROM job_line WHERE ready AND alone AND queue = $1 \
+         ORDER BY priority DESC, run_at, id LIMIT 1) IS NOT NULL \
+         OR (SELECT id FROM background_jobs WHERE abroad IS NOT NULL AND abroad = $1 \
+         ORDER BY unpublished, aside, run_at LIMIT 1) IS NOT NULL",
+    sqlite: "SELECT EXISTS (SELECT 1 FROM job_queues WHERE name = $1) \
+             OR EXISTS (SELECT 1 FROM background_jobs WHERE status = 'available' AND broker = 'embedded' \
+             AND crashes < 3 AND aside IS NULL AND queue = $1) \
+             OR EXISTS (SELECT 1 FROM background_jobs WHERE aside IS NOT NULL AND status = 'available' \
+             AND broker = 'embedded' AND crashes < 3 AND queue = $1) \
+             OR EXISTS (SELECT 1 FROM background_jobs WHERE crashes >= 3 AND status = 'available' \
+             AND broker = 'embedded' AND queue = $1) \
+             OR EXISTS (SELECT 1 FROM background_jobs WHERE broker <> 'embedded' \
+             AND status IN ('scheduled', 'available', 'retrying') AND queue = $1)",
+};
+
 pub(crate) const STATEMENTS: &[Sql] =
-    &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED), only_sqlite(lite::INSERT)];
+    &[ENQUEUE, same(KNOWN), same(DECLARE), same(DECLARED), MET, only_sqlite(lite::INSERT)];
 
 /// How often a unique key may change hands while one enqueue looks at it.
 const TRIES: u32 = 5;
@@ -96,15 +119,16 @@ async fn insert(
 
 /// Makes a queue known to the store. Idempotent.
 pub async fn declare(db: &Database, queue: &QueueName) -> Result<(), StoreError> {
-    if !is_declared(db, queue).await? {
+    if db.sql(DECLARED).bind(queue).optional::<String>().await?.is_none() {
         db.sql(DECLARE).bind(queue).run().await?;
     }
     Ok(())
 }
 
-/// Whether it is known: a worker of the SQL broker has worked it once, or somebody has paused it.
-pub async fn is_declared(db: &Database, queue: &QueueName) -> Result<bool, StoreError> {
-    Ok(db.sql(DECLARED).bind(queue).optional::<String>().await?.is_some())
+/// Whether the store has met a queue, as far as its name alone finds that: a worker of the SQL broker has worked it once,
+/// somebody has paused it, or a job waits in it. What only runs there, is for later or is finished is for the counts.
+pub async fn has_met(db: &Database, queue: &QueueName) -> Result<bool, StoreError> {
+    db.sql(MET).bind(queue).one().await
 }
 
 fn refusal(entry: &Result<Entry, StoreError>, error: &StoreError) -> StoreError {

@@ -32,7 +32,7 @@ pub(crate) mod upkeep;
 
 pub use claim::{Place, Round, claim_alone, claim_available, claim_round};
 pub use depth::{COUNTED_AT_MOST, depth};
-pub use enqueue::{declare, enqueue, is_declared};
+pub use enqueue::{declare, enqueue, has_met};
 pub use entry::{MAX_FOREIGN_PAYLOAD, MAX_STORED_PAYLOAD};
 pub use finish::{finish, soonest};
 pub use statements::statements;

@@ -22,6 +22,7 @@ mod pooled;
 mod prepared;
 mod processes;
 mod relay;
+mod running;
 mod schemas;
 mod searching;
 mod statements;
