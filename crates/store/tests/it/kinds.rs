@@ -266,3 +266,28 @@ async fn a_claim_of_what_stands_aside_reads_little_more_than_it_takes() {
         assert!(hits < 300, "{hits} pages for 4 of {many} jobs of each kind: {plan}");
     }
 }
+
+#[tokio::test]
+async fn the_list_of_parked_kinds_counts_no_further_than_it_says() {
+    let Some(world) = World::postgres().await else { return };
+    fill(&world, "strange", 20_000).await;
+    for text in [
+        "UPDATE job_line SET aside = 'strange'",
+        "INSERT INTO background_jobs (id, job_type, status, queue, broker, aside, published_at, abroad) \
+         SELECT gen_random_uuid(), 'strange', 'available', 'ready', 'rabbitmq', 'strange', clock_timestamp(), 'ready' \
+         FROM generate_series(1, 20000)",
+    ] {
+        world.db().text(text.to_owned()).run().await.unwrap();
+    }
+    let listed = world.store.parked().await.unwrap();
+    assert_eq!((listed.len(), listed[0].jobs), (1, 1000));
+    let of_parked = |text: &String| text.contains("some_jobs) c WHERE");
+    let text = ledger::statements(Dialect::Postgres).into_iter().find(of_parked).unwrap();
+    let text = text.replace("$1", "50").replace("$2", "1000");
+    for statistics in ["SELECT 1", "ANALYZE background_jobs, job_line"] {
+        world.db().text(statistics.to_owned()).run().await.unwrap();
+        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT TEXT) {text}");
+        let (touched, plan) = pages(&world.db().text(explain).all::<String>().await.unwrap());
+        assert!(touched < 4000, "{touched} pages for 2,000 of 40,000 jobs, after {statistics}: {plan}");
+    }
+}
