@@ -45,7 +45,8 @@ pub(super) async fn run(
         told(args, deed, matching, None);
         return Ok(());
     }
-    if matching.jobs > 0 && !yes && !asked(deed, &filter, matching)? {
+    // Counting gives up after a while: then there may be many further back.
+    if (matching.jobs > 0 || matching.more) && !yes && !asked(deed, &filter, matching)? {
         return Err(Failure::failed("nothing was changed"));
     }
     let sweep = Sweep { deed, filter, words: words(filters), hand, expected: matching };
@@ -64,7 +65,8 @@ async fn go(sweep: &Sweep, matching: Matching, quiet: bool, backend: &Backend) -
             swept.found, swept.changed
         ));
     }
-    let bar = bar(matching, quiet);
+    // What was looked at before is done; what matches now is what is left.
+    let bar = bar(matching.jobs + swept.found, quiet);
     let mut failures = 0;
     while !swept.done {
         bar.set_position(swept.found);
@@ -96,17 +98,18 @@ fn stopped(swept: &Swept, error: StoreError) -> Failure {
     error.into()
 }
 
-fn bar(matching: Matching, quiet: bool) -> ProgressBar {
+fn bar(jobs: u64, quiet: bool) -> ProgressBar {
     if quiet || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("{bar:40} {human_pos} of {human_len}, {elapsed}, {eta} left");
-    let bar = ProgressBar::new(matching.jobs);
+    let bar = ProgressBar::new(jobs);
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }
 
 fn number(matching: Matching) -> String {
     match (matching.jobs, matching.more) {
+        (0, true) => "an unknown number of jobs (counting was given up)".to_owned(),
         (n, true) => format!("more than {n} jobs"),
         (1, false) => "1 job".to_owned(),
         (n, false) => format!("{n} jobs"),

@@ -27,8 +27,9 @@ impl Pages {
             (None, None, Asks::Around) => "somebody whom the program around let in".to_owned(),
             (None, None, _) => "somebody on this machine".to_owned(),
         };
-        let who: String = who.chars().take(NAME).collect();
-        let mut why = why.trim().to_owned();
+        // No text of PostgreSQL holds a NUL: somebody's name must not keep that person from every action.
+        let who: String = who.chars().take(NAME).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
+        let mut why = why.trim().replace('\0', "\u{fffd}");
         while why.len() > LONGEST {
             why.pop();
         }

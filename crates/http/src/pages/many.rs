@@ -51,7 +51,12 @@ impl Wish {
 }
 
 fn number(matching: Matching) -> String {
-    let lead = if matching.more { "more than " } else { "" };
+    let lead = match (matching.jobs, matching.more) {
+        // Counting was given up before the first one: there may be many further back.
+        (0, true) => return "an unknown number of jobs".to_owned(),
+        (_, true) => "more than ",
+        (_, false) => "",
+    };
     format!("{lead}{}", words::count(matching.jobs, "job", "jobs"))
 }
 

@@ -68,8 +68,11 @@ impl Search {
             Some("user") => fill(&mut filter.user, text.parse().ok()),
             Some("id" | "job") => fill(&mut self.id, text.parse().ok()),
             Some("error") => filter.error.try_push(text),
-            // Of any characters: whoever made the error chose them, and here they are only compared.
-            Some("cause") => fill(&mut filter.cause, Some(text.to_owned()).filter(|text| !text.is_empty())),
+            // Of any characters but NUL: whoever made the error chose them, and here they are only compared.
+            Some("cause") => {
+                let some = |text: &String| !text.is_empty() && !text.contains('\0');
+                fill(&mut filter.cause, Some(text.to_owned()).filter(some))
+            }
             Some("payload") => filter.payload.try_push(text),
             Some("since" | "after") => fill(&mut filter.since, moment(text, now)),
             Some("until" | "before") => fill(&mut filter.until, moment(text, now)),

@@ -28,7 +28,7 @@ const DEAD: Sql = Sql {
              INSERT INTO background_jobs (id, job_type, status, queue, broker, token, attempts, failures, created_at, updated_at, \
              run_at, finished_at, payload, payload_size, reason, error_message, error_fingerprint) \
              SELECT printf('019aa3c1-7f2e-7c40-9d1b-%012x', n), CASE WHEN n % 7 = 0 THEN 'other' ELSE 'usual' END, 'dead', \
-             'q', 'embedded', 1, 3, 3, (1795000000 + n) * 1000000, 1, 1, 1, CAST('{}' AS BLOB), 2, 'permanent', '550 no', \
+             'q', 'embedded', 1, 3, 3, (1695000000 + n) * 1000000, 1, 1, 1, CAST('{}' AS BLOB), 2, 'permanent', '550 no', \
              'error: 550 no' FROM s",
 };
 

@@ -30,7 +30,7 @@ async fn dead(house: &House, jobs: i64) {
         INSERT INTO background_jobs (id, job_type, status, queue, broker, token, attempts, failures, created_at, updated_at, \
         run_at, finished_at, payload, payload_size, reason, error_message, error_fingerprint) \
         SELECT printf('019aa3c1-7f2e-7c40-9d1b-%012x', n), 'email.send', 'dead', 'mail', 'embedded', 1, 3, 3, \
-        (1795000000 + n) * 1000000, 1, 1, 1, CAST('{}' AS BLOB), 2, 'permanent', \
+        (1695000000 + n) * 1000000, 1, 1, 1, CAST('{}' AS BLOB), 2, 'permanent', \
         CASE WHEN n % 5 = 0 THEN '450 busy ' || n ELSE '550 no ' || n END, \
         CASE WHEN n % 5 = 0 THEN 'error: 450 busy *' ELSE 'error: 550 no *' END FROM s";
     house.db.text(text.to_owned()).bind(jobs).run().await.unwrap();
