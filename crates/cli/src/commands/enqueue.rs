@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backshift_core::{Accepted, Client, Envelope, JobId, client::check_size};
+use backshift_core::{Accepted, Client, Envelope, JobId, UniquePolicy, client::check_size};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::known_queues::KnownQueues;
@@ -201,7 +201,7 @@ impl<'a> Sink<'a> {
             let mut problem = None;
             for (envelope, answer) in batch.into_iter().zip(answers) {
                 match answer {
-                    Ok(accepted) => self.accept(&accepted),
+                    Ok(accepted) => self.accept(&accepted, &envelope),
                     Err(error) if error.is_transient() => {
                         problem = Some(error);
                         again.push(envelope);
@@ -258,7 +258,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn accept(&mut self, accepted: &Accepted) {
+    fn accept(&mut self, accepted: &Accepted, sent: &Envelope) {
         match accepted {
             Accepted::New(_) => {}
             Accepted::Known { id, same_payload: false } => {
@@ -266,8 +266,12 @@ impl<'a> Sink<'a> {
             }
             Accepted::Known { .. } => {}
             Accepted::Unique(id) => {
-                let text = "an unfinished job holds the unique key, no second one was added; with replace it has this payload now";
-                self.say(&format!("{id}: {text}"));
+                let text = "an unfinished job holds the unique key, no second one was added";
+                let now = match sent.unique.as_ref().map(|unique| unique.policy) {
+                    Some(UniquePolicy::Replace) => "; if it still waits, it has this payload now",
+                    _ => "",
+                };
+                self.say(&format!("{id}: {text}{now}"));
             }
         }
         self.print(accepted.id());

@@ -139,6 +139,7 @@ fn json(told: &Told) -> Value {
 /// The end: exit code and, for people, the sentence that goes with it.
 fn verdict(told: &Told) -> Result<(), Failure> {
     let Some(first) = told.causes.iter().find(|cause| cause.stays) else { return Ok(()) };
-    let command = first.remedy.as_ref().map_or(String::new(), |(_, command)| format!(": {command}"));
-    Err(Failure::failed(format!("somebody must act{command}")))
+    // With its condition: a command that cancels or deletes is not for whoever reads the last line only.
+    let remedy = first.remedy.as_ref().map_or(String::new(), |(lead, command)| format!(". {lead} {command}"));
+    Err(Failure::failed(format!("somebody must act{remedy}")))
 }

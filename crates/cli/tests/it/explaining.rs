@@ -13,7 +13,7 @@ async fn a_job_and_its_queue_say_what_stands_in_their_way_and_which_command_chan
         assert_eq!(told.code, 1, "{told:?}");
         assert!(told.out.contains("No worker takes jobs from q now"), "{told:?}");
         assert!(told.out.contains("no worker gave a sign of life"), "{told:?}");
-        assert!(told.err.contains("somebody must act: backshift worker --queue q"), "{told:?}");
+        assert!(told.err.contains("somebody must act. To start one: backshift worker --queue q"), "{told:?}");
     }
     // What stands before the rest comes first.
     here.run(&["queues", "pause", "q"]).await.done();

@@ -166,6 +166,19 @@ fn again(job: &JobRecord, lead: &'static str) -> Option<Remedy> {
     Some((lead, format!("backshift jobs retry {}", job.id)))
 }
 
+/// What may help: the same bytes end in the same way, and a handler that gave up has its reason.
+fn after_its_death(job: &JobRecord) -> Option<Remedy> {
+    match job.reason.as_deref() {
+        Some("malformed" | "too-large" | "id-conflict") => {
+            let lead =
+                "Run again it would end in the same way. Enqueue a corrected job, and delete this one:";
+            Some((lead, format!("backshift jobs delete {}", job.id)))
+        }
+        Some("permanent") => again(job, "When what it met is mended, to run it again with fresh attempts:"),
+        _ => again(job, "To run it again with fresh attempts:"),
+    }
+}
+
 fn waits(job: &JobRecord, around: Surroundings<'_>, what: &str) -> Explanation {
     let at = Reason {
         due: Some(job.run_at),
@@ -263,7 +276,7 @@ fn dead(job: &JobRecord) -> Explanation {
     let reason = job.reason.as_deref().map_or(String::new(), |reason| format!("reason {reason}, "));
     let first = Reason {
         evidence: Some(reason + &attempt(job)),
-        remedy: again(job, "To run it again with fresh attempts:"),
+        remedy: after_its_death(job),
         stays: true,
         ..plain(why)
     };
@@ -367,5 +380,21 @@ mod tests {
         assert!(
             explain(&tomorrow, Surroundings { paused: true, ..around }).reasons[0].text.contains("paused")
         );
+    }
+
+    #[test]
+    fn what_would_end_in_the_same_way_is_not_told_to_run_again() {
+        let now = Timestamp::from_second(40).unwrap();
+        let around = Surroundings { paused: false, workers: &[], now };
+        for (reason, command) in [
+            ("malformed", "jobs delete"),
+            ("too-large", "jobs delete"),
+            ("permanent", "jobs retry"),
+            ("attempts-exhausted", "jobs retry"),
+        ] {
+            let job = JobRecord { reason: Some(reason.to_owned()), ..job(State::Dead) };
+            let (lead, told) = explain(&job, around).reasons[0].remedy.clone().unwrap();
+            assert!(told.starts_with(&format!("backshift {command} ")), "{reason}: {lead} {told}");
+        }
     }
 }
