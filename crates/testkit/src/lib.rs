@@ -4,6 +4,7 @@
 //! An adapter outside this workspace joins with one of [`conformance::BrokerHarness`] and
 //! [`conformance::StoreHarness`]; nothing here needs a server unless a harness does.
 
+pub mod browser;
 pub mod conformance;
 pub mod faults;
 pub mod memory;

@@ -1,7 +1,12 @@
 //! The page *Try it* of `dev`: each button, the form with what is wrong at its field, and that no other process has it.
 
 use backshift_core::JobId;
-use backshift_testkit::{ports::free_port, process::Running, programs, wait};
+use backshift_testkit::{
+    browser::{self, Seen},
+    ports::free_port,
+    process::Running,
+    programs, wait,
+};
 
 use crate::scene::{Answer, Embedded, PATIENCE, request};
 
@@ -107,14 +112,11 @@ async fn the_form_says_at_each_field_what_is_wrong_and_keeps_what_was_written() 
 #[tokio::test]
 async fn a_browser_shows_it_and_only_dev_has_it() {
     let dev = Dev::start().await;
-    let Some(mut chromium) = programs::require("chromium") else { return };
-    let profile = tempfile::tempdir().unwrap();
-    let url = format!("http://127.0.0.1:{}/try", dev.port);
-    chromium.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dump-dom"]);
-    chromium.args(["--enable-logging=stderr", "--window-size=390,800", "--timeout=10000"]);
-    chromium.arg(format!("--user-data-dir={}", profile.path().display())).arg(&url);
-    let seen = chromium.kill_on_drop(true).output().await.unwrap();
-    let (dom, console) = (String::from_utf8_lossy(&seen.stdout), String::from_utf8_lossy(&seen.stderr));
+    if programs::require("chromium").is_none() {
+        return;
+    }
+    let seen = browser::look(&format!("http://127.0.0.1:{}/try", dev.port), 390).await.unwrap();
+    let Seen { dom, console } = &seen;
     assert!(dom.contains("Enqueue 200") && dom.contains("name=\"payload\""), "{dom}\n{console}");
     assert!(!console.contains("Content Security Policy"), "{console}");
     let port = free_port().unwrap();

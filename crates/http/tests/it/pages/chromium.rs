@@ -5,18 +5,13 @@
 use std::time::Duration;
 
 use backshift_http::server::{Limits, Times};
-use backshift_testkit::{pace, programs, wait};
+use backshift_testkit::{
+    browser::{self, Seen},
+    programs,
+};
 
 use super::house::{HOSTILE, House};
 use crate::port::{self, Running};
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// What the browser made of a page.
-pub(super) struct Seen {
-    pub(super) dom: String,
-    pub(super) console: String,
-}
 
 /// The pages on a real port, until the value goes.
 pub(super) struct Port {
@@ -37,30 +32,9 @@ impl Port {
     }
 }
 
+/// On the screen of a telephone.
 pub(super) async fn look(url: &str) -> Seen {
-    let profile = tempfile::tempdir().unwrap();
-    let mut command = programs::command("chromium").unwrap();
-    command
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--dump-dom",
-        ])
-        .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--enable-logging=stderr", "--window-size=360,800"])
-        // A page that was not there by then would be judged as it stands.
-        .arg(format!("--timeout={}", pace::stretched(Duration::from_secs(20)).as_millis()))
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(url)
-        .kill_on_drop(true);
-    let output = wait::within(PATIENCE, command.output()).await.expect("the browser ends").unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{url}: {stderr}");
-    let console: Vec<&str> = stderr.lines().filter(|line| line.contains("CONSOLE")).collect();
-    Seen { dom: String::from_utf8_lossy(&output.stdout).into_owned(), console: console.join("\n") }
+    browser::look(url, 360).await.unwrap()
 }
 
 #[tokio::test]
