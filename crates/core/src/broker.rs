@@ -38,7 +38,8 @@ pub trait Broker: Send + Sync + 'static {
         self.declare(queue).await
     }
 
-    /// Whether the queue is there; an error when it is and a worker cannot use it as it is. Makes nothing.
+    /// Whether the queue is there; an error when it is and a worker cannot use it as it is. Makes nothing. A broker whose queue
+    /// is the ledger answers yes.
     async fn inspect(&self, _queue: &QueueName) -> Result<bool, BrokerError> {
         Ok(true)
     }

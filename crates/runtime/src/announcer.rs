@@ -1,9 +1,9 @@
 //! Shows this worker to the others, and holds the sign of life whose end they notice at once.
 //!
-//! What keeps it from its work is told as soon as it changes.
 //! Announced once; again only when the sign fell (a session lock that was lost with its connection). A fallen
 //! sign is kept, because dropping it takes the worker out of the list that it was just entered in again; and it may
-//! stand again by itself, before or instead of a new one. Any that stands is proof enough.
+//! stand again by itself, before or instead of a new one. Any that stands is proof enough. What keeps it from its work is told
+//! beside that, when it lasts for two looks and when it changes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -33,10 +33,18 @@ pub(crate) const NOTE_QUEUE: &str =
     "INSERT INTO job_deeds (at, deed, queue, who, why) VALUES (clock_timestamp(), $1, $2, $3, $4)";
 
 /// Only what is over, and of a foreign broker only when its redelivery cannot come any more.
-const DELETE: Sql = both!(
-    "DELETE FROM background_jobs WHERE " ids " AND status IN ('completed', 'dead', 'cancelled') \
-     AND (broker IN ('postgres', 'embedded') OR finished_at < clock_timestamp() - 86400000000" us ")"
-);
+macro_rules! over {
+    ([$($before:tt)+] [$($after:tt)*]) => {
+        both!(
+            $($before)+ "status IN ('completed', 'dead', 'cancelled') \
+             AND (broker IN ('postgres', 'embedded') OR finished_at < clock_timestamp() - 86400000000" us ")" $($after)*
+        )
+    };
+}
+
+const DELETE: Sql = over!(["DELETE FROM background_jobs WHERE " ids " AND "] []);
+/// The state and whether [`DELETE`] would take it, in one look: between two it may end.
+const IS_OVER: Sql = over!(["SELECT status, COALESCE("][", false) FROM background_jobs WHERE id = $1"]);
 const DELETE_STARTS: Sql = both!("DELETE FROM job_attempts WHERE " job_ids);
 const DELETE_EFFECTS: Sql = both!("DELETE FROM job_effects WHERE " job_ids);
 
@@ -49,7 +57,8 @@ const FREE: Sql = Sql {
              AND h.status IN ('scheduled', 'available', 'running', 'retrying'))",
 };
 
-pub(crate) const STATEMENTS: &[Sql] = &[NOTE, same(NOTE_QUEUE), DELETE, DELETE_STARTS, DELETE_EFFECTS];
+pub(crate) const STATEMENTS: &[Sql] =
+    &[NOTE, same(NOTE_QUEUE), DELETE, IS_OVER, DELETE_STARTS, DELETE_EFFECTS];
 
 /// The texts of all deeds.
 pub(super) fn texts(dialect: Dialect) -> Vec<String> {
@@ -130,16 +139,22 @@ pub(super) async fn one(db: &Database, deed: Deed, job: JobId, hand: &Hand) -> R
 async fn unchanged(db: &Database, deed: Deed, job: JobId) -> Result<Option<State>, StoreError> {
     match deed {
         Deed::Retry => jobs::not_again(db, job).await,
-        Deed::Cancel => jobs::current(db, job).await.map(Some),
-        Deed::Delete => match jobs::current(db, job).await? {
-            state if state.is_final() => Err(StoreError::Rejected(format!(
-                "job {job} stays: its broker may deliver it again for a day after its end, and would run it anew"
-            ))),
-            state => Err(StoreError::Rejected(format!(
-                "job {job} stays: it is {}, and only what is over is deleted; cancel it first",
-                state.as_str()
-            ))),
-        },
+        // What is not over can be cancelled: it has begun anew since.
+        Deed::Cancel => Ok(Some(jobs::current(db, job).await?).filter(|state| state.is_final())),
+        Deed::Delete => {
+            let found = db.sql(IS_OVER).bind(job).optional::<(String, bool)>().await?;
+            let (status, free) = found.ok_or_else(|| StoreError::NotFound(format!("job {job}")))?;
+            match state(&status) {
+                _ if free => Ok(None),
+                over if over.is_final() => Err(StoreError::Rejected(format!(
+                    "job {job} stays: its broker may deliver it again for a day after its end, and would run it anew"
+                ))),
+                as_it_is => Err(StoreError::Rejected(format!(
+                    "job {job} stays: it is {}, and only what is over is deleted; cancel it first",
+                    as_it_is.as_str()
+                ))),
+            }
+        }
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
 
 pub use retention::HandsRetention;
 
+/// A time that every database can hold: after all others.
+const AHEAD: Timestamp = Timestamp::constant(253_370_764_800, 0);
 /// So often a batch is tried whose unique keys somebody took meanwhile.
 const TRIES: usize = 4;
 
@@ -110,7 +112,7 @@ impl Sweeps for SqlStore {
             let begin = begin.bind(hand.who.as_str()).bind(hand.why.clone());
             let begin = begin.bind(i64::try_from(expected.jobs).unwrap_or(i64::MAX)).bind(expected.more);
             // A time far ahead, because a comparison with nothing is nothing on SQLite.
-            begin.bind(filter.since).bind(filter.until.unwrap_or(ahead()?)).run().await?;
+            begin.bind(filter.since).bind(filter.until.unwrap_or(AHEAD)).run().await?;
             // Somebody may have ended it between the two.
             if let Some(found) = db.sql(OPEN).bind(deed).bind(words).optional::<Far>().await? {
                 return Ok(found.0);
@@ -172,7 +174,7 @@ impl Sweeps for SqlStore {
     }
 
     async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
-        told::all(self.database(), before.unwrap_or(ahead()?), limit).await
+        told::all(self.database(), before.unwrap_or(AHEAD), limit).await
     }
 
     async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
@@ -212,9 +214,4 @@ impl SqlStore {
         swept.queues = due.into_iter().filter_map(|queue| QueueName::new(queue).ok()).collect();
         Ok(Some(swept))
     }
-}
-
-/// A time that every database can hold.
-fn ahead() -> Result<Timestamp, StoreError> {
-    Timestamp::from_second(253_370_764_800).map_err(|error| StoreError::Rejected(error.to_string()))
 }

@@ -3,28 +3,14 @@
 use std::time::{Duration, Instant};
 
 use backshift_core::{
-    Settled, State, Timestamp, WorkerName,
-    store::{Beat, Jobs, Ledger, Maintenance, Pulse, Rescued, WorkerRecord},
+    Settled, State, Timestamp,
+    store::{Beat, Jobs, Ledger, Maintenance, Pulse, Rescued},
 };
 
 use crate::{
     on_both_databases,
-    world::{completed, holder, job},
+    world::{completed, holder, job, worker},
 };
-
-fn worker(name: &str) -> WorkerRecord {
-    let now = Timestamp::now();
-    let name = WorkerName::new(name).unwrap();
-    WorkerRecord {
-        name,
-        queues: "ready:4".into(),
-        kinds: Vec::new(),
-        started_at: now,
-        seen_at: now,
-        running: 0,
-        troubles: Vec::new(),
-    }
-}
 
 const NOBODY: Rescued = Rescued { returned: 0, dead: 0 };
 const ONE: Rescued = Rescued { returned: 1, dead: 0 };

@@ -3,31 +3,14 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use backshift_core::{
-    Timestamp, WorkerName,
-    store::{Ledger, WorkerRecord},
-};
+use backshift_core::store::Ledger;
 use backshift_store::{Dialect, Executor, ledger, ledger::statements};
 use backshift_testkit::wait;
 
 use crate::{
     on_both_databases, pages,
-    world::{World, completed, job, queue, snoozed},
+    world::{World, completed, job, queue, snoozed, worker},
 };
-
-fn worker(name: &str) -> WorkerRecord {
-    let now = Timestamp::now();
-    let name = WorkerName::new(name).unwrap();
-    WorkerRecord {
-        name,
-        queues: "ready:4".into(),
-        kinds: Vec::new(),
-        started_at: now,
-        seen_at: now,
-        running: 0,
-        troubles: Vec::new(),
-    }
-}
 
 /// Names of the live workers with what runs there.
 async fn shown(world: &World) -> Vec<(String, u32)> {

@@ -6,7 +6,7 @@ use backshift_core::{
     Accepted, Ack, DeadLetter, Envelope, ErrorClass, ErrorReport, JobId, Kind, Lease, QueueName, Reason,
     Retry, Settled, Settlement, State, StoreError, Timestamp, WorkerName,
     settle::Completion,
-    store::{Finish, Holder, Jobs, Start},
+    store::{Finish, Holder, Jobs, Start, WorkerRecord},
 };
 use backshift_store::{Database, Executor, Options, SqlStore, ledger, migrate};
 
@@ -143,6 +143,20 @@ pub fn queue(name: &str) -> QueueName {
 
 pub fn job(queue_name: &str) -> Envelope {
     Envelope::new(Kind::new("test.job").unwrap(), queue(queue_name), &br#"{"n":1}"#[..], Timestamp::now())
+}
+
+/// A worker that gave a sign of life now and works `ready`.
+pub fn worker(name: &str) -> WorkerRecord {
+    let now = Timestamp::now();
+    WorkerRecord {
+        name: WorkerName::new(name).unwrap(),
+        queues: "ready:4".into(),
+        kinds: Vec::new(),
+        started_at: now,
+        seen_at: now,
+        running: 0,
+        troubles: Vec::new(),
+    }
 }
 
 pub fn holder(worker: &str) -> Holder {

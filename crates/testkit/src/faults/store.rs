@@ -126,12 +126,6 @@ impl Sweeps for FaultyStore {
     }
 
     async fn act(&self, deed: Deed, job: JobId, hand: &Hand) -> Result<State, StoreError> {
-        if self.has(StoreFault::ForgetsHands) {
-            return match deed {
-                Deed::Retry => self.honest.retry(job).await,
-                _ => self.honest.cancel(job).await,
-            };
-        }
         self.honest.act(deed, job, hand).await
     }
 
@@ -140,11 +134,17 @@ impl Sweeps for FaultyStore {
     }
 
     async fn hands(&self, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
-        self.honest.hands(job).await
+        match self.has(StoreFault::ForgetsHands) {
+            true => Ok(Vec::new()),
+            false => self.honest.hands(job).await,
+        }
     }
 
     async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
-        self.honest.all_hands(before, limit).await
+        match self.has(StoreFault::ForgetsHands) {
+            true => Ok(Vec::new()),
+            false => self.honest.all_hands(before, limit).await,
+        }
     }
 
     async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use backshift_core::{
     JobFilter, JobId, QueueName, State, StoreError, Timestamp,
-    store::{Jobs as _, Queues as _},
+    store::{Jobs as _, KEPT_AT_LEAST, Queues as _},
     sweep::{BATCH, CauseRecord, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept, Upon},
 };
 use uuid::Uuid;
@@ -18,8 +18,6 @@ use super::{
 
 /// How long an unfinished sweep may lie before equal words begin a new one.
 const OPEN_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
-/// Until then a foreign broker may deliver an ended job again.
-const REDELIVERED: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 fn legal(sweep: &Sweep) -> Result<(), StoreError> {
     match sweep.filter.state {
@@ -232,7 +230,8 @@ fn act(
         Deed::Retry => held(row),
         Deed::Cancel => false,
         Deed::Delete => {
-            row.broker != ledger_broker::NAME && row.finished_at.is_none_or(|at| later(at, REDELIVERED) > now)
+            row.broker != ledger_broker::NAME
+                && row.finished_at.is_none_or(|at| later(at, KEPT_AT_LEAST) > now)
         }
     };
     if refused {
