@@ -1,7 +1,7 @@
 //! `backshift api`: system C's HTTP API.
 //!
-//! It listens at once and is ready when the database is. With a broker configured that carries system C's mails it also hands the mails with
-//! codes to the exchange, so that it works beside consumers that are not ours.
+//! It listens at once and is ready when the database is. Where a configured broker carries system C's mails it also hands
+//! the mails with codes to the exchange, so that it works beside consumers that are not ours.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -106,7 +106,7 @@ impl Config {
         for (key, flag, text) in flags {
             values.insert(key, (text.clone(), Origin::Flag(flag)));
         }
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             let (text, origin) = &values[setting.key];
             if let Err(problem) = check(setting, text) {
                 // A URL in the wrong place brings its password along.

@@ -73,7 +73,7 @@ mod tests {
             ("SMTP_HOST_FILE", None),
             ("_FILE", None),
         ] {
-            assert_eq!(stands_for(name, SETTINGS), variable, "{name}");
+            assert_eq!(stands_for(name, &SETTINGS), variable, "{name}");
         }
     }
 

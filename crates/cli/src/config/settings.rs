@@ -3,47 +3,18 @@
 //! A broker's own stand in its file under `sources`, the others here. Joined, they are the only list: the commented file,
 //! `config show`, the unknown-key check and the reading of the environment are all made from it.
 
+use std::sync::LazyLock;
+
 use super::super::sources;
 use super::setting::{
     Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Time, Url, Word},
     Setting, set,
 };
 
-/// Every table, in the order of the commented file.
-const TABLES: [&[&[Setting]]; 3] = [&[BEFORE], sources::SETTINGS, &[AFTER]];
-
-/// Every setting.
-pub(crate) const SETTINGS: &[Setting] = &joined::<{ count() }>();
-
-const fn count() -> usize {
-    let (mut count, mut part) = (0, 0);
-    while part < TABLES.len() {
-        let mut table = 0;
-        while table < TABLES[part].len() {
-            count += TABLES[part][table].len();
-            table += 1;
-        }
-        part += 1;
-    }
-    count
-}
-
-const fn joined<const N: usize>() -> [Setting; N] {
-    let (mut all, mut next, mut part) = ([BEFORE[0]; N], 0, 0);
-    while part < TABLES.len() {
-        let mut table = 0;
-        while table < TABLES[part].len() {
-            let mut one = 0;
-            while one < TABLES[part][table].len() {
-                all[next] = TABLES[part][table][one];
-                (next, one) = (next + 1, one + 1);
-            }
-            table += 1;
-        }
-        part += 1;
-    }
-    all
-}
+/// Every setting, in the order of the commented file.
+pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    [BEFORE].into_iter().chain(sources::settings()).chain([AFTER]).flatten().copied().collect()
+});
 
 /// What comes before the brokers' own.
 const BEFORE: &[Setting] = &[

@@ -97,7 +97,7 @@ pub(super) fn environment(vars: impl Iterator<Item = (OsString, OsString)>) -> R
         if name.starts_with(OF_TESTS.0) || OF_TESTS.1.contains(&name.as_str()) {
             continue;
         }
-        let file_of = secret_files::stands_for(&name, SETTINGS).map(str::to_owned);
+        let file_of = secret_files::stands_for(&name, &SETTINGS).map(str::to_owned);
         if file_of.is_none() && !SETTINGS.iter().any(|s| s.variables().contains(&name)) {
             if ours {
                 let known = SETTINGS.iter().map(Setting::variable);

@@ -12,7 +12,7 @@ pub(crate) fn template() -> String {
          # Where it says \"or _FILE\", the variable's name with _FILE behind it names a file that holds the value.\n",
     );
     let mut section = "";
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         let (own, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
         if own != section {
             text.push_str(&format!("\n[{own}]\n"));

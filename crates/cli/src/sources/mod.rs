@@ -1,4 +1,4 @@
-//! The brokers that this binary works. A new one is its file here and its line in [`ALL`] and [`SETTINGS`].
+//! The brokers that this binary works. A new one is its file here and its line in [`ALL`].
 //!
 //! A *foreign* broker keeps its jobs itself and has a server of its own. The SQL brokers are the store's own queue (`ledger`).
 
@@ -19,7 +19,9 @@ use crate::{
 pub(crate) const ALL: &[&Source] = &[&rabbitmq::SOURCE];
 
 /// The settings of each, in the order of the commented file.
-pub(crate) const SETTINGS: &[&[Setting]] = &[rabbitmq::SETTINGS, later::SETTINGS];
+pub(crate) fn settings() -> impl Iterator<Item = &'static [Setting]> {
+    ALL.iter().map(|source| source.settings).chain([later::SETTINGS])
+}
 
 /// One foreign broker.
 pub(crate) struct Source {
@@ -29,10 +31,14 @@ pub(crate) struct Source {
     pub(crate) title: &'static str,
     /// The beginnings of its URLs.
     pub(crate) schemes: &'static [&'static str],
+    /// Its settings; the one of its URL is among them.
+    pub(crate) settings: &'static [Setting],
     /// The setting with the URL of one that is worked beside the store's own queue.
     pub(crate) url: &'static str,
     /// What to do about a way to it that is not safe.
     pub(crate) tls: &'static str,
+    /// Whether it has exchanges, by which system C's mails come.
+    pub(crate) has_exchanges: bool,
     /// Set when its server takes a job back that is acknowledged too late.
     pub(crate) waits: Option<Waits>,
     /// What doctor says of a server that answers.

@@ -12,7 +12,7 @@ use crate::{
     wiring::{named, pem, server_of},
 };
 
-pub(super) const SETTINGS: &[Setting] = &[
+const SETTINGS: &[Setting] = &[
     set(
         "rabbitmq.url",
         &["RABBITMQ_URL"],
@@ -40,8 +40,10 @@ pub(super) const SOURCE: Source = Source {
     name: "rabbitmq",
     title: "RabbitMQ",
     schemes: &["amqp", "amqps"],
+    settings: SETTINGS,
     url: "rabbitmq.url",
     tls: "use amqps:, with rabbitmq.ca_file for an authority of your own",
+    has_exchanges: true,
     waits: Some(Waits { called: "consumer_timeout", usually: CONSUMER_TIMEOUT }),
     remark: Some(
         "RabbitMQ hands a job out again that runs longer than its consumer_timeout (30 min unless it was changed; \

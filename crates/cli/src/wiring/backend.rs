@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_core::{Broker, Client, QueueName, Store};
+use backshift_core::{Broker, Client, QueueName, Store, way::Way};
 use backshift_store::{Database, SqlStore, notify::Bell};
 
 use super::{Missing, Place, Schema, bindings, foreign, open_database, places, prepare, protect};
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Foreign {
     pub(crate) source: &'static Source,
     pub(crate) broker: Arc<dyn Broker>,
+    /// What is done on the way to it.
+    pub(crate) way: Way,
     /// Queues of its peers, which a domain is bound to.
     pub(crate) bound: Vec<QueueName>,
 }
@@ -25,10 +27,11 @@ pub(crate) struct Foreign {
 impl Foreign {
     /// Makes it, with what the domains bind to it; connects to nothing.
     pub(crate) fn open(config: &Config, source: &'static Source, url: &str) -> Result<Self, Failure> {
-        protect(config, &[(source.way)(config, url)?])?;
+        let way = (source.way)(config, url)?;
+        protect(config, std::slice::from_ref(&way))?;
         let bindings = bindings(config, source)?;
         let bound = bindings.iter().map(|binding| binding.queue.clone()).collect();
-        Ok(Self { source, broker: (source.open)(config, url, bindings)?, bound })
+        Ok(Self { source, broker: (source.open)(config, url, bindings)?, way, bound })
     }
 
     /// Whether a domain is bound to this queue of its.

@@ -142,9 +142,9 @@ pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
 /// System C's exchange (docs/contracts/system-c.md, "AMQP").
 const EXCHANGE: &str = "smtp_send_email_exc";
 
-/// What the domains bind to a foreign broker: system C's mails.
+/// What the domains bind to a foreign broker: system C's mails, to one with exchanges.
 pub(crate) fn bindings(config: &Config, source: &Source) -> Result<Vec<Binding>, Failure> {
-    if source.name != "rabbitmq" {
+    if !source.has_exchanges {
         return Ok(Vec::new());
     }
     let keeps_foreign_bodies = config.switch("mail.keep_foreign_bodies");

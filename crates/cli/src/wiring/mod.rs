@@ -33,7 +33,7 @@ pub(crate) use mail::{
 pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use open_files::{open_files, warn_of_open_files};
 pub(crate) use patience::Patience;
-pub(crate) use places::{Place, Places, foreign, places};
+pub(crate) use places::{Place, Places, foreign, place, places};
 pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
 pub(crate) use servers::{contradictions, refuse_unsupported, server_of, unsupported};

@@ -28,35 +28,37 @@ pub(crate) enum Place {
     Foreign(&'static str, String),
 }
 
-/// The foreign brokers that are configured, the command's own first: each with its URL.
-pub(crate) fn foreign(config: &Config) -> Vec<(&'static Source, String)> {
-    let own = match places(config, false).map(|places| places.broker) {
-        Ok(Place::Foreign(name, url)) => {
-            return sources::of_name(name).map(|it| (it, url)).into_iter().collect();
-        }
-        _ => sources::ALL.iter(),
-    };
-    own.filter_map(|source| Some((*source, config.some(source.url)?.to_owned()))).collect()
-}
-
-/// Reads the two URLs; `without_store` is `--no-store`.
-pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Failure> {
+/// What `broker.url` means, whatever the store is.
+pub(crate) fn place(config: &Config) -> Result<Place, Failure> {
     let broker = config.text("broker.url");
-    let place = match broker.split_once(':').map(|(scheme, _)| scheme) {
-        None => Place::Ledger,
-        Some(scheme) if ledger::SCHEMES.contains(&scheme) => Place::Ledger,
+    match broker.split_once(':').map(|(scheme, _)| scheme) {
+        None => Ok(Place::Ledger),
+        Some(scheme) if ledger::SCHEMES.contains(&scheme) => Ok(Place::Ledger),
         Some(scheme) if let Some(source) = sources::of_scheme(scheme) => {
-            Place::Foreign(source.name, broker.to_owned())
+            Ok(Place::Foreign(source.name, broker.to_owned()))
         }
         Some(other) => {
             let meant = nearest(other, sources::schemes().map(str::to_owned));
             let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
-            return Err(Failure::configuration(format!(
+            Err(Failure::configuration(format!(
                 "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",
                 config.told("broker.url"),
-            )));
+            )))
         }
-    };
+    }
+}
+
+/// The foreign brokers that are configured, each with its URL: the command's own alone, or those beside the store's queue.
+pub(crate) fn foreign(config: &Config) -> Vec<(&'static Source, String)> {
+    if let Ok(Place::Foreign(name, url)) = place(config) {
+        return sources::of_name(name).map(|source| (source, url)).into_iter().collect();
+    }
+    sources::ALL.iter().filter_map(|source| Some((*source, config.some(source.url)?.to_owned()))).collect()
+}
+
+/// Reads the two URLs; `without_store` is `--no-store`.
+pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Failure> {
+    let (broker, place) = (config.text("broker.url"), place(config)?);
     if without_store && place == Place::Ledger {
         return Err(Failure::usage(
             "--no-store: the queue of this broker is the ledger of its store; leave --no-store away, or name a broker that keeps \
@@ -127,6 +129,23 @@ mod tests {
         assert!(
             of(&[("broker.url", "kafka:x")]).unwrap_err().to_string().contains("not worked by this version")
         );
+    }
+
+    #[test]
+    fn the_command_s_broker_is_the_one_that_was_named_whatever_the_store_is() {
+        let own = ("broker.url", "amqp://own");
+        let beside = ("rabbitmq.url", "amqp://beside");
+        let of = |flags: &[(&'static str, &str)]| -> Vec<String> {
+            foreign(&Config::of_flags(flags)).into_iter().map(|(_, url)| url).collect()
+        };
+        assert_eq!(of(&[own, beside]), ["amqp://own"]);
+        assert_eq!(
+            of(&[own, beside, ("database.host", "a b")]),
+            ["amqp://own"],
+            "no host, and no matter here"
+        );
+        assert_eq!(of(&[beside]), ["amqp://beside"]);
+        assert!(of(&[]).is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A variable that would be passed over in silence is worse than a refused one: somebody's jobs wait where nobody looks.
 
-use super::{Place, foreign, places};
+use super::{Place, foreign, place};
 use crate::{
     config::{Config, Origin},
     exit::{Failure, Server},
@@ -14,7 +14,7 @@ const SITES: [&str; 3] = ["broker.url", "database.url", "database.host"];
 
 /// The setting, its source and its value without the password.
 pub(crate) fn server_of(config: &Config, server: Server) -> String {
-    let is_foreign = matches!(places(config, false).map(|places| places.broker), Ok(Place::Foreign(..)));
+    let is_foreign = matches!(place(config), Ok(Place::Foreign(..)));
     let beside = match server {
         Server::Of(broker) => sources::of_name(broker).map(|source| source.url),
         Server::Store => None,

@@ -126,10 +126,9 @@ async fn brokers(args: &Doctor, config: &Config, backend: Option<&Backend>) -> V
         let Some(foreign) = built.cloned().or_else(|| Foreign::open(config, source, &url).ok()) else {
             continue;
         };
-        let Ok(way) = (source.way)(config, &url) else { continue };
         let problem = answered(source.title, foreign.broker.ping()).await;
-        let (what, answers) = (format!("{} at {}", source.title, way.place()), problem.is_none());
-        findings.push(Finding { ways: vec![way], ..Finding::new(BROKER, what, problem) });
+        let (what, answers) = (format!("{} at {}", source.title, foreign.way.place()), problem.is_none());
+        findings.push(Finding { ways: vec![foreign.way.clone()], ..Finding::new(BROKER, what, problem) });
         if !answers {
             continue;
         }
@@ -168,17 +167,17 @@ async fn queue_of(args: &Doctor, foreign: &Foreign, queue: &QueueName) -> Findin
 }
 
 async fn answered(title: &str, asked: impl Future<Output = Result<(), BrokerError>>) -> Option<Failure> {
-    within(&format!("{title} gave"), asked).await.err()
+    within(title, asked).await.err()
 }
 
-/// What a server answers in time; `who` begins the sentence about one that does not.
+/// What a server answers in time; `who` is one that does not.
 async fn within<T, E: Into<Failure>>(
     who: &str,
     asked: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
     match tokio::time::timeout(PATIENCE, asked).await {
         Ok(answer) => answer.map_err(Into::into),
-        Err(_) => Err(Failure::unreachable(format!("{who} no answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(Failure::unreachable(format!("{who} gave no answer within {} s", PATIENCE.as_secs()))),
     }
 }
 

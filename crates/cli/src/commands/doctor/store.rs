@@ -15,7 +15,7 @@ use crate::{
 };
 
 const PART: &str = "store";
-const WHO: &str = "the database gave";
+const WHO: &str = "the database";
 /// A worker writes results all the time; with less left it soon cannot.
 const LEAST_ROOM: u64 = 64 << 20;
 /// Tokens, codes and what is due tell times apart by seconds.

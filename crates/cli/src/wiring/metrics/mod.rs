@@ -130,6 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_made_ten_times_a_second_however_many_ask() {
+        assert_eq!(FRESH, Duration::from_millis(100));
         let (page, made) = numbered(Duration::from_secs(3600));
         // Who gives up while it is made leaves it to the next one.
         assert!(page().now_or_never().is_none());
