@@ -11,7 +11,7 @@ pub fn filter(bytes: &[u8]) {
     let Ok(query) = std::str::from_utf8(bytes) else { return };
     let Some(asked) = cost::within("a filter", bytes.len(), 256, || fuzzing::jobs(query)) else { return };
     leads_back(&asked);
-    is_plain(&unquoted(&asked.command));
+    asked.command.as_deref().into_iter().for_each(|command| is_plain(&unquoted(command)));
     is_plain(&asked.sentence);
     assert_eq!(fuzzing::jobs(&said_again(&asked.filter)).map(|again| again.filter), Some(asked.filter));
     if let Some(problem) = asked.problem {

@@ -3,9 +3,9 @@
 use backshift_core::{JobFilter, State, Store, Timestamp, sweep::CauseRecord};
 use serde_json::{Value, json};
 
-use super::{jobs::filter, many::in_shell};
+use super::{jobs::filter, many::words};
 use crate::{
-    args::{Dead, DeadGroup},
+    args::{Dead, DeadGroup, Filters},
     exit::Failure,
     output,
 };
@@ -31,10 +31,10 @@ async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = causes.iter().map(|cause| row(cause, now)).collect();
     output::table(&["JOBS", "FIRST", "LAST", "EXAMPLE", "CAUSE"], &rows);
     if let Some(fingerprint) = causes.first().and_then(|cause| cause.fingerprint.as_ref()) {
-        output::line(format!(
-            "to run all of a cause again: backshift jobs retry --state dead --cause {}",
-            in_shell(fingerprint)
-        ));
+        // All that was asked for, so that no more is run again than this shows.
+        let wish =
+            Filters { state: Some("dead".into()), cause: Some(fingerprint.clone()), ..args.filters.clone() };
+        output::line(format!("to run all of a cause again: backshift jobs retry {}", words(&wish)));
     }
     Ok(())
 }

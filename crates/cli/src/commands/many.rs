@@ -181,7 +181,7 @@ fn told(args: &SomeJobs, deed: Deed, matching: Matching, swept: Option<&Swept>) 
 }
 
 /// The wish as it was typed, in one order: whoever types the same goes on with it.
-fn words(filters: &Filters) -> String {
+pub(super) fn words(filters: &Filters) -> String {
     let Filters { state, kind, queue, effect, user, since, until, text, error, payload, cause } = filters;
     let single = [
         ("state", state),
@@ -202,7 +202,7 @@ fn words(filters: &Filters) -> String {
 }
 
 /// As a shell hands it on.
-pub(super) fn in_shell(word: &str) -> String {
+fn in_shell(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@".contains(&b);
     match !word.is_empty() && word.bytes().all(plain) {
         true => word.to_owned(),

@@ -6,7 +6,7 @@ use minijinja::{Value, context};
 
 use super::{
     Here,
-    jobs::Asked,
+    jobs::{self, Asked},
     link, mask,
     search::{Search, quoted, read},
     words,
@@ -36,8 +36,9 @@ pub(super) async fn page(Here(pages): Here, Query(asked): Query<Asked>) -> Respo
     };
     let filter = JobFilter { state: None, ..search.filter.clone() };
     let values = context! {
-        title => "Dead letters by cause", sentence, problem, find => &asked.find,
-        filtered => filter != JobFilter::default(), understood => search.understood().join(", "),
+        title => "Dead letters by cause", sentence, find => &asked.find,
+        command => problem.is_none().then(|| jobs::command("dead group", &filter)).flatten(),
+        filtered => filter != JobFilter::default(), understood => search.understood().join(", "), problem,
         causes => causes.iter().map(|cause| row(cause, &search, &asked.find, now)).collect::<Vec<_>>(),
     };
     pages.framed("/jobs?state=dead", "causes.html", values).await

@@ -16,8 +16,8 @@ pub struct Asked {
     pub problem: Option<String>,
     /// The headline.
     pub sentence: String,
-    /// The same list on the command line.
-    pub command: String,
+    /// The same list on the command line; `None` where the page shows none.
+    pub command: Option<String>,
     /// The way back to the same list, as it stands in an attribute.
     pub link: String,
 }
@@ -28,7 +28,7 @@ pub fn jobs(query: &str) -> Option<Asked> {
     let Query(asked) = Query::<jobs::Asked>::try_from_uri(&uri).ok()?;
     // A time that is so long ago is counted from the same moment whenever it is read.
     let search::Search { filter, problem, .. } = search::read(&asked, Timestamp::UNIX_EPOCH);
-    let (sentence, command) = (jobs::sentence(&filter, 1), jobs::command(&filter));
+    let (sentence, command) = (jobs::sentence(&filter, 1), jobs::command("jobs list", &filter));
     let link = link::jobs(&[("state", &asked.state), ("find", &asked.find), ("after", &asked.after)]);
     Some(Asked { filter, problem, sentence, command, link: link.to_string() })
 }

@@ -91,7 +91,7 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
             Some(_) => "Nothing was searched.".to_owned(),
             None => sentence(filter, shown.len()),
         },
-        command => search.problem.is_none().then(|| command(filter)),
+        command => search.problem.is_none().then(|| command("jobs list", filter)).flatten(),
     }
 }
 
@@ -153,9 +153,12 @@ pub(super) fn sentence(filter: &JobFilter, found: usize) -> String {
     text + "."
 }
 
-/// The same list on the command line.
-pub(super) fn command(filter: &JobFilter) -> String {
-    let mut text = String::from("backshift jobs list");
+/// The same jobs on the command line; `None` = a cause has characters that nobody sees, and would bring them into a shell.
+pub(super) fn command(verb: &str, filter: &JobFilter) -> Option<String> {
+    if filter.cause.as_deref().is_some_and(|cause| !mask::is_plain(cause)) {
+        return None;
+    }
+    let mut text = format!("backshift {verb}");
     let flags = [
         ("state", filter.state.map(|state| state.as_str().to_owned())),
         ("kind", filter.kind.as_ref().map(Kind::to_string)),
@@ -172,7 +175,7 @@ pub(super) fn command(filter: &JobFilter) -> String {
     for (flag, words) in [("text", &filter.words), ("error", &filter.error), ("payload", &filter.payload)] {
         words.iter().for_each(|word| text.push_str(&format!(" --{flag}={}", in_shell(word))));
     }
-    text
+    Some(text)
 }
 
 /// A word that a shell hands on as it is.
@@ -214,11 +217,15 @@ mod tests {
         };
         let search = read(&asked, Timestamp::UNIX_EPOCH);
         assert_eq!(
-            command(&search.filter),
+            command("jobs list", &search.filter).unwrap(),
             "backshift jobs list --state dead --kind email.send --queue mail --text='it'\\''s late'"
         );
         assert_eq!(sentence(&search.filter, 1), "Dead letters of kind email.send in mail.");
         assert_eq!(search.understood(), ["somewhere \u{201c}it's late\u{201d}"]);
         assert_eq!(sentence(&JobFilter::default(), 0), "No jobs yet.");
+        for hidden in ["a\u{202e}b", "a\nb", "a\u{1b}[2J"] {
+            let filter = JobFilter { cause: Some(hidden.into()), ..JobFilter::default() };
+            assert_eq!(command("jobs retry", &filter), None, "{hidden:?} is not copied from a page");
+        }
     }
 }

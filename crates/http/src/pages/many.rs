@@ -111,7 +111,7 @@ pub(super) async fn ask(Here(pages): Here, Query(wish): Query<Wish>) -> Response
         follows => consequence(deed, state), button => format!("{} {many}", words::deed(deed)),
         danger => deed != Deed::Retry,
         back => link::jobs(&[("state", &wish.state), ("find", &wish.find)]),
-        command => command(deed, &search.filter),
+        command => jobs::command(&format!("jobs {}", deed.as_str()), &search.filter),
     };
     let here = if state == State::Dead { "/jobs?state=dead" } else { "/jobs" };
     pages.framed(here, "many.html", values).await
@@ -130,11 +130,6 @@ fn misfit(deed: Option<Deed>, state: Option<State>) -> StoreError {
 /// The time of the question, or the earlier one that was searched for.
 fn until(search: &Search, asked: Timestamp) -> Timestamp {
     search.filter.until.map_or(asked, |until| until.min(asked))
-}
-
-/// The same on the command line.
-fn command(deed: Deed, filter: &JobFilter) -> String {
-    jobs::command(filter).replacen("jobs list", &format!("jobs {}", deed.as_str()), 1)
 }
 
 /// `POST /many`: the answer was yes.
@@ -156,6 +151,10 @@ pub(super) async fn begin(Here(pages): Here, Form(wish): Form<Wish>) -> Response
         if wish.state.is_empty() { wish.find.clone() } else { format!("state:{state} {}", wish.find) };
     let words = words.trim().to_owned();
     let sweep = Sweep { deed, filter, words, hand: hand.clone(), expected };
+    // Before its row is written: what is refused for want of a place leaves none.
+    if let Err(error) = pages.sweeping.room() {
+        return pages.away(&error);
+    }
     let begun = match pages.store.begin_sweep(&sweep).await {
         Ok(swept) => pages.go_on(swept.id, hand).map(|()| swept.id),
         Err(error) => Err(error),

@@ -170,13 +170,9 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
     let of = |state| JobFilter { state: Some(state), ..JobFilter::default() };
     let ambiguous = JobFilter { effect: Some(EffectState::Ambiguous), ..JobFilter::default() };
     let store = &pages.store;
-    let mut sight = Sight {
-        queues: store.counts().await?,
-        workers: store.workers().await?,
-        breakers: store.breakers().await?,
-        parked: store.parked().await?,
-        ..Sight::empty()
-    };
+    let (queues, workers, breakers, parked) =
+        tokio::try_join!(store.counts(), store.workers(), store.breakers(), store.parked())?;
+    let mut sight = Sight { queues, workers, breakers, parked, ..Sight::empty() };
     // Rows bring their payloads along: no list is kept while the next one is read. Each is a search, because a search has a bound.
     let mut changes = DefaultHasher::new();
     for filter in [JobFilter::default(), of(State::Running)] {

@@ -1,7 +1,7 @@
 //! Which sweeps this process goes on with, and why it stopped with others. Bounded in both.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -15,53 +15,86 @@ const REMEMBERED: usize = 100;
 
 /// The sweeps of this process.
 #[derive(Default)]
-pub(super) struct Sweeping(Mutex<BTreeMap<Uuid, State>>);
+pub(super) struct Sweeping(Mutex<Known>);
 
-enum State {
-    AtWork,
-    Stopped(String),
+#[derive(Default)]
+struct Known {
+    at_work: BTreeSet<Uuid>,
+    problems: BTreeMap<Uuid, String>,
+}
+
+impl Known {
+    fn room(&self) -> Result<(), StoreError> {
+        match self.at_work.len() {
+            ..MOST => Ok(()),
+            _ => Err(StoreError::Rejected(format!(
+                "{MOST} others are under way here. Nothing was changed: come back when one of them has ended."
+            ))),
+        }
+    }
 }
 
 impl Sweeping {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<Uuid, State>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this process goes on with it.
     pub(super) fn is_at_work(&self, id: Uuid) -> bool {
-        matches!(self.all().get(&id), Some(State::AtWork))
+        self.known().at_work.contains(&id)
     }
 
     /// Why this process stopped.
     pub(super) fn problem(&self, id: Uuid) -> Option<String> {
-        match self.all().get(&id) {
-            Some(State::Stopped(problem)) => Some(problem.clone()),
-            _ => None,
-        }
+        self.known().problems.get(&id).cloned()
+    }
+
+    /// Whether there is a place for one more: asked before its row is written.
+    pub(super) fn room(&self) -> Result<(), StoreError> {
+        self.known().room()
     }
 
     /// Takes a place, unless this sweep has one; `Err` = there is none.
     pub(super) fn begin(&self, id: Uuid) -> Result<bool, StoreError> {
-        let mut all = self.all();
-        if matches!(all.get(&id), Some(State::AtWork)) {
+        let mut known = self.known();
+        if known.at_work.contains(&id) {
             return Ok(false);
         }
-        if all.values().filter(|state| matches!(state, State::AtWork)).count() >= MOST {
-            return Err(StoreError::Rejected(format!(
-                "{MOST} others are under way here. Nothing was changed: come back when one of them has ended."
-            )));
-        }
-        all.insert(id, State::AtWork);
-        Ok(true)
+        known.room()?;
+        known.problems.remove(&id);
+        Ok(known.at_work.insert(id))
     }
 
     pub(super) fn end(&self, id: Uuid, problem: Option<String>) {
-        let mut all = self.all();
-        all.remove(&id);
+        let mut known = self.known();
+        known.at_work.remove(&id);
+        known.problems.remove(&id);
         if let Some(problem) = problem {
             // Ids begin with their time: the first one is the oldest.
-            while all.len() >= REMEMBERED && all.pop_first().is_some() {}
-            all.insert(id, State::Stopped(problem));
+            while known.problems.len() >= REMEMBERED && known.problems.pop_first().is_some() {}
+            known.problems.insert(id, problem);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_never_push_out_what_is_at_work_and_both_have_their_bound() {
+        let sweeping = Sweeping::default();
+        let ids: Vec<Uuid> = (0..MOST).map(|_| Uuid::now_v7()).collect();
+        assert!(ids.iter().all(|id| sweeping.begin(*id).unwrap()));
+        assert!(!sweeping.begin(ids[0]).unwrap(), "it has its place");
+        assert!(sweeping.room().is_err() && sweeping.begin(Uuid::now_v7()).is_err());
+        let stopped: Vec<Uuid> = (0..2 * REMEMBERED).map(|_| Uuid::now_v7()).collect();
+        stopped.iter().for_each(|id| sweeping.end(*id, Some("away".into())));
+        assert!(ids.iter().all(|id| sweeping.is_at_work(*id)));
+        let remembered = stopped.iter().filter(|id| sweeping.problem(**id).is_some()).count();
+        assert_eq!(remembered, REMEMBERED);
+        sweeping.end(ids[0], None);
+        assert!(sweeping.begin(stopped[2 * REMEMBERED - 1]).unwrap());
+        assert_eq!(sweeping.problem(stopped[2 * REMEMBERED - 1]), None, "it goes on");
     }
 }
