@@ -59,6 +59,9 @@ pub struct Trouble {
     /// When it tries again by itself, where it knows.
     #[serde(default)]
     pub next: Option<Timestamp>,
+    /// The queue that it concerns; `None` = whatever the part has to do with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<QueueName>,
     /// The kinds that it concerns; empty = whatever the part has to do with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<Kind>,
@@ -84,7 +87,7 @@ impl Trouble {
 
     /// Whether jobs of this queue meet it; whether those of one kind do is a question of [`Self::kinds`] as well.
     pub fn meets(&self, queue: &QueueName) -> bool {
-        !self.part.starts_with("queue ") || self.part == Self::part_of(queue)
+        self.queue.as_ref().is_none_or(|concerned| concerned == queue)
     }
 
     /// The most bytes that a store keeps of all troubles of one worker.
@@ -170,6 +173,7 @@ mod tests {
             harm: Harm::Held,
             since: at,
             next: Some(at),
+            queue: None,
             kinds: vec![Kind::new("email.send").unwrap()],
         };
         let one = vec![trouble("535 5.7.8 no \u{1b}[31m".into())];
@@ -193,20 +197,22 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_name_of_a_queue_is_still_its_part() {
+    fn a_trouble_meets_the_queue_that_it_names_whatever_its_part_is_called() {
         let (long, other) = (QueueName::new("q".repeat(128)).unwrap(), QueueName::new("q").unwrap());
-        let at = Timestamp::UNIX_EPOCH;
-        let trouble = |part: String| Trouble {
-            part,
+        let trouble = |part: &str, queue: Option<&QueueName>| Trouble {
+            part: part.into(),
             said: String::new(),
             harm: Harm::Unready,
-            since: at,
+            since: Timestamp::UNIX_EPOCH,
             next: None,
+            queue: queue.cloned(),
             kinds: Vec::new(),
         };
-        let kept = Trouble::read(&Trouble::written(&[trouble(Trouble::part_of(&long))])).remove(0);
+        let kept = Trouble::read(&Trouble::written(&[trouble("queue", Some(&long))])).remove(0);
         assert!(kept.meets(&long) && !kept.meets(&other));
-        assert!(trouble("store results".into()).meets(&other));
+        for part in ["store results", "queue of the printer"] {
+            assert!(trouble(part, None).meets(&other), "{part}");
+        }
     }
 
     #[test]

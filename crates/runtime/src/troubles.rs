@@ -34,7 +34,12 @@ impl Troubles {
     /// Those that stood at the last look too.
     pub(crate) fn look(&mut self, engine: &Engine, pools: &[Arc<Pool>], now: Timestamp) -> Vec<Trouble> {
         let own = readiness::problems(engine, pools).into_iter();
+        let of_pool = |part: &str| {
+            let mut queues = pools.iter().map(|pool| &pool.queue);
+            queues.find(|queue| Trouble::part_of(queue) == part).cloned()
+        };
         let own = own.map(|(part, said)| Trouble {
+            queue: of_pool(&part),
             part,
             said,
             harm: Harm::Unready,
@@ -71,6 +76,7 @@ fn asked(watched: &dyn Watched, place: usize, now: Timestamp) -> Option<Trouble>
             harm: Harm::Failing,
             since: now,
             next: None,
+            queue: None,
             kinds: Vec::new(),
         })
     })
@@ -122,6 +128,7 @@ mod tests {
             harm: Harm::Unready,
             since: at,
             next,
+            queue: None,
             kinds: Vec::new(),
         }
     }

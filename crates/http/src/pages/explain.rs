@@ -357,6 +357,7 @@ mod tests {
             harm: Harm::Held,
             since: now,
             next: Timestamp::from_second(45).ok(),
+            queue: None,
             kinds: vec![job(State::Dead).kind],
         };
         let workers = [WorkerRecord { troubles: vec![trouble], ..worker(now) }];

@@ -214,7 +214,8 @@ fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
     for worker in &sight.workers {
         (worker.name.as_str(), worker.running).hash(&mut changes);
         for trouble in &worker.troubles {
-            (&trouble.part, &trouble.said, trouble.next.map(|next| next.as_second())).hash(&mut changes);
+            (&trouble.part, &trouble.said, trouble.harm as u8, trouble.next.map(|next| next.as_second()))
+                .hash(&mut changes);
         }
     }
     for breaker in &sight.breakers {

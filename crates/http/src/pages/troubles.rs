@@ -222,8 +222,9 @@ mod tests {
     }
 
     fn trouble(part: &str, said: &str, harm: Harm, since: i64, next: Option<i64>) -> Trouble {
+        let queue = part.strip_prefix("queue ").and_then(|name| QueueName::new(name).ok());
         let (part, said, since, next) = (part.into(), said.into(), at(since), next.map(at));
-        Trouble { part, said, harm, since, next, kinds: Vec::new() }
+        Trouble { part, said, harm, since, next, queue, kinds: Vec::new() }
     }
 
     #[test]

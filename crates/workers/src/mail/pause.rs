@@ -238,7 +238,7 @@ impl Watched for TransportPause {
             // After its end the pause lasts until a mail comes and probes.
             let next = Some(next_probe).filter(|left| !left.is_zero());
             let next = next.and_then(|left| now.checked_add(left).ok());
-            return Some(Trouble { part, said, harm: Harm::Held, since, next, kinds });
+            return Some(Trouble { part, said, harm: Harm::Held, since, next, queue: None, kinds });
         }
         let said = hindered.said.clone();
         let fresh = hindered.last.is_some_and(|last| last.elapsed() < KNOWN);
@@ -248,6 +248,7 @@ impl Watched for TransportPause {
             harm: Harm::Failing,
             since,
             next: None,
+            queue: None,
             kinds,
         })
     }

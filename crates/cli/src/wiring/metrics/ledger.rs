@@ -217,6 +217,7 @@ mod tests {
             harm: Harm::Held,
             since: now,
             next: None,
+            queue: None,
             kinds: Vec::new(),
         };
         let workers = [

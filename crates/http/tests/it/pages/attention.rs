@@ -55,6 +55,7 @@ async fn what_a_worker_tells_is_text_and_masked() {
         harm: Harm::Held,
         since: Timestamp::now(),
         next: None,
+        queue: None,
         kinds: Vec::new(),
     };
     let troubles = vec![trouble("mail", "535 5.7.8 anna@example.com"), trouble(HOSTILE, HOSTILE)];

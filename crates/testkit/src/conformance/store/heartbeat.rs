@@ -115,6 +115,7 @@ async fn s200_troubles_of_a_worker_are_listed(scene: Scene) -> Verdict {
         harm: if part == "mail" { Harm::Held } else { Harm::Unready },
         since: now(),
         next: Some(now()),
+        queue: None,
         kinds: vec![scene.envelope("x").kind],
     };
     let first = vec![trouble("mail", "535 5.7.8 no".into())];
