@@ -2,6 +2,7 @@
 //! Tests, developer tools and example programs are their own outermost program and may, and so may the one function by
 //! which a program asks for its signals.
 
+use super::imports::members;
 use super::lexer::{body, closing, line_of, words};
 use super::tree::Source;
 
@@ -55,12 +56,7 @@ fn is_free(path: &str) -> bool {
 /// Whether one of the top-level names in the braces at `open` is `member`.
 fn group_has(code: &str, open: usize, member: &str) -> bool {
     let Some(close) = closing(code, open) else { return false };
-    let mut depth = 0_i32;
-    let parts = code[open + 1..close].split(|c| {
-        depth += i32::from(c == '{') - i32::from(c == '}');
-        c == ',' && depth == 0
-    });
-    parts
+    members(&code[open + 1..close])
         .into_iter()
         .any(|part| part.trim().split(|c: char| !super::lexer::is_name(c)).next() == Some(member))
 }

@@ -75,7 +75,7 @@ fn parts(path: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The members of a group, commas in nested groups left alone.
-fn members(group: &str) -> Vec<&str> {
+pub(super) fn members(group: &str) -> Vec<&str> {
     let mut depth = 0_i32;
     let parts = group.split(|c| {
         depth += i32::from(c == '{') - i32::from(c == '}');
