@@ -3,17 +3,20 @@
 //! Opening brings up the schema of an embedded file; on a server it only checks it unless it is told to migrate, because that
 //! is a decision of whoever owns the database.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use backshift_brokers::embedded;
 use backshift_core::{Broker, Endings, Registry, Store};
 use backshift_runtime::Worker;
 use backshift_store::{
-    Database, Options, SqlStore,
+    Database, HandsRetention, Options, SqlStore,
     migrate::{self, Extras},
 };
 
 use crate::{Client, OpenError, Opening, Shift};
+
+/// How long it is known who did what by hand: a year, as the binary keeps it unless it is told otherwise.
+const KEEP_HANDS: Duration = Duration::from_secs(365 * 86_400);
 
 /// A place for jobs: what moves them and what remembers them. Cheap to clone.
 ///
@@ -81,6 +84,7 @@ impl Backshift {
         let builder = Worker::builder()
             .broker(Arc::clone(&self.broker))
             .store(self.store())
+            .retention(Arc::new(HandsRetention::new(self.database().clone(), KEEP_HANDS)))
             .endings(self.endings.clone());
         Shift::new(builder, registry)
     }

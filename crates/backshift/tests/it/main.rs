@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+mod hands;
 mod jobs;
 mod opening;
 mod stopping;
