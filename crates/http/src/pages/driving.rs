@@ -8,7 +8,7 @@ use std::time::Duration;
 use backshift_core::{Hand, StoreError};
 use uuid::Uuid;
 
-use super::Pages;
+use super::{Pages, sweeping::Problem};
 
 /// So often a batch is tried while the store is away, for about a minute in all.
 const TRIES: u32 = 24;
@@ -20,7 +20,8 @@ struct Place(Pages, Uuid);
 impl Drop for Place {
     fn drop(&mut self) {
         if self.0.sweeping.is_at_work(self.1) {
-            self.0.sweeping.end(self.1, Some("It was stopped.".to_owned()));
+            let said = "It was stopped.".to_owned();
+            self.0.sweeping.end(self.1, Some(Problem { said, touched_at: None }));
         }
     }
 }
@@ -35,11 +36,20 @@ impl Pages {
                 if let Some(error) = &problem {
                     tracing::warn!(%error, sweep = %id, "what was begun on a page for many jobs has stopped");
                 }
-                place.0.sweeping.end(id, problem.map(|error| error.to_string()));
+                let problem = match problem {
+                    Some(error) => Some(place.0.problem(id, error.to_string()).await),
+                    None => None,
+                };
+                place.0.sweeping.end(id, problem);
                 place.0.watch.forget();
             });
         }
         Ok(())
+    }
+
+    async fn problem(&self, id: Uuid, said: String) -> Problem {
+        let record = self.store.find_sweep(id).await.ok().flatten();
+        Problem { said, touched_at: record.map(|record| record.touched_at) }
     }
 }
 

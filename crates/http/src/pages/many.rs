@@ -200,7 +200,7 @@ pub(super) async fn watch(Here(pages): Here, Path(id): Path<String>) -> Response
     let now = Timestamp::now();
     let here = pages.sweeping.is_at_work(id);
     let quiet = !here && now.as_second() - touched_at.as_second() > QUIET;
-    let problem = pages.sweeping.problem(id).filter(|_| !swept.done);
+    let problem = pages.sweeping.problem(id, touched_at).filter(|_| !swept.done);
     let stopped = !swept.done && (quiet || problem.is_some());
     let expected = sweep.expected.jobs.max(swept.found);
     let percent = match (swept.done, expected) {

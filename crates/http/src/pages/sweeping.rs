@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use backshift_core::StoreError;
+use backshift_core::{StoreError, Timestamp};
 use uuid::Uuid;
 
 /// So many go on at once in one process.
@@ -20,7 +20,15 @@ pub(super) struct Sweeping(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     at_work: BTreeSet<Uuid>,
-    problems: BTreeMap<Uuid, String>,
+    problems: BTreeMap<Uuid, Problem>,
+}
+
+/// Why this process stopped, and when somebody had last worked on the sweep by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) said: String,
+    /// `None` = the store could not say.
+    pub(super) touched_at: Option<Timestamp>,
 }
 
 impl Known {
@@ -44,9 +52,11 @@ impl Sweeping {
         self.known().at_work.contains(&id)
     }
 
-    /// Why this process stopped.
-    pub(super) fn problem(&self, id: Uuid) -> Option<String> {
-        self.known().problems.get(&id).cloned()
+    /// Why this process stopped, as long as nobody worked on it since: a terminal may have gone on, or ended it.
+    pub(super) fn problem(&self, id: Uuid, touched_at: Timestamp) -> Option<String> {
+        let known = self.known();
+        let problem = known.problems.get(&id)?;
+        problem.touched_at.is_none_or(|then| then == touched_at).then(|| problem.said.clone())
     }
 
     /// Whether there is a place for one more: asked before its row is written.
@@ -65,7 +75,7 @@ impl Sweeping {
         Ok(known.at_work.insert(id))
     }
 
-    pub(super) fn end(&self, id: Uuid, problem: Option<String>) {
+    pub(super) fn end(&self, id: Uuid, problem: Option<Problem>) {
         let mut known = self.known();
         known.at_work.remove(&id);
         known.problems.remove(&id);
@@ -81,6 +91,24 @@ impl Sweeping {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn away(touched_at: Option<Timestamp>) -> Problem {
+        Problem { said: "away".into(), touched_at }
+    }
+
+    #[test]
+    fn a_problem_is_told_until_somebody_works_on_the_sweep() {
+        let (sweeping, id) = (Sweeping::default(), Uuid::now_v7());
+        sweeping.end(id, Some(away(Some(at(5)))));
+        assert_eq!(sweeping.problem(id, at(5)).as_deref(), Some("away"));
+        assert_eq!(sweeping.problem(id, at(6)), None, "a terminal went on with it");
+        sweeping.end(id, Some(away(None)));
+        assert_eq!(sweeping.problem(id, at(6)).as_deref(), Some("away"), "the store was away to the end");
+    }
+
     #[test]
     fn problems_never_push_out_what_is_at_work_and_both_have_their_bound() {
         let sweeping = Sweeping::default();
@@ -89,12 +117,12 @@ mod tests {
         assert!(!sweeping.begin(ids[0]).unwrap(), "it has its place");
         assert!(sweeping.room().is_err() && sweeping.begin(Uuid::now_v7()).is_err());
         let stopped: Vec<Uuid> = (0..2 * REMEMBERED).map(|_| Uuid::now_v7()).collect();
-        stopped.iter().for_each(|id| sweeping.end(*id, Some("away".into())));
+        stopped.iter().for_each(|id| sweeping.end(*id, Some(away(None))));
         assert!(ids.iter().all(|id| sweeping.is_at_work(*id)));
-        let remembered = stopped.iter().filter(|id| sweeping.problem(**id).is_some()).count();
+        let remembered = stopped.iter().filter(|id| sweeping.problem(**id, at(1)).is_some()).count();
         assert_eq!(remembered, REMEMBERED);
         sweeping.end(ids[0], None);
         assert!(sweeping.begin(stopped[2 * REMEMBERED - 1]).unwrap());
-        assert_eq!(sweeping.problem(stopped[2 * REMEMBERED - 1]), None, "it goes on");
+        assert_eq!(sweeping.problem(stopped[2 * REMEMBERED - 1], at(1)), None, "it goes on");
     }
 }
