@@ -66,7 +66,6 @@ CREATE TABLE IF NOT EXISTS job_workers (
     kinds       text NOT NULL DEFAULT '',
     started_at  timestamptz NOT NULL,
     seen_at     timestamptz NOT NULL,
-    running     integer NOT NULL DEFAULT 0,
     signed      boolean NOT NULL DEFAULT false,
     troubles    text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);

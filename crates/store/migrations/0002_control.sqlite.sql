@@ -66,7 +66,6 @@ CREATE TABLE IF NOT EXISTS job_workers (
     kinds       TEXT NOT NULL DEFAULT '',
     started_at  INTEGER NOT NULL,
     seen_at     INTEGER NOT NULL,
-    running     INTEGER NOT NULL DEFAULT 0,
     signed      INTEGER NOT NULL DEFAULT 0,
     troubles    TEXT NOT NULL DEFAULT ''
 ) STRICT;

@@ -33,7 +33,9 @@ CREATE TABLE IF NOT EXISTS job_sweeps (
     batch       bigint NOT NULL DEFAULT 0,
     found       bigint NOT NULL DEFAULT 0,
     changed     bigint NOT NULL DEFAULT 0,
-    done        boolean NOT NULL DEFAULT false
+    done        boolean NOT NULL DEFAULT false,
+    -- Equal words go on with it: neither done nor given up.
+    open        boolean NOT NULL DEFAULT true
 ) WITH (fillfactor = 70);
-CREATE UNIQUE INDEX IF NOT EXISTS job_sweeps_open ON job_sweeps (deed, words) WHERE NOT done;
+CREATE UNIQUE INDEX IF NOT EXISTS job_sweeps_open ON job_sweeps (deed, words) WHERE open;
 CREATE INDEX IF NOT EXISTS job_sweeps_age ON job_sweeps (begun_at);

@@ -33,7 +33,9 @@ CREATE TABLE IF NOT EXISTS job_sweeps (
     batch       INTEGER NOT NULL DEFAULT 0,
     found       INTEGER NOT NULL DEFAULT 0,
     changed     INTEGER NOT NULL DEFAULT 0,
-    done        INTEGER NOT NULL DEFAULT 0
+    done        INTEGER NOT NULL DEFAULT 0,
+    -- Equal words go on with it: neither done nor given up.
+    open        INTEGER NOT NULL DEFAULT 1
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS job_sweeps_open ON job_sweeps (deed, words) WHERE NOT done;
+CREATE UNIQUE INDEX IF NOT EXISTS job_sweeps_open ON job_sweeps (deed, words) WHERE open;
 CREATE INDEX IF NOT EXISTS job_sweeps_age ON job_sweeps (begun_at);

@@ -31,9 +31,9 @@ macro_rules! in_hand {
 }
 
 pub(crate) const BEGAN: &str = "SELECT started_at FROM job_workers WHERE name = $1";
-pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed, kinds, troubles) \
-     VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6, $7) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
-     started_at = excluded.started_at, seen_at = excluded.seen_at, running = excluded.running, \
+pub(crate) const SHOW: &str = "INSERT INTO job_workers (name, queues, started_at, seen_at, signed, kinds, troubles) \
+     VALUES ($1, $2, $3, clock_timestamp(), $4, $5, $6) ON CONFLICT (name) DO UPDATE SET queues = excluded.queues, \
+     started_at = excluded.started_at, seen_at = excluded.seen_at, \
      signed = excluded.signed, kinds = excluded.kinds, troubles = excluded.troubles";
 pub(crate) const REFRESHED: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
 pub(crate) const TELL: &str =
@@ -82,8 +82,7 @@ pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc
     let tx = db.begin_with(Durability::Relaxed).await?;
     tx.sql(park::ANNOUNCING).all::<String>().await?;
     let show = tx.sql(SHOW).bind(&worker.name).bind(&worker.queues).bind(worker.started_at);
-    show.bind(worker.running)
-        .bind(sign.is_some())
+    show.bind(sign.is_some())
         .bind(park::kinds(worker))
         .bind(Trouble::written(&worker.troubles))
         .run()

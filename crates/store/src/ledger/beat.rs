@@ -12,26 +12,25 @@ use super::both::only_sqlite;
 use super::entry::lease_us;
 use crate::{Column, Database, Durability, Sql, Value, sqlite};
 
-/// `$1` worker, `$2` lease, `$3` running, `$4` jobs, `$5` tokens, `$6` per cent, `$7` words.
+/// `$1` worker, `$2` lease, `$3` jobs, `$4` tokens, `$5` per cent, `$6` words.
 pub(crate) const BEAT: Sql = Sql {
-    pg: "WITH seen AS (UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1), \
+    pg: "WITH seen AS (UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1), \
          beaten AS (UPDATE background_jobs j SET lease_until = clock_timestamp() + $2 * interval '1 microsecond', \
          progress_percent = COALESCE(f.percent, j.progress_percent), \
          progress_word = CASE WHEN f.percent IS NULL THEN j.progress_word ELSE f.word END \
-         FROM unnest($4::uuid[], $5::bigint[], $6::bigint[], $7::text[]) AS f(id, token, percent, word) \
+         FROM unnest($3::uuid[], $4::bigint[], $5::bigint[], $6::text[]) AS f(id, token, percent, word) \
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
          RETURNING j.id, j.token, j.lease_until, j.cancel_requested) \
          SELECT id, token, lease_until, cancel_requested FROM beaten",
     sqlite: "UPDATE background_jobs SET lease_until = clock_timestamp() + $2, \
-             progress_percent = COALESCE($6, progress_percent), \
-             progress_word = CASE WHEN $6 IS NULL THEN progress_word ELSE $7 END \
-             WHERE id = $4 AND token = $5 AND status = 'running' \
+             progress_percent = COALESCE($5, progress_percent), \
+             progress_word = CASE WHEN $5 IS NULL THEN progress_word ELSE $6 END \
+             WHERE id = $3 AND token = $4 AND status = 'running' \
              RETURNING id, token, lease_until, cancel_requested",
 };
 
-/// The worker's own sign: `$1` worker, `$3` running.
-pub(crate) const SEEN: &str =
-    "UPDATE job_workers SET seen_at = clock_timestamp(), running = $3 WHERE name = $1";
+/// The worker's own sign: `$1` worker.
+pub(crate) const SEEN: &str = "UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1";
 
 /// Wishes to cancel what runs here: by the worker where that is an index (`$1`), else by the jobs (`$2`).
 pub(crate) const UNWANTED: Sql = Sql {
@@ -53,8 +52,7 @@ pub(crate) async fn beat(
     let asked: Vec<(JobId, Token)> = beats.iter().map(|beat| (beat.lease.job, beat.lease.token)).collect();
     beats.sort_by_key(|beat| beat.lease.job);
     let columns = columns(&beats);
-    let running = beats.len() as i64;
-    let values: Vec<Value> = vec![(&holder.worker).into(), lease_us(holder).into(), running.into()];
+    let values: Vec<Value> = vec![(&holder.worker).into(), lease_us(holder).into()];
     let beaten: Vec<Beaten> = match db {
         Database::Pg(_) => {
             let query = db.sql(BEAT).relaxed().columns(columns);

@@ -112,13 +112,17 @@ pub(crate) async fn retry(db: &Database, id: JobId) -> Result<State, StoreError>
 /// What a violated unique key means for a job that should run again.
 pub(crate) fn held(id: JobId) -> impl Fn(StoreError) -> StoreError {
     move |error| match error {
-        StoreError::Rejected(text) if text.to_lowercase().contains("unique") => {
-            StoreError::Rejected(format!(
-                "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
-            ))
-        }
+        error if is_held(&error) => StoreError::Rejected(format!(
+            "job {id} cannot run again: an unfinished job holds its unique key; cancel that one or wait for its end"
+        )),
         other => other,
     }
+}
+
+/// A job could not take its key's seat, because another one has it. By the index's name, which no language changes.
+pub(crate) fn is_held(error: &StoreError) -> bool {
+    matches!(error, StoreError::Rejected(text) if text.contains("background_jobs_unique")
+        || text.contains("background_jobs.unique_key"))
 }
 
 /// Why a job did not begin anew: the state in which it stays, or what is missing. `None` = it ended a moment ago and can run

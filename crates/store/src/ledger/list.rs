@@ -19,7 +19,7 @@ const LONGEST_PAGE: u32 = 500;
 pub(crate) const CURSOR: &str = "SELECT created_at FROM background_jobs WHERE id = $1";
 
 /// Newest first.
-pub(super) const ORDER: &str = " ORDER BY created_at DESC, id DESC LIMIT ";
+pub(crate) const ORDER: &str = " ORDER BY created_at DESC, id DESC LIMIT ";
 
 /// A place in the order.
 pub(crate) type Place = (Timestamp, JobId);

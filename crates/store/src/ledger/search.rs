@@ -46,8 +46,7 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
         _ => plain(dialect, filter),
     };
     let query = said(narrowed(between(db.text(statement), begin, end), filter), dialect, filter);
-    let order = if filter.user.is_some() { sorted(dialect) } else { ORDER };
-    let jobs = rows(query, page, order).await?;
+    let jobs = rows(query, page, order(dialect, filter)).await?;
     let looked = end.filter(|_| jobs.len() < limit(page) as usize);
     let looked = looked.map(|(back_to, last)| Looked { jobs: looked_at(filter), last, back_to });
     Ok(Found { jobs, looked })
@@ -109,6 +108,12 @@ fn among(dialect: Dialect, filter: &JobFilter, held: &str) -> String {
 fn literals(filter: &JobFilter) -> String {
     let state = filter.state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
     state + &effect_literal(filter.effect)
+}
+
+/// The order of a window that [`end`] bounds. In the order of the list's index the jobs of one user are looked for among
+/// everybody's.
+pub(crate) fn order(dialect: Dialect, filter: &JobFilter) -> &'static str {
+    if filter.user.is_some() { sorted(dialect) } else { ORDER }
 }
 
 /// A page's order that no index gives: the few rows are found first and sorted then.

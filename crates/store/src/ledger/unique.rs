@@ -23,7 +23,7 @@ pub(crate) const HOLDER: Sql = Sql {
 pub(crate) const REPLACE: &str = "UPDATE background_jobs SET payload = $2, payload_hash = $3, payload_size = $4, \
      headers = $5, sensitive = $6, priority = $7, max_attempts = $8, \
      status = CASE WHEN $9 > clock_timestamp() THEN 'scheduled' ELSE 'available' END, \
-     run_at = COALESCE($9, clock_timestamp()), user_id = $10, updated_at = clock_timestamp() \
+     run_at = COALESCE($9, clock_timestamp()), user_id = $10, aside = NULL, updated_at = clock_timestamp() \
      WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')";
 
 pub(crate) const DISPLACE: Sql = both!(

@@ -76,6 +76,16 @@ fn text(dialect: Dialect, deed: Deed, has_key: bool) -> String {
     format!("{}{free} RETURNING id, queue, status", sql.text(dialect))
 }
 
+/// How long a batch waits for a key that an open transaction is about to take. Shorter than PostgreSQL's deadlock_timeout (a
+/// second, unless somebody changed it): where both hold a key that the other wants, the batch gives way and is tried again, and
+/// not the user's transaction.
+const GIVES_WAY: &str = "SELECT set_config('lock_timeout', '400ms', true)";
+
+/// The batch gave way: nothing of it happened.
+pub(super) fn is_contended(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(text) if text.contains("55P03") || text.contains("40P01"))
+}
+
 /// What came of it.
 #[derive(Default)]
 pub(super) struct Done {
@@ -90,7 +100,7 @@ pub(super) async fn many(
     tx: &Tx,
     (deed, filter): (Deed, &JobFilter),
     (hand, sweep): (&Hand, Uuid),
-    jobs: Vec<Met>,
+    jobs: Vec<JobId>,
 ) -> Result<Done, StoreError> {
     let mut done = Done::default();
     if jobs.is_empty() {
@@ -99,6 +109,9 @@ pub(super) async fn many(
     let locked = lock(tx, filter, &jobs).await?;
     let (keyed, plain): (Vec<Met>, Vec<Met>) =
         locked.into_iter().partition(|job| deed == Deed::Retry && job.has_key);
+    if !keyed.is_empty() && tx.dialect() == Dialect::Postgres {
+        tx.sql(GIVES_WAY).all::<String>().await?;
+    }
     let plain: Vec<JobId> = plain.into_iter().map(|job| job.id).collect();
     let keyed = keyed.into_iter().map(|job| (vec![job.id], true));
     for (ids, has_key) in std::iter::once((plain, false)).chain(keyed) {

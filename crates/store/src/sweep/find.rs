@@ -14,22 +14,21 @@ use backshift_core::{
 use crate::{
     Database, Dialect, Durability, Executor, Tx,
     ledger::{
-        list::{Place, between, literals, narrowed, said},
-        search::end,
+        list::{ORDER, Place, between, literals, narrowed, said},
+        search::{end, order},
     },
 };
 
 /// Whatever the statistics say, the rows of a window are found by an index and in its order: a part of a table that nobody ever
 /// analysed looks like a third of it, and reading all of it the better way.
-const BY_INDEX: [&str; 2] = ["SET LOCAL enable_seqscan = off", "SET LOCAL enable_bitmapscan = off"];
+const BY_INDEX: &str =
+    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)";
 
 /// A transaction in which PostgreSQL goes by indexes.
 pub(super) async fn by_index(db: &Database, durability: Durability) -> Result<Tx, StoreError> {
     let tx = db.begin_with(durability).await?;
     if db.dialect() == Dialect::Postgres {
-        for setting in BY_INDEX {
-            tx.sql(setting).run().await?;
-        }
+        tx.sql(BY_INDEX).all::<(String, String)>().await?;
     }
     Ok(tx)
 }
@@ -58,18 +57,16 @@ const WINDOWS: usize = 40;
 /// Causes that are told.
 const CAUSES: usize = 100;
 
-/// A job as a sweep needs it.
+/// A job that is locked.
 pub(super) struct Met {
     pub(super) id: JobId,
     pub(super) has_key: bool,
 }
 
-const MET: &str = "SELECT id, created_at, unique_key IS NOT NULL FROM background_jobs WHERE true";
-const SAID: &str = "SELECT COALESCE(error_message, reason) FROM background_jobs WHERE id = $1";
+const MET: &str = "SELECT id, created_at FROM background_jobs WHERE true";
+const SAID: &str = "SELECT id, COALESCE(error_message, reason) FROM background_jobs WHERE true";
 const LOCKED: &str = "SELECT id, unique_key IS NOT NULL FROM background_jobs WHERE true";
 const COUNT: &str = "SELECT COUNT(*) FROM (SELECT 1 AS one FROM background_jobs WHERE true";
-/// In the order of an index, so that a count does not read the table either.
-const COUNT_ORDER: &str = " ORDER BY created_at DESC, id DESC LIMIT ";
 const CAUSE: &str = "SELECT error_fingerprint, COUNT(*), MIN(created_at), MAX(created_at), MAX(CAST(id AS text)) \
      FROM background_jobs WHERE true";
 
@@ -79,12 +76,13 @@ pub(super) fn texts(dialect: Dialect) -> Vec<String> {
     let mut texts = Vec::new();
     for state in State::ALL {
         let window = window(dialect, &of(state));
-        texts.push(format!("{MET}{window} ORDER BY created_at DESC, id DESC LIMIT 500"));
-        texts.push(format!("{COUNT}{window}{COUNT_ORDER}100001) matching"));
+        texts.push(format!("{MET}{window}{ORDER}500"));
+        texts.push(format!("{COUNT}{window}{ORDER}100001) matching"));
         let [before, after] = among(dialect);
-        texts.push(format!("{LOCKED}{window}{before}$1{after}"));
+        texts.push(format!("{LOCKED}{window}{before}$1{after}{}", lock_words(dialect)));
     }
-    texts.push(SAID.to_owned());
+    let [before, after] = among(dialect);
+    texts.push(format!("{SAID}{before}$1{after}"));
     texts.push(format!("{CAUSE}{} GROUP BY error_fingerprint", window(dialect, &of(State::Dead))));
     texts
 }
@@ -93,22 +91,35 @@ pub(super) fn texts(dialect: Dialect) -> Vec<String> {
 /// table.
 fn among(dialect: Dialect) -> [&'static str; 2] {
     match dialect {
-        Dialect::Postgres => [" AND id = ANY ((SELECT ", "::text::uuid[])::uuid[]) ORDER BY id FOR UPDATE"],
+        Dialect::Postgres => [" AND id = ANY ((SELECT ", "::text::uuid[])::uuid[])"],
         Dialect::Sqlite => [" AND id IN (SELECT value FROM json_each(", "))"],
     }
 }
 
-/// Locks those of these jobs that still match, in the order of their ids.
-pub(super) async fn lock(tx: &Tx, filter: &JobFilter, jobs: &[Met]) -> Result<Vec<Met>, StoreError> {
-    let dialect = tx.dialect();
-    let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
-    let list = match dialect {
+/// The list of ids as [`among`] takes it.
+fn listed(dialect: Dialect, ids: impl Iterator<Item = JobId>) -> String {
+    let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
+    match dialect {
         Dialect::Postgres => format!("{{{}}}", ids.join(",")),
         Dialect::Sqlite => serde_json::Value::from(ids).to_string(),
-    };
+    }
+}
+
+fn lock_words(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => " ORDER BY id FOR UPDATE",
+        Dialect::Sqlite => "",
+    }
+}
+
+/// Locks those of these jobs that still match, in the order of their ids.
+pub(super) async fn lock(tx: &Tx, filter: &JobFilter, jobs: &[JobId]) -> Result<Vec<Met>, StoreError> {
+    let dialect = tx.dialect();
+    let list = listed(dialect, jobs.iter().copied());
     let [before, after] = among(dialect);
     let query = tx.text(format!("{LOCKED}{}", window(dialect, filter)));
     let query = said(narrowed(query, filter), dialect, filter).push(before).push_bind(list).push(after);
+    let query = query.push(lock_words(dialect));
     let locked = query.all::<(JobId, bool)>().await?;
     Ok(locked.into_iter().map(|(id, has_key)| Met { id, has_key }).collect())
 }
@@ -118,21 +129,21 @@ pub(super) async fn some(
     db: &Database,
     filter: &JobFilter,
     mut after: Option<Place>,
-) -> Result<(Vec<Met>, Option<Place>), StoreError> {
+) -> Result<(Vec<JobId>, Option<Place>), StoreError> {
     for _ in 0..WINDOWS {
         let (rows, end) = in_window!(db, on, {
             let end = end(on, filter, after).await?;
             let query = on.text(format!("{MET}{}", window(on.dialect(), filter)));
             let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
-            let query = query.push(" ORDER BY created_at DESC, id DESC LIMIT ").push_bind(i64::from(BATCH));
-            (query.all::<(JobId, Timestamp, bool)>().await?, end)
+            let query = query.push(order(on.dialect(), filter)).push_bind(i64::from(BATCH));
+            (query.all::<(JobId, Timestamp)>().await?, end)
         });
         let next = match rows.last() {
-            Some((id, at, _)) if rows.len() == BATCH as usize => Some((*at, *id)),
+            Some((id, at)) if rows.len() == BATCH as usize => Some((*at, *id)),
             _ => end,
         };
         if !rows.is_empty() || next.is_none() {
-            return Ok((rows.into_iter().map(|(id, _, has_key)| Met { id, has_key }).collect(), next));
+            return Ok((rows.into_iter().map(|(id, _)| id).collect(), next));
         }
         after = next;
     }
@@ -159,7 +170,7 @@ pub(super) async fn count(db: &Database, filter: &JobFilter) -> Result<Matching,
             let end = end(on, filter, after).await?;
             let query = on.text(format!("{COUNT}{}", window(on.dialect(), filter)));
             let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
-            let query = query.push(COUNT_ORDER).push_bind(most + 1).push(") matching");
+            let query = query.push(order(on.dialect(), filter)).push_bind(most + 1).push(") matching");
             (query.one::<i64>().await?, end)
         });
         jobs += more;
@@ -197,10 +208,28 @@ pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Vec<Caus
     let mut causes: Vec<CauseRecord> = causes.into_values().collect();
     causes.sort_by_key(|cause| (std::cmp::Reverse(cause.jobs), cause.fingerprint.clone()));
     causes.truncate(CAUSES);
+    let mut said = said_by(db, &causes).await?;
     for cause in &mut causes {
-        cause.error = db.sql(SAID).bind(cause.example).optional::<Option<String>>().await?.flatten();
+        cause.error = said.remove(&cause.example).flatten();
     }
     Ok(causes)
+}
+
+/// What the examples of these causes said.
+async fn said_by(
+    db: &Database,
+    causes: &[CauseRecord],
+) -> Result<BTreeMap<JobId, Option<String>>, StoreError> {
+    if causes.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let [before, after] = among(db.dialect());
+    let examples = listed(db.dialect(), causes.iter().map(|cause| cause.example));
+    let said = in_window!(db, on, {
+        let said = on.text(SAID.to_owned()).push(before).push_bind(examples).push(after);
+        said.all::<(JobId, Option<String>)>().await?
+    });
+    Ok(said.into_iter().collect())
 }
 
 fn add(causes: &mut BTreeMap<Option<String>, CauseRecord>, group: Group) -> Result<(), StoreError> {

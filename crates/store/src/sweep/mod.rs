@@ -20,19 +20,20 @@ use uuid::Uuid;
 
 use crate::{
     Durability, FromRow, Row, Sql, SqlStore,
-    ledger::{both, both::same},
+    ledger::{both, both::same, jobs},
 };
 
 pub use retention::HandsRetention;
 
 /// A time that every database can hold: after all others.
 const AHEAD: Timestamp = Timestamp::constant(253_370_764_800, 0);
-/// So often a batch is tried whose unique keys somebody took meanwhile.
+/// So often a batch is tried whose unique keys somebody took meanwhile, or is about to take.
 const TRIES: usize = 4;
 
-/// An unfinished sweep that nobody worked on for an hour is another matter by now.
+/// An unfinished sweep that nobody worked on for an hour is another matter by now: equal words begin a new one. It is not at
+/// its end, and whoever names it may still go on with it.
 pub(crate) const FORGET: Sql = both::both!(
-    "UPDATE job_sweeps SET done = true WHERE deed = $1 AND words = $2 AND NOT done \
+    "UPDATE job_sweeps SET open = false WHERE deed = $1 AND words = $2 AND open \
      AND touched_at < clock_timestamp() - 3600000000" us
 );
 /// `$10`: the latest time that a job of it was accepted.
@@ -42,12 +43,12 @@ pub(crate) const BEGIN: Sql = both::both!(
      WHERE true ON CONFLICT DO NOTHING"
 );
 pub(crate) const OPEN: &str =
-    "SELECT id, found, changed, done FROM job_sweeps WHERE deed = $1 AND words = $2 AND NOT done";
+    "SELECT id, found, changed, done FROM job_sweeps WHERE deed = $1 AND words = $2 AND open";
 pub(crate) const READ: &str = "SELECT id, found, changed, done, batch, deed, filter, since_at, until_at, after_at, after_id, \
      words, who, why, expected, more, begun_at, touched_at FROM job_sweeps WHERE id = $1";
 /// `$2`: the number of the batch; nobody else may have done it.
 pub(crate) const GO_ON: &str = "UPDATE job_sweeps SET batch = batch + 1, touched_at = clock_timestamp(), \
-     found = found + $3, after_at = $4, after_id = $5, done = $6 WHERE id = $1 AND batch = $2 AND NOT done";
+     found = found + $3, after_at = $4, after_id = $5, done = $6, open = (open AND NOT $6) WHERE id = $1 AND batch = $2 AND NOT done";
 pub(crate) const COUNT_UP: &str = "UPDATE job_sweeps SET changed = changed + $2 WHERE id = $1";
 
 pub(crate) const STATEMENTS: &[Sql] = &[FORGET, BEGIN, same(OPEN), same(READ), same(GO_ON), same(COUNT_UP)];
@@ -136,9 +137,7 @@ impl Sweeps for SqlStore {
                 Ok(Some(swept)) => return Ok(swept),
                 // Somebody else did this one.
                 Ok(None) => {}
-                Err(StoreError::Rejected(text))
-                    if tries < TRIES && text.to_lowercase().contains("unique") =>
-                {
+                Err(error) if tries < TRIES && (jobs::is_held(&error) || deeds::is_contended(&error)) => {
                     tries += 1;
                 }
                 Err(error) => return Err(error),

@@ -53,8 +53,8 @@ async fn two_workers_that_reach_one_file_by_two_paths_do_not_take_each_other_for
     assert_eq!(world.claim("living").await.unwrap().0.id, id);
     let living = WorkerName::new("living").unwrap();
     let announced = world.db().sql(
-        "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed) \
-        VALUES ('living', 'ready:1', 1, 1, 1, true)",
+        "INSERT INTO job_workers (name, queues, started_at, seen_at, signed) \
+        VALUES ('living', 'ready:1', 1, 1, true)",
     );
     announced.run().await.unwrap();
     let standing = sign(world.db(), &living).await.unwrap().unwrap();
@@ -95,8 +95,8 @@ async fn a_file_with_two_names_is_refused() {
 async fn busy(world: &World, name: &str) -> backshift_core::JobId {
     let id = world.enqueue(job("ready")).await.id();
     assert_eq!(world.claim(name).await.unwrap().0.id, id);
-    let row = "INSERT INTO job_workers (name, queues, started_at, seen_at, running, signed) \
-        VALUES ($1, 'ready:1', 1, 1, 1, true)";
+    let row = "INSERT INTO job_workers (name, queues, started_at, seen_at, signed) \
+        VALUES ($1, 'ready:1', 1, 1, true)";
     world.db().sql(row).bind(name).run().await.unwrap();
     id
 }

@@ -115,6 +115,19 @@ on_both_databases! {
         assert_eq!(listed, [("b", 2)]);
     }
 
+    async fn a_job_that_is_replaced_stands_aside_no_longer(world) {
+        let keyed = || {
+            let unique = UniqueKey { key: "key".into(), policy: UniquePolicy::Replace };
+            Envelope { unique: Some(unique), ..of("b") }
+        };
+        let id = world.enqueue(keyed()).await.id();
+        assert!(claim(world, 5, Some(&["a"])).await.is_empty());
+        assert_eq!(aside(world).await, [id]);
+        assert_eq!(world.enqueue(keyed()).await.id(), id);
+        assert!(aside(world).await.is_empty(), "nobody has looked at what it is now");
+        assert_eq!(claim(world, 5, Some(&["b"])).await, [id]);
+    }
+
     async fn a_parked_job_that_ends_is_in_no_list_of_what_is_parked(world) {
         // Of a foreign broker: its place is the row itself, and an index of every row that has one.
         let unique = UniqueKey { key: "key".into(), policy: UniquePolicy::Reject };

@@ -76,6 +76,27 @@ on_both_databases! {
         assert_ne!(world.store.begin_sweep(&sweep).await.unwrap().id, begun.id);
     }
 
+    async fn a_sweep_that_lay_is_another_matter_and_not_done(world) {
+        world.db().sql(DEAD).bind(1200_i64).run().await.unwrap();
+        let sweep = retry("lay");
+        let begun = world.store.begin_sweep(&sweep).await.unwrap();
+        world.store.sweep(begun.id, &sweep.hand).await.unwrap();
+        let age = if world.is_postgres() { "interval '2 hours'" } else { "7200000000" };
+        world.db().text(format!("UPDATE job_sweeps SET touched_at = touched_at - {age}")).run().await.unwrap();
+        let anew = world.store.begin_sweep(&sweep).await.unwrap();
+        assert_ne!(anew.id, begun.id);
+        let left = world.store.find_sweep(begun.id).await.unwrap().unwrap().swept;
+        assert_eq!((left.done, left.found), (false, u64::from(BATCH)), "nobody is told that it came to its end");
+        let again = world.store.begin_sweep(&sweep).await.unwrap();
+        assert_eq!(again.id, anew.id, "equal words go on with the newer one");
+        let mut swept = left;
+        while !swept.done {
+            swept = world.store.sweep(begun.id, &sweep.hand).await.unwrap();
+        }
+        assert_eq!(swept.found, 1200, "who names it goes on with it");
+        assert!(world.store.find_sweep(begun.id).await.unwrap().unwrap().swept.done);
+    }
+
     async fn two_people_at_once_do_the_batches_of_one_sweep(world) {
         world.db().sql(DEAD).bind(3000_i64).run().await.unwrap();
         let (ann, bob) = (retry("same"), Sweep { hand: Hand { who: "bob@there".into(), why: None }, ..retry("same") });
@@ -253,6 +274,54 @@ async fn a_job_that_died_of_another_cause_meanwhile_is_left_alone() {
     assert_eq!(looker.query_one(left, &[]).await.unwrap().get::<_, String>(0), "error: disk full");
 }
 
+/// A user's transaction and a batch that want two keys in opposite orders: the batch gives way, and both come to their end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_gives_way_to_a_transaction_that_takes_keys() {
+    let Some(world) = World::postgres().await else { return };
+    let unique = |key: &str| {
+        let mut envelope = job("ready");
+        envelope.unique = Some(UniqueKey { key: key.into(), policy: UniquePolicy::Reject });
+        envelope
+    };
+    // The batch goes in the order of the ids: a, then b.
+    for key in ["a", "b"] {
+        world.enqueue(unique(key)).await;
+        let (_, start) = world.claim("w").await.unwrap();
+        world.finish(start.lease, dead(backshift_core::Reason::Permanent)).await;
+    }
+    let (mut holder, looker) = (connected(&world).await, connected(&world).await);
+    // Were it not that the batch gives way, the user's transaction would be the one that finds the deadlock, and fails.
+    let name = world.place.url.rsplit_once('/').unwrap().1;
+    holder.batch_execute("SET deadlock_timeout = '5s'").await.unwrap();
+    holder.batch_execute(&format!("ALTER DATABASE \"{name}\" SET deadlock_timeout = '600s'")).await.unwrap();
+    let db = Database::open(&world.place.url, &Options::default()).unwrap();
+    let take = |key: &str| {
+        format!(
+            "INSERT INTO background_jobs (id, job_type, status, queue, broker, payload, payload_size, unique_key, seat, \
+             unique_policy) VALUES (gen_random_uuid(), 'test.job', 'available', 'ready', 'postgres', '\\x7b7d', 2, \
+             '{key}', '{key}', 'reject')"
+        )
+    };
+    let held = holder.transaction().await.unwrap();
+    held.batch_execute(&take("b")).await.unwrap();
+    let (store, sweep) = (SqlStore::new(db), retry("gives way"));
+    let swept = tokio::spawn(async move {
+        loop {
+            // As whoever wished it: again, when its tries were used up before the transaction ended.
+            let begun = store.begin_sweep(&sweep).await.unwrap();
+            match store.sweep(begun.id, &sweep.hand).await {
+                Err(StoreError::Unavailable(_)) => {}
+                swept => return swept.unwrap(),
+            }
+        }
+    });
+    wait_until("it stands before the key", async || somebody_waits(&looker).await).await;
+    held.batch_execute(&take("a")).await.unwrap();
+    held.commit().await.unwrap();
+    let swept = swept.await.unwrap();
+    assert_eq!((swept.found, swept.changed), (2, 0), "both keys are the user's");
+}
+
 /// Everything that people do by hand, once.
 async fn everything(store: &SqlStore) {
     let hand = retry("").hand;
@@ -333,6 +402,8 @@ async fn nothing_by_hand_reads_the_whole_ledger_on_sqlite() {
     let marks = [
         "AS one FROM background_jobs",
         "IS NOT NULL FROM background_jobs",
+        "SELECT id, created_at FROM background_jobs WHERE true",
+        "SELECT id, COALESCE(error_message, reason)",
         "RETURNING id, queue, status",
         "GROUP BY error_fingerprint",
     ];
