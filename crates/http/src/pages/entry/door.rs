@@ -3,7 +3,7 @@
 //! Every try takes one from the allowance of its network, the right one too: it cannot be told apart before it is checked,
 //! and nobody signs in ten times in a quarter of an hour.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::{
     Form, Router,
@@ -97,16 +97,24 @@ async fn enter(
     match pages.store.reserve(&format!("backshift-ui {client}"), TRIES).await {
         Ok(None) => {}
         Ok(Some(wait)) => {
-            tracing::warn!(
-                network = client,
-                "signing in to the pages was tried too often; refused for a while"
-            );
+            if let Some(others) = gate.refusals.worth_a_line(Instant::now()) {
+                tracing::warn!(
+                    network = client,
+                    others,
+                    "signing in to the pages was tried too often; refused for a while"
+                );
+            }
             let seconds = wait.as_secs().max(1);
             let text = format!("That was tried too often. Come back in {}.", words::seconds(seconds));
             let again = pages.door_again(StatusCode::TOO_MANY_REQUESTS, &fields.next, &text);
             return ([(header::RETRY_AFTER, seconds.to_string())], again).into_response();
         }
-        Err(error) => return pages.away(&error),
+        // Whoever stands before the door hears nothing of the house.
+        Err(error) => {
+            tracing::warn!(%error, "nobody can sign in to the pages: the store does not count the tries");
+            let text = "The store does not answer, and without it nobody signs in. Try again in a moment.";
+            return pages.door_again(StatusCode::SERVICE_UNAVAILABLE, &fields.next, text);
+        }
     }
     if !gate.password.opens(&fields.user, &fields.password) {
         tracing::warn!(network = client, "a wrong name or password for the pages");

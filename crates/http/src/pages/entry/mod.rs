@@ -5,13 +5,14 @@
 
 mod door;
 mod password;
+mod refusals;
 mod sessions;
 
 use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode, Version, header},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 
 use super::{Here, assets, live};
 use password::Password;
+use refusals::Refusals;
 use sessions::Sessions;
 
 pub(super) use door::router;
@@ -62,6 +64,7 @@ impl Auth {
         Self(Asks::Password(Arc::new(Gate {
             password: Password::new(user, &password.into()),
             sessions: Sessions::new(),
+            refusals: Refusals::default(),
         })))
     }
 
@@ -86,6 +89,7 @@ impl std::fmt::Debug for Auth {
 pub(super) struct Gate {
     password: Password,
     sessions: Sessions,
+    refusals: Refusals,
 }
 
 impl Gate {
@@ -113,7 +117,7 @@ impl super::Pages {
 /// Lets through whoever may come in; others get the door.
 pub(super) async fn gate(Here(pages): Here, request: Request, next: Next) -> Response {
     let gate = match &pages.auth.0 {
-        Asks::Loopback { by_proxy: false } if handed_on(request.headers()) => {
+        Asks::Loopback { by_proxy: false } if handed_on(&request) => {
             return (StatusCode::FORBIDDEN, HANDED_ON).into_response();
         }
         Asks::Loopback { .. } | Asks::Around => return next.run(request).await,
@@ -138,11 +142,27 @@ pub(super) async fn gate(Here(pages): Here, request: Request, next: Next) -> Res
 const HANDED_ON: &str =
     "A proxy handed this on, and these pages ask nobody for a password: set ui.password.\n";
 
-/// Whether a proxy says that it is one.
-fn handed_on(headers: &HeaderMap) -> bool {
-    ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
+/// What proxies write, by its whole name or its beginning.
+const OF_PROXIES: [&str; 12] = [
+    "x-forwarded",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-original-",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "fastly-",
+    "cf-",
+    "x-envoy-",
+    "x-appengine-",
+];
+
+/// Whether a proxy says that it is one, by what it writes or by what it speaks: nginx as it comes names nobody, but asks in
+/// HTTP/1.0, which no browser does.
+fn handed_on(request: &Request) -> bool {
+    let of_proxies = |name: &str| OF_PROXIES.iter().any(|theirs| name.starts_with(theirs));
+    request.version() == Version::HTTP_10 || request.headers().keys().any(|name| of_proxies(name.as_str()))
 }
 
 pub(super) fn wants_page(headers: &HeaderMap) -> bool {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::{
     Router,
     body::Body,
-    http::{Request, StatusCode, header},
+    http::{Request, StatusCode, Version, header},
 };
 use backshift_core::store::Queues;
 use backshift_http::{client::Client, pages::Auth, server};
@@ -232,11 +232,25 @@ async fn behind_a_password_any_name_is_answered_and_without_one_only_this_machin
     assert_eq!(open.get("/overview").await.status, StatusCode::OK);
     let rebound = Request::get("/overview").header(header::HOST, "evil.example");
     assert_eq!(open.send(rebound, "").await.status, StatusCode::MISDIRECTED_REQUEST);
-    for proxy in ["x-forwarded-for", "forwarded", "x-real-ip", "via"] {
-        let handed_on =
-            Request::get("/overview").header(header::HOST, "127.0.0.1:8082").header(proxy, "for=192.0.2.7");
-        let answer = open.send(handed_on, "").await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{proxy}");
+    let own = || Request::get("/overview").header(header::HOST, "127.0.0.1:8082");
+    let by = |proxy: &str| own().header(proxy, "for=192.0.2.7");
+    let mut handed_on: Vec<_> = [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "forwarded",
+        "x-real-ip",
+        "via",
+        "cf-connecting-ip",
+        "true-client-ip",
+    ]
+    .map(by)
+    .into();
+    // nginx without a line of its own: no header tells, and `Host` is ours.
+    handed_on.push(own().version(Version::HTTP_10));
+    for request in handed_on {
+        let what = format!("{request:?}");
+        let answer = open.send(request, "").await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{what}");
         assert!(answer.text.contains("ui.password"), "{}", answer.text);
     }
 }
@@ -246,7 +260,9 @@ async fn read_only_pages_offer_no_action_and_take_none() {
     let house = House::open().await;
     let id = house.enqueue("k", "mail", "{}").await;
     let house = House { app: server::finish(house.pages().read_only(true).router()), ..house };
-    for path in ["/overview", "/jobs", "/queues", "/workers", &format!("/jobs/{id}")] {
+    let listed = ["/overview", "/jobs", "/queues", "/workers", "/causes", "/hands", "/jobs?state=available"];
+    let asked = [format!("/jobs/{id}"), "/many?deed=cancel&state=available".to_owned()];
+    for path in listed.into_iter().chain(asked.iter().map(String::as_str)) {
         let page = house.get(path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         let offers = page.text.matches("method=\"post\"").count();
@@ -263,8 +279,10 @@ async fn read_only_pages_offer_no_action_and_take_none() {
         "/queues/mail/resume",
         &format!("/jobs/{id}/retry"),
         &format!("/jobs/{id}/cancel"),
+        "/many",
+        &format!("/many/{id}"),
     ] {
-        let answer = house.post(path, "").await;
+        let answer = house.post(path, "deed=cancel&state=available").await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
         assert!(answer.text.contains("Nothing was changed."), "{path}: {}", answer.text);
     }
