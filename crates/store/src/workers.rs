@@ -101,7 +101,7 @@ pub(crate) async fn tell(db: &Database, worker: &WorkerName, troubles: &[Trouble
 
 /// Every worker that was seen in the last minute.
 pub(crate) async fn workers(db: &Database) -> Result<Vec<WorkerRecord>, StoreError> {
-    Ok(db.sql(ALL).all::<WorkerRow>().await?.into_iter().map(|row| row.0).collect())
+    Ok(db.sql(ALL).all::<WorkerRow>().await?.into_iter().filter_map(|row| row.0).collect())
 }
 
 struct Announcement {
@@ -151,13 +151,13 @@ async fn refresh(db: Database, worker: WorkerRecord, sign: Option<Arc<dyn Livene
     }
 }
 
-struct WorkerRow(WorkerRecord);
+/// `None`: a row that somebody wrote by hand, under a name that no worker has. It fails no list of the others.
+struct WorkerRow(Option<WorkerRecord>);
 
 impl FromRow for WorkerRow {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
-        let name = row.at::<String>(0)?;
-        let name = WorkerName::new(&name).map_err(|error| StoreError::Schema(error.to_string()))?;
-        Ok(Self(WorkerRecord {
+        let Ok(name) = WorkerName::new(row.at::<String>(0)?) else { return Ok(Self(None)) };
+        Ok(Self(Some(WorkerRecord {
             name,
             queues: row.at(1)?,
             kinds: row.at::<String>(2)?.split(',').filter_map(|kind| Kind::new(kind).ok()).collect(),
@@ -165,6 +165,6 @@ impl FromRow for WorkerRow {
             seen_at: row.at(4)?,
             running: row.at(5)?,
             troubles: Trouble::read(&row.at::<String>(6)?),
-        }))
+        })))
     }
 }

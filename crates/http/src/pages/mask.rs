@@ -3,6 +3,8 @@
 //! Characters that nobody sees but that change the order of others are written out, so that a text cannot pose as
 //! another. HTML is not escaped here: the templates do that.
 
+use std::borrow::Cow;
+
 use backshift_mail::mask_text;
 use serde_json::Value;
 
@@ -181,12 +183,29 @@ pub(super) fn is_plain(text: &str) -> bool {
     visible(text) == text && !text.contains(['\n', '\t'])
 }
 
+/// What no page sends on, whoever wrote it: control characters, marks that turn the order of letters or break a line, and
+/// tags that nobody sees. What joins letters stays, because languages need it.
+pub(super) fn seen(text: &str) -> Cow<'_, str> {
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if acts(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+fn acts(c: char) -> bool {
+    (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Invisible and reordering characters (Unicode TR 36 and 9) as `\u{202e}`; line breaks stay.
 fn visible(text: &str) -> String {
-    let unseen = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
+    let unseen =
+        |c: char| acts(c) || c == '\r' || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}');
     let mut out = String::with_capacity(text.len());
     for c in text.replace("\r\n", "\n").chars() {
         if unseen(c) { out.extend(c.escape_unicode()) } else { out.push(c) }

@@ -1,11 +1,13 @@
 //! Turns a template and its values into a page. Templates are part of the binary; HTML is escaped by file name.
 
+use std::borrow::Cow;
+
 use axum::{
     http::StatusCode,
     response::{Html, IntoResponse, Response},
 };
 use backshift_core::{State, StoreError, Timestamp};
-use minijinja::{Environment, HtmlEscape, UndefinedBehavior, Value, context};
+use minijinja::{Environment, HtmlEscape, Output, UndefinedBehavior, Value, context, escape_formatter};
 
 use super::{Pages, mask, sight::Sight, words};
 
@@ -49,6 +51,8 @@ impl Renderer {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.add_filter("soft", soft);
+        environment.add_filter("exact", exact);
+        environment.set_formatter(plainly);
         for (name, source) in TEMPLATES {
             if let Err(error) = environment.add_template(name, source) {
                 tracing::error!(%error, name, "a page template does not compile");
@@ -62,12 +66,30 @@ impl Renderer {
     }
 }
 
+/// Writes a value as a template does, without what acts on its reader: whatever a page shows passes here, so that no place can
+/// forget it.
+fn plainly(
+    out: &mut Output<'_>,
+    state: &mut minijinja::State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    match value.as_str().filter(|_| !value.is_safe()).map(mask::seen) {
+        Some(Cow::Owned(seen)) => escape_formatter(out, state, &seen.into()),
+        _ => escape_formatter(out, state, value),
+    }
+}
+
+/// A text in a field that is sent back: each of its characters, because what comes back must be what was meant.
+fn exact(text: &str) -> Value {
+    Value::from_safe_string(HtmlEscape(text).to_string())
+}
+
 /// A name that breaks where it has a mark and not in the middle of a word, unless the word has no end.
 fn soft(text: &str) -> Value {
     const ENDLESS: usize = 32;
     let mut html = String::with_capacity(text.len() + 32);
     let mut run = 0;
-    for letter in text.chars() {
+    for letter in mask::seen(text).chars() {
         html.push_str(&HtmlEscape(&letter.to_string()).to_string());
         run += 1;
         if "@._-/:, ".contains(letter) || run == ENDLESS {

@@ -161,7 +161,7 @@ pub(crate) fn kind(text: &str) -> Kind {
     Kind::new(text).or_else(|_| Kind::new(legal(text))).unwrap_or_else(|_| unnamed())
 }
 
-fn queue(text: &str) -> QueueName {
+pub(crate) fn queue(text: &str) -> QueueName {
     QueueName::new(text).or_else(|_| QueueName::new(legal(text))).unwrap_or_else(|_| adopted())
 }
 

@@ -1,12 +1,15 @@
 //! Who did what: to one job, and all of it. A sweep is told once there, with its number of jobs.
 
 use backshift_core::{
-    JobId, QueueName, StoreError, Timestamp,
+    JobId, StoreError, Timestamp,
     sweep::{Hand, HandRecord, Upon},
 };
 use uuid::Uuid;
 
-use crate::{Database, FromRow, Row, Sql, ledger::both::same};
+use crate::{
+    Database, FromRow, Row, Sql,
+    ledger::{both::same, job_row::queue},
+};
 
 /// The deeds that are shown of one job.
 const SHOWN: u32 = 200;
@@ -49,13 +52,10 @@ struct Single(HandRecord);
 
 impl FromRow for Single {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
-        let queue =
-            || row.at::<Option<String>>(6).map(|name| name.and_then(|name| QueueName::new(name).ok()));
         let upon = match row.at::<Option<JobId>>(5)? {
             Some(job) => Upon::Job(job),
-            None => Upon::Queue(
-                queue()?.ok_or_else(|| StoreError::Schema("a deed names neither job nor queue".into()))?,
-            ),
+            // Whatever somebody wrote there by hand: one row fails no list of the others.
+            None => Upon::Queue(queue(&row.at::<Option<String>>(6)?.unwrap_or_default())),
         };
         Ok(Self(HandRecord { at: row.at(0)?, deed: row.at(1)?, upon, hand: hand(row)?, sweep: row.at(4)? }))
     }

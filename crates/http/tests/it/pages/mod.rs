@@ -5,6 +5,7 @@ mod chromium;
 mod customers;
 mod entry;
 mod guard;
+mod hostile;
 mod house;
 mod layout;
 mod live;
