@@ -262,6 +262,8 @@ pub struct QueueCounts {
     pub paused: bool,
     /// Count by state; a state that is missing counts 0.
     pub by_state: Vec<(State, u64)>,
+    /// States of which there may be more than was counted: counting ends somewhere.
+    pub more: Vec<State>,
     /// When the oldest job that could run became due.
     pub oldest_due: Option<Timestamp>,
 }

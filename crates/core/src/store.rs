@@ -271,14 +271,15 @@ pub trait Jobs: Send + Sync + 'static {
     async fn retry(&self, id: JobId) -> Result<State, StoreError>;
 }
 
-/// Completed jobs of a queue are counted up to this many: of more, nobody needs to know how many.
-pub const COMPLETED_COUNTED: u32 = 100_000;
+/// What is over is counted so far: the dead and the cancelled jobs of each queue, and the completed ones among so many of the
+/// newest jobs of all. Of more, nobody needs to know how many, and counting a million reads a million rows.
+pub const OVER_COUNTED: u32 = 100_000;
 
 /// Queues as a whole.
 #[async_trait]
 pub trait Queues: Send + Sync + 'static {
-    /// Counts by state of every queue that has a row, sorted by name. Finished jobs count as far as they are kept,
-    /// completed ones up to [`COMPLETED_COUNTED`].
+    /// Counts by state of every queue that has a row, sorted by name. Finished jobs count as far as they are kept and up to
+    /// [`OVER_COUNTED`], completed ones for a day; where that ends the counting, [`QueueCounts::more`] says so.
     async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
     /// Stops or resumes the taking of jobs from a queue, fleet-wide; says whether that changed anything.

@@ -12,7 +12,7 @@ use crate::{JobFilter, JobId, QueueName, State, StoreError};
 
 /// Jobs that one batch changes at most.
 pub const BATCH: u32 = 500;
-/// How far [`Sweeps::matching`] counts.
+/// How far [`Sweeps::matching`] and [`Sweeps::causes`] count.
 pub const COUNTED: u64 = 100_000;
 
 /// What is done by hand.
@@ -176,10 +176,19 @@ pub struct CauseRecord {
     pub error: Option<String>,
 }
 
+/// The dead by cause, as far as they were looked at.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Causes {
+    /// The most frequent first.
+    pub causes: Vec<CauseRecord>,
+    /// Of these, the newest were looked at, back to this time; `None` = all were.
+    pub back_to: Option<Timestamp>,
+}
+
 /// Many jobs at once. A store that cannot says so.
 #[async_trait]
 pub trait Sweeps: Send + Sync + 'static {
-    /// How many jobs match now, counted up to [`COUNTED`].
+    /// How many jobs match now, counted up to [`COUNTED`] and among a bounded number of jobs: a person waits for it.
     async fn matching(&self, filter: &JobFilter) -> Result<Matching, StoreError> {
         let _ = filter;
         Err(cannot())
@@ -230,8 +239,9 @@ pub trait Sweeps: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// The dead jobs that match by cause, the most frequent first, at most 100 causes among the newest [`COUNTED`] jobs.
-    async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+    /// The dead jobs that match by cause, the most frequent first, at most 100 causes among the newest jobs: at least
+    /// [`COUNTED`] of those that match, or a bounded number that do not.
+    async fn causes(&self, filter: &JobFilter) -> Result<Causes, StoreError> {
         let _ = filter;
         Err(cannot())
     }

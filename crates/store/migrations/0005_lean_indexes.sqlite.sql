@@ -23,3 +23,7 @@ CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (broke
 CREATE INDEX IF NOT EXISTS background_jobs_away ON background_jobs (queue, MAX(run_at, updated_at))
     WHERE broker <> 'embedded' AND published_at IS NOT NULL AND aside IS NULL
       AND status IN ('scheduled', 'available', 'retrying');
+-- How many are kept in each queue is counted here, without their rows. Every priority is above that; the count says so too, and
+-- nobody else does: a window of the list would be looked for here and read whole.
+CREATE INDEX IF NOT EXISTS background_jobs_kept_by ON background_jobs (queue, status)
+    WHERE status IN ('dead', 'cancelled') AND priority >= -32768;

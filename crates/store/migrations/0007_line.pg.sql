@@ -50,6 +50,9 @@ ALTER TABLE background_jobs
 CREATE UNIQUE INDEX IF NOT EXISTS background_jobs_unique ON background_jobs (seat) WHERE seat IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_superseded ON background_jobs (leaving) WHERE leaving IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_kept ON background_jobs (created_at, id) WHERE kept;
+-- How many are kept in each queue is counted here, without their rows. Every priority is above that; the count says so too, and
+-- nobody else does: a window of the list would be looked for here and read whole.
+CREATE INDEX IF NOT EXISTS background_jobs_kept_by ON background_jobs (queue, status) WHERE kept AND priority >= -32768;
 -- By time within what the broker has, so that looking for what nobody gives a sign of begins with the oldest and meets
 -- neither what the relay still has nor what is parked. Claims and heartbeats change none of these columns.
 CREATE INDEX IF NOT EXISTS background_jobs_abroad ON background_jobs (abroad, unpublished, aside, run_at)

@@ -1,7 +1,8 @@
 //! Queues as a whole: how many jobs stand where, and which queues are paused.
 //!
 //! Counting is bounded: what waits in one queue is counted exactly up to half a million, beyond that PostgreSQL's
-//! own statistics answer; completed jobs are counted over the last day, the newest hundred thousand of them.
+//! own statistics answer. What is over is told up to a hundred thousand, the dead and cancelled ones of each queue out of an
+//! index alone, the completed ones among the newest jobs of the last day: no count reads the table from end to end.
 
 use std::{
     collections::BTreeMap,
@@ -12,13 +13,14 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{
     QueueCounts, QueueName, State, StoreError, Timestamp,
-    store::{COMPLETED_COUNTED, Hints, ParkedKind, Queues},
+    store::{Hints, OVER_COUNTED, ParkedKind, Queues},
 };
 
 use crate::ledger::both::same;
 use crate::{
-    Database, Executor, Sql, SqlStore,
+    Database, Durability, Executor, Sql, SqlStore,
     ledger::{enqueue::DECLARED, job_row::state, strangers},
+    sweep::by_index,
 };
 
 macro_rules! available {
@@ -51,7 +53,40 @@ pub(crate) const AVAILABLE: Sql = Sql {
     ),
 };
 
-/// Every other group; `$1` bounds each, `$2` the completed ones.
+macro_rules! kept {
+    ($kept:literal) => {
+        concat!(
+            "WITH RECURSIVE busy(name) AS (SELECT MIN(queue) FROM background_jobs WHERE ",
+            $kept,
+            " UNION ALL SELECT (SELECT MIN(queue) FROM background_jobs WHERE ",
+            $kept,
+            " AND queue > busy.name) FROM busy WHERE busy.name IS NOT NULL) \
+             SELECT b.name, s.status, (SELECT COUNT(*) FROM (SELECT 1 FROM background_jobs WHERE ",
+            $kept,
+            " AND queue = b.name AND status = s.status LIMIT $1) some_jobs) AS n FROM busy b \
+             CROSS JOIN (SELECT 'dead' AS status UNION ALL SELECT 'cancelled') s WHERE b.name IS NOT NULL"
+        )
+    };
+}
+
+/// What a person decides about, up to `$1` of each: one step through the index a queue, and not its rows. The words about the
+/// priority are those of the index.
+pub(crate) const KEPT: Sql = Sql {
+    pg: kept!("kept AND priority >= -32768"),
+    sqlite: kept!("status IN ('dead', 'cancelled') AND priority >= -32768"),
+};
+
+/// How the newest `$1` jobs of the last day stand.
+pub(crate) const NEWEST: Sql = Sql {
+    pg: "SELECT queue, status, COUNT(*) FROM (SELECT queue, status FROM background_jobs \
+         WHERE created_at > (SELECT clock_timestamp()) - interval '1 day' \
+         ORDER BY created_at DESC, id DESC LIMIT $1) newest GROUP BY queue, status",
+    sqlite: "SELECT queue, status, COUNT(*) FROM (SELECT queue, status FROM background_jobs \
+             WHERE created_at > (SELECT clock_timestamp()) - 86400000000 \
+             ORDER BY created_at DESC, id DESC LIMIT $1) newest GROUP BY queue, status",
+};
+
+/// Every other group; `$1` bounds each.
 pub(crate) const OTHERS: Sql = Sql {
     pg: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
          SELECT queue, 'available' AS status, run_at AS due FROM (SELECT queue, run_at FROM job_line \
@@ -64,12 +99,7 @@ pub(crate) const OTHERS: Sql = Sql {
          FROM (SELECT queue, status, run_at FROM background_jobs WHERE abroad IS NOT NULL LIMIT $1) abroad \
          UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
          WHERE id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job)) \
-         AND status = 'running' AND abroad IS NULL LIMIT $1) running \
-         UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-         WHERE kept LIMIT $1) kept \
-         UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-         WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - interval '1 day' \
-         ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status",
+         AND status = 'running' AND abroad IS NULL LIMIT $1) running) groups GROUP BY queue, status",
     sqlite: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
              SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \
              WHERE status = 'available' AND broker = 'embedded' AND crashes >= 3 LIMIT $1) alone \
@@ -81,12 +111,7 @@ pub(crate) const OTHERS: Sql = Sql {
              FROM (SELECT queue, status, run_at FROM background_jobs \
              WHERE status IN ('scheduled', 'available', 'retrying') AND broker <> 'embedded' LIMIT $1) abroad \
              UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-             WHERE status = 'running' LIMIT $1) running \
-             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-             WHERE status IN ('dead', 'cancelled') LIMIT $1) kept \
-             UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-             WHERE status = 'completed' AND created_at > (SELECT clock_timestamp()) - 86400000000 \
-             ORDER BY created_at DESC LIMIT $2) done) groups GROUP BY queue, status",
+             WHERE status = 'running' LIMIT $1) running) groups GROUP BY queue, status",
 };
 
 /// How many entries the line's index has, as of the last vacuum or analyze.
@@ -100,6 +125,8 @@ pub(crate) const PAUSED: &str = "SELECT name FROM job_queues WHERE paused ORDER 
 
 pub(crate) const STATEMENTS: &[Sql] = &[
     AVAILABLE,
+    KEPT,
+    NEWEST,
     OTHERS,
     Sql { pg: ESTIMATE, sqlite: "SELECT 1" },
     same(PAUSE),
@@ -152,22 +179,59 @@ pub(crate) async fn turned(on: &impl Executor, queue: &QueueName, paused: bool) 
 }
 
 async fn count(db: &Database) -> Result<Vec<QueueCounts>, StoreError> {
-    let bound = if matches!(db, Database::Pg(_)) { COUNTED } else { i64::MAX };
+    let counted = match db {
+        Database::Sqlite(_) => counted_by(db, i64::MAX).await?,
+        // Whatever its statistics say, no plan reads the table.
+        Database::Pg(_) => {
+            let tx = by_index(db, Durability::Relaxed).await?;
+            let counted = counted_by(&tx, COUNTED).await?;
+            tx.rollback().await?;
+            counted
+        }
+    };
+    Ok(counted.into_iter().filter_map(|(name, counted)| counted.named(&name)).collect())
+}
+
+async fn counted_by(on: &impl Executor, bound: i64) -> Result<BTreeMap<String, Counted>, StoreError> {
     let mut queues = BTreeMap::new();
-    let waiting = db.sql(AVAILABLE).bind(bound).all::<(String, bool, i64, Option<Timestamp>)>().await?;
+    let waiting = on.sql(AVAILABLE).bind(bound).all::<(String, bool, i64, Option<Timestamp>)>().await?;
     for (name, paused, mut count, oldest) in waiting {
         if count >= bound {
-            count = count.max(db.sql(ESTIMATE).one::<i64>().await?);
+            count = count.max(on.sql(ESTIMATE).one::<i64>().await?);
         }
         let entry: &mut Counted = queues.entry(name).or_default();
         entry.paused = paused;
         entry.add(State::Available, count, oldest);
     }
-    let others = db.sql(OTHERS).bind(bound).bind(COMPLETED_COUNTED);
+    let others = on.sql(OTHERS).bind(bound);
     for (name, status, count, oldest) in others.all::<(String, String, i64, Option<Timestamp>)>().await? {
         queues.entry(name).or_default().add(state(&status), count, oldest);
     }
-    Ok(queues.into_iter().filter_map(|(name, counted)| counted.named(&name)).collect())
+    over(on, &mut queues).await?;
+    Ok(queues)
+}
+
+/// What is over, as far as it is counted.
+async fn over(on: &impl Executor, queues: &mut BTreeMap<String, Counted>) -> Result<(), StoreError> {
+    let most = i64::from(OVER_COUNTED);
+    for (name, status, count) in on.sql(KEPT).bind(most + 1).all::<(String, String, i64)>().await? {
+        let entry = queues.entry(name).or_default();
+        entry.add(state(&status), count.min(most), None);
+        if count > most {
+            entry.more.push(state(&status));
+        }
+    }
+    let mut looked = 0;
+    for (name, status, count) in on.sql(NEWEST).bind(most).all::<(String, String, i64)>().await? {
+        looked += count;
+        if state(&status) == State::Completed {
+            queues.entry(name).or_default().add(State::Completed, count, None);
+        }
+    }
+    if looked >= most {
+        queues.values_mut().for_each(|queue| queue.more.push(State::Completed));
+    }
+    Ok(())
 }
 
 /// The last answer, kept for five times as long as it took when that was long: many pages may ask at once.
@@ -197,6 +261,7 @@ impl Tally {
 struct Counted {
     paused: bool,
     by_state: BTreeMap<State, u64>,
+    more: Vec<State>,
     oldest: Option<Timestamp>,
 }
 
@@ -211,6 +276,7 @@ impl Counted {
     fn named(self, name: &str) -> Option<QueueCounts> {
         let queue = QueueName::new(name).ok()?;
         let by_state = self.by_state.into_iter().collect();
-        Some(QueueCounts { queue, paused: self.paused, by_state, oldest_due: self.oldest })
+        let Self { paused, more, oldest, .. } = self;
+        Some(QueueCounts { queue, paused, by_state, more, oldest_due: oldest })
     }
 }

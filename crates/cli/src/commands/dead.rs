@@ -1,6 +1,9 @@
 //! `backshift dead group`: dead letters by cause, each with the command that runs all of them again.
 
-use backshift_core::{JobFilter, State, Store, Timestamp, sweep::CauseRecord};
+use backshift_core::{
+    JobFilter, State, Store, Timestamp,
+    sweep::{CauseRecord, Causes},
+};
 use serde_json::{Value, json};
 
 use super::{jobs::filter, many::words};
@@ -22,7 +25,14 @@ async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
     if filter.state.is_some_and(|state| state != State::Dead) {
         return Err(Failure::usage("only dead letters have a cause to be grouped by: leave --state out"));
     }
-    let causes = store.causes(&JobFilter { state: Some(State::Dead), ..filter }).await?;
+    let Causes { causes, back_to } = store.causes(&JobFilter { state: Some(State::Dead), ..filter }).await?;
+    if let Some(back_to) = back_to {
+        // Beside the results, which a program may read.
+        output::note(&format!(
+            "there are more: the newest were looked at, back to {}; --until {0} groups those before",
+            output::time(back_to)
+        ));
+    }
     if args.output.json {
         output::json(&Value::Array(causes.iter().map(json).collect()));
         return Ok(());

@@ -29,6 +29,8 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
             for state in State::ALL {
                 value[state.as_str()] = json!(q.count(state));
             }
+            // States of which there may be more than was counted.
+            value["more"] = q.more.iter().map(|state| state.as_str()).collect();
             value
         };
         output::json(&Value::Array(queues.iter().map(one).collect()));
@@ -42,7 +44,11 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
         .iter()
         .map(|q| {
             let name = if q.paused { format!("{} (paused)", q.queue) } else { q.queue.to_string() };
-            [name].into_iter().chain(State::ALL.iter().map(|s| q.count(*s).to_string())).collect()
+            let counted = |state: &State| {
+                let more = if q.more.contains(state) { "+" } else { "" };
+                format!("{}{more}", q.count(*state))
+            };
+            [name].into_iter().chain(State::ALL.iter().map(counted)).collect()
         })
         .collect();
     output::table(&heading.iter().map(String::as_str).collect::<Vec<_>>(), &rows);

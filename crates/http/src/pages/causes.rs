@@ -1,7 +1,10 @@
 //! Dead letters by cause: how many each, since when, and the way to run all of one cause again.
 
 use axum::{extract::Query, response::Response};
-use backshift_core::{JobFilter, Timestamp, sweep::CauseRecord};
+use backshift_core::{
+    JobFilter, Timestamp,
+    sweep::{CauseRecord, Causes},
+};
 use minijinja::{Value, context};
 
 use super::{
@@ -21,16 +24,17 @@ pub(super) async fn page(Here(pages): Here, Query(asked): Query<Asked>) -> Respo
     let search = read(&asked, Timestamp::now());
     let problem = search.problem.clone().or_else(|| search.unfit());
     let found = match &problem {
-        Some(_) => Ok(Vec::new()),
+        Some(_) => Ok(Causes::default()),
         None => pages.store.causes(&search.filter).await,
     };
-    let causes = match found {
+    let Causes { causes, back_to } = match found {
         Ok(causes) => causes,
         Err(error) => return pages.away(&error),
     };
     let now = Timestamp::now();
     let sentence = match causes.len() {
         0 if problem.is_some() => "Nothing was grouped.".to_owned(),
+        0 if back_to.is_some() => "None among the newest dead letters.".to_owned(),
         0 => "No dead letters.".to_owned(),
         n => format!("Dead letters of {}.", words::count(n as u64, "cause", "causes")),
     };
@@ -38,6 +42,9 @@ pub(super) async fn page(Here(pages): Here, Query(asked): Query<Asked>) -> Respo
     let values = context! {
         title => "Dead letters by cause", sentence, find => &asked.find,
         command => problem.is_none().then(|| jobs::command("dead group", &filter)).flatten(),
+        back_to => back_to.map(words::full),
+        earlier => back_to.filter(|_| search.filter.until.is_none())
+            .map(|at| link::causes(format!("{} until:{at}", asked.find).trim_start())),
         filtered => filter != JobFilter::default(), understood => search.understood().join(", "), problem,
         causes => causes.iter().map(|cause| row(cause, &search, &asked.find, now)).collect::<Vec<_>>(),
     };

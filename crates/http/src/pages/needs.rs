@@ -64,6 +64,7 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
     }
     let causes = sight.causes.get(&queue.queue).map(Vec::as_slice).unwrap_or_default();
     let one = causes.first().filter(|first| !first.is_empty() && causes.iter().all(|cause| cause == *first));
+    let or_more = if queue.more.contains(&State::Dead) { " or more" } else { "" };
     let all = causes.len() as u64 == n;
     let word = match (one, n, all) {
         (None, ..) => "",
@@ -73,7 +74,7 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
     };
     Some(Need {
         tone: "dead",
-        what: format!("{} in {}{word}", words::count(n, "dead letter", "dead letters"), queue.queue),
+        what: format!("{}{or_more} in {}{word}", words::count(n, "dead letter", "dead letters"), queue.queue),
         said: one.map(|cause| mask::said(cause, CAUSE)),
         why:
             "Trying again by itself is over. Each job's page says why; running it again gives fresh attempts."
@@ -149,6 +150,7 @@ mod tests {
             queue: QueueName::new("q").unwrap(),
             paused,
             by_state: vec![(state, n)],
+            more: Vec::new(),
             oldest_due: Some(Timestamp::from_second(0).unwrap()),
         }
     }

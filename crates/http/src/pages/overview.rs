@@ -1,10 +1,7 @@
 //! The first page: a sentence, what needs a person, the figures, the queues.
 
 use axum::response::Response;
-use backshift_core::{
-    QueueCounts, State, Timestamp,
-    store::{COMPLETED_COUNTED, ParkedKind},
-};
+use backshift_core::{QueueCounts, State, Timestamp, store::ParkedKind};
 use minijinja::{Value, context};
 
 use super::{
@@ -31,9 +28,12 @@ fn values(sight: &Sight) -> Value {
     let needs = needs(sight, now);
     let running = sight.total(State::Running);
     let waits = sight.queues.iter().map(waiting).sum();
-    let more = |n: u64, most: u64| {
-        if n >= most { format!("{} or more", words::number(most)) } else { words::number(n) }
+    let or_more = |n: u64, more: bool| {
+        let or_more = if more { " or more" } else { "" };
+        format!("{}{or_more}", words::number(n))
     };
+    let of =
+        |state| or_more(sight.total(state), sight.queues.iter().any(|queue| queue.more.contains(&state)));
     let figure = |number: String, word: &str| context! { quiet => number == "0", number, word };
     let (queues, workers) = (sight.queues.len() as u64, sight.workers.len() as u64);
     context! {
@@ -42,11 +42,11 @@ fn values(sight: &Sight) -> Value {
         under => under(queues, workers),
         needs => needs.iter().map(Need::value).collect::<Vec<_>>(),
         figures => vec![
-            figure(more(sight.total(State::Completed), u64::from(COMPLETED_COUNTED)), "completed, last day"),
+            figure(of(State::Completed), "completed, last day"),
             figure(words::number(running), "running"),
             figure(words::number(waits), "waiting"),
-            figure(words::number(sight.total(State::Dead)), "dead"),
-            figure(more(sight.unclear, u64::from(SAMPLE)), "ambiguous effects"),
+            figure(of(State::Dead), "dead"),
+            figure(or_more(sight.unclear, sight.unclear >= u64::from(SAMPLE)), "ambiguous effects"),
         ],
         queues => troubled_first(sight).into_iter().map(|queue| row(queue, sight, now)).collect::<Vec<_>>(),
     }
@@ -87,7 +87,11 @@ fn sentence(sight: &Sight, needs: &[Need], running: u64, waiting: u64) -> String
 
 /// A queue as its row shows it, on this page and on its own.
 pub(super) fn row(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Value {
-    let n = |state| words::number(queue.count(state));
+    // A cell has no room for words.
+    let n = |state| {
+        let more = if queue.more.contains(&state) { "+" } else { "" };
+        format!("{}{more}", words::number(queue.count(state)))
+    };
     let (tone, word) = standing(queue, sight);
     context! {
         name => queue.queue.as_str(),

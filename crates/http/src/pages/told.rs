@@ -115,7 +115,8 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     let mut sight = Sight::empty();
     (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
     (sight.breakers, sight.parked) = (store.breakers().await?, store.parked().await?);
-    let nothing = QueueCounts { queue: name.clone(), paused: false, by_state: Vec::new(), oldest_due: None };
+    let (by_state, more) = (Vec::new(), Vec::new());
+    let nothing = QueueCounts { queue: name.clone(), paused: false, by_state, more, oldest_due: None };
     let attended = attended(&sight.workers, name.as_str());
     let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
         Some(queue) => queue,

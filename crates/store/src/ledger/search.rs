@@ -33,7 +33,7 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
     let reads_texts = !(filter.words.is_empty() && filter.error.is_empty() && filter.payload.is_empty());
     if let Some(held) = filter.state.and_then(|state| held(dialect, state))
         && !reads_texts
-        && db.text(few(held)).bind(FEW + 1).one::<i64>().await? <= FEW
+        && db.text(up_to(held)).bind(FEW + 1).one::<i64>().await? <= FEW
     {
         let some = db.text(among(dialect, filter, held));
         return rows(narrowed(between(some, begin, None), filter), page, sorted(dialect))
@@ -127,12 +127,40 @@ fn sorted(dialect: Dialect) -> &'static str {
 /// What is sent for a state that jobs leave again, up to its optional filters.
 pub(crate) fn texts(dialect: Dialect, state: State) -> Vec<String> {
     let filter = JobFilter { state: Some(state), ..JobFilter::default() };
-    held(dialect, state).map(|held| vec![few(held), among(dialect, &filter, held)]).unwrap_or_default()
+    held(dialect, state)
+        .map(|held| {
+            vec![
+                up_to(held),
+                among(dialect, &filter, held),
+                format!("{}) some_jobs", counted(dialect, &filter, held)),
+            ]
+        })
+        .unwrap_or_default()
 }
 
 /// How many ids that is, up to `$1`.
-fn few(held: &str) -> String {
+fn up_to(held: &str) -> String {
     format!("SELECT COUNT(*) FROM (SELECT id FROM ({held}) held LIMIT $1) some_jobs")
+}
+
+/// How many match of jobs that wait or run, up to `most`; `None` = there are too many to look at each one.
+pub(crate) async fn few(
+    on: &impl Executor,
+    filter: &JobFilter,
+    most: i64,
+) -> Result<Option<i64>, StoreError> {
+    let dialect = on.dialect();
+    let Some(held) = filter.state.and_then(|state| held(dialect, state)) else { return Ok(None) };
+    if on.text(up_to(held)).bind(FEW + 1).one::<i64>().await? > FEW {
+        return Ok(None);
+    }
+    let query = narrowed(on.text(counted(dialect, filter, held)), filter);
+    said(query, dialect, filter).push(" LIMIT ").push_bind(most + 1).push(") some_jobs").one().await.map(Some)
+}
+
+/// The number of those that match among these few ids, up to its optional filters and its end.
+fn counted(dialect: Dialect, filter: &JobFilter, held: &str) -> String {
+    format!("SELECT COUNT(*) FROM ({}", among(dialect, filter, held))
 }
 
 /// The ids among which all jobs of such a state are, when it is one that jobs leave again. Those of foreign brokers have a

@@ -8,27 +8,28 @@ use std::collections::BTreeMap;
 
 use backshift_core::{
     JobFilter, JobId, State, StoreError, Timestamp,
-    sweep::{BATCH, COUNTED, CauseRecord, Matching},
+    sweep::{BATCH, COUNTED, CauseRecord, Causes, Matching},
 };
 
 use crate::{
     Database, Dialect, Durability, Executor, Tx,
     ledger::{
         list::{ORDER, Place, between, literals, narrowed, said},
-        search::{end, order},
+        search::{end, few, order},
     },
 };
 
 /// Whatever the statistics say, the rows of a window are found by an index and in its order: a part of a table that nobody ever
 /// analysed looks like a third of it, and reading all of it the better way.
-const BY_INDEX: &str =
-    "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)";
+/// Nor is a look at a bounded number of rows worth compiling or sharing out: either takes longer than the look.
+const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true) || set_config('enable_bitmapscan', 'off', true) \
+     || set_config('jit', 'off', true) || set_config('max_parallel_workers_per_gather', '0', true)";
 
 /// A transaction in which PostgreSQL goes by indexes.
-pub(super) async fn by_index(db: &Database, durability: Durability) -> Result<Tx, StoreError> {
+pub(crate) async fn by_index(db: &Database, durability: Durability) -> Result<Tx, StoreError> {
     let tx = db.begin_with(durability).await?;
     if db.dialect() == Dialect::Postgres {
-        tx.sql(BY_INDEX).all::<(String, String)>().await?;
+        tx.sql(BY_INDEX).one::<String>().await?;
     }
     Ok(tx)
 }
@@ -52,8 +53,10 @@ macro_rules! in_window {
     };
 }
 
-/// Windows that a count looks at: then it says that there may be more.
+/// Windows in which a batch looks for its jobs.
 const WINDOWS: usize = 40;
+/// Windows that a count looks at, for which a person waits: then it says that there may be more.
+const COUNT_WINDOWS: usize = 4;
 /// Causes that are told.
 const CAUSES: usize = 100;
 
@@ -164,8 +167,11 @@ fn window(dialect: Dialect, filter: &JobFilter) -> String {
 /// How many match.
 pub(super) async fn count(db: &Database, filter: &JobFilter) -> Result<Matching, StoreError> {
     let most = i64::try_from(COUNTED).unwrap_or(i64::MAX);
+    if let Some(jobs) = in_window!(db, on, { few(on, filter, most).await? }) {
+        return Ok(Matching { jobs: jobs.min(most).unsigned_abs(), more: jobs > most });
+    }
     let (mut jobs, mut after) = (0, None);
-    for _ in 0..WINDOWS {
+    for _ in 0..COUNT_WINDOWS {
         let (more, end) = in_window!(db, on, {
             let end = end(on, filter, after).await?;
             let query = on.text(format!("{COUNT}{}", window(on.dialect(), filter)));
@@ -185,11 +191,11 @@ pub(super) async fn count(db: &Database, filter: &JobFilter) -> Result<Matching,
 type Group = (Option<String>, i64, Timestamp, Timestamp, String);
 
 /// The dead jobs that match, by cause.
-pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Causes, StoreError> {
     let filter = JobFilter { state: Some(State::Dead), ..filter.clone() };
     let mut causes: BTreeMap<Option<String>, CauseRecord> = BTreeMap::new();
-    let (mut jobs, mut after) = (0, None);
-    for _ in 0..WINDOWS {
+    let (mut jobs, mut after) = (0, None::<Place>);
+    for _ in 0..COUNT_WINDOWS {
         let (groups, end) = in_window!(db, on, {
             let end = end(on, &filter, after).await?;
             let query = on.text(format!("{CAUSE}{}", window(on.dialect(), &filter)));
@@ -200,10 +206,10 @@ pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Vec<Caus
             jobs += group.1.unsigned_abs();
             add(&mut causes, group)?;
         }
+        after = end;
         if jobs >= COUNTED || end.is_none() {
             break;
         }
-        after = end;
     }
     let mut causes: Vec<CauseRecord> = causes.into_values().collect();
     causes.sort_by_key(|cause| (std::cmp::Reverse(cause.jobs), cause.fingerprint.clone()));
@@ -212,7 +218,7 @@ pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Vec<Caus
     for cause in &mut causes {
         cause.error = said.remove(&cause.example).flatten();
     }
-    Ok(causes)
+    Ok(Causes { causes, back_to: after.map(|(at, _)| at) })
 }
 
 /// What the examples of these causes said.

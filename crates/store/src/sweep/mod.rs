@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use backshift_core::{
     JobFilter, JobId, QueueName, State, StoreError, Timestamp,
-    sweep::{CauseRecord, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept},
+    sweep::{Causes, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept},
 };
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use crate::{
     ledger::{both, both::same, jobs},
 };
 
+pub(crate) use find::by_index;
 pub use retention::HandsRetention;
 
 /// A time that every database can hold: after all others.
@@ -176,7 +177,7 @@ impl Sweeps for SqlStore {
         told::all(self.database(), before.unwrap_or(AHEAD), limit).await
     }
 
-    async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+    async fn causes(&self, filter: &JobFilter) -> Result<Causes, StoreError> {
         find::causes(self.database(), filter).await
     }
 }

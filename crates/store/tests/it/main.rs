@@ -7,6 +7,7 @@ mod accepting;
 mod claiming;
 mod connections;
 mod control;
+mod counting;
 mod crashes;
 mod deliveries;
 mod durability;

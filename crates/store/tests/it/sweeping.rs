@@ -212,7 +212,7 @@ on_both_databases! {
     }
 }
 
-async fn connected(world: &World) -> Client {
+pub async fn connected(world: &World) -> Client {
     let (client, connection) = tokio_postgres::connect(&world.place.url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -352,7 +352,7 @@ async fn everything(store: &SqlStore) {
 }
 
 /// How often the ledger was read from end to end, as the server counts it.
-async fn whole_scans(client: &Client) -> i64 {
+pub async fn whole_scans(client: &Client) -> i64 {
     let text = "SELECT COALESCE(SUM(seq_scan), 0)::bigint FROM pg_stat_user_tables WHERE relname = 'background_jobs'";
     client.query_one(text, &[]).await.unwrap().get(0)
 }
@@ -368,7 +368,7 @@ async fn scans_of_everything(world: &World, client: &Client) -> i64 {
 }
 
 /// Every other session has ended.
-async fn alone(client: &Client) {
+pub async fn alone(client: &Client) {
     let others = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     let ended = async || client.query_one(others, &[]).await.unwrap().get::<_, i64>(0) == 0;
     wait_until("the other sessions end", ended).await;

@@ -15,7 +15,7 @@ use backshift_core::{
         Forsaken, HandOver, Hints, Holder, Jobs, Ledger, Limits, Liveness, Maintenance, NoHints, Outbox,
         ParkedKind, Pulse, Queues, Rate, Rescued, Schedules, Trouble, WorkerRecord,
     },
-    sweep::{CauseRecord, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept},
+    sweep::{Causes, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept},
     wire::SENSITIVE,
 };
 
@@ -147,7 +147,7 @@ impl Sweeps for FaultyStore {
         }
     }
 
-    async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+    async fn causes(&self, filter: &JobFilter) -> Result<Causes, StoreError> {
         self.honest.causes(filter).await
     }
 }

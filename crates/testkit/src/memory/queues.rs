@@ -19,8 +19,8 @@ impl Queues for MemoryStore {
             for row in table.rows.values() {
                 let queue = row.envelope.queue.clone();
                 let paused = table.paused.contains(&queue);
-                let empty =
-                    QueueCounts { queue: queue.clone(), paused, by_state: Vec::new(), oldest_due: None };
+                let (by_state, more) = (Vec::new(), Vec::new());
+                let empty = QueueCounts { queue: queue.clone(), paused, by_state, more, oldest_due: None };
                 let count = counts.entry(queue).or_insert(empty);
                 match count.by_state.iter_mut().find(|(state, _)| *state == row.state) {
                     Some((_, number)) => *number += 1,

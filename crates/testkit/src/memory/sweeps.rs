@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use backshift_core::{
     JobFilter, JobId, QueueName, State, StoreError, Timestamp,
     store::{Jobs as _, KEPT_AT_LEAST, Queues as _},
-    sweep::{BATCH, CauseRecord, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept, Upon},
+    sweep::{
+        BATCH, CauseRecord, Causes, Deed, Hand, HandRecord, Matching, Sweep, SweepRecord, Sweeps, Swept, Upon,
+    },
 };
 use uuid::Uuid;
 
@@ -182,7 +184,7 @@ impl Sweeps for MemoryStore {
         .await
     }
 
-    async fn causes(&self, filter: &JobFilter) -> Result<Vec<CauseRecord>, StoreError> {
+    async fn causes(&self, filter: &JobFilter) -> Result<Causes, StoreError> {
         self.call("store.causes", |store| {
             let filter = JobFilter { state: Some(State::Dead), ..filter.clone() };
             let mut causes: Vec<CauseRecord> = Vec::new();
@@ -205,7 +207,7 @@ impl Sweeps for MemoryStore {
                 }
             }
             causes.sort_by_key(|cause| (std::cmp::Reverse(cause.jobs), cause.fingerprint.clone()));
-            Ok(causes)
+            Ok(Causes { causes, back_to: None })
         })
         .await
     }

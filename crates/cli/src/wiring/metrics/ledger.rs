@@ -65,7 +65,7 @@ fn page(queues: &[QueueCounts], workers: &[WorkerRecord], now: Timestamp) -> Str
         up(1.0),
         metric(
             JOBS,
-            "Jobs of a queue by state, as the whole fleet has them.",
+            "Jobs of a queue by state, as the whole fleet has them; dead ones counted up to 100000.",
             queues.iter().flat_map(by_state).collect(),
         ),
         metric(
@@ -162,6 +162,7 @@ mod tests {
             queue: QueueName::new(name).unwrap(),
             paused: name == "off",
             by_state: by_state.to_vec(),
+            more: Vec::new(),
             oldest_due,
         }
     }

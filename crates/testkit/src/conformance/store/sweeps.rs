@@ -150,7 +150,10 @@ async fn s156_the_dead_are_told_by_cause(scene: Scene) -> Verdict {
     }
     let filter = JobFilter { queue: Some(scene.queue.clone()), ..JobFilter::default() };
     let causes = scene.store.causes(&filter).await?;
-    let [cause] = causes.as_slice() else { return Err(Failure::new(format!("one cause: {causes:?}"))) };
+    ensure!(causes.back_to.is_none(), "all were looked at: {causes:?}");
+    let [cause] = causes.causes.as_slice() else {
+        return Err(Failure::new(format!("one cause: {causes:?}")));
+    };
     ensure!(cause.jobs == 3 && cause.first <= cause.last, "three of it: {cause:?}");
     ensure!(cause.error.as_deref() == Some("no such mailbox"), "an example: {cause:?}");
     let of = JobFilter { cause: cause.fingerprint.clone(), ..filter.clone() };
