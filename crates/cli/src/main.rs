@@ -1,12 +1,14 @@
 //! The `backshift` binary: reads configuration, wires everything, runs it.
 //!
-//! Nothing here decides anything about jobs; the only place that names concrete brokers is `sources`.
+//! Nothing here decides anything about jobs; concrete brokers are named in `sources` alone, domains in `domains`.
 
 mod args;
 mod commands;
 mod config;
+mod domains;
 mod examples;
 mod exit;
+mod finding;
 mod memory;
 mod output;
 mod signals;

@@ -9,7 +9,7 @@ use backshift_core::{JobRecord, Timestamp};
 use rustix::fs::fstat;
 use serde_json::{Value, json};
 
-use crate::{config::Config, exit::Failure, terminal};
+use crate::{config::Config, domains, exit::Failure, terminal};
 
 /// Prints one line; a closed pipe is no error.
 pub(crate) fn line(text: impl AsRef<str>) {
@@ -85,12 +85,8 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
 ///
 /// A job without a limit of its own has the one that the configuration gives its kind.
 pub(crate) fn job_json(job: &JobRecord, config: &Config) -> Value {
-    let key = if matches!(job.kind.as_str(), "email.send" | "identity.send_code") {
-        "mail.max_attempts"
-    } else {
-        "max_attempts"
-    };
-    let most = job.max_attempts.map_or_else(|| config.number(key), u64::from);
+    let own = || config.number(domains::attempts_of(&job.kind));
+    let most = job.max_attempts.map_or_else(own, u64::from);
     json!({
         "id": job.id.to_string(),
         "kind": job.kind.as_str(),

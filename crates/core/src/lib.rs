@@ -13,7 +13,6 @@ pub mod envelope;
 pub mod error;
 pub mod failpoint;
 pub mod handler;
-pub mod identity;
 pub mod job;
 pub mod middleware;
 pub mod names;

@@ -10,11 +10,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use backshift_core::identity::IdentityError;
 use serde::Serialize;
-
-/// The code of "too many attempts".
-const TOO_MANY: u32 = 110_009;
 
 #[derive(Serialize)]
 struct Body<'a, T> {
@@ -44,10 +40,17 @@ pub enum ApiError {
         /// C's message.
         message: &'static str,
     },
-    /// A cool-down or a limit: 429 with `Retry-After`.
-    TooMany(Duration),
-    /// More work waits than is taken on: 503 with `Retry-After`.
-    Busy(Duration),
+    /// Not now: a cool-down, a limit, or more work than is taken on; with `Retry-After`.
+    Later {
+        /// 429 or 503.
+        status: StatusCode,
+        /// C's code.
+        code: u32,
+        /// C's message.
+        message: &'static str,
+        /// When to come back.
+        after: Duration,
+    },
     /// Anything that HTTP itself has a status for; the status is the code.
     Status(StatusCode, &'static str),
 }
@@ -64,35 +67,16 @@ impl ApiError {
     }
 }
 
-impl From<IdentityError> for ApiError {
-    fn from(error: IdentityError) -> Self {
-        match error {
-            IdentityError::Business { code, message } => Self::Business { code, message },
-            IdentityError::TooMany { retry_after } => Self::TooMany(retry_after),
-            IdentityError::Busy { retry_after } => Self::Busy(retry_after),
-            IdentityError::Unauthorized => Self::status(StatusCode::UNAUTHORIZED),
-            IdentityError::Forbidden => Self::status(StatusCode::FORBIDDEN),
-            IdentityError::Internal(cause) => {
-                tracing::error!(error = %cause, "a request failed for a reason of our own");
-                Self::internal()
-            }
-        }
-    }
-}
-
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::Business { code, message } => (StatusCode::BAD_REQUEST, code, message),
-            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, TOO_MANY, "Too many attempts"),
-            Self::Busy(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, 503, "Too many sign-ins and registrations wait just now")
-            }
+            Self::Later { status, code, message, .. } => (status, code, message),
             Self::Status(status, message) => (status, u32::from(status.as_u16()), message),
         };
         let body = Json(Body::<()> { error_code: code, message, data: None });
         let mut response = (status, body).into_response();
-        if let Self::TooMany(after) | Self::Busy(after) = self {
+        if let Self::Later { after, .. } = self {
             // Whole seconds, rounded up: a client that waits exactly this long must not be refused again.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
@@ -122,19 +106,12 @@ mod tests {
         assert_eq!(text(refused).await, r#"{"error_code":110005,"message":"Wrong password"}"#);
     }
 
-    #[tokio::test]
-    async fn internal_causes_stay_in_the_log() {
-        let response =
-            ApiError::from(IdentityError::Internal("relation users is gone".into())).into_response();
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(text(response).await, r#"{"error_code":500,"message":"Something went wrong"}"#);
-    }
-
     #[test]
     fn retry_after_is_rounded_up_and_never_zero() {
         for (wait, header) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (59_500, "60")] {
-            let response = ApiError::TooMany(Duration::from_millis(wait)).into_response();
-            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            let (status, after) = (StatusCode::TOO_MANY_REQUESTS, Duration::from_millis(wait));
+            let response = ApiError::Later { status, code: 429, message: "", after }.into_response();
+            assert_eq!(response.status(), status);
             assert_eq!(response.headers()[header::RETRY_AFTER], header, "{wait} ms");
         }
     }

@@ -19,7 +19,7 @@ use futures::{
 };
 use serde::Serialize;
 
-use crate::{ApiError, api::PREFIX, envelope};
+use crate::{API, ApiError, envelope};
 
 /// How one part that the process depends on is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -130,7 +130,7 @@ const PROBES: [&str; 6] = ["/healthz", "/readyz", METRICS, "/health", "/ready", 
 
 /// Whether health is asked for: that is answered when there is no room for anything else.
 pub(crate) fn is_probe(path: &str) -> bool {
-    PROBES.contains(&path) || path.strip_prefix(PREFIX).is_some_and(|rest| PROBES[3..].contains(&rest))
+    PROBES.contains(&path) || path.strip_prefix(API).is_some_and(|rest| PROBES[3..].contains(&rest))
 }
 
 /// `/health`, `/ready`, `/live` at the root and under the API's prefix, and everything of [`probes`].
@@ -143,7 +143,7 @@ pub fn router(health: Health) -> Router {
             .route("/live", get(alive))
             .with_state(asked.clone())
     };
-    Router::new().merge(of_c()).nest(PREFIX, of_c()).merge(of_probes(asked.clone()))
+    Router::new().merge(of_c()).nest(API, of_c()).merge(of_probes(asked.clone()))
 }
 
 /// `/healthz`, `/readyz`, `/metrics`: all that a worker's port shows.

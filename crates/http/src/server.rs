@@ -8,10 +8,10 @@ use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duratio
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::{self, Next},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures::FutureExt;
 use hyper_util::{
@@ -26,7 +26,7 @@ use tokio::{
 
 pub use crate::connections::{Limits, Times};
 use crate::{
-    ApiError,
+    Shape,
     connections::{Admission, Answering, House, Life, Places, Requests, Tick, Watched},
 };
 
@@ -38,14 +38,14 @@ const BACKLOG: i32 = 4096;
 /// The largest body that an extractor of a page collects; the API has a limit of its own.
 const FORM_BYTES: usize = 64 * 1024;
 
-/// Puts around the merged routers what every answer needs: 404 and 405 in the envelope, a panic as 500, headers
+/// Puts around the merged routers what every answer needs: 404 and 405 in the port's shape, a panic as 500, headers
 /// that keep answers out of caches and frames. Call it once, last.
-pub fn finish(router: Router) -> Router {
+pub fn finish(router: Router, shape: Shape) -> Router {
     router
-        .fallback(|| async { ApiError::status(StatusCode::NOT_FOUND) })
-        .method_not_allowed_fallback(|| async { ApiError::status(StatusCode::METHOD_NOT_ALLOWED) })
+        .fallback(move || async move { shape.refusal(StatusCode::NOT_FOUND) })
+        .method_not_allowed_fallback(move || async move { shape.refusal(StatusCode::METHOD_NOT_ALLOWED) })
         .layer(DefaultBodyLimit::max(FORM_BYTES))
-        .layer(middleware::from_fn(guarded))
+        .layer(middleware::from_fn_with_state(shape, guarded))
 }
 
 /// Serves until `shutdown` resolves, then lets running requests end within the grace.
@@ -204,12 +204,12 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
 }
 
 /// Every answer: a panic is a 500 and not a torn connection, and nothing lands in caches or frames.
-async fn guarded(request: Request, next: Next) -> Response {
+async fn guarded(State(shape): State<Shape>, request: Request, next: Next) -> Response {
     let mut response = match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             tracing::error!("a request handler panicked");
-            ApiError::internal().into_response()
+            shape.refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }
     };
     protect(&mut response);

@@ -15,6 +15,20 @@ mod sources {
     }
 }
 
+/// So are the domains' own, but for sizes and secrets: of each there is one.
+mod domains {
+    use super::config::{Form, Setting, set};
+
+    const SETTINGS: &[Setting] = &[
+        set("mail.max_size", &[], "48MiB", Form::Size, "A size."),
+        set("auth.jwt_secret", &["JWT_SECRET"], "", Form::Secret, "A secret."),
+    ];
+
+    pub(super) fn settings() -> impl Iterator<Item = &'static [Setting]> {
+        std::iter::once(SETTINGS)
+    }
+}
+
 use std::{ffi::OsString, time::Duration};
 
 use config::{Config, Form, SETTINGS, Setting};

@@ -1,4 +1,4 @@
-//! Who may know whom: `cli → {http, workers, brokers, runtime} → {store, mail} → core`. Development dependencies are
+//! Who may know whom: `cli → {domains → http, brokers, runtime} → {store, mail} → core`. Development dependencies are
 //! free, except where an ordinary way leads back: then unit tests would see two different copies of one type. Testkit
 //! is exempt: integration tests use it everywhere, and a unit test that did would not compile.
 
@@ -15,10 +15,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("runtime", &["core", "store", "mail"]),
     ("brokers", &["core", "store", "mail"]),
     ("http", &["core", "store", "mail"]),
-    ("workers", &["core", "store", "mail"]),
-    ("cli", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
-    ("backshift", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
-    ("testkit", &["core", "store", "mail", "runtime", "brokers", "http", "workers"]),
+    ("domains", &["core", "store", "mail", "http"]),
+    ("cli", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
+    ("backshift", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
+    ("testkit", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
     ("xtask", &[]),
 ];
 

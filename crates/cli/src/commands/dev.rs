@@ -5,33 +5,29 @@
 use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use axum::Router;
-use backshift_core::{Job as _, Store, identity::Identity};
+use backshift_core::Store;
 use backshift_http::{
-    health::{self, Shown},
+    Shape,
+    health::{self, Check, Shown},
     loopback_only,
-    pages::{Demo, Pages, Trial},
+    pages::Pages,
     server::{finish, serve},
 };
-use backshift_mail::{DevMailbox, Mailer};
 use backshift_runtime::{Shutdown, Worker};
 use backshift_store::notify::Bell;
-use backshift_workers::{
-    demo::{self, DemoFlaky, DemoOk, DemoSlow},
-    mail::TransportPause,
-};
 use tokio::net::TcpListener;
 
-use super::{api::routes, dev_lock::DevLock, worker::follow};
+use super::{dev_lock::DevLock, worker::follow};
 use crate::{
     args,
     config::{Config, Origin},
+    domains::{self, Equipment, Role, demo, mail::Post},
     exit::Failure,
     output,
     signals::Stops,
     wiring::{
-        Backend, Equipment, Names, Patience, Ready, Schema, Taken, bind, generated_keys, health_of,
-        identity_service, limits, mail_worker, mailbox, mailer_of, own_queue, places, plan, registry,
-        start_metrics, warn_of_choices, warn_of_open_files, worker_builder, worker_name,
+        Backend, Names, Patience, Ready, Schema, Taken, bind, health_of, limits, places, plan, start_metrics,
+        warn_of_open_files, worker_builder, worker_name,
     },
 };
 
@@ -57,14 +53,14 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let metrics = start_metrics(Names::Own)?.with_ledger(Arc::clone(backend.store()?) as _);
     let health = health::router(health_of(&ready, &metrics, Shown::Details));
     // Every route, also those for programs: a page of another site that points its own name here reads nothing.
-    let router = loopback_only(finish(house.router.merge(health)));
+    let router = loopback_only(finish(house.router.merge(health), Shape::SystemC));
     let shutdown = Shutdown::new();
     let quiet = shutdown.clone();
     let mut limits = limits(config)?;
     limits.times.grace = Duration::from_secs(1);
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     ready.needs_worker(house.worker.readiness());
-    ready.needs_mail(Arc::clone(&house.pause));
+    ready.needs(house.check);
     ready.started();
     lock.sign(&url);
     greet(config, &url, house.mails_to.as_deref());
@@ -97,7 +93,8 @@ fn greet(config: &Config, url: &str, mails_to: Option<&str>) {
 struct House {
     router: Router,
     worker: Worker,
-    pause: Arc<TransportPause>,
+    /// Why no mail is sent just now.
+    check: Box<dyn Fn() -> Option<Check> + Send + Sync>,
     /// The server that mails go to; `None` = the mailbox.
     mails_to: Option<String>,
 }
@@ -105,11 +102,12 @@ struct House {
 impl House {
     async fn build(config: &Config, backend: &Backend) -> Result<Self, Failure> {
         let database = backend.database()?;
-        let (mailer, mailbox) = post_office(config).await?;
-        let mails_to = mailbox.is_none().then(|| config.text("smtp.host").to_owned());
-        let keys = generated_keys(config)?;
-        warn_of_choices(config);
-        let identity: Arc<dyn Identity> = Arc::new(identity_service(config, database, &keys, true)?);
+        let post = Post::of_dev(config, database).await?;
+        let mails_to = post.mailbox.is_none().then(|| config.text("smtp.host").to_owned());
+        domains::warn_of_choices(config);
+        let (pause, check) = (post.worker.pause(), post.check());
+        let equipment = Equipment { config, backend, role: Role::Dev, post: Some(post) };
+        let faces = equipment.faces()?;
         let place = if config.some("database.url").is_some() {
             "this machine · your store"
         } else {
@@ -117,58 +115,18 @@ impl House {
         };
         let store = Arc::clone(backend.store()?) as Arc<dyn Store>;
         let bell = Bell::new(database);
-        let mut pages = Pages::new(store, place)
-            .with_identity(Arc::clone(&identity))
+        let pages = Pages::new(store, place)
+            .with_sections(faces.sections)
+            .with_shape(Shape::SystemC)
             .with_bell(move |queue| bell.ring(&queue))
-            .with_trial(trial(backend));
-        if let Some(mailbox) = mailbox {
-            pages = pages.with_mailbox(mailbox);
-        }
-        let mail = mail_worker(config, mailer, database)?;
-        let pause = mail.pause();
-        let equipment = Equipment { mail: Some(mail), keys: Some(keys), codes_only: false };
-        let handlers = demo::register(registry(config, backend, &equipment)?);
+            .with_trial(demo::trial(backend));
         let everything =
             args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
         let plan = plan(&everything, config, backend)?;
-        let worker = worker_builder(config, backend, &plan, handlers, worker_name(config)?)?;
-        let worker = worker.watching(Arc::clone(&pause) as _).build().map_err(Failure::configuration)?;
-        Ok(Self { router: routes(identity).merge(pages.router()), worker, pause, mails_to })
+        let worker = worker_builder(config, backend, &plan, equipment.registry()?, worker_name(config)?)?;
+        let worker = worker.watching(pause).build().map_err(Failure::configuration)?;
+        Ok(Self { router: faces.routes.merge(pages.router()), worker, check: Box::new(check), mails_to })
     }
-}
-
-/// What the page *Try it* offers.
-fn trial(backend: &Backend) -> Trial {
-    let demo = |name, what, kind, payload, count| Demo { name, what, kind, payload, count };
-    let demos = vec![
-        demo("Enqueue one", "A job that succeeds at once.", DemoOk::KIND, "{}", 1),
-        demo("Enqueue a slow one", "A job of ten seconds that says how far it is.", DemoSlow::KIND, "{}", 1),
-        demo(
-            "Enqueue a flaky one",
-            "A job that fails twice and succeeds at the third attempt.",
-            DemoFlaky::KIND,
-            "{}",
-            1,
-        ),
-        demo(
-            "Enqueue a failing one",
-            "A job that fails for good: it becomes a dead letter.",
-            DemoOk::KIND,
-            "{\"fail\":true}",
-            1,
-        ),
-        demo("Enqueue 200", "Two hundred jobs at once.", DemoOk::KIND, "{}", 200),
-    ];
-    Trial { client: backend.client.clone(), demos, queue_of: |kind| own_queue(kind, None) }
-}
-
-/// The SMTP server when one is set, else the mailbox.
-async fn post_office(config: &Config) -> Result<(Arc<dyn Mailer>, Option<Arc<DevMailbox>>), Failure> {
-    if let Some(mailer) = mailer_of(config)? {
-        return Ok((mailer, None));
-    }
-    let mailbox = mailbox(config).await?;
-    Ok((Arc::clone(&mailbox) as Arc<dyn Mailer>, Some(mailbox)))
 }
 
 /// The configured port, or the next free one when nobody chose it.

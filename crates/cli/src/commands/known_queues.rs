@@ -16,7 +16,7 @@ use backshift_store::{SqlStore, ledger};
 use crate::{
     config::nearest,
     exit::Failure,
-    wiring::{Backend, own_queues},
+    wiring::{Backend, known_queues},
 };
 
 /// More names of one command are taken as they are: a file of a million queues is nobody's typing.
@@ -58,7 +58,8 @@ impl<'a> KnownQueues<'a> {
     /// `None` = nobody can say now. By its name first: only what that does not find is worth the counts.
     async fn look(&mut self, queue: &QueueName) -> Result<Option<bool>, Failure> {
         let Some(store) = self.store else { return Ok(None) };
-        if own_queues().any(|own| own == queue.as_str()) || ledger::has_met(store.database(), queue).await? {
+        if known_queues().any(|own| own == queue.as_str()) || ledger::has_met(store.database(), queue).await?
+        {
             return Ok(Some(true));
         }
         if !self.broker.capabilities().has(Capability::Ledger) {
@@ -116,7 +117,7 @@ impl<'a> KnownQueues<'a> {
     }
 
     fn all(&self) -> impl Iterator<Item = &str> {
-        own_queues().map(|own| own as &str).chain(self.names.iter().flatten().map(String::as_str))
+        known_queues().map(|own| own as &str).chain(self.names.iter().flatten().map(String::as_str))
     }
 
     async fn names(&mut self, store: &SqlStore) -> Result<&BTreeSet<String>, Failure> {

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{self, Suppressions},
+    domains::mail::suppressions,
     exit::Failure,
     output,
-    wiring::suppressions,
 };
 
 const ROWS: usize = 500;

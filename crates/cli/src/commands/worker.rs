@@ -6,17 +6,19 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{Kind, Registry};
 use backshift_runtime::{Readiness, RunError, Shutdown, WorkerOptions};
-use backshift_workers::mail::QUEUE_OF_SYSTEM_C;
 
 use crate::{
     args,
     config::Config,
+    domains::{
+        Equipment, Role,
+        mail::{self, Post},
+    },
     exit::{Failure, Server},
     signals::Stops,
     wiring::{
-        Backend, Equipment, Keys, Metrics, Names, Patience, Plan, Ready, Schema, Site, mail_worker,
-        mailer_of, places, plan, registry, serve_probes, server_of, start_metrics, warn_of_open_files,
-        worker_builder, worker_name,
+        Backend, Metrics, Names, Patience, Plan, Ready, Schema, Site, places, plan, serve_probes, server_of,
+        start_metrics, warn_of_open_files, worker_builder, worker_name,
     },
 };
 
@@ -26,8 +28,9 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     let backend = Backend::build(config, args.no_store)?;
     warn_of_open_files(config, &places(config, args.no_store)?);
     let plan = plan(args, config, &backend)?;
-    let equipment = equipment(config, &backend, &plan)?;
-    let registry = registry(config, &backend, &equipment)?;
+    let post = Post::of_worker(config, &backend, &plan)?;
+    let equipment = Equipment { config, backend: &backend, role: Role::Site, post };
+    let registry = equipment.registry()?;
     warn_of_long_jobs(&backend, &registry);
     let ready = Ready::starting("the store");
     let metrics = metrics_of(&plan, &backend)?;
@@ -41,14 +44,12 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
         () = stops.next() => return Ok(()),
     }
     let mut worker = worker_builder(config, &backend, &plan, registry, worker_name(config)?)?;
-    if let Some(mail) = &equipment.mail {
-        worker = worker.watching(mail.pause());
+    if let Some(post) = &equipment.post {
+        worker = worker.watching(post.worker.pause());
+        ready.needs(post.check());
     }
     let worker = worker.build().map_err(Failure::configuration)?;
     ready.needs_worker(worker.readiness());
-    if let Some(mail) = &equipment.mail {
-        ready.needs_mail(mail.pause());
-    }
     if let Some(store) = &backend.store {
         ready.needs_database(store.database());
     }
@@ -67,7 +68,8 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
 }
 
 fn metrics_of(plan: &Plan, backend: &Backend) -> Result<Metrics, Failure> {
-    let metrics = start_metrics(if of_system_c(plan, backend) { Names::OfSystemC } else { Names::Own })?;
+    let metrics =
+        start_metrics(if mail::is_of_system_c(plan, backend) { Names::OfSystemC } else { Names::Own })?;
     Ok(match &backend.store {
         Some(store) => metrics.with_ledger(Arc::clone(store) as _),
         None => metrics,
@@ -113,28 +115,9 @@ pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown) {
     shutdown.abort();
 }
 
-fn equipment(config: &Config, backend: &Backend, plan: &Plan) -> Result<Equipment, Failure> {
-    let mails = plan.works_mail();
-    let mail = match (mailer_of(config)?, &backend.store) {
-        (Some(mailer), Some(store)) => Some(mail_worker(config, mailer, store.database())?),
-        (None, _) if mails => {
-            return Err(Failure::configuration(
-                "smtp.host is not set: set SMTP_HOST, the server that the mails of smtp_send_email go to",
-            ));
-        }
-        (_, None) if mails => {
-            return Err(Failure::configuration(
-                "mails need a store, for the ledger of what was sent: set DATABASE_URL",
-            ));
-        }
-        _ => None,
-    };
-    Ok(Equipment { mail, keys: Keys::configured(config)?, codes_only: false })
-}
-
 /// System C's messages, which its operators look for, where its queue is worked from its broker; else what runs where.
 fn greet(config: &Config, plan: &Plan, backend: &Backend) {
-    if of_system_c(plan, backend) {
+    if mail::is_of_system_c(plan, backend) {
         tracing::info!("Starting SMAP Consumer Service...");
         tracing::info!("Starting SMTP Email Consumer...");
         return;
@@ -143,12 +126,6 @@ fn greet(config: &Config, plan: &Plan, backend: &Backend) {
     let store = if backend.store.is_some() { server_of(config, Server::Store) } else { "none".to_owned() };
     let broker = backend.broker.name();
     tracing::info!(broker, store, queues = queues.join(","), "the worker starts");
-}
-
-/// Whether this is system C's consumer: its queue, from the broker that carries it.
-fn of_system_c(plan: &Plan, backend: &Backend) -> bool {
-    let own = backend.own().is_some_and(|own| own.is_bound(QUEUE_OF_SYSTEM_C));
-    plan.works_mail() && (own || !plan.beside.is_empty())
 }
 
 /// The seed's message for each queue, once it is true.

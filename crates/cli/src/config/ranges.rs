@@ -8,8 +8,6 @@ use backshift_core::store::KEPT_AT_LEAST;
 
 use super::Config;
 
-/// The longest pause of a mail transport.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Three heartbeats must fit into a lease, and a database may be busy for a second.
 const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 
@@ -17,7 +15,7 @@ impl Config {
     /// What contradicts what, one text a cause: setting, source, value, remedy.
     pub(crate) fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
-        for key in ["retention.keep", "retention.dead", "retention.otp"] {
+        for key in ["retention.keep", "retention.dead"] {
             let (keep, for_ever) = (self.duration(key), key == "retention.dead");
             if keep < KEPT_AT_LEAST && !(for_ever && keep.is_zero()) {
                 found.push(format!(
@@ -26,64 +24,37 @@ impl Config {
                 ));
             }
         }
-        for (base, cap) in [("retry.base", "retry.cap"), ("mail.retry_base", "mail.retry_cap")] {
-            self.not_above(base, cap, "every delay is the cap then: make the cap the longer one", &mut found);
-        }
+        let always = "every delay is the cap then: make the cap the longer one";
+        self.not_above("retry.base", "retry.cap", always, &mut found);
         self.not_above(
             "worker.lease",
             "worker.forsaken_after",
             "a job would be given up while it runs",
             &mut found,
         );
-        self.not_above(
-            "otp.resend_cooldown",
-            "otp.ttl",
-            "a code ends before the next one may be asked for",
-            &mut found,
-        );
-        for (part, whole) in [
-            ("http.connections_per_network", "http.connections"),
-            ("otp.max_per_hour", "otp.max_per_hour_ip"),
-            ("otp.max_tries", "otp.max_tries_abroad"),
-            ("auth.max_failures_pair", "auth.max_failures_ip"),
-        ] {
-            if self.number(part) > self.number(whole) {
-                let (part, whole) = (self.told(part), self.told(whole));
-                found.push(format!(
-                    "{part} is more than {whole}: it is never reached; lower it, or raise the other"
-                ));
-            }
-        }
-        self.limits(&mut found);
-        found
-    }
-
-    fn not_above(&self, less: &str, more: &str, why: &str, found: &mut Vec<String>) {
-        if self.duration(less) > self.duration(more) {
-            found.push(format!("{} is longer than {}: {why}", self.told(less), self.told(more)));
-        }
-    }
-
-    fn limits(&self, found: &mut Vec<String>) {
-        if self.duration("mail.pause") > LONGEST_PAUSE {
-            found.push(format!(
-                "{} is longer than 10m, the longest pause: write 10m or less",
-                self.told("mail.pause")
-            ));
-        }
+        self.never_reached("http.connections_per_network", "http.connections", &mut found);
         if self.duration("worker.lease") < SHORTEST_LEASE {
             found.push(format!(
                 "{} is so short that a busy database lets leases end while their jobs run: write 10s or more",
                 self.told("worker.lease")
             ));
         }
-        // Who is told to stop hands his jobs back within the grace; what he cannot is free when its lease ends.
-        let (grace, command) = (self.duration("shutdown.grace"), self.duration("smtp.command_timeout"));
-        if self.some("smtp.host").is_some() && grace.is_zero() {
+        found
+    }
+
+    /// A time that is longer than the one that ends it.
+    pub(crate) fn not_above(&self, less: &str, more: &str, why: &str, found: &mut Vec<String>) {
+        if self.duration(less) > self.duration(more) {
+            found.push(format!("{} is longer than {}: {why}", self.told(less), self.told(more)));
+        }
+    }
+
+    /// A number of a part that is more than that of the whole.
+    pub(crate) fn never_reached(&self, part: &str, whole: &str, found: &mut Vec<String>) {
+        if self.number(part) > self.number(whole) {
+            let (part, whole) = (self.told(part), self.told(whole));
             found.push(format!(
-                "{} leaves no mail the time to be answered (smtp.command_timeout is {command:?}), so a stop makes mails ambiguous: \
-                 write 30s",
-                self.told("shutdown.grace")
+                "{part} is more than {whole}: it is never reached; lower it, or raise the other"
             ));
         }
     }
@@ -100,24 +71,15 @@ mod tests {
     #[test]
     fn the_defaults_contradict_nothing_and_each_contradiction_is_told_with_key_value_and_source() {
         assert_eq!(found(&[]), Vec::<String>::new());
-        for (key, value, more) in [
-            ("retention.keep", "1h", None),
-            ("retention.dead", "23h", None),
-            ("retention.otp", "0s", None),
-            ("retry.base", "2h", None),
-            ("mail.retry_base", "61m", None),
-            ("worker.lease", "11m", None),
-            ("worker.lease", "1s", None),
-            ("otp.resend_cooldown", "11m", None),
-            ("http.connections_per_network", "2000", None),
-            ("otp.max_per_hour", "21", None),
-            ("otp.max_tries", "21", None),
-            ("auth.max_failures_pair", "1001", None),
-            ("mail.pause", "11m", None),
-            ("shutdown.grace", "0s", Some(("smtp.host", "h"))),
+        for (key, value) in [
+            ("retention.keep", "1h"),
+            ("retention.dead", "23h"),
+            ("retry.base", "2h"),
+            ("worker.lease", "11m"),
+            ("worker.lease", "1s"),
+            ("http.connections_per_network", "2000"),
         ] {
-            let flags: Vec<_> = [Some((key, value)), more].into_iter().flatten().collect();
-            let causes = found(&flags);
+            let causes = found(&[(key, value)]);
             assert_eq!(causes.len(), 1, "{key}: {causes:?}");
             assert!(causes[0].contains(&format!("{key} (flag --flag): {value:?}")), "{causes:?}");
         }

@@ -43,6 +43,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// Its section of the file; empty at the top level.
+    pub(crate) fn section(&self) -> &'static str {
+        self.key.split_once('.').map_or("", |(section, _)| section)
+    }
+
     /// `BACKSHIFT_SECTION_NAME` (docs/contracts/system-c.md).
     pub(crate) fn variable(&self) -> String {
         format!("BACKSHIFT_{}", self.key.replace('.', "_").to_ascii_uppercase())

@@ -1,20 +1,34 @@
 //! Every setting there is: its key, its variables, its default and what it means.
 //!
-//! A broker's own stand in its file under `sources`, the others here. Joined, they are the only list: the commented file,
-//! `config show`, the unknown-key check and the reading of the environment are all made from it.
+//! A broker's own stand in its file under `sources`, a domain's in its file under `domains`, the others here. Joined, they are
+//! the only list: the commented file, `config show`, the unknown-key check and the reading of the environment are all made
+//! from it.
 
 use std::sync::LazyLock;
 
-use super::super::sources;
+use super::super::{domains, sources};
 use super::setting::{
-    Form::{Duration, Header, Networks, Number, Secret, Size, Switch, Text, Time, Url, Word},
+    Form::{Duration, Header, Networks, Number, Secret, Switch, Text, Time, Url, Word},
     Setting, set,
 };
 
 /// Every setting, in the order of the commented file.
 pub(crate) static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
-    [BEFORE].into_iter().chain(sources::settings()).chain([AFTER]).flatten().copied().collect()
+    let all = [BEFORE].into_iter().chain(sources::settings()).chain([AFTER]).chain(domains::settings());
+    by_section(all.flatten().copied().collect())
 });
+
+/// In the order in which the sections come first; what has none stands before them, as TOML needs it.
+fn by_section(mut all: Vec<Setting>) -> Vec<Setting> {
+    let mut sections = vec![""];
+    for setting in &all {
+        if !sections.contains(&setting.section()) {
+            sections.push(setting.section());
+        }
+    }
+    all.sort_by_key(|setting| sections.iter().position(|section| *section == setting.section()));
+    all
+}
 
 /// What comes before the brokers' own.
 const BEFORE: &[Setting] = &[
@@ -54,21 +68,6 @@ const BEFORE: &[Setting] = &[
         "Starts although a server's settings can lose accepted work.",
     ),
     set("max_attempts", &[], "25", Number(1, 1000), "Attempts of kinds that have no number of their own."),
-    set(
-        "probe",
-        &[],
-        "false",
-        Switch,
-        "Adds the kind backshift.probe and its tables, for checks from outside.",
-    ),
-    set("probe_log", &[], "", Text, "Where the probe writes its effects when the worker has no store."),
-    set(
-        "app.name",
-        &[],
-        "Backshift",
-        Text,
-        "Name of your product in the mails with codes; where system C's exchange is used, C's own mail is sent.",
-    ),
     set(
         "database.url",
         &["DATABASE_URL"],
@@ -112,7 +111,7 @@ const BEFORE: &[Setting] = &[
     ),
 ];
 
-/// What comes after the brokers' own.
+/// What comes after them, before the domains' own.
 const AFTER: &[Setting] = &[
     set("worker.forsaken_after", &[], "10m", Time, "Silence that makes a lost job ambiguous."),
     set(
@@ -162,159 +161,11 @@ const AFTER: &[Setting] = &[
         "How long dead jobs are kept; at least a day, 0s = for ever.",
     ),
     set(
-        "retention.email_sends",
-        &[],
-        "90d",
-        Duration,
-        "How long the send log keeps an entry; 0s = for ever.",
-    ),
-    set(
         "retention.hands",
         &[],
         "365d",
         Duration,
         "How long it is known what people did to jobs and queues; 0s = for ever.",
-    ),
-    set(
-        "retention.otp",
-        &[],
-        "7d",
-        Duration,
-        "How long challenges of one-time codes and the log of sent codes are kept; at least a day.",
-    ),
-    set("smtp.host", &["SMTP_HOST"], "", Text, "SMTP server; without one `dev` keeps mails in its mailbox."),
-    set("smtp.port", &["SMTP_PORT"], "587", Number(1, 65535), "SMTP port."),
-    set("smtp.username", &["SMTP_USERNAME", "SMTP_USER"], "", Text, "User for AUTH; none = no AUTH."),
-    set("smtp.password", &["SMTP_PASSWORD", "SMTP_PASS"], "", Secret, "Password for AUTH."),
-    set("smtp.from", &["SMTP_FROM"], "", Text, "Address in From; the user name when it is an address."),
-    set("smtp.from_name", &["SMTP_FROM_NAME"], "", Text, "Display name in From, encoded per RFC 2047."),
-    set(
-        "smtp.tls",
-        &[],
-        "",
-        Word(&["", "none", "starttls", "implicit"]),
-        "implicit on 465, none on loopback, else starttls (required), when not set.",
-    ),
-    set(
-        "smtp.ca_file",
-        &[],
-        "",
-        Text,
-        "PEM file of the authority that signed the server, instead of the system's.",
-    ),
-    set(
-        "smtp.command_timeout",
-        &[],
-        "60s",
-        Time,
-        "Longest wait for a reply; 10 minutes after the final dot (RFC 5321).",
-    ),
-    set("mail.concurrency", &[], "10", Number(1, 1000), "Mails sent at once by one process."),
-    set("mail.retry_base", &[], "5s", Duration, "Delay before a mail's second attempt."),
-    set("mail.retry_cap", &[], "1h", Duration, "Longest delay between a mail's attempts."),
-    set("mail.max_attempts", &[], "12", Number(1, 1000), "Attempts of a mail."),
-    set("mail.pause", &[], "30s", Time, "First pause of a transport that refuses us; doubles to 10m."),
-    set(
-        "mail.max_size",
-        &[],
-        "48MiB",
-        Size,
-        "Largest mail; a message of 16 MiB can become as large when it is encoded.",
-    ),
-    set(
-        "mail.keep_foreign_bodies",
-        &[],
-        "false",
-        Switch,
-        "Keep the bodies of mails on the exchange that do not say what they are; C's own producer mails codes there.",
-    ),
-    set("otp.ttl", &[], "10m", Time, "Life of a one-time code."),
-    set("otp.resend_cooldown", &[], "60s", Duration, "Shortest time between two codes for one address."),
-    set("otp.max_per_hour", &[], "5", Number(1, 10000), "Codes an hour for one address."),
-    set(
-        "otp.max_per_hour_ip",
-        &[],
-        "20",
-        Number(1, 100000),
-        "Codes an hour for one client address; loopback is exempt in dev.",
-    ),
-    set(
-        "otp.max_tries",
-        &[],
-        "5",
-        Number(1, 100),
-        "Wrong tries before a code is dead for the network that asked for it; others have as many each.",
-    ),
-    set(
-        "otp.max_tries_abroad",
-        &[],
-        "20",
-        Number(1, 1000),
-        "Wrong tries of all networks that did not ask for a code, together, before it is dead for them.",
-    ),
-    set(
-        "otp.max_checks_ip",
-        &[],
-        "60",
-        Number(1, 1000000),
-        "Codes that one network of clients (/24, /64) may try an hour; loopback is exempt in dev.",
-    ),
-    set("otp.key", &[], "", Secret, "Key that codes are derived from; made from JWT_SECRET when not set."),
-    set(
-        "auth.jwt_secret",
-        &["JWT_SECRET"],
-        "",
-        Secret,
-        "Signs bearer tokens; needed by `api`, made by `dev`. At least 16 bytes, better 32; blank = not set.",
-    ),
-    set(
-        "auth.max_registrations_ip",
-        &[],
-        "30",
-        Number(1, 1000000),
-        "Registrations an hour of one network of clients (/24, /64); loopback is exempt in dev.",
-    ),
-    set(
-        "auth.max_failures_pair",
-        &[],
-        "10",
-        Number(1, 100000),
-        "Wrong passwords an hour for one account from one network; then 429, for an unknown account too.",
-    ),
-    set(
-        "auth.max_failures",
-        &[],
-        "1000",
-        Number(1, 100000),
-        "Wrong passwords an hour for one account; beyond it only networks without a failure are heard.",
-    ),
-    set(
-        "auth.max_failures_ip",
-        &[],
-        "1000",
-        Number(1, 1000000),
-        "Wrong passwords an hour of one network of clients (/24, /64); loopback is exempt in dev.",
-    ),
-    set(
-        "auth.hash_queue",
-        &[],
-        "32",
-        Number(1, 10000),
-        "Password checks that may wait for each core, then 503; a quarter of the places is for logins.",
-    ),
-    set(
-        "auth.uniform_errors",
-        &[],
-        "false",
-        Switch,
-        "login, send-otp and verify-otp hide which addresses have an account; register tells it still (110004).",
-    ),
-    set(
-        "identity.open_subscriptions",
-        &[],
-        "false",
-        Switch,
-        "Lets users give themselves any plan, status and dates, as system C did.",
     ),
     set("api.host", &["HOST"], "127.0.0.1", Text, "Address that the API listens on; images set 0.0.0.0."),
     set("api.port", &["APP_PORT", "PORT"], "8080", Number(0, 65535), "Port of the API."),
@@ -420,7 +271,6 @@ const AFTER: &[Setting] = &[
         Word(&["", "json", "console"]),
         "console on a terminal, else json, when not set.",
     ),
-    set("log.subjects", &[], "false", Switch, "Logs subjects of mails."),
 ];
 
 /// The setting of a key.

@@ -13,7 +13,8 @@ pub(crate) fn template() -> String {
     );
     let mut section = "";
     for setting in SETTINGS.iter() {
-        let (own, name) = setting.key.split_once('.').unwrap_or(("", setting.key));
+        let own = setting.section();
+        let name = setting.key.split_once('.').map_or(setting.key, |(_, name)| name);
         if own != section {
             text.push_str(&format!("\n[{own}]\n"));
             section = own;

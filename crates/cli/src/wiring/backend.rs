@@ -5,9 +5,10 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{Broker, Client, QueueName, Store, way::Way};
 use backshift_store::{Database, SqlStore, notify::Bell};
 
-use super::{Missing, Place, Schema, bindings, foreign, open_database, places, prepare, protect};
+use super::{Missing, Place, Schema, foreign, open_database, places, prepare, protect};
 use crate::{
     config::Config,
+    domains::{self, Bound},
     exit::Failure,
     sources::{Source, ledger},
     wiring::Patience,
@@ -20,8 +21,8 @@ pub(crate) struct Foreign {
     pub(crate) broker: Arc<dyn Broker>,
     /// What is done on the way to it.
     pub(crate) way: Way,
-    /// Queues of its peers, which a domain is bound to.
-    pub(crate) bound: Vec<QueueName>,
+    /// Queues of its peers, which a domain is bound to, with their slots.
+    pub(crate) bound: Vec<(QueueName, usize)>,
 }
 
 impl Foreign {
@@ -29,14 +30,16 @@ impl Foreign {
     pub(crate) fn open(config: &Config, source: &'static Source, url: &str) -> Result<Self, Failure> {
         let way = (source.way)(config, url)?;
         protect(config, std::slice::from_ref(&way))?;
-        let bindings = bindings(config, source)?;
-        let bound = bindings.iter().map(|binding| binding.queue.clone()).collect();
+        let bound_to_it = domains::bindings(config, source)?;
+        let bound =
+            bound_to_it.iter().map(|Bound { binding, slots }| (binding.queue.clone(), *slots)).collect();
+        let bindings = bound_to_it.into_iter().map(|bound| bound.binding).collect();
         Ok(Self { source, broker: (source.open)(config, url, bindings)?, way, bound })
     }
 
     /// Whether a domain is bound to this queue of its.
     pub(crate) fn is_bound(&self, queue: &str) -> bool {
-        self.bound.iter().any(|bound| bound.as_str() == queue)
+        self.bound.iter().any(|(bound, _)| bound.as_str() == queue)
     }
 }
 

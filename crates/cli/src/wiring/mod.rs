@@ -1,14 +1,10 @@
-//! Puts the parts together. The only place that names concrete stores and workers; the brokers are in `sources`.
+//! Puts the parts together. The only place that names concrete stores; brokers are in `sources`, domains in `domains`.
 //!
 //! Nothing here waits for a server: what is built connects when it is used, so that a process can be alive and
 //! not ready while a server is away.
 
 mod backend;
 mod failpoint;
-mod handlers;
-mod identity;
-mod keys;
-mod mail;
 mod metrics;
 mod open_files;
 mod patience;
@@ -24,12 +20,6 @@ mod work;
 
 pub(crate) use backend::{Backend, Foreign};
 pub(crate) use failpoint::arm_failpoint;
-pub(crate) use handlers::{Equipment, registry};
-pub(crate) use identity::{identity_service, warn_of_choices};
-pub(crate) use keys::{Keys, generated_keys};
-pub(crate) use mail::{
-    bindings, from, mail_worker, mailbox, mailer_of, smtp_failure, smtp_of, smtp_options, suppressions,
-};
 pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use open_files::{open_files, warn_of_open_files};
 pub(crate) use patience::Patience;
@@ -43,5 +33,5 @@ pub(crate) use store::{
 };
 pub(crate) use ways::{named, pem, protect};
 pub(crate) use work::{
-    Plan, check_queues, foreign_queues, own_queue, own_queues, plan, worker_builder, worker_name,
+    Plan, check_queues, foreign_queues, known_queues, own_queue, plan, worker_builder, worker_name,
 };

@@ -3,6 +3,7 @@
 use std::{future::Future, io::ErrorKind, net::SocketAddr, sync::Arc};
 
 use backshift_http::{
+    Shape,
     client::{HeaderName, Proxies},
     health::{Health, Shown, probes},
     server::{Limits, Times, finish, serve},
@@ -68,7 +69,7 @@ pub(crate) async fn serve_probes(
         return Ok(None);
     };
     let address = listener.local_addr().ok();
-    let router = finish(probes(health_of(ready, metrics, Shown::Details)));
+    let router = finish(probes(health_of(ready, metrics, Shown::Details)), Shape::Problem);
     tokio::spawn(async move {
         if let Err(error) = serve(listener, router, Limits::of_probes(), stop).await {
             tracing::error!(%error, "the probes' port failed");

@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use backshift_core::{Broker, BrokerError, StoreError};
 use backshift_http::health::{Cause, Check, Readiness};
 use backshift_store::Database;
-use backshift_workers::mail::TransportPause;
 
 /// The longest time that a probe waits for one part.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -20,13 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone, Default)]
 pub(crate) struct Ready(Arc<Parts>);
 
+/// What keeps a part from its work just now.
+type Look = dyn Fn() -> Option<Check> + Send + Sync;
+
 #[derive(Default)]
 struct Parts {
     starting: Mutex<Option<String>>,
     database: Mutex<Option<Database>>,
     broker: Mutex<Option<(Arc<dyn Broker>, bool)>>,
     worker: Mutex<Option<backshift_runtime::Readiness>>,
-    pause: Mutex<Option<Arc<TransportPause>>>,
+    others: Mutex<Vec<Arc<Look>>>,
 }
 
 fn put<T>(slot: &Mutex<Option<T>>, value: Option<T>) {
@@ -65,9 +67,9 @@ impl Ready {
         put(&self.0.worker, Some(worker));
     }
 
-    /// The mail transport must not be paused.
-    pub(crate) fn needs_mail(&self, pause: Arc<TransportPause>) {
-        put(&self.0.pause, Some(pause));
+    /// This part must have nothing to say.
+    pub(crate) fn needs(&self, part: impl Fn() -> Option<Check> + Send + Sync + 'static) {
+        self.0.others.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(part));
     }
 }
 
@@ -91,11 +93,8 @@ impl Readiness for Ready {
                 false => Check::down("worker", Cause::NotWorking, report.problems.join("; ")),
             });
         }
-        if let Some(view) = get(&self.0.pause).and_then(|pause| pause.view()) {
-            let next = view.next_probe.as_secs();
-            let told = format!("paused: {}; next probe in {next} s", view.reason);
-            checks.push(Check::down("mail", Cause::Paused, told));
-        }
+        let others = self.0.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        checks.extend(others.iter().filter_map(|look| look()));
         checks
     }
 }

@@ -5,6 +5,7 @@
 use super::{Place, foreign, place};
 use crate::{
     config::{Config, Origin},
+    domains,
     exit::{Failure, Server},
     sources::{self, later},
 };
@@ -79,6 +80,7 @@ pub(crate) fn refuse_unsupported(config: &Config) -> Result<(), Failure> {
 /// Settings that contradict each other, and those that a configured broker cannot keep.
 pub(crate) fn contradictions(config: &Config) -> Vec<String> {
     let mut found = config.contradictions();
+    found.extend(domains::contradictions(config));
     for (source, _) in foreign(config) {
         let Some(waits) = &source.waits else { continue };
         if config.duration("worker.hand_over_after") >= waits.usually {
@@ -134,6 +136,27 @@ mod tests {
         assert!(of(&[("rabbitmq.url", "amqp://q")], Server::Of("rabbitmq")).starts_with("rabbitmq.url"));
         assert!(of(&[("database.host", "db")], Server::Store).contains("database.port 5432"));
         assert!(of(&[], Server::Store).starts_with("data_dir (default)"));
+    }
+
+    #[test]
+    fn a_contradiction_of_a_domain_is_told_with_key_value_and_source() {
+        let found = |flags: &[(&'static str, &str)]| contradictions(&Config::of_flags(flags));
+        assert_eq!(found(&[]), Vec::<String>::new());
+        for (key, value, more) in [
+            ("retention.otp", "0s", None),
+            ("mail.retry_base", "61m", None),
+            ("otp.resend_cooldown", "11m", None),
+            ("otp.max_per_hour", "21", None),
+            ("otp.max_tries", "21", None),
+            ("auth.max_failures_pair", "1001", None),
+            ("mail.pause", "11m", None),
+            ("shutdown.grace", "0s", Some(("smtp.host", "h"))),
+        ] {
+            let flags: Vec<_> = [Some((key, value)), more].into_iter().flatten().collect();
+            let causes = found(&flags);
+            assert_eq!(causes.len(), 1, "{key}: {causes:?}");
+            assert!(causes[0].contains(&format!("{key} (flag --flag): {value:?}")), "{causes:?}");
+        }
     }
 
     #[test]

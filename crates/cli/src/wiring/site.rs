@@ -8,6 +8,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::Router;
 use backshift_core::Store;
 use backshift_http::{
+    Shape,
     pages::{Auth, BasePath, Pages},
     server::{Limits, finish, serve},
 };
@@ -93,7 +94,7 @@ impl Site {
     pub(crate) fn serve(self, beside: Router, shutdown: &Shutdown) -> JoinHandle<()> {
         let quiet = shutdown.clone();
         self.pages.look_ahead();
-        let router = finish(self.pages.router().merge(beside));
+        let router = finish(self.pages.router().merge(beside), Shape::Problem);
         tokio::spawn(async move {
             let stop = async move { quiet.quieted().await };
             if let Err(error) = serve(self.listener, router, self.limits, stop).await {

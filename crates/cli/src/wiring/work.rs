@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use backshift_core::{Backoff, Job as _, Kind, QueueName, Registry, WorkerName};
+use backshift_core::{Backoff, Kind, QueueName, Registry, WorkerName};
 use backshift_runtime::{
     Worker, WorkerBuilder, WorkerOptions,
     middleware::{Metrics, Trace},
 };
 
 use backshift_store::HandsRetention;
-use backshift_workers::{
-    identity::{IdentityRetention, SendCode},
-    mail,
-};
 
 use super::{Backend, Foreign};
-use crate::{args, config::Config, exit::Failure};
+use crate::{args, config::Config, domains, exit::Failure};
 
 /// Queues and slots, by broker.
 pub(crate) struct Plan {
@@ -25,31 +21,23 @@ pub(crate) struct Plan {
     pub(crate) beside: Vec<(QueueName, usize)>,
 }
 
-impl Plan {
-    /// Whether system C's mails are among it.
-    pub(crate) fn works_mail(&self) -> bool {
-        self.own.iter().chain(&self.beside).any(|(queue, _)| queue.as_str() == mail::QUEUE_OF_SYSTEM_C)
-    }
-}
+/// The queue of a kind that has none of its own.
+const DEFAULT: &str = "default";
 
-/// Queues of our own that a worker takes when none are named.
-const OWN_QUEUES: [&str; 3] = ["default", mail::QUEUE, SendCode::QUEUE];
-
-/// Every queue that is ours without anybody naming it.
+/// Queues of the store that a worker takes when none are named.
 pub(crate) fn own_queues() -> impl Iterator<Item = &'static str> {
-    OWN_QUEUES.into_iter().chain([mail::QUEUE_OF_SYSTEM_C])
+    [DEFAULT].into_iter().chain(domains::queues())
 }
 
-/// The queue that a kind stands in unless the producer says otherwise. A kind that may have to wait for a server of its own
-/// has one of its own, so that nobody else waits with it; a worker without `--queue` works each of them. `own` = the command's
-/// broker, when it is a foreign one.
+/// Every queue that is known without having met a job.
+pub(crate) fn known_queues() -> impl Iterator<Item = &'static str> {
+    own_queues().chain(domains::peers())
+}
+
+/// The queue that a kind stands in unless the producer says otherwise; a worker without `--queue` works each of them.
+/// `own` = the command's broker, when it is a foreign one.
 pub(crate) fn own_queue(kind: &Kind, own: Option<&Foreign>) -> &'static str {
-    match (kind.as_str(), own) {
-        (mail::KIND, Some(own)) if own.is_bound(mail::QUEUE_OF_SYSTEM_C) => mail::QUEUE_OF_SYSTEM_C,
-        (mail::KIND, _) => mail::QUEUE,
-        (SendCode::KIND, None) => SendCode::QUEUE,
-        _ => "default",
-    }
+    domains::queue_of(kind, own).unwrap_or(DEFAULT)
 }
 
 /// Reads `--queue` flags; without them what is configured decides.
@@ -63,15 +51,12 @@ fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan,
     if !named.is_empty() {
         return Ok(Plan { own: named, beside: Vec::new() });
     }
-    let mails = config.number("mail.concurrency") as usize;
-    let bound =
-        |foreign: &Foreign| foreign.bound.iter().map(|queue| (queue.clone(), mails)).collect::<Vec<_>>();
     if let Some(own) = backend.own() {
-        let own = [(name("default")?, slots)].into_iter().chain(bound(own)).collect();
+        let own = [(name(DEFAULT)?, slots)].into_iter().chain(own.bound.iter().cloned()).collect();
         return Ok(Plan { own, beside: Vec::new() });
     }
-    let own = OWN_QUEUES.iter().map(|queue| Ok((name(queue)?, slots))).collect::<Result<_, Failure>>()?;
-    Ok(Plan { own, beside: backend.beside().flat_map(bound).collect() })
+    let own = own_queues().map(|queue| Ok((name(queue)?, slots))).collect::<Result<_, Failure>>()?;
+    Ok(Plan { own, beside: backend.beside().flat_map(|foreign| foreign.bound.iter().cloned()).collect() })
 }
 
 /// Whether a worker would understand these `--queue` flags.
@@ -131,15 +116,12 @@ pub(crate) fn worker_builder(
         .middleware(Trace)
         .middleware(Metrics);
     if let Some(store) = &backend.store {
-        let (sends, codes) = (config.duration("retention.email_sends"), config.duration("retention.otp"));
-        builder = builder
-            .store(Arc::clone(store) as Arc<dyn backshift_core::Store>)
-            .retention(Arc::new(HandsRetention::new(
-                store.database().clone(),
-                config.duration("retention.hands"),
-            )))
-            .retention(Arc::new(mail::MailRetention::new(store.database().clone(), sends)))
-            .retention(Arc::new(IdentityRetention::new(store.database().clone(), codes)));
+        builder = builder.store(Arc::clone(store) as Arc<dyn backshift_core::Store>).retention(Arc::new(
+            HandsRetention::new(store.database().clone(), config.duration("retention.hands")),
+        ));
+        for retention in domains::retentions(config, store.database()) {
+            builder = builder.retention(retention);
+        }
     }
     builder = builder.broker(Arc::clone(&backend.broker));
     for (queue, slots) in &plan.own {
@@ -197,12 +179,13 @@ mod tests {
         let config = Config::defaults();
         let (source, url) = (sources::of_name("rabbitmq").unwrap(), "amqp://127.0.0.1:1");
         let rabbit = Foreign::open(&config, source, url).unwrap();
-        for kind in [mail::KIND, SendCode::KIND, "some.kind"] {
+        for kind in ["email.send", "identity.send_code", "some.kind"] {
             let kind = Kind::new(kind).unwrap();
-            assert!(OWN_QUEUES.contains(&own_queue(&kind, None)), "{kind} on the ledger");
+            let on_ledger = own_queue(&kind, None);
+            assert!(own_queues().any(|queue| queue == on_ledger), "{kind} on the ledger");
             let at_rabbit = own_queue(&kind, Some(&rabbit));
-            assert!(["default", mail::QUEUE_OF_SYSTEM_C].contains(&at_rabbit), "{kind} on rabbitmq");
+            assert!(at_rabbit == DEFAULT || rabbit.is_bound(at_rabbit), "{kind} on rabbitmq");
         }
-        assert_eq!(own_queue(&Kind::new(mail::KIND).unwrap(), Some(&rabbit)), mail::QUEUE_OF_SYSTEM_C);
+        assert_eq!(own_queue(&Kind::new("email.send").unwrap(), Some(&rabbit)), "smtp_send_email");
     }
 }

@@ -5,7 +5,7 @@
 use axum::http::{HeaderMap, header};
 
 /// The values under this name, in the order in which they came.
-pub(super) fn named<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+pub fn named<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
     let cookies = lines.flat_map(|line| line.split("; "));
     cookies.filter_map(move |cookie| cookie.strip_prefix(name)?.strip_prefix('='))

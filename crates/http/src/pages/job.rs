@@ -10,13 +10,12 @@ use minijinja::{Value, context, value::Serde};
 use serde::Deserialize;
 
 use super::{
-    Here, Pages,
+    Here, Pages, Trace,
     explain::{Reason, Surroundings, explain},
     facts::{Fact, facts, payload},
     jobs::row,
     life::life,
     link,
-    mailbox::of_job,
     mask::{self, Shown},
     words,
 };
@@ -56,12 +55,10 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         now: Timestamp::now(),
     };
     let told = explain(&job, around);
-    let mail = match &pages.mailbox {
-        Some(mailbox) => of_job(mailbox, job.id).await,
-        None => None,
-    };
-    let mail =
-        mail.map(|mail| context! { name => "Mail", value => mail.subject, href => link::mail(&mail.id) });
+    let mut traces = Vec::new();
+    for section in pages.sections.iter() {
+        traces.extend(section.trace(job.id).await.map(trace));
+    }
     Ok(context! {
         title => job.kind.as_str(),
         headline => words::headline(&job),
@@ -72,7 +69,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         remedy => Value::from(Serde(told.remedy)),
         progress => job.progress.as_ref().filter(|_| job.state == State::Running).map(progress),
         life => Value::from(Serde(life(&job, &attempts, &hands, around.now))),
-        facts => facts(&job).into_iter().map(|one| fact(&job, one, around.now)).chain(mail).collect::<Vec<_>>(),
+        facts => facts(&job).into_iter().map(|one| fact(&job, one, around.now)).chain(traces).collect::<Vec<_>>(),
         size => words::count(job.payload_size, "byte", "bytes"),
         payload => payload(&job, shown),
         whole => shown == Shown::Whole,
@@ -80,6 +77,11 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
         can_cancel => !job.state.is_final(),
     })
+}
+
+/// What a section has of this job.
+fn trace(left: Trace) -> Value {
+    context! { name => left.name, value => mask::said(&left.text, SAID), href => Value::from_safe_string(left.href) }
 }
 
 fn sentence(reason: &Reason, now: Timestamp) -> Value {

@@ -7,7 +7,7 @@ use minijinja::Value;
 use uuid::Uuid;
 
 /// The page of one job.
-pub(super) fn job(id: JobId) -> Value {
+pub fn job(id: JobId) -> Value {
     Value::from_safe_string(format!("/jobs/{id}"))
 }
 
@@ -59,13 +59,8 @@ pub(super) fn sweep(id: Uuid) -> Value {
     Value::from_safe_string(format!("/many/{id}"))
 }
 
-/// One mail of the mailbox.
-pub(super) fn mail(id: &str) -> Value {
-    Value::from_safe_string(format!("/mailbox/{}", encode(id)))
-}
-
 /// The text as one part of an address.
-pub(super) fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~:".contains(&b);
     text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }

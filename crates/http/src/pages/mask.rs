@@ -21,7 +21,7 @@ const TEXTS: usize = 3;
 const PAIR: ([&str; 4], [&str; 3]) = (["name", "key", "field", "header"], ["value", "values", "content"]);
 
 /// Words of the other side (an error, a note, a subject): on one line, at most `most` characters.
-pub(super) fn said(text: &str, most: usize) -> String {
+pub fn said(text: &str, most: usize) -> String {
     cut(&visible(&mask_text(text)), most)
 }
 
@@ -31,7 +31,7 @@ pub(super) fn name(text: &str, most: usize) -> String {
 }
 
 /// A text that is shown whole, such as the body of a mail in the mailbox of `dev`.
-pub(super) fn letter(text: &str) -> String {
+pub fn letter(text: &str) -> String {
     visible(text)
 }
 

@@ -4,15 +4,13 @@
 //! somebody signs in. Text from outside reaches a template through `mask`; the templates escape it. No address is written
 //! without the base path before it.
 
-mod account;
 mod assets;
 mod causes;
-mod cookies;
+pub mod cookies;
 mod driving;
 mod entry;
 mod explain;
 mod facts;
-mod form;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod guard;
@@ -20,11 +18,10 @@ mod hands;
 mod job;
 mod jobs;
 mod life;
-mod link;
+pub mod link;
 mod live;
-mod mailbox;
 mod many;
-mod mask;
+pub mod mask;
 mod need;
 mod needs;
 mod overview;
@@ -35,6 +32,7 @@ mod queues;
 mod render;
 mod search;
 mod secrets;
+mod section;
 mod sight;
 #[cfg(test)]
 mod specimen;
@@ -43,8 +41,7 @@ mod theme;
 pub mod told;
 mod troubles;
 mod try_it;
-mod waiting_room;
-mod words;
+pub mod words;
 mod workers;
 
 use std::sync::Arc;
@@ -57,31 +54,28 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{any, get, post},
 };
-use backshift_core::{QueueName, Store, StoreError, identity::Identity};
-use backshift_mail::DevMailbox;
+use backshift_core::{QueueName, Store, StoreError};
 use tokio::sync::Semaphore;
 
 pub use entry::Auth;
 pub use person::SignedIn;
-pub use prefix::{BasePath, NotABasePath};
+pub use prefix::{BasePath, Here, NotABasePath};
+pub use section::{Room, Section, Trace};
 pub use try_it::{Demo, Trial};
 
+use crate::Shape;
 use entry::Asks;
-use prefix::Here;
 use render::Renderer;
 use sight::Watch;
 use sweeping::Sweeping;
-use waiting_room::WaitingRoom;
 
 /// What the pages show.
 #[derive(Clone)]
 pub struct Pages {
     store: Arc<dyn Store>,
-    identity: Option<Arc<dyn Identity>>,
-    mailbox: Option<Arc<DevMailbox>>,
+    sections: Arc<[Arc<dyn Section>]>,
     trial: Option<Arc<Trial>>,
     renderer: Arc<Renderer>,
-    waiting: Arc<WaitingRoom>,
     watch: Arc<Watch>,
     sweeping: Arc<Sweeping>,
     streams: Arc<Semaphore>,
@@ -89,6 +83,8 @@ pub struct Pages {
     place: Arc<str>,
     auth: Auth,
     base: BasePath,
+    /// How a program is told that there is nothing here.
+    shape: Shape,
     /// Nothing can be changed here.
     read_only: bool,
     /// Whom the program around says that this is.
@@ -104,17 +100,16 @@ impl Pages {
     pub fn new(store: Arc<dyn Store>, place: &str) -> Self {
         Self {
             store,
-            identity: None,
-            mailbox: None,
+            sections: Arc::default(),
             trial: None,
-            renderer: Arc::new(Renderer::new()),
-            waiting: Arc::new(WaitingRoom::default()),
+            renderer: Arc::new(Renderer::new(&[])),
             watch: Arc::new(Watch::default()),
             sweeping: Arc::default(),
             streams: Arc::new(Semaphore::new(live::STREAMS)),
             place: place.into(),
             auth: Auth::default(),
             base: BasePath::default(),
+            shape: Shape::default(),
             read_only: false,
             person: None,
             theme: None,
@@ -151,17 +146,18 @@ impl Pages {
         self
     }
 
-    /// With the pages for customers: sign-up, code, sign-in.
+    /// With the pages of these domains, in the order of their rooms.
     #[must_use]
-    pub fn with_identity(mut self, identity: Arc<dyn Identity>) -> Self {
-        self.identity = Some(identity);
+    pub fn with_sections(mut self, sections: Vec<Arc<dyn Section>>) -> Self {
+        self.renderer = Arc::new(Renderer::new(&sections));
+        self.sections = sections.into();
         self
     }
 
-    /// With the mailbox page.
+    /// How a program is refused that asks for what is not there, on a port that the pages share with an API.
     #[must_use]
-    pub fn with_mailbox(mut self, mailbox: Arc<DevMailbox>) -> Self {
-        self.mailbox = Some(mailbox);
+    pub fn with_shape(mut self, shape: Shape) -> Self {
+        self.shape = shape;
         self
     }
 
@@ -170,6 +166,11 @@ impl Pages {
     pub fn with_trial(mut self, trial: Trial) -> Self {
         self.trial = Some(Arc::new(trial));
         self
+    }
+
+    /// Where this is, in two or three words.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// The routes, behind the guards that every page needs.
@@ -192,16 +193,13 @@ impl Pages {
             let actions = actions.layer(middleware::from_fn_with_state(self.clone(), unless_read_only));
             router = router.merge(try_it::shown()).merge(actions);
         }
-        if self.mailbox.is_some() {
-            router = router
-                .route("/mailbox", get(mailbox::list))
-                .route("/mailbox/{id}", get(mailbox::one))
-                .route("/mailbox/{id}/html", get(mailbox::html));
+        for section in self.sections.iter() {
+            let changes = middleware::from_fn_with_state(self.clone(), unless_read_only);
+            router = router.merge(Arc::clone(section).router().layer(changes));
         }
-        router = match self.identity {
-            Some(_) => router.merge(account::router()),
-            None => router.route("/", get(first)),
-        };
+        if !self.has_front() {
+            router = router.route("/", get(first));
+        }
         let router = router
             .merge(assets::router())
             .merge(entry::router())
@@ -231,7 +229,7 @@ fn actions() -> Router<Pages> {
 
 /// Refuses what changes something where nothing may be changed.
 async fn unless_read_only(Here(pages): Here, request: Request, next: Next) -> Response {
-    if !pages.read_only {
+    if !pages.read_only || request.method().is_safe() {
         return next.run(request).await;
     }
     let mut refused = pages.away(&StoreError::Rejected("These pages only show. Nothing was changed.".into()));
@@ -239,7 +237,7 @@ async fn unless_read_only(Here(pages): Here, request: Request, next: Next) -> Re
     refused
 }
 
-/// `GET /` without the pages for customers.
+/// `GET /` where no section has a front page.
 async fn first(Here(pages): Here) -> Response {
     Redirect::to(&pages.at("/overview")).into_response()
 }

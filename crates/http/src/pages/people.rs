@@ -1,4 +1,4 @@
-//! The answer to an address that nothing has: a page for people, the API's envelope for programs.
+//! The answer to an address that nothing has: a page for people, the port's own shape for programs.
 //!
 //! It stands outside the guard, because an unknown address below `/api` must answer as the API does.
 
@@ -9,7 +9,7 @@ use axum::{
 use backshift_core::StoreError;
 
 use super::{Here, entry::wants_page, guard, mask};
-use crate::ApiError;
+use crate::API;
 
 /// Every address without a route.
 pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> Response {
@@ -17,8 +17,8 @@ pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> 
     if uri.path().strip_suffix('/') == Some(&*pages.base.0) {
         return Redirect::to(&pages.at("/overview")).into_response();
     }
-    if !wants_page(&headers) || uri.path().starts_with("/api/") {
-        return ApiError::status(StatusCode::NOT_FOUND).into_response();
+    if !wants_page(&headers) || uri.path().starts_with(API) {
+        return pages.shape.refusal(StatusCode::NOT_FOUND);
     }
     let text = format!("No page has the address {}.", mask::said(uri.path(), 120));
     guard::with_policy(pages.away(&StoreError::NotFound(text)))

@@ -59,7 +59,7 @@ impl BasePath {
 }
 
 /// The pages as this request meets them: under the path that was asked for.
-pub(super) struct Here(pub(super) Pages);
+pub struct Here(pub Pages);
 
 impl FromRequestParts<Pages> for Here {
     type Rejection = std::convert::Infallible;
@@ -89,7 +89,7 @@ fn before<'a>(asked: &'a Uri, left: &Uri) -> &'a str {
 
 impl Pages {
     /// The whole address of one of our pages.
-    pub(super) fn at(&self, path: &str) -> String {
+    pub fn at(&self, path: &str) -> String {
         format!("{}{path}", self.base.0)
     }
 

@@ -1,6 +1,6 @@
 //! Turns a template and its values into a page. Templates are part of the binary; HTML is escaped by file name.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     http::StatusCode,
@@ -9,34 +9,27 @@ use axum::{
 use backshift_core::{State, StoreError, Timestamp};
 use minijinja::{Environment, HtmlEscape, Output, UndefinedBehavior, Value, context, escape_formatter};
 
-use super::{Pages, mask, sight::Sight, words};
+use super::{Pages, Room, Section, mask, sight::Sight, words};
 
-macro_rules! templates {
+macro_rules! own {
     ($($name:literal),* $(,)?) => {
         &[$(($name, include_str!(concat!("../../templates/", $name)))),*]
     };
 }
 
-const TEMPLATES: &[(&str, &str)] = templates![
+const TEMPLATES: &[(&str, &str)] = own![
     "causes.html",
-    "code.html",
     "door.html",
     "enter.html",
     "first.html",
     "frame.html",
     "hands.html",
-    "home.html",
     "job.html",
     "jobs.html",
-    "mail.html",
-    "mailbox.html",
     "many.html",
-    "me.html",
     "overview.html",
     "problem.html",
     "queues.html",
-    "signin.html",
-    "signup.html",
     "sweep.html",
     "try.html",
     "workers.html",
@@ -47,13 +40,14 @@ pub(super) struct Renderer(Environment<'static>);
 
 impl Renderer {
     /// Reads all templates; a broken one is a bug that the test below finds.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(sections: &[Arc<dyn Section>]) -> Self {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::SemiStrict);
         environment.add_filter("soft", soft);
         environment.add_filter("exact", exact);
         environment.set_formatter(plainly);
-        for (name, source) in TEMPLATES {
+        let theirs = sections.iter().flat_map(|section| section.templates());
+        for (name, source) in TEMPLATES.iter().chain(theirs) {
             if let Err(error) = environment.add_template(name, source) {
                 tracing::error!(%error, name, "a page template does not compile");
             }
@@ -101,10 +95,12 @@ fn soft(text: &str) -> Value {
 }
 
 impl Pages {
-    /// A page of its own, without the rail.
-    pub(super) fn door(&self, status: StatusCode, name: &str, values: Value) -> Response {
+    /// A page that stands alone, without the rail: its template extends `door.html`.
+    pub fn door(&self, status: StatusCode, name: &str, values: Value) -> Response {
         let doors = context! {
-            base => self.base.value(), accounts => self.identity.is_some(), mailbox => self.mailbox.is_some(),
+            base => self.base.value(),
+            home => Value::from_safe_string(if self.has_front() { "/" } else { "/overview" }.to_owned()),
+            doors => self.sections.iter().flat_map(|section| section.doors()).map(offer).collect::<Vec<_>>(),
             read_only => self.read_only, theme => self.theme,
         };
         match self.renderer.page(name, context! { ..values, ..doors }) {
@@ -113,8 +109,13 @@ impl Pages {
         }
     }
 
-    /// A page in the frame with the rail of rooms.
-    pub(super) async fn framed(&self, here: &str, name: &str, values: Value) -> Response {
+    /// Whether somebody's front page is at `/`.
+    pub(super) fn has_front(&self) -> bool {
+        self.sections.iter().any(|section| section.has_front())
+    }
+
+    /// A page in the frame with the rail of rooms: its template extends `frame.html`, and `here` is its room's address.
+    pub async fn framed(&self, here: &str, name: &str, values: Value) -> Response {
         let sight = match self.sight().await {
             Ok(sight) => sight,
             Err(error) => return self.away(&error),
@@ -130,7 +131,7 @@ impl Pages {
     }
 
     /// The page for what cannot be shown or done.
-    pub(super) fn away(&self, error: &StoreError) -> Response {
+    pub fn away(&self, error: &StoreError) -> Response {
         let (status, title) = match error {
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "There is nothing here"),
             StoreError::Rejected(_) | StoreError::Stale => (StatusCode::CONFLICT, "That cannot be done"),
@@ -166,13 +167,16 @@ fn rooms(pages: &Pages, sight: &Sight, here: &str) -> Vec<Value> {
     if pages.trial.is_some() {
         rooms.push(room("Try it", "/try", 0, false));
     }
-    if pages.mailbox.is_some() {
-        rooms.push(room("Mailbox", "/mailbox", sight.mails.unwrap_or_default(), false));
-    }
-    if pages.identity.is_some() {
-        rooms.push(room("Sign-up page", "/", 0, false));
+    for (section, count) in pages.sections.iter().zip(&sight.sections) {
+        let counts = std::iter::once(count.unwrap_or_default()).chain(std::iter::repeat(0));
+        rooms.extend(section.rooms().iter().zip(counts).map(|(it, n)| room(it.name, it.href, n, false)));
     }
     rooms
+}
+
+/// A page that is offered at the top of those that stand alone.
+fn offer(room: &Room) -> Value {
+    context! { name => room.name, href => Value::from_safe_string(room.href.to_owned()) }
 }
 
 fn broken(name: &str, error: &minijinja::Error) -> Response {
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn every_template_compiles() {
-        let renderer = Renderer::new();
+        let renderer = Renderer::new(&[]);
         for (name, _) in TEMPLATES {
             assert!(renderer.0.get_template(name).is_ok(), "{name}");
         }
@@ -202,8 +206,8 @@ mod tests {
     #[test]
     fn text_from_outside_is_escaped() {
         let said = "<script>alert(1)</script>";
-        let values = context! { title => "t", under => "", said, base => "", theme => "", accounts => true, mailbox => true };
-        let html = Renderer::new().page("problem.html", values).unwrap();
+        let values = context! { title => "t", under => "", said, base => "", theme => "", home => "/", doors => [""; 0] };
+        let html = Renderer::new(&[]).page("problem.html", values).unwrap();
         assert!(html.contains("&lt;script&gt;") && !html.contains("<script>alert"));
     }
 }

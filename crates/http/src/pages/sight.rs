@@ -40,8 +40,8 @@ pub(super) struct Sight {
     pub(super) breakers: Vec<BreakerRecord>,
     /// Kinds that wait for a worker that knows them.
     pub(super) parked: Vec<ParkedKind>,
-    /// Mails in the mailbox, if there is one.
-    pub(super) mails: Option<u64>,
+    /// What each section of the pages counts, in their order.
+    pub(super) sections: Vec<Option<u64>>,
     /// The errors of the newest dead jobs, by queue.
     pub(super) causes: BTreeMap<QueueName, Vec<String>>,
     /// Jobs whose effect is ambiguous, at most [`SAMPLE`].
@@ -67,7 +67,7 @@ impl Sight {
             workers: Vec::new(),
             breakers: Vec::new(),
             parked: Vec::new(),
-            mails: None,
+            sections: Vec::new(),
             causes: BTreeMap::new(),
             unclear: 0,
             unclear_dead: 0,
@@ -182,8 +182,8 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
     let unclear = store.search(&ambiguous, &page(SAMPLE)).await?.jobs;
     sight.unclear = unclear.len() as u64;
     sight.unclear_dead = unclear.iter().filter(|job| job.state == State::Dead).count() as u64;
-    if let Some(mailbox) = &pages.mailbox {
-        sight.mails = mailbox.list(0, 0).await.ok().map(|(_, total)| total as u64);
+    for section in pages.sections.iter() {
+        sight.sections.push(section.count().await);
     }
     sight.fingerprint = fingerprint(&sight, changes);
     (sight.read, sight.good_for) = (Instant::now(), PERIOD.max(begun.elapsed() * 10));
@@ -224,6 +224,6 @@ fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
     for parked in &sight.parked {
         (parked.queue.as_str(), parked.kind.as_str(), parked.jobs).hash(&mut changes);
     }
-    sight.mails.hash(&mut changes);
+    sight.sections.hash(&mut changes);
     format!("{:016x}", changes.finish())
 }

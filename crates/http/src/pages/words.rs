@@ -19,7 +19,7 @@ pub(super) fn number(n: u64) -> String {
 }
 
 /// `1 job`, `2 jobs`.
-pub(super) fn count(n: u64, one: &str, many: &str) -> String {
+pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })
 }
 
@@ -39,7 +39,7 @@ pub(super) fn day(at: Timestamp) -> String {
 }
 
 /// `2026-11-20 22:02:10 UTC`.
-pub(super) fn full(at: Timestamp) -> String {
+pub fn full(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
@@ -80,7 +80,7 @@ pub(super) fn relative(at: Timestamp, now: Timestamp) -> String {
 }
 
 /// [`relative`] as an element that goes on counting and names the whole time.
-pub(super) fn moment(at: Timestamp, now: Timestamp) -> Value {
+pub fn moment(at: Timestamp, now: Timestamp) -> Value {
     let (text, title) = (relative(at, now), full(at));
     Value::from_safe_string(format!("<time datetime=\"{at}\" title=\"{title}\" data-relative>{text}</time>"))
 }

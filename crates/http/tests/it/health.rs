@@ -12,13 +12,14 @@ use axum::{
     http::{Request, StatusCode},
 };
 use backshift_http::{
+    Shape,
     health::{self, Cause, Check, Health, Readiness, Shown},
     server,
 };
 use futures::FutureExt;
 use serde_json::json;
 
-use crate::stub::ask;
+use crate::ask::ask;
 
 #[derive(Clone, Default)]
 struct Parts(Arc<Mutex<Vec<Check>>>);
@@ -42,7 +43,7 @@ fn app_that_shows(parts: &Parts, shown: Shown) -> Router {
         metrics: Arc::new(|| async { "backshift_jobs_taken_total 5\n".to_owned() }.boxed()),
         shown,
     };
-    server::finish(health::router(health))
+    server::finish(health::router(health), Shape::SystemC)
 }
 
 async fn get(app: &Router, path: &str) -> (StatusCode, serde_json::Value) {
@@ -149,7 +150,7 @@ async fn however_many_ask_the_parts_are_asked_once_at_a_time() {
         metrics: Arc::new(|| async { String::new() }.boxed()),
         shown: Shown::Details,
     };
-    let app = server::finish(health::router(health));
+    let app = server::finish(health::router(health), Shape::SystemC);
     let crowd = futures::future::join_all((0..100).map(|n| {
         let app = app.clone();
         async move { get(&app, if n % 2 == 0 { "/readyz" } else { "/ready" }).await.0 }

@@ -15,7 +15,7 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use backshift_http::server::finish;
+use backshift_http::{Shape, server::finish};
 use backshift_testkit::wait::within;
 use futures::{StreamExt, stream};
 use tokio::{
@@ -58,7 +58,7 @@ fn answers(alive: &Arc<AtomicUsize>) -> Router {
     };
     let quiet = || async { Body::from_stream(stream::once(async { WORD }).chain(stream::pending())) };
     let router = Router::new().route("/large", get(large)).route("/stream", get(quiet));
-    finish(router.route("/nothing", get(|| async { StatusCode::NO_CONTENT })))
+    finish(router.route("/nothing", get(|| async { StatusCode::NO_CONTENT })), Shape::Problem)
 }
 
 /// Asks for what has no body again and again, so that the connection is never idle, until the server ends it.

@@ -4,8 +4,6 @@
 
 mod store;
 
-use std::time::Duration;
-
 use backshift_core::{
     BrokerError, QueueName,
     way::{Check, Encryption, Safety, Way},
@@ -15,40 +13,22 @@ use serde_json::{Value, json};
 use crate::{
     args::Doctor,
     config::Config,
+    domains,
     exit::Failure,
+    finding::{Finding, PATIENCE},
     output,
-    sources::Source,
     wiring::{
-        Backend, Foreign, Keys, bindings, check_queues, contradictions, file_of, foreign, foreign_queues,
-        from, mailer_of, named, open_files, places, private, refuse_unsupported, smtp_failure, smtp_of,
-        smtp_options, unsupported,
+        Backend, Foreign, check_queues, contradictions, file_of, foreign, foreign_queues, open_files, places,
+        private, refuse_unsupported, unsupported,
     },
 };
 
-/// The longest time that one server gets.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 const BROKER: &str = "broker";
-
-/// One finding.
-struct Finding {
-    part: &'static str,
-    what: String,
-    problem: Option<Failure>,
-    /// The ways to the servers of this part.
-    ways: Vec<Way>,
-}
-
-impl Finding {
-    fn new(part: &'static str, what: impl Into<String>, problem: Option<Failure>) -> Self {
-        Self { part, what: what.into(), problem, ways: Vec::new() }
-    }
-}
 
 /// Looks and reports; the exit code is that of the worst finding.
 pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     check_queues(&args.queues)?;
-    let mut findings = vec![configuration(config)];
+    let mut findings = vec![domains::configured(config)];
     findings.extend(settings(config));
     findings.extend(files(config));
     // Once: what is to be said about its servers is said when it is built.
@@ -58,7 +38,7 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     };
     findings.extend(store::store(config, backend.as_ref(), failure).await);
     findings.extend(brokers(args, config, backend.as_ref()).await);
-    findings.push(mail(config).await);
+    findings.extend(domains::look(config).await);
     for finding in &mut findings {
         finding.problem = finding.problem.take().map(|problem| problem.placed(config));
     }
@@ -70,17 +50,6 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
         None => Ok(()),
         Some(worst) => Err(worst.already_said(rest)),
     }
-}
-
-fn configuration(config: &Config) -> Finding {
-    let keys = Keys::configured(config);
-    let what = match (&keys, Keys::weakness(config)) {
-        (Ok(Some(_)), None) => "every key is known; JWT_SECRET is set".to_owned(),
-        (Ok(Some(_)), Some(weakness)) => format!("every key is known; {weakness}"),
-        (Ok(None), _) => "every key is known; JWT_SECRET is not set, so `api` will not start".to_owned(),
-        (Err(_), _) => "JWT_SECRET".to_owned(),
-    };
-    Finding::new("configuration", what, keys.err())
 }
 
 /// What contradicts itself, and brokers that are set and not worked.
@@ -179,47 +148,6 @@ async fn within<T, E: Into<Failure>>(
         Ok(answer) => answer.map_err(Into::into),
         Err(_) => Err(Failure::unreachable(format!("{who} gave no answer within {} s", PATIENCE.as_secs()))),
     }
-}
-
-/// Whether a configured broker carries system C's mails.
-fn carries_mails(config: &Config) -> bool {
-    let bound =
-        |(source, _): (&Source, String)| bindings(config, source).is_ok_and(|bound| !bound.is_empty());
-    foreign(config).into_iter().any(bound)
-}
-
-async fn mail(config: &Config) -> Finding {
-    let part = "mail";
-    let mailer = match mailer_of(config) {
-        Ok(Some(mailer)) => mailer,
-        Ok(None) if carries_mails(config) => {
-            let what = "SMTP_HOST is not set, so a `worker` of smtp_send_email will not start";
-            return Finding::new(part, what, None);
-        }
-        Ok(None) => {
-            return Finding::new(part, "SMTP_HOST is not set; `dev` keeps mails in its mailbox", None);
-        }
-        Err(failure) => return Finding::new(part, config.text("smtp.host"), Some(failure)),
-    };
-    let what = format!("{}:{}", config.text("smtp.host"), config.text("smtp.port"));
-    let from = match from(config) {
-        Ok(from) => from.address,
-        Err(problem) => return Finding::new(part, what, Some(problem)),
-    };
-    let problem = match tokio::time::timeout(PATIENCE, mailer.probe(&from)).await {
-        Ok(Ok(())) => None,
-        Ok(Err(outcome)) => Some(smtp_failure(config, &outcome)),
-        Err(_) => Some(Failure::unreachable(format!(
-            "{}: no answer within 10 s; {} (BACKSHIFT_SMTP_TLS): a server that waits for TLS says nothing, then implicit is right; or \
-             a firewall stands between",
-            smtp_of(config),
-            config.told("smtp.tls")
-        ))),
-    };
-    mailer.close().await;
-    let options = smtp_options(config).ok().flatten();
-    let ways = options.iter().map(|options| named(options.way(), config, "smtp.ca_file")).collect();
-    Finding { ways, ..Finding::new(part, what, problem) }
 }
 
 fn print(as_json: bool, findings: &[Finding]) {

@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn whatever_is_counted_is_described() {
         let mut found = BTreeSet::new();
-        for name in ["core", "runtime", "brokers", "store", "mail", "workers", "http"] {
+        for name in ["core", "runtime", "brokers", "store", "mail", "domains", "http"] {
             let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("src");
             counted(&source, &mut found);
         }

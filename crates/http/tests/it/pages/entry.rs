@@ -8,9 +8,9 @@ use axum::{
     http::{Request, StatusCode, Version, header},
 };
 use backshift_core::store::Queues;
-use backshift_http::{client::Client, pages::Auth, server};
+use backshift_http::{client::Client, pages::Auth};
 
-use super::house::{Answer, House};
+use super::house::{Answer, House, finish};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const PASSWORD: &str = "correct horse";
@@ -20,7 +20,7 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 async fn closed() -> House {
     let house = House::open().await;
     let pages = house.pages().with_auth(Auth::password("ops", PASSWORD));
-    House { app: server::finish(pages.router()), ..house }
+    House { app: finish(pages), ..house }
 }
 
 async fn knock(house: &House, from: IpAddr, password: &str, next: &str) -> Answer {
@@ -160,10 +160,7 @@ async fn wrong_passwords_are_counted_by_network_across_processes() {
         assert!(right.header("retry-after").parse::<u64>().unwrap() > 0);
     }
     // Another process over the same store counts on.
-    let again = House {
-        app: server::finish(house.pages().with_auth(Auth::password("ops", PASSWORD)).router()),
-        ..house
-    };
+    let again = House { app: finish(house.pages().with_auth(Auth::password("ops", PASSWORD))), ..house };
     assert_eq!(knock(&again, STRANGER, PASSWORD, "").await.status, StatusCode::TOO_MANY_REQUESTS);
     let other = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
     assert_eq!(
@@ -228,7 +225,7 @@ async fn behind_a_password_any_name_is_answered_and_without_one_only_this_machin
     let by_name =
         Request::get("/enter").header(header::HOST, "ops.example").header("x-forwarded-for", "192.0.2.7");
     assert_eq!(closed.send(by_name, "").await.status, StatusCode::OK);
-    let open = House { app: server::finish(closed.pages().with_auth(Auth::loopback()).router()), ..closed };
+    let open = House { app: finish(closed.pages().with_auth(Auth::loopback())), ..closed };
     assert_eq!(open.get("/overview").await.status, StatusCode::OK);
     let rebound = Request::get("/overview").header(header::HOST, "evil.example");
     assert_eq!(open.send(rebound, "").await.status, StatusCode::MISDIRECTED_REQUEST);
@@ -259,7 +256,7 @@ async fn behind_a_password_any_name_is_answered_and_without_one_only_this_machin
 async fn read_only_pages_offer_no_action_and_take_none() {
     let house = House::open().await;
     let id = house.enqueue("k", "mail", "{}").await;
-    let house = House { app: server::finish(house.pages().read_only(true).router()), ..house };
+    let house = House { app: finish(house.pages().read_only(true)), ..house };
     let listed = ["/overview", "/jobs", "/queues", "/workers", "/causes", "/hands", "/jobs?state=available"];
     let asked = [format!("/jobs/{id}"), "/many?deed=cancel&state=available".to_owned()];
     for path in listed.into_iter().chain(asked.iter().map(String::as_str)) {

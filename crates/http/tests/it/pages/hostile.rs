@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use axum::http::StatusCode;
 use backshift_core::{Bytes, JobId};
-use backshift_store::{Executor, Sql};
+use backshift_store::Sql;
 
 use super::house::House;
 

@@ -1,6 +1,6 @@
-//! The pages as `dev` serves them, on a store, a mailbox and accounts of their own.
+//! The pages over a store of their own, with whatever sections a test adds. Also part of the domains' tests.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,22 +8,19 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use backshift_core::{
-    Envelope, ErrorClass, ErrorReport, JobContext, JobId, Kind, QueueName, Reason, Registry, Store,
-    Timestamp, WorkerName,
+    Envelope, ErrorClass, ErrorReport, JobId, Kind, QueueName, Reason, Store, Timestamp, WorkerName,
     settle::{Ack, Completion, DeadLetter, Retry, Settlement},
     store::{Finish, Holder, Ledger, Start},
 };
-use backshift_http::{api, pages::Pages, server};
-use backshift_mail::{Composer, DevMailbox, EmailAddress, MemorySendLog, MemorySuppressions, Templates};
+use backshift_http::{
+    Shape,
+    pages::{Pages, Section},
+    server,
+};
 use backshift_store::{
     Database, Options, SqlStore, ledger,
     migrate::{self, Extras},
 };
-use backshift_workers::{
-    identity::{CodeKey, CodeRoute, CodeSender, IdentityConfig, IdentityService, OutboxCodeMail},
-    mail::{MailOptions, MailWorker},
-};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Text that does harm wherever it is taken for HTML.
@@ -33,9 +30,7 @@ pub(super) const HOSTILE: &str =
 pub(super) struct House {
     pub(super) app: Router,
     pub(super) store: SqlStore,
-    pub(super) mailbox: Arc<DevMailbox>,
     pub(super) db: Database,
-    pub(super) registry: Registry,
     pub(super) _kept: tempfile::TempDir,
 }
 
@@ -54,18 +49,19 @@ impl Answer {
 
 impl House {
     pub(super) async fn open() -> Self {
+        Self::with(async |_, _| Vec::new()).await
+    }
+
+    /// With the sections that are made of its store and of a directory that goes with it.
+    pub(super) async fn with(sections: impl AsyncFnOnce(&Database, &Path) -> Vec<Arc<dyn Section>>) -> Self {
         let kept = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", kept.path().join("test.db").display());
         let db = Database::open(&url, &Options::default()).unwrap();
         migrate::up(&db, Extras::default()).await.unwrap();
         let store = SqlStore::new(db.clone());
-        let mailbox = Arc::new(DevMailbox::open(kept.path().join("mail")).await.unwrap());
-        let (identity, registry) = accounts(&db, &mailbox);
-        let pages = Pages::new(Arc::new(store.clone()) as Arc<dyn Store>, "a test")
-            .with_identity(Arc::clone(&identity) as _)
-            .with_mailbox(Arc::clone(&mailbox));
-        let api = api::router(api::Api { identity });
-        Self { app: server::finish(api.merge(pages.router())), store, mailbox, db, registry, _kept: kept }
+        let sections = sections(&db, kept.path()).await;
+        let pages = Pages::new(Arc::new(store.clone()) as Arc<dyn Store>, "a test").with_sections(sections);
+        Self { app: finish(pages), store, db, _kept: kept }
     }
 
     /// The pages for operators over the same store, to be put behind a door, under a path, and so on.
@@ -114,15 +110,6 @@ impl House {
         self.finish(start, Settlement::Retry(Box::new(Retry { next, delay, counted: true, error }))).await;
     }
 
-    /// Works one job of the queue with the handlers of the product.
-    pub(super) async fn work(&self, queue: &str) {
-        let (envelope, start) = self.claim(queue).await;
-        let worker = WorkerName::new("worker-1").unwrap();
-        let context = JobContext::new(envelope, worker, CancellationToken::new());
-        self.registry.handle(context).unwrap().await.unwrap();
-        self.finish(start, Settlement::Ack(Ack::Completed(Completion::default()))).await;
-    }
-
     pub(super) async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).header(header::ACCEPT, "text/html"), "").await
     }
@@ -142,22 +129,7 @@ impl House {
     }
 }
 
-fn accounts(db: &Database, mailbox: &Arc<DevMailbox>) -> (Arc<IdentityService>, Registry) {
-    let key = CodeKey::from_secret(&"a key".into());
-    let outbox = OutboxCodeMail::new(db, QueueName::new("identity").unwrap());
-    let config = IdentityConfig::new("a secret of thirty-two bytes, yes".into(), key.clone());
-    let identity = Arc::new(IdentityService::new(db.clone(), config, Arc::new(outbox)).unwrap());
-    let from: EmailAddress = "noreply@example.org".parse().unwrap();
-    let worker = MailWorker::new(
-        Arc::clone(mailbox) as _,
-        Composer::new(from.into()),
-        Arc::new(MemorySuppressions::default()),
-        Arc::new(MemorySendLog::default()),
-        MailOptions::default(),
-    );
-    let options = worker.options.job_options();
-    let worker = Arc::new(worker);
-    let route = CodeRoute::Direct(Arc::clone(&worker));
-    let sender = CodeSender::new(db.clone(), key, Arc::new(Templates::shipped()), route, options);
-    (identity, sender.register(Registry::default()))
+/// The pages on a port of their own.
+pub(super) fn finish(pages: Pages) -> Router {
+    server::finish(pages.router(), Shape::Problem)
 }

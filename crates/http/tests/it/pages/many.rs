@@ -11,15 +11,12 @@ use backshift_core::{
     store::Jobs as _,
     sweep::{Matching, Upon},
 };
-use backshift_http::{
-    pages::{Auth, SignedIn},
-    server,
-};
+use backshift_http::pages::{Auth, SignedIn};
 use backshift_store::Executor as _;
 use backshift_testkit::wait;
 use tower::ServiceExt as _;
 
-use super::house::{HOSTILE, House};
+use super::house::{HOSTILE, House, finish};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -186,7 +183,7 @@ async fn what_cannot_be_meant_is_refused_and_changes_nothing() {
         Request::post("/many").header("sec-fetch-site", "cross-site").header(header::CONTENT_TYPE, FORM);
     let answer = house.send(elsewhere, "deed=retry&state=dead").await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN, "another site asks");
-    let shut = House { app: server::finish(house.pages().read_only(true).router()), ..house };
+    let shut = House { app: finish(house.pages().read_only(true)), ..house };
     let answer = shut.post("/many", "deed=retry&state=dead").await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     for page in ["/jobs?state=dead", "/causes", "/many?deed=retry&state=dead"] {
@@ -206,7 +203,7 @@ async fn a_sweep_goes_on_when_its_session_ends_and_is_found_after_the_next_sign_
     let house = House::open().await;
     dead(&house, 2600).await;
     let pages = house.pages().with_auth(Auth::password("ops", "correct horse"));
-    let house = House { app: server::finish(pages.router()), ..house };
+    let house = House { app: finish(pages), ..house };
     let enter = async |next: &str| {
         let request = Request::post("/enter")
             .header("sec-fetch-site", "same-origin")

@@ -2,7 +2,6 @@
 
 mod attention;
 mod chromium;
-mod customers;
 mod entry;
 mod guard;
 mod hostile;
@@ -12,4 +11,5 @@ mod live;
 mod many;
 mod prefix;
 mod reading;
+mod sections;
 mod steering;

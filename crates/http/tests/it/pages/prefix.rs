@@ -1,9 +1,9 @@
 //! Every address of every page stands under the base path, whoever put it there.
 
 use axum::{Router, http::StatusCode};
-use backshift_http::{pages::Auth, server};
+use backshift_http::pages::Auth;
 
-use super::house::House;
+use super::house::{House, finish};
 
 /// What `href`, `src` and `action` say on a page.
 fn addresses(page: &str) -> Vec<String> {
@@ -55,17 +55,15 @@ async fn furnished() -> House {
     house.enqueue("k", "dead", "{}").await;
     house.kill("dead", "550 no").await;
     house.enqueue("k", "waits", "{}").await;
-    house.post("/signup", "email=anna%40example.com&password=correct+horse").await;
-    house.work("identity").await;
     house
 }
 
 #[tokio::test]
 async fn every_address_follows_the_configured_path_also_when_a_proxy_takes_it_away() {
     let house = furnished().await;
-    let pages = house.pages().under("/ops/jobs".parse().unwrap()).with_mailbox(house.mailbox.clone());
-    let house = House { app: server::finish(pages.router()), ..house };
-    assert!(walk(&house, "/ops/jobs").await > 15);
+    let pages = house.pages().under("/ops/jobs".parse().unwrap());
+    let house = House { app: finish(pages), ..house };
+    assert!(walk(&house, "/ops/jobs").await > 10);
     let taken_away = house.get("/overview").await.text;
     assert!(
         addresses(&taken_away)
@@ -98,7 +96,7 @@ async fn the_door_and_its_cookie_stand_under_the_path_too() {
     let house = House::open().await;
     let pages =
         house.pages().under("/ops".parse().unwrap()).with_auth(Auth::password("ops", "correct horse"));
-    let house = House { app: server::finish(pages.router()), ..house };
+    let house = House { app: finish(pages), ..house };
     assert_eq!(house.get("/ops/jobs").await.header("location"), "/ops/enter?next=%2Fjobs");
     let opened = house.post("/ops/enter", "user=ops&password=correct+horse&next=%2Fjobs").await;
     assert_eq!(opened.header("location"), "/ops/jobs");

@@ -1,18 +1,16 @@
 //! What the pages say, empty and full, and that text from outside stays text.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::http::{Request, StatusCode, header};
 use backshift_core::{
-    JobId, Timestamp, WorkerName,
+    JobId, WorkerName,
     store::{Beat, Holder, Ledger},
 };
-use backshift_http::{pages::Pages, server};
-use backshift_mail::{Composer, EmailAddress, EmailData, Mailer};
 
 use super::house::{HOSTILE, House};
 
-const ROOMS: [&str; 6] = ["/overview", "/jobs", "/jobs?state=dead", "/queues", "/workers", "/mailbox"];
+const ROOMS: [&str; 6] = ["/overview", "/jobs", "/jobs?state=dead", "/queues", "/workers", "/hands"];
 
 #[tokio::test]
 async fn empty_pages_teach() {
@@ -25,7 +23,6 @@ async fn empty_pages_teach() {
     let overview = house.get("/overview").await.text;
     assert!(overview.contains("No work yet. Nothing needs you."), "{overview}");
     assert!(overview.contains("backshift enqueue email.send --queue mail"), "{overview}");
-    assert!(house.get("/mailbox").await.text.contains("The mailbox is empty."));
     assert!(house.get("/workers").await.text.contains("No worker runs."));
 }
 
@@ -86,15 +83,11 @@ async fn hostile_text_stays_text() {
     let id = house.enqueue("k", "q", &payload.to_string()).await;
     house.kill("q", HOSTILE).await;
     let raw = house.enqueue("k", "raw", "no json \u{1f980}").await;
-    mail(&house, HOSTILE, &format!("<p>Hi</p>{HOSTILE}")).await;
-    let mail = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
     let find = "/jobs?find=%3Cscript%3Ealert%281%29%3C%2Fscript%3E&state=%22%3E%3Cscript%3E";
     let paths = [
         format!("/jobs/{id}"),
-        format!("/mailbox/{mail}"),
         find.to_owned(),
         "/jobs/%3Cscript%3E".into(),
-        "/code?email=%22%3E%3Cscript%3Ealert(1)%3C/script%3E".into(),
         "/%3Cscript%3Ealert(1)%3C/script%3E".into(),
     ];
     for path in paths.iter().map(String::as_str).chain(ROOMS) {
@@ -113,28 +106,6 @@ async fn hostile_text_stays_text() {
 }
 
 #[tokio::test]
-async fn a_mail_is_shown_in_a_frame_that_runs_nothing() {
-    let house = House::open().await;
-    mail(&house, "Hello", "<p>Hi <b>there</b></p>").await;
-    let id = house.mailbox.list(0, 1).await.unwrap().0.pop().unwrap().id;
-    let page = house.get(&format!("/mailbox/{id}")).await.text;
-    assert!(
-        page.contains(&format!("sandbox=\"\" title=\"The mail as HTML\" src=\"/mailbox/{id}/html\"")),
-        "{page}"
-    );
-    let framed = house.get(&format!("/mailbox/{id}/html")).await;
-    assert!(framed.text.contains("<b>there</b>"));
-    assert_eq!(framed.header("x-frame-options"), "SAMEORIGIN", "our own page may frame it");
-    let policy = framed.header("content-security-policy");
-    assert!(
-        policy.contains("default-src 'none'")
-            && policy.contains("sandbox")
-            && policy.contains("frame-ancestors 'self'")
-    );
-    assert_eq!(house.get("/mailbox/..%2Ftest.db").await.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
 async fn an_unknown_address_is_told_to_people_and_to_programs() {
     let house = House::open().await;
     let page = house.get("/nothing/here").await;
@@ -148,7 +119,8 @@ async fn an_unknown_address_is_told_to_people_and_to_programs() {
     {
         let answer = house.send(Request::get(path).header(header::ACCEPT, accept), "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
-        assert!(answer.text.starts_with("{\"error_code\":404"), "{path} {accept}: {}", answer.text);
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{path} {accept}");
+        assert_eq!(answer.text, r#"{"title":"Not Found","status":404}"#, "{path} {accept}");
     }
 }
 
@@ -165,15 +137,11 @@ async fn a_payload_is_masked_until_somebody_unmasks_it() {
 }
 
 #[tokio::test]
-async fn without_accounts_and_mailbox_their_pages_are_not_there() {
+async fn without_a_section_its_pages_are_not_there() {
     let house = House::open().await;
-    let app = server::finish(Pages::new(Arc::new(house.store.clone()), "a test").router());
-    let bare = House { app, ..house };
-    assert_eq!(bare.get("/").await.header("location"), "/overview");
-    assert!(!bare.get("/overview").await.text.contains("Mailbox"));
-    for path in ["/mailbox", "/signup", "/me"] {
-        assert_eq!(bare.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
-    }
+    assert_eq!(house.get("/").await.header("location"), "/overview");
+    assert!(!house.get("/overview").await.text.contains("Toys"));
+    assert_eq!(house.get("/toys").await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
@@ -189,15 +157,6 @@ async fn long_lists_end_in_a_link() {
     assert_eq!(house.get(&older).await.text.matches("data-key=").count(), 1);
     let gone = format!("/jobs?after={}", JobId::generate());
     assert_eq!(house.get(&gone).await.status, StatusCode::NOT_FOUND);
-}
-
-async fn mail(house: &House, subject: &str, body: &str) {
-    let from: EmailAddress = "noreply@example.org".parse().unwrap();
-    let data = EmailData::new("you@example.com".parse().unwrap(), subject, body);
-    let id = JobId::generate().to_string();
-    let message = Composer::new(from.into()).compose(&data, &id, Timestamp::now()).unwrap();
-    house.mailbox.send(&message).await;
-    assert_eq!(house.mailbox.list(0, 1).await.unwrap().1, 1, "the mail is kept");
 }
 
 #[tokio::test]

@@ -1,0 +1,44 @@
+//! The probe: a kind for checks from outside (docs/contracts/probe.md), where it is switched on.
+
+use std::path::Path;
+
+use backshift_domains::probe::{ProbeEffects, ProbeLog, ProbeWorker};
+
+use super::{Domain, Equipment};
+use crate::{
+    config::{Form, Setting, set},
+    exit::Failure,
+};
+
+const SETTINGS: &[Setting] = &[
+    set(
+        "probe",
+        &[],
+        "false",
+        Form::Switch,
+        "Adds the kind backshift.probe and its tables, for checks from outside.",
+    ),
+    set("probe_log", &[], "", Form::Text, "Where the probe writes its effects when the worker has no store."),
+];
+
+pub(super) const DOMAIN: Domain = Domain {
+    settings: SETTINGS,
+    handlers: |equipment, registry| match equipment.config.switch("probe") {
+        true => Ok(ProbeWorker::new(effects(equipment)?).register(registry)),
+        false => Ok(registry),
+    },
+    ..Domain::EMPTY
+};
+
+fn effects(equipment: &Equipment<'_>) -> Result<ProbeEffects, Failure> {
+    match (&equipment.backend.store, equipment.config.some("probe_log")) {
+        (Some(store), _) => Ok(ProbeEffects::Store(store.database().clone())),
+        (None, Some(path)) => ProbeLog::open(Path::new(path))
+            .map(ProbeEffects::File)
+            .map_err(|error| Failure::configuration(format!("probe_log {path}: {error}"))),
+        (None, None) => {
+            tracing::warn!("probes leave no trace: there is no store, and BACKSHIFT_PROBE_LOG is not set");
+            Ok(ProbeEffects::Nowhere)
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! `email.send`: takes a mail from the queue and brings it to the mail server, at most once more than once.
+//!
+//! One [`MailWorker`] serves the mails of the exchange and the mails with codes of our own; it alone decides what
+//! an [`Outcome`](backshift_mail::Outcome) means for a job (docs/contracts/system-c.md, "Mail outcome").
+
+mod decoder;
+mod deliver;
+mod effect;
+mod handler;
+mod mailbox;
+mod options;
+mod pause;
+mod retention;
+mod send_log;
+mod suppressions;
+mod verdict;
+
+pub use decoder::{MailDecoder, RECIPIENT_HASH, SUBJECT};
+pub use deliver::{Letter, MailWorker};
+pub use handler::{KIND, register};
+pub use mailbox::Mailbox;
+pub use options::{AmbiguousPolicy, MailOptions};
+pub use pause::{PauseView, TransportPause};
+pub use retention::MailRetention;
+pub use send_log::DatabaseSendLog;
+pub use suppressions::DatabaseSuppressions;
+
+/// The queue of mails that did not come over system C's exchange.
+pub const QUEUE: &str = "mail";
+/// The queue of system C's consumers.
+pub const QUEUE_OF_SYSTEM_C: &str = "smtp_send_email";
+/// Header with the [`MailClass`](backshift_mail::MailClass) of a mail; a mail without it is an unknown one.
+pub const MAIL_CLASS: &str = "backshift-mail-class";
