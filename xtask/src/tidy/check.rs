@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use super::{
-    adapters, arrows, boundary, budgets, circles, documents, links, lockfile, names, programs, rules, tree,
+    adapters, arrows, boundary, budgets, circles, documents, domains, links, lockfile, names, programs,
+    rules, tree,
 };
 use crate::services::PROGRAMS;
 use crate::workspace;
@@ -34,6 +35,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     found.extend(lockfile::check(&std::fs::read_to_string(root.join("Cargo.lock"))?));
     found.extend(adapters::check(&sources));
     found.extend(circles::check(&sources));
+    found.extend(domains::check(&sources));
     found.extend(rules::check(&pages, &sources));
     found.extend(links::check(root, &pages));
     for finding in &found {

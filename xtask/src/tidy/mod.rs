@@ -8,6 +8,7 @@ mod budgets;
 mod check;
 mod circles;
 mod documents;
+mod domains;
 mod imports;
 mod lexer;
 mod links;

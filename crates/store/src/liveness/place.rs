@@ -14,7 +14,7 @@ use std::{
 use backshift_core::StoreError;
 use rustix::{fs::OFlags, process::geteuid};
 
-use crate::sqlite::Identity;
+use crate::sqlite::Inode;
 
 const ELSEWHERE: &str =
     "stop the workers of this database and remove it, or keep the database in a directory of your own";
@@ -64,7 +64,7 @@ pub(super) fn find_file(path: &Path) -> Result<Option<File>, StoreError> {
 /// Whether the path still leads to this very file.
 pub(super) fn is_still_there(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(ours), Ok(theirs)) => Identity::of(&ours) == Identity::of(&theirs),
+        (Ok(ours), Ok(theirs)) => Inode::of(&ours) == Inode::of(&theirs),
         _ => false,
     }
 }

@@ -16,7 +16,7 @@ mod writer;
 #[cfg(feature = "sqlx")]
 pub(crate) use fault::by_code;
 pub use fault::fault;
-pub(crate) use place::Identity;
+pub(crate) use place::Inode;
 pub use statement::{query, run};
 pub use store::{Sqlite, WriterStats, path_of};
 pub use tx::SqliteTx;

@@ -18,14 +18,14 @@ pub(crate) struct FilePlace {
     given: PathBuf,
     /// The same for every path through links and relative parts.
     canonical: PathBuf,
-    identity: Option<Identity>,
+    inode: Option<Inode>,
 }
 
 /// Device and inode: which file it is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity(u64, u64);
+pub(crate) struct Inode(u64, u64);
 
-impl Identity {
+impl Inode {
     pub(crate) fn of(found: &fs::Metadata) -> Self {
         Self(found.dev(), found.ino())
     }
@@ -56,7 +56,7 @@ impl FilePlace {
         Self {
             given: path.to_owned(),
             canonical,
-            identity: fs::metadata(path).ok().map(|found| Identity::of(&found)),
+            inode: fs::metadata(path).ok().map(|found| Inode::of(&found)),
         }
     }
 
@@ -67,9 +67,9 @@ impl FilePlace {
 
     /// Whether the path still leads to the file that is open; the error says what to do.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        let Some(opened) = self.identity else { return Ok(()) };
+        let Some(opened) = self.inode else { return Ok(()) };
         let now = match fs::metadata(&self.given) {
-            Ok(found) => Some(Identity::of(&found)),
+            Ok(found) => Some(Inode::of(&found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             // What cannot be looked at just now is no proof.
             Err(_) => return Ok(()),
