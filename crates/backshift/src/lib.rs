@@ -29,7 +29,8 @@
 //! }
 //! ```
 //!
-//! In production the first line is [`Backshift::postgres`] or [`Backshift::rabbitmq`], and nothing else changes.
+//! In production the first line is [`Backshift::postgres`], [`Backshift::rabbitmq`] or, for URLs from a configuration,
+//! [`Backshift::open`], and nothing else changes.
 //!
 //! # The map
 //!
@@ -58,6 +59,7 @@
 //!
 //! | feature | gives |
 //! |---|---|
+//! | `rabbitmq` | queues on RabbitMQ: [`Backshift::rabbitmq`], and `amqp:` URLs of [`Backshift::open`] |
 //! | `sqlx`, `sea-orm`, `diesel` | transactions of these carry [`Client::enqueue_in`] and [`finish_in`]; tokio-postgres, deadpool-postgres and rusqlite need none |
 //! | `ui` | `backshift::ui::router`: the pages, nested in a program that speaks axum |
 //! | `testing` | `backshift::testing`: an in-memory site with a clock of yours |

@@ -18,6 +18,9 @@ pub enum OpenError {
     /// The worker cannot run as it was put together, or ended by itself.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// No site can be at these URLs.
+    #[error("{0}")]
+    Url(String),
     /// The server's settings would lose accepted work.
     #[error("{0}")]
     Unsafe(String),

@@ -1,4 +1,4 @@
-//! A site on servers that is about to be opened: `.await` it.
+//! A site that is about to be opened: `.await` it. Nothing is looked at before that, also not the URLs.
 
 use std::{
     future::{Future, IntoFuture},
@@ -6,11 +6,11 @@ use std::{
     sync::Arc,
 };
 
-use backshift_brokers::{
-    postgres,
-    rabbitmq::{Config, Options as RabbitOptions, RabbitMqBroker},
+use backshift_brokers::{embedded, postgres};
+use backshift_core::{
+    Broker,
+    way::{Safety, Way},
 };
-use backshift_core::way::{Safety, Way};
 use backshift_store::{
     Database, Options, SqlStore, check,
     migrate::{self, Extras},
@@ -18,8 +18,11 @@ use backshift_store::{
 
 use crate::{Backshift, OpenError};
 
-/// What [`Backshift::postgres`] and [`Backshift::rabbitmq`] return: `.await` opens the site and checks that its tables are
-/// there and that the server's settings lose nothing.
+/// The beginnings of the URLs of databases.
+const DATABASES: [&str; 4] = ["embedded", "sqlite", "postgres", "postgresql"];
+
+/// What [`Backshift::open`] and its named siblings return: `.await` opens the site and checks that its tables are there and
+/// that the server's settings lose nothing.
 ///
 /// ```no_run
 /// # use backshift::{Backshift, store};
@@ -37,16 +40,19 @@ use crate::{Backshift, OpenError};
 /// ```
 #[must_use = "a site opens when this is awaited"]
 pub struct Opening {
-    store: String,
-    rabbit: Option<String>,
+    broker: Option<String>,
+    store: Option<String>,
     options: Options,
     migrates: bool,
 }
 
 impl Opening {
-    pub(crate) fn new(store: &str, rabbit: Option<&str>) -> Self {
-        let (store, rabbit) = (store.to_owned(), rabbit.map(str::to_owned));
-        Self { store, rabbit, options: Options::default(), migrates: false }
+    /// A broker that keeps its jobs itself, and the store beside it; or a database that is both.
+    pub(crate) fn new(url: &str, store_url: Option<&str>) -> Self {
+        let is_both = DATABASES.contains(&scheme(url)) && store_url.is_none();
+        let broker = (!is_both).then(|| url.to_owned());
+        let store = if is_both { Some(url) } else { store_url }.map(str::to_owned);
+        Self { broker, store, options: Options::default(), migrates: false }
     }
 
     /// Makes and upgrades the tables first, where something is missing. The role needs the right to.
@@ -62,22 +68,18 @@ impl Opening {
     }
 
     async fn open(self) -> Result<Backshift, OpenError> {
+        let foreign = self.broker.as_deref().map(|url| foreign(url, self.store.is_some())).transpose()?;
         let store = self.store().await?;
-        match self.rabbit {
-            None => {
-                let broker = postgres::broker(store.clone())?;
-                Ok(Backshift::of(Arc::new(broker), store))
-            }
-            Some(url) => {
-                let config = Config::from_url(&url, RabbitOptions::default())?;
-                warn_of(&[config.way()]);
-                Ok(Backshift::of(Arc::new(RabbitMqBroker::new(config, Vec::new())), store))
-            }
-        }
+        let broker = match (foreign, store.database()) {
+            (Some(broker), _) => broker,
+            (None, Database::Pg(_)) => Arc::new(postgres::broker(store.clone())?),
+            (None, Database::Sqlite(_)) => Arc::new(embedded::broker(store.clone())?),
+        };
+        Ok(Backshift::of(broker, store))
     }
 
     async fn store(&self) -> Result<SqlStore, OpenError> {
-        let database = Database::open(&self.store, &self.options)?;
+        let database = Database::open(self.store.as_deref().unwrap_or_default(), &self.options)?;
         warn_of(database.ways());
         if self.migrates || matches!(database, Database::Sqlite(_)) {
             migrate::up(&database, Extras::default()).await?;
@@ -99,6 +101,39 @@ impl IntoFuture for Opening {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.open())
+    }
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(scheme, _)| scheme)
+}
+
+/// The broker at a URL that is no database's. What is wrong with it is said before a store is opened.
+fn foreign(url: &str, has_store: bool) -> Result<Arc<dyn Broker>, OpenError> {
+    let wrong = |text: String| Err(OpenError::Url(text));
+    match scheme(url) {
+        database if DATABASES.contains(&database) => wrong(
+            "the queue of a database is kept in that database: leave the URL of the store away".to_owned(),
+        ),
+        "amqp" | "amqps" if !cfg!(feature = "rabbitmq") => wrong(
+            "this program was built without RabbitMQ: add the feature `rabbitmq` of backshift".to_owned(),
+        ),
+        "amqp" | "amqps" if !has_store => wrong(
+            "jobs on RabbitMQ are remembered in a database: say which, such as postgres:… or sqlite:PATH"
+                .to_owned(),
+        ),
+        #[cfg(feature = "rabbitmq")]
+        "amqp" | "amqps" => {
+            use backshift_brokers::rabbitmq::{Config, Options, RabbitMqBroker};
+
+            let config = Config::from_url(url, Options::default())?;
+            warn_of(&[config.way()]);
+            Ok(Arc::new(RabbitMqBroker::new(config, Vec::new())))
+        }
+        // The URL may hold a password: only its beginning is repeated.
+        other => wrong(format!(
+            "{other:?} begins no URL of a broker: write embedded:PATH, sqlite:PATH, postgres:… or amqp:…"
+        )),
     }
 }
 

@@ -58,14 +58,30 @@ impl Backshift {
         Ok(Self::of(Arc::new(embedded::broker(store.clone())?), store))
     }
 
+    /// Whatever these URLs lead to: a database (`embedded:PATH`, `sqlite:PATH`, `postgres:…`), which is queue and store at
+    /// once, or a broker (`amqp:…`) with the database that remembers its jobs.
+    ///
+    /// ```no_run
+    /// # use backshift::Backshift;
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = std::env::var("STORE_URL").ok();
+    /// let site = Backshift::open(&std::env::var("BROKER_URL")?, store.as_deref()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(url: &str, store_url: Option<&str>) -> Opening {
+        Opening::new(url, store_url)
+    }
+
     /// Queue and store in one PostgreSQL database; see [`Opening`] for its tables.
     pub fn postgres(url: &str) -> Opening {
         Opening::new(url, None)
     }
 
-    /// Queues on RabbitMQ, remembered in the database at `store_url` (`postgres:…` or `sqlite:PATH`).
+    /// Queues on RabbitMQ (feature `rabbitmq`), remembered in the database at `store_url` (`postgres:…` or `sqlite:PATH`).
+    #[cfg(feature = "rabbitmq")]
     pub fn rabbitmq(url: &str, store_url: &str) -> Opening {
-        Opening::new(store_url, Some(url))
+        Opening::new(url, Some(store_url))
     }
 
     pub(crate) fn of(broker: Arc<dyn Broker>, store: SqlStore) -> Self {

@@ -7,6 +7,7 @@ mod batcher;
 pub mod embedded;
 mod ledger;
 pub mod postgres;
+#[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 
 pub use ledger::LedgerBroker;

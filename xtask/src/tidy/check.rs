@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::{
     adapters, arrows, boundary, budgets, circles, documents, domains, links, lockfile, names, programs,
-    rules, tree,
+    rules, tree, weight,
 };
 use crate::services::PROGRAMS;
 use crate::workspace;
@@ -33,6 +33,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
         found.extend(programs::check_python(&path, &text, &known));
     }
     found.extend(lockfile::check(&std::fs::read_to_string(root.join("Cargo.lock"))?));
+    found.extend(weight::check(root)?);
     found.extend(adapters::check(&sources));
     found.extend(circles::check(&sources));
     found.extend(domains::check(&sources));

@@ -17,5 +17,6 @@ mod names;
 mod programs;
 mod rules;
 mod tree;
+mod weight;
 
 pub(crate) use check::run;

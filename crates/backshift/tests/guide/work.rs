@@ -142,8 +142,8 @@ async fn again(site: &Backshift) -> Result<(), Box<dyn Error>> {
 #[allow(dead_code)]
 async fn in_production(database_url: String) -> Result<Backshift, OpenError> {
     let site = match std::env::var("RABBITMQ_URL") {
-        Ok(rabbit) => Backshift::rabbitmq(&rabbit, &database_url).await?,
-        Err(_) => Backshift::postgres(&database_url).await?,
+        Ok(rabbit) => Backshift::open(&rabbit, Some(&database_url)).await?,
+        Err(_) => Backshift::open(&database_url, None).await?,
     };
     Ok(site)
 }

@@ -3,6 +3,37 @@
 use backshift::{Backshift, OpenError, StoreError, testkit::servers::TestDatabase};
 
 #[tokio::test]
+async fn what_no_site_can_be_at_is_said_before_anything_is_opened() {
+    let file = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", file.path().join("jobs.db").display());
+    for (url, beside, said) in [
+        ("nats://app:geheim@h:4222", Some(store.as_str()), "\"nats\" begins no URL of a broker"),
+        ("h:5672", None, "\"h\" begins no URL"),
+        ("", None, "\"\" begins no URL"),
+        ("amqp://app:geheim@h", None, "remembered in a database: say which"),
+        (store.as_str(), Some("postgres://h/other"), "leave the URL of the store away"),
+    ] {
+        let refused = Backshift::open(url, beside).await.err().expect("it is refused");
+        let text = refused.to_string();
+        assert!(matches!(refused, OpenError::Url(_)) && text.contains(said), "{url}: {text}");
+        assert!(!text.contains("geheim"), "{text}");
+    }
+    assert!(!file.path().join("jobs.db").exists(), "nothing was made");
+}
+
+#[tokio::test]
+async fn a_url_leads_to_the_database_that_is_both() {
+    let file = tempfile::tempdir().unwrap();
+    let database = TestDatabase::create().await;
+    let embedded = format!("embedded:{}", file.path().join("jobs.db").display());
+    let urls = [Some(embedded), database.as_ref().map(TestDatabase::url)];
+    for (url, broker) in urls.into_iter().flatten().zip(["embedded", "postgres"]) {
+        let site = Backshift::open(&url, None).migrate().await.unwrap();
+        assert_eq!(site.broker().name(), broker);
+    }
+}
+
+#[tokio::test]
 async fn a_site_without_tables_is_refused_with_the_remedy_or_makes_them_also_when_many_start_at_once() {
     let Some(database) = TestDatabase::create().await else { return };
     let url = database.url();
