@@ -41,7 +41,7 @@ pub(crate) fn run(command: &mut Command) -> Result<String> {
     bail!("{shown} failed ({}):\n{}", output.status, last_lines(&text, 15));
 }
 
-/// Prints lines; a reader that has seen enough (`| head`) is no error.
+/// Prints lines; a reader that has seen enough (`| head`) is not an error.
 pub(crate) fn print_lines(lines: &[String]) -> Result<()> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     match std::io::stdout().write_all(text.as_bytes()) {

@@ -1,6 +1,6 @@
 //! M1, M2: mails to Postfix' `smtp-sink` over ten connections, by us, by lettre and by Postfix' `smtp-source`.
 //!
-//! Every arm has a sink of its own that counts what it took; a count that differs from what was sent is no result.
+//! Every arm has a sink of its own that counts what it took; a count that differs from what was sent is not a result.
 //! The mail is the same everywhere: HTML with its text, about 2.5 KiB on the wire.
 
 use std::sync::{

@@ -75,7 +75,7 @@ pub trait Broker: Send + Sync + 'static {
         None
     }
 
-    /// Deletes a queue of our own with every message in it; a missing one is no error. Where the queue is the ledger
+    /// Deletes a queue of our own with every message in it; a missing one is not an error. Where the queue is the ledger
     /// ([`Capability::Ledger`]) its jobs stay.
     async fn remove(&self, queue: &QueueName) -> Result<(), BrokerError>;
 

@@ -66,7 +66,7 @@ pub struct Said {
     pub progress: Option<(u8, String)>,
     /// The output to keep.
     pub output: Option<Bytes>,
-    /// A word about the outcome that is no error.
+    /// A word about the outcome that is not an error.
     pub note: Option<String>,
     /// The handler completed the job inside its own transaction.
     pub finished_in_transaction: bool,
@@ -158,7 +158,7 @@ impl JobContext {
         self.inner.envelope.attempt
     }
 
-    /// How often the job was started, this time included; also counts what is no attempt. 1 without a store.
+    /// How often the job was started, this time included; also counts what is not an attempt. 1 without a store.
     pub fn starts(&self) -> u32 {
         self.inner.starts
     }
@@ -215,7 +215,7 @@ impl JobContext {
         self.say(|said| said.output = Some(kept));
     }
 
-    /// Leaves a word about an outcome that is no error, such as `suppressed`.
+    /// Leaves a word about an outcome that is not an error, such as `suppressed`.
     pub fn note(&self, word: impl Into<String>) {
         let word: String = word.into().chars().take(500).collect();
         self.say(|said| said.note = Some(word));

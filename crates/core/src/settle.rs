@@ -38,7 +38,7 @@ pub enum Ack {
 pub struct Completion {
     /// The handler's output, at most [`MAX_OUTPUT_BYTES`].
     pub output: Option<Bytes>,
-    /// A word about the outcome that is no error: `suppressed`, a refused Cc.
+    /// A word about the outcome that is not an error: `suppressed`, a refused Cc.
     pub note: Option<String>,
     /// The effect of this kind is in our own database: the completion must be as durable as the effect.
     pub strict: bool,

@@ -30,7 +30,7 @@ pub fn done() -> Response {
     Json(Body::<()> { error_code: 0, message: "Success", data: None }).into_response()
 }
 
-/// An answer that is no success, in C's shape.
+/// An answer that is not a success, in C's shape.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ApiError {
     /// A business rule said no: 400 with C's code.

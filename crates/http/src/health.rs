@@ -176,7 +176,7 @@ impl Asked {
     async fn checks(&self) -> Arc<Vec<Check>> {
         let look = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            // A look that is over is no look: what it saw may be old.
+            // A look that is over is not a look: what it saw may be old.
             match under_way.clone().filter(|look| look.peek().is_none()) {
                 Some(look) => look,
                 None => under_way.insert(look(&self.health.readiness)).clone(),

@@ -69,7 +69,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(is_address)
 }
 
-/// Name and port of a host; `None` for user information, a path, or a port that is no number.
+/// Name and port of a host; `None` for user information, a path, or a port that is not a number.
 fn parts(host: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match host.strip_prefix('[') {
         Some(_) => {

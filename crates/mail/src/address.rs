@@ -25,7 +25,7 @@ pub struct EmailAddress {
     domain: String,
 }
 
-/// Why a text is no address that we send to.
+/// Why a text is not an address that we send to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Nothing there.

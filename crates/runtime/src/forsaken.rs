@@ -18,8 +18,8 @@ const EMPTY_FOR: u32 = 6;
 
 /// Looks until it is dropped.
 pub(crate) async fn run(pools: Vec<Arc<Pool>>, store: Arc<dyn Store>) {
-    let abroad = |pool: &&Arc<Pool>| !pool.broker.capabilities().has(Capability::Ledger);
-    let pools: Vec<_> = pools.iter().filter(abroad).cloned().collect();
+    let foreign = |pool: &&Arc<Pool>| !pool.broker.capabilities().has(Capability::Ledger);
+    let pools: Vec<_> = pools.iter().filter(foreign).cloned().collect();
     let Some(first) = pools.first() else { return std::future::pending().await };
     let after = first.engine.options.forsaken_after;
     let interval = (after / 4).clamp(INTERVAL.0, INTERVAL.1);

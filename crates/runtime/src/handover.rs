@@ -25,8 +25,8 @@ const BATCH: (usize, usize) = (100, 1024 * 1024);
 
 /// Looks until it is dropped.
 pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, pools: Vec<Arc<Pool>>) {
-    let abroad = |pool: &&Arc<Pool>| !pool.broker.capabilities().has(Capability::Ledger);
-    let pools: Vec<_> = pools.iter().filter(abroad).cloned().collect();
+    let foreign = |pool: &&Arc<Pool>| !pool.broker.capabilities().has(Capability::Ledger);
+    let pools: Vec<_> = pools.iter().filter(foreign).cloned().collect();
     if pools.is_empty() {
         return std::future::pending().await;
     }

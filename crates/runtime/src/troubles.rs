@@ -17,7 +17,7 @@ use backshift_core::{
 
 use crate::{engine::Engine, pool::Pool, readiness};
 
-/// A next try that moves by less is no news.
+/// A next try that moves by less is not news.
 const NO_NEWS: Duration = Duration::from_secs(1);
 
 /// The troubles of the last look.

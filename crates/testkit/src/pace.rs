@@ -72,7 +72,7 @@ fn judged(late: Duration, wanting: usize, cores: usize) -> f64 {
     // Up to two for a core is what a test run does to itself.
     #[expect(clippy::cast_precision_loss, reason = "threads of one machine")]
     let crowded = wanting as f64 / (2 * cores.max(1)) as f64;
-    // A tick that is hardly late is no news.
+    // A tick that is hardly late is not news.
     if late < 1.5 { crowded.max(1.0) } else { late.max(crowded) }
 }
 

@@ -98,7 +98,7 @@ impl TestDatabase {
     /// The database's address through another door to the same server, such as PgBouncer.
     ///
     /// # Panics
-    /// When `door` is no URL.
+    /// When `door` is not a URL.
     pub fn url_at(&self, door: &str) -> String {
         let mut url = Url::parse(door).expect("the address is a URL");
         url.set_path(&self.name);

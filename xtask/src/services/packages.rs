@@ -36,7 +36,7 @@ pub(crate) fn install(packages: &BTreeSet<&str>) -> Result<()> {
     apt(packages).map_err(|error| error.context(explanation(packages, lists.err(), &offered(packages))))
 }
 
-/// Fetches the package lists; fails when any of them cannot be fetched, which alone is no reason to give up.
+/// Fetches the package lists; fails when any of them cannot be fetched, which alone is not a reason to give up.
 fn update() -> Result<()> {
     let options = ["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Update::Error-Mode=any", "update"];
     run(Command::new("apt-get").args(options)).map(drop)

@@ -128,7 +128,7 @@ pub(crate) fn descendants(of: u32) -> Vec<u32> {
     family.split_off(1)
 }
 
-/// Ends processes at once; one that is gone is no trouble.
+/// Ends processes at once; one that is gone is not an error.
 pub(crate) fn kill_all(pids: &[u32]) -> Result<()> {
     pids.iter().try_for_each(|pid| send("KILL", *pid))
 }

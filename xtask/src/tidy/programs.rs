@@ -1,5 +1,5 @@
 //! A test starts only programs of the services' catalogue, so that a fresh machine has them: a check that was green
-//! because somebody's machine happened to have one is no check. Developers' tools (`xtask`, `benches`) say themselves
+//! because somebody's machine happened to have one is not a check. Developers' tools (`xtask`, `benches`) say themselves
 //! what they lack and are not judged.
 
 use super::lexer::{Literal, closing, line_of, words};

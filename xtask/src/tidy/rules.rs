@@ -54,7 +54,7 @@ fn letters(id: &str) -> &str {
 }
 
 /// Ids that the suite names: as a string, as a name (`B3`) or at the start of a function's name (`b3_…`). Only the
-/// letters that rules use count: `"UTF8"` is no rule.
+/// letters that rules use count: `"UTF8"` is not a rule.
 fn cases(sources: &[Source], rules: &BTreeMap<&str, String>) -> BTreeMap<String, String> {
     let known = |id: &str| is_id(id) && rules.keys().any(|rule| letters(rule) == letters(id));
     let mut found = BTreeMap::new();

@@ -160,7 +160,7 @@ impl Config {
     }
 }
 
-/// What the first slash after the host separates from it. Only that one is no part of the name.
+/// What the first slash after the host separates from it. Only that one is not a part of the name.
 fn vhost(url: &str) -> Result<String, BrokerError> {
     let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
     let before_query = after_scheme.split(['?', '#']).next().unwrap_or_default();

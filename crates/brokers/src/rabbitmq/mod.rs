@@ -4,7 +4,7 @@
 //! |---|---|
 //! | queue | durable queue of the same name; quorum by default, `x-delivery-limit` out of reach (attempts are ours) |
 //! | [`Binding`](backshift_core::broker::Binding) | fanout exchange and queue, durable, no arguments, empty binding key: exactly as system C's Go code |
-//! | job id | `message-id`; a foreign id that is no UUID becomes a UUIDv5 of queue and id |
+//! | job id | `message-id`; a foreign id that is not a UUID becomes a UUIDv5 of queue and id |
 //! | kind | property `type`; on a bound queue the decoder, unless the message is one of ours |
 //! | payload | body, byte for byte |
 //! | headers | header table: text, numbers and booleans; the server's own and nested values stay on the wire |

@@ -188,7 +188,7 @@ impl Topology {
         Ok(left)
     }
 
-    /// Deletes a queue with what is in it; a missing one is no error.
+    /// Deletes a queue with what is in it; a missing one is not an error.
     pub(super) async fn remove(&self, queue: &str) -> Result<(), BrokerError> {
         let wire = self.link.open().await?;
         let channel = wire.channel().await?;

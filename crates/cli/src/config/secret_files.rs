@@ -15,7 +15,7 @@ use super::{Form, Setting};
 
 /// What a variable's name ends with when its value is the path of a file.
 const SUFFIX: &str = "_FILE";
-/// A longer file is no secret.
+/// A longer file is not a secret.
 const LONGEST: u64 = 64 << 10;
 
 /// The variable that the file's text is for, when `name` asks for a file of one of these settings.

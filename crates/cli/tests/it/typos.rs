@@ -38,7 +38,7 @@ async fn a_queue_that_nobody_knows_is_not_paused() {
     assert_eq!(worker.drained().await, Some(0));
 }
 
-/// A job there would wait where nobody looks. A new queue is no mistake by itself: it begins with its first job.
+/// A job there would wait where nobody looks. A new queue is not a mistake by itself: it begins with its first job.
 async fn a_mistyped_queue_is_refused(place: Place) {
     place.migrate().await;
     let flags: Vec<&str> = place.flags.iter().map(String::as_str).collect();

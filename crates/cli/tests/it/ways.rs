@@ -1,6 +1,6 @@
 //! How connections are protected, with real servers: what is refused, what is warned about, what `doctor` says.
 //!
-//! `0.0.0.0` as a destination ends on this machine and is no loopback address, so it stands for another machine.
+//! `0.0.0.0` as a destination ends on this machine and is not a loopback address, so it stands for another machine.
 
 use backshift_testkit::survival::{Door, PrivateServer};
 use serde_json::Value;

@@ -57,7 +57,7 @@ fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes keys of every length")
 }
 
-/// Whether the text is six ASCII digits; anything else is no try.
+/// Whether the text is six ASCII digits; anything else is not a try.
 pub(super) fn is_well_formed(code: &SecretString) -> bool {
     let text = code.expose_secret();
     text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit())

@@ -54,7 +54,7 @@ pub(super) async fn insert_subscription(
 }
 
 impl IdentityService {
-    /// Subscribes. What a caller who is no admin may not say is refused with 403.
+    /// Subscribes. What a caller who is not an admin may not say is refused with 403.
     pub async fn create_subscription(
         &self,
         caller: Caller,

@@ -72,7 +72,7 @@ impl MailWorker {
         self
     }
 
-    /// The transport's pause: its view belongs into the readiness of the process.
+    /// The transport's pause: its view is a part of the readiness of the process.
     pub fn pause(&self) -> Arc<TransportPause> {
         Arc::clone(&self.pause)
     }

@@ -128,7 +128,7 @@ impl Ledger<'_> {
     }
 
     async fn conclude(self, key: &str, state: EffectState, receipt: Option<&str>) -> Result<(), JobError> {
-        // A server's words are for people; what is longer than a line of theirs is no receipt.
+        // A server's words are for people; what is longer than a line of theirs is not a receipt.
         let receipt =
             receipt.map(|text| text.chars().take(500).collect::<String>().replace('\0', "\u{FFFD}"));
         Ok(self.store.conclude(&self.lease, key, state, receipt.as_deref()).await?)

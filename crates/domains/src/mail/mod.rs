@@ -1,4 +1,5 @@
-//! `email.send`: takes a mail from the queue and brings it to the mail server, at most once more than once.
+//! `email.send`: takes a mail from the queue and brings it to the mail server. It is sent once; after an unknown outcome at
+//! most one more time.
 //!
 //! One [`MailWorker`] serves the mails of the exchange and the mails with codes of our own; it alone decides what
 //! an [`Outcome`](backshift_mail::Outcome) means for a job (docs/contracts/system-c.md, "Mail outcome").

@@ -21,7 +21,7 @@ pub struct MailRetention {
 }
 
 impl MailRetention {
-    /// Entries of the send log are kept this long (`retention.email_sends`), and for ever when that is no time.
+    /// Entries of the send log are kept this long (`retention.email_sends`), and for ever when that is zero.
     pub fn new(db: Database, keep: Duration) -> Self {
         Self { db, keep }
     }

@@ -179,7 +179,7 @@ async fn an_adopted_account_that_was_used_here_does_not_open_itself_again() {
             assert_eq!(code(world.register("lan@x.io").await), 110_004, "{way}");
             assert_eq!(code(world.send_otp("lan@x.io").await), 403, "{way}");
         }
-        // Without any sign it is one that registered at C and was never confirmed; a wrong password is no sign either.
+        // Without any sign it is one that registered at C and was never confirmed; a wrong password is not a sign either.
         world.db().sql(forget).bind(true).run().await.unwrap();
         let wrong = world.service.login("lan@x.io", "wrong password".into(), false, origin("en")).await;
         assert_eq!(code(wrong), 110_005);

@@ -20,7 +20,7 @@ pub(super) fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     all(headers, &FORWARDED, elements).into_iter().map(read).collect()
 }
 
-/// The entries of all lines; a line that is no text is one entry that cannot be read. Empty entries say nothing
+/// The entries of all lines; a line that is not text is one entry that cannot be read. Empty entries say nothing
 /// (RFC 9110 §5.6.1).
 fn all(headers: &HeaderMap, name: &HeaderName, split: impl Fn(&str) -> Vec<String>) -> Vec<Option<String>> {
     let mut entries = Vec::new();

@@ -62,7 +62,7 @@ impl Proxies {
         self.trusted.contain(peer)
     }
 
-    /// The client: of what a trusted proxy says, the last address that is no trusted proxy itself. Whatever cannot be
+    /// The client: of what a trusted proxy says, the last address that is not a trusted proxy itself. Whatever cannot be
     /// read counts as the proxy's own address.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();

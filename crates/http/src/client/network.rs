@@ -51,7 +51,7 @@ impl TrustedNetworks {
     }
 }
 
-/// What is no list of networks.
+/// What is not a list of networks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotANetwork {
     /// An entry is neither an address nor a network.

@@ -179,7 +179,7 @@ impl State {
         }
     }
 
-    /// The deadline of what is no answer.
+    /// The deadline of what is not an answer.
     fn turn_deadline(&self, times: &Times) -> (Option<Instant>, &'static str) {
         match (self.working, self.open, self.next_head) {
             (0, 0, Some(begun)) => (Some(begun + times.head), "no whole request head came"),

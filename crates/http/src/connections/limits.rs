@@ -45,7 +45,7 @@ pub struct Times {
     pub body: Duration,
     /// For taking an answer; one that is read slowly gets a second more for each KiB read.
     pub answer: Duration,
-    /// Between two requests. An HTTP/2 ping is no request. Longer than the minute that proxies keep connections.
+    /// Between two requests. An HTTP/2 ping is not a request. Longer than the minute that proxies keep connections.
     pub idle: Duration,
     /// How long requests may take to end once the server is told to stop.
     pub grace: Duration,

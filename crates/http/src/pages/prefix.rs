@@ -17,7 +17,7 @@ use super::{Pages, SignedIn, theme};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(pub(super) Arc<str>);
 
-/// What is no base path.
+/// What is not a base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no path: write /ops or /ops/jobs, with letters, digits and -._~ between the slashes")]
 pub struct NotABasePath(String);

@@ -16,7 +16,7 @@ use crate::masking::mask_text;
 use crate::named_address::NamedAddress;
 use fields::RawEmail;
 
-/// Why a message is no mail: it goes to the dead letters with reason `malformed`, bytes untouched.
+/// Why a message is not a mail: it goes to the dead letters with reason `malformed`, bytes untouched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Starts with U+FEFF.
@@ -34,7 +34,7 @@ pub enum Malformed {
     /// Recipient missing, null or empty.
     #[error("Recipient is missing or empty")]
     NoRecipient,
-    /// An address field that is no single address.
+    /// An address field that is not a single address.
     #[error("{field} is not one e-mail address: {error}")]
     Address {
         /// The field's name on the wire.

@@ -20,7 +20,7 @@ pub(super) enum WireError {
     Io(io::Error),
     /// Nothing came in time.
     Silent(Duration),
-    /// Something came that is no SMTP.
+    /// Something came that is not SMTP.
     Nonsense(&'static str),
     /// TLS missing, refused or not verified.
     Tls(String),

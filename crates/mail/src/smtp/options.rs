@@ -113,7 +113,7 @@ impl SmtpOptions {
 /// Why no transport can be made of the options: a configuration error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
-    /// The host is no host name and no address.
+    /// The host is neither a host name nor an address.
     #[error("SMTP host {0:?} is neither a host name nor an IP address")]
     Host(String),
     /// The CA file holds no usable certificate.

@@ -1,6 +1,6 @@
 //! A server's reply: code, enhanced code, lines.
 //!
-//! The enhanced code may stand on any line; a code that changes between lines is no reply.
+//! The enhanced code may stand on any line; a code that changes between lines is not a reply.
 
 use crate::outcome::EnhancedCode;
 

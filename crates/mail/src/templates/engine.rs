@@ -63,7 +63,7 @@ pub enum TemplateError {
         /// What is wrong and in which line.
         what: String,
     },
-    /// The data is no object.
+    /// The data is not an object.
     #[error("the data of a mail template must be an object with named fields")]
     Data,
 }

@@ -151,7 +151,7 @@ pub(crate) fn state(text: &str) -> State {
     })
 }
 
-/// Reads headers back; what is no object of texts is nothing.
+/// Reads headers back; what is not an object of texts is nothing.
 pub(crate) fn headers(text: Option<&str>) -> Headers {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

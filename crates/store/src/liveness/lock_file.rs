@@ -111,6 +111,6 @@ fn directory_of(database: &Sqlite) -> PathBuf {
 }
 
 fn path_in(directory: &Path, worker: &WorkerName) -> PathBuf {
-    // A colon is no character for a file name everywhere.
+    // A colon is not a character for a file name everywhere.
     directory.join(format!("{}.lock", worker.as_str().replace(':', "%3A")))
 }

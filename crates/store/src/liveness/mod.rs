@@ -43,7 +43,7 @@ pub fn check(db: &Database) -> Result<(), StoreError> {
     }
 }
 
-/// Which of these workers are dead. Ask only about workers whose [`sign`] was given. A lock file that is missing is no proof:
+/// Which of these workers are dead. Ask only about workers whose [`sign`] was given. A lock file that is missing is not proof:
 /// whoever can delete one must not make others start what still runs.
 pub async fn dead_workers(db: &Database, names: &[WorkerName]) -> Result<Vec<WorkerName>, StoreError> {
     let suspects = look(db, names).await?;

@@ -118,7 +118,7 @@ impl Parameters {
     }
 }
 
-/// A parameter by its name; what is no plain word may be a piece of a password and is not shown.
+/// A parameter by its name; what is not a plain word may be a piece of a password and is not shown.
 fn refused(key: &str, why: &str) -> StoreError {
     let plain = key.len() <= 40 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let shown = if plain { key } else { "(not shown)" };

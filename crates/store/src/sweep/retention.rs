@@ -26,7 +26,7 @@ pub struct HandsRetention {
 }
 
 impl HandsRetention {
-    /// What people did is kept this long (`retention.hands`), and for ever when that is no time.
+    /// What people did is kept this long (`retention.hands`), and for ever when that is zero.
     pub fn new(db: Database, keep: Duration) -> Self {
         Self { db, keep }
     }

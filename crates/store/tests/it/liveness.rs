@@ -88,7 +88,7 @@ async fn a_lost_session_lock_is_taken_again() {
     assert!(dead_workers(&place.db, std::slice::from_ref(&name)).await.unwrap().is_empty());
 }
 
-/// Its tries are made on one connection, and end: a name that somebody else has is no reason to connect for ever.
+/// Its tries are made on one connection, and end: a name that somebody else has is not a reason to connect for ever.
 #[tokio::test]
 async fn a_lost_name_that_somebody_else_has_is_asked_for_on_one_connection_and_given_up() {
     let Some(place) = place::postgres().await else { return };

@@ -1,7 +1,7 @@
 //! TLS in earnest: a server that speaks just enough of the protocol to show its certificate, to refuse a login, or to
 //! ask for the password itself.
 //!
-//! `0.0.0.0` as a destination ends on this machine and is no loopback address: packets to "another host" that leave
+//! `0.0.0.0` as a destination ends on this machine and is not a loopback address: packets to "another host" that leave
 //! nothing.
 
 use std::{

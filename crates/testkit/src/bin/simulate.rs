@@ -38,7 +38,7 @@ fn with_history(wish: &Wish) -> bool {
         let outcome = simulate(seed, Options { traced: true, ..Options::default() });
         let mut screen = std::io::stdout().lock();
         for line in &outcome.trace {
-            // A reader that went away is no failure of the seed.
+            // A reader that went away is not a failure of the seed.
             let _ = writeln!(screen, "{line}");
         }
         for finding in &outcome.findings {

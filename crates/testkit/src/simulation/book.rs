@@ -94,7 +94,7 @@ pub(super) struct Pages {
     paused: BTreeMap<QueueName, Instant>,
     /// Jobs of which a second message was put into a queue.
     pub(super) doubled: BTreeSet<JobId>,
-    /// What was put into queues and is no job, or not the job that it says.
+    /// What was put into queues and is not a job, or not the job that it says.
     pub(super) rubbish: Vec<(QueueName, Bytes)>,
     /// From then on nothing fails.
     pub(super) calm: Option<(Instant, Timestamp)>,

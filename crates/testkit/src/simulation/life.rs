@@ -85,7 +85,7 @@ impl Life {
         let _ = self.task.await;
     }
 
-    /// Drains the worker; after the grace and some slack it is killed, which is no rule broken in a storm: its
+    /// Drains the worker; after the grace and some slack it is killed, which is not a rule broken in a storm: its
     /// servers may be away.
     pub(super) async fn drain(mut self) {
         self.world.book.note(|| format!("{} drains", self.name));

@@ -138,7 +138,7 @@ impl Fleet {
         }
     }
 
-    /// Puts something into a foreign queue that is no job, or another payload under the id of a job.
+    /// Puts something into a foreign queue that is not a job, or another payload under the id of a job.
     async fn litter(&mut self) {
         let foreign = self.world.plan.queues.iter().find(|line| line.source == Source::Foreign);
         let Some(queue) = foreign.map(|line| line.queue.clone()) else { return };

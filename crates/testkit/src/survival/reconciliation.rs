@@ -1,6 +1,6 @@
 //! The verdict on a run: every accepted id, its attempts, its effects, its state, and what is left anywhere.
 //!
-//! An effect of a job that nobody was told is accepted is no fault: its producer's answer was lost. It is counted.
+//! An effect of a job that nobody was told is accepted is not a fault: its producer's answer was lost. It is counted.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -19,7 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How long the jobs of a trial run: longer than they need to come back.
 const SLEEP: Duration = Duration::from_secs(3);
 
-/// After a restart of PostgreSQL nobody is called dead for 15 s; what happens then is no killed worker's case.
+/// After a restart of PostgreSQL nobody is called dead for 15 s; what happens then is not a killed worker's case.
 const YOUNG: u64 = 16;
 const UPTIME: &str = "SELECT extract(epoch FROM now() - pg_postmaster_start_time())::bigint";
 

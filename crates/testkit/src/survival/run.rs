@@ -111,7 +111,7 @@ impl Survival {
     ///
     /// # Errors
     /// The machinery failed: a server did not start, a producer could not enqueue at all, the database could not be
-    /// read in the end. A broken promise is no error but a report that does not hold.
+    /// read in the end. A broken promise is not an error but a report that does not hold.
     pub async fn run(mut self) -> io::Result<Report> {
         let site = self.stage.site().clone();
         self.producer.prepare(&site).await?;

@@ -5,7 +5,7 @@
 
 /// Tables may be nested this deep; lapin reads them by recursion.
 const DEPTH: u32 = 32;
-/// What stands for a byte that is no text.
+/// What stands for a byte that is not text.
 const GARBLED: u8 = b'?';
 
 /// The properties of a content header in the order of their flags, from the highest bit.
@@ -79,7 +79,7 @@ fn text(bytes: &mut [u8]) -> bool {
     changed
 }
 
-/// Scrubs the names in a table; a table that is no table becomes one long text of question marks.
+/// Scrubs the names in a table; a table that is not a table becomes one long text of question marks.
 fn table(bytes: &mut [u8]) -> bool {
     match entries(bytes, DEPTH) {
         Some(changed) => changed,

@@ -70,7 +70,7 @@ async fn half_open(place: Place, server: usize) {
     scene.ends_well().await;
 }
 
-/// A long way is no fault: everything takes longer, and nothing starts twice.
+/// A long way is not a fault: everything takes longer, and nothing starts twice.
 async fn slow(place: Place, server: usize) {
     let scene = Scene::set(place, server).await;
     scene.proxy.slow(1024, Duration::from_millis(10));

@@ -7,7 +7,7 @@ const QUEUE: &str = "rolling";
 const JOBS: usize = 80;
 
 async fn rolling_restart(place: Place) {
-    // A job takes a tenth of a second; a machine that stands still for a moment is no drain that was cut short.
+    // A job takes a tenth of a second; a machine that stands still for a moment is not a drain that was cut short.
     let place = place.with(&[("BACKSHIFT_SHUTDOWN_GRACE", "1m")]);
     place.migrate().await;
     let load = Load::accepted(&place, QUEUE, JOBS, "sleep", 100).await;

@@ -69,7 +69,7 @@ pub(crate) async fn fed(mut command: tokio::process::Command, input: impl AsRef<
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let input = input.as_ref().to_vec();
-    // A command that refuses its flags reads nothing: that it closes its input early is no failure.
+    // A command that refuses its flags reads nothing: that it closes its input early is not a failure.
     let feeding = tokio::spawn(async move { drop(stdin.write_all(&input).await) });
     let output = child.wait_with_output().await.unwrap();
     feeding.await.unwrap();

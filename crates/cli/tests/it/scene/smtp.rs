@@ -143,7 +143,7 @@ impl Smtp {
         self.state.lock().unwrap().sender = answer;
     }
 
-    /// Offers STARTTLS and answers it like this; what comes after a 220 is no TLS.
+    /// Offers STARTTLS and answers it like this; what comes after a 220 is not TLS.
     pub(crate) fn answer_starttls(&self, answer: Option<&'static str>) {
         self.state.lock().unwrap().starttls = answer;
     }

@@ -51,7 +51,7 @@ pub(super) fn query(
 }
 
 fn number(text: &str, refusals: Refusals) -> Result<u32, ApiError> {
-    // Larger than any page there can be is legal and empty; what is no number at all is an error.
+    // Larger than any page there can be is legal and empty; what is not a number at all is an error.
     match text.parse::<u64>() {
         Ok(number) => Ok(u32::try_from(number).unwrap_or(u32::MAX)),
         Err(_) => Err(refusals.query.into()),

@@ -46,7 +46,7 @@ pub fn router(api: Api) -> Router {
     Router::new().nest(API, routes).layer(middleware::map_response(in_the_envelope)).with_state(api)
 }
 
-/// What an extractor of axum refused (a path that is no UTF-8, say) gets the envelope like everything else.
+/// What an extractor of axum refused (a path that is not UTF-8, say) gets the envelope like everything else.
 async fn in_the_envelope(response: Response) -> Response {
     let status = response.status();
     let plain = response

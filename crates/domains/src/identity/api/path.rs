@@ -1,4 +1,4 @@
-//! Ids in paths and queries: a text that is no UUID gets the code of its part of the API, not a bare 400.
+//! Ids in paths and queries: a text that is not a UUID gets the code of its part of the API, not a bare 400.
 
 use backshift_http::ApiError;
 use uuid::Uuid;

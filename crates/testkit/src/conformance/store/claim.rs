@@ -1,6 +1,6 @@
 //! Chapter *claim*: who may run a delivery, under which token, as which attempt.
 //!
-//! The ledger's attempt decides, not the envelope's: brokers count what is no attempt.
+//! The ledger's attempt decides, not the envelope's: brokers count what is not an attempt.
 
 use std::collections::HashSet;
 

@@ -24,7 +24,7 @@ pub(super) fn family(root: u32) -> Vec<u32> {
     found
 }
 
-/// Sends a signal to each of them; one that is gone is no trouble.
+/// Sends a signal to each of them; one that is gone is not an error.
 pub(super) fn signal(pids: &[u32], signal: Signal) {
     for pid in pids.iter().filter_map(|pid| Pid::from_raw(pid.cast_signed())) {
         let _ = kill_process(pid, signal);

@@ -162,7 +162,7 @@ impl PrivateServer {
     /// Raises or ends a RabbitMQ's memory alarm, under which it blocks everybody who publishes.
     ///
     /// # Errors
-    /// It refuses, or is no RabbitMQ.
+    /// It refuses, or is not RabbitMQ.
     pub async fn memory_alarm(&self, on: bool) -> io::Result<()> {
         match &self.kind {
             Kind::Postgres(_) => Err(io::Error::other("only a RabbitMQ has a memory alarm")),
@@ -174,7 +174,7 @@ impl PrivateServer {
     /// acknowledged for so long. Its own default is half an hour.
     ///
     /// # Errors
-    /// It refuses, or is no RabbitMQ.
+    /// It refuses, or is not RabbitMQ.
     pub async fn ack_timeout(&self, after: Duration) -> io::Result<()> {
         match &self.kind {
             Kind::Postgres(_) => Err(io::Error::other("only a RabbitMQ waits for acknowledgements")),
