@@ -1,6 +1,6 @@
 //! What every setting promises: its names, its form, its default.
 
-use super::*;
+use super::{super::setting::Form, *};
 
 #[test]
 fn the_names_that_contracts_promise_exist() {
@@ -78,4 +78,61 @@ fn a_time_that_somebody_needs_is_not_nothing() {
     ] {
         assert_eq!(refused(key, "0s"), None, "{key}");
     }
+}
+
+/// A value that no setting of this form has, and a word of what is offered instead; `None` = any text is one.
+fn wrong(form: Form) -> Option<(String, String)> {
+    let own = |value: &str, instead: &str| Some((value.to_owned(), instead.to_owned()));
+    match form {
+        Form::Text | Form::Secret => None,
+        // An empty word is *not set*.
+        Form::Word(words) => {
+            Some(("nonsense".to_owned(), words.join(", ").trim_start_matches(", ").to_owned()))
+        }
+        Form::Switch => own("perhaps", "true or false"),
+        Form::Duration | Form::Time => own("soon", "5s"),
+        Form::Size => own("much", "16MiB"),
+        Form::Number(least, most) => Some(((most + 1).to_string(), format!("from {least} to {most}"))),
+        Form::Url => own("nonsense", "://"),
+        Form::Networks => own("10.0.0.0/99", "10.0.0.0/8"),
+        Form::Header => own("a b", "x-forwarded-for"),
+    }
+}
+
+/// Also of a setting that is new: whoever adds one adds a row here by that.
+#[test]
+fn every_wrong_value_names_key_value_source_and_remedy_wherever_it_was_written() {
+    let mut tried = 0;
+    for setting in SETTINGS.iter() {
+        let Some((value, instead)) = wrong(setting.form) else { continue };
+        let told = |source: &str, read: Result<super::super::Config, super::super::Problems>| {
+            let text = read.err().map(|problems| problems.to_string()).unwrap_or_default();
+            for word in [setting.key, value.as_str(), source, instead.as_str()] {
+                assert!(
+                    text.contains(word),
+                    "{} = {value} by {source} says nothing of {word:?}: {text:?}",
+                    setting.key
+                );
+            }
+            assert_eq!(text.lines().count(), 1, "once: {text}");
+        };
+        for variable in setting.variables() {
+            let pair = (variable.clone().into(), value.clone().into());
+            told(&variable, super::super::Config::read(None, std::iter::once(pair), &[]));
+            tried += 1;
+        }
+        let name = setting.key.rsplit('.').next().unwrap_or_default();
+        let section = setting.key.strip_suffix(name).and_then(|section| section.strip_suffix('.'));
+        let line = if matches!(setting.form, Form::Number(..)) {
+            format!("{name} = {value}\n")
+        } else {
+            format!("{name} = {value:?}\n")
+        };
+        let text = section.map_or(line.clone(), |section| format!("[{section}]\n{line}"));
+        told("some.toml", super::super::Config::read(Some(("some.toml", &text)), std::iter::empty(), &[]));
+        let flag = [(setting.key, "--some-flag", value.clone())];
+        told("--some-flag", super::super::Config::read(None, std::iter::empty(), &flag));
+        tried += 2;
+    }
+    assert!(tried > 200, "{tried}");
 }
