@@ -45,6 +45,7 @@ mod scene;
 mod secrets;
 mod signals;
 mod steering;
+mod store_away;
 mod survival;
 mod terminal;
 mod try_it;

@@ -125,6 +125,7 @@ impl Pages {
             seen => sight.fingerprint.as_str(),
             place => self.place.as_ref(),
             now => words::clock(Timestamp::now()),
+            stood => self.stood(&sight).map(words::clock),
             user => self.user(),
         };
         self.door(StatusCode::OK, name, context! { ..values, ..frame })

@@ -15,7 +15,7 @@ use std::{
 };
 
 use backshift_core::{
-    EffectState, JobFilter, JobRecord, Page, QueueCounts, QueueName, State, StoreError,
+    EffectState, JobFilter, JobRecord, Page, QueueCounts, QueueName, State, StoreError, Timestamp,
     store::{BreakerRecord, ParkedKind, WorkerRecord},
 };
 use tokio::sync::watch;
@@ -87,6 +87,8 @@ pub(super) struct Watch {
     looked: AtomicBool,
     /// How often something was changed here.
     changes: AtomicU64,
+    /// The last reading failed: what is shown is how things stood before.
+    away: AtomicBool,
 }
 
 impl Watch {
@@ -120,6 +122,12 @@ impl Pages {
         }
     }
 
+    /// When things stood as this sight says, while the store does not answer.
+    pub(super) fn stood(&self, sight: &Sight) -> Option<Timestamp> {
+        let before = || Timestamp::now().checked_sub(sight.read.elapsed()).ok();
+        self.watch.away.load(Ordering::SeqCst).then(before).flatten()
+    }
+
     /// Reads what all pages share, so that nobody waits for it. Needs a runtime.
     pub fn look_ahead(&self) {
         if self.watch.looked.swap(true, Ordering::SeqCst) {
@@ -135,7 +143,9 @@ impl Pages {
 
     async fn look(&self) -> Result<Arc<Sight>, StoreError> {
         let before = self.watch.changes.load(Ordering::SeqCst);
-        let sight = Arc::new(read(self).await?);
+        let read = read(self).await;
+        self.watch.away.store(read.is_err(), Ordering::SeqCst);
+        let sight = Arc::new(read?);
         // What was begun before a change shows what was before it.
         if self.watch.changes.load(Ordering::SeqCst) == before {
             self.watch.latest.send_replace(Some(Arc::clone(&sight)));
@@ -226,4 +236,32 @@ fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
     }
     sight.sections.hash(&mut changes);
     format!("{:016x}", changes.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_store::{Database, Options, SqlStore, migrate};
+
+    use super::*;
+
+    /// A store that is slow to read is shown as it was; one that is away must not be shown as if it were there.
+    #[tokio::test]
+    async fn what_was_is_told_as_that_while_the_store_does_not_answer() {
+        let kept = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", kept.path().join("test.db").display());
+        let db = Database::open(&url, &Options::default()).unwrap();
+        migrate::up(&db, migrate::Extras::default()).await.unwrap();
+        let pages = Pages::new(Arc::new(SqlStore::new(db.clone())), "a test");
+        let mut slow = read(&pages).await.unwrap();
+        slow.good_for = LONG * 20;
+        slow.read = Instant::now().checked_sub(LONG * 21).unwrap();
+        pages.watch.latest.send_replace(Some(Arc::new(slow)));
+        let shown = pages.sight().await.unwrap();
+        assert_eq!(pages.stood(&shown), None);
+        db.close().await;
+        assert!(pages.look().await.is_err());
+        let shown = pages.sight().await.unwrap();
+        let stood = pages.stood(&shown).expect("it is not how things stand");
+        assert!(stood < Timestamp::now());
+    }
 }
