@@ -105,14 +105,14 @@ impl Arm for Drain {
 /// The store with its tables, connected.
 pub(crate) async fn open(site: &PgSite) -> Result<SqlStore> {
     let database = Database::open(&site.url, &Options::default())?;
-    migrate::up(&database, migrate::Extras::default()).await?;
+    migrate::up(&database, &[&migrate::ENGINE]).await?;
     database.ping().await?;
     Ok(SqlStore::new(database))
 }
 
 /// No jobs.
 pub(crate) async fn empty(site: &PgSite) -> Result<()> {
-    Ok(site.admin.batch_execute("TRUNCATE background_jobs, job_attempts, job_line, job_hands").await?)
+    Ok(site.admin.batch_execute("TRUNCATE background_jobs, job_attempts, job_line, job_claims").await?)
 }
 
 /// Waiting jobs with these numbers, as an enqueue writes them.

@@ -69,7 +69,7 @@ impl Arm for ApiArm {
         let folder = tempfile::tempdir_in(std::env::current_exe()?.parent().context("no folder")?)?;
         let site = PgSite::make("memory_api").await?;
         let database = Database::open(&site.url, &Options::default())?;
-        migrate::up(&database, migrate::Extras::default()).await?;
+        migrate::up(&database, &[&migrate::ENGINE]).await?;
         let watch = Stopwatch::start(site.server);
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let variables = [

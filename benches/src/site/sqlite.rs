@@ -53,7 +53,7 @@ impl JobFile {
         let folder = folder()?;
         let file = Self { folder, jobs: 0 };
         let database = file.open()?;
-        migrate::up(&database, migrate::Extras::default()).await?;
+        migrate::up(&database, &[&migrate::ENGINE]).await?;
         database.close().await;
         Ok(file)
     }

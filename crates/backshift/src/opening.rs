@@ -11,10 +11,7 @@ use backshift_core::{
     Broker,
     way::{Safety, Way},
 };
-use backshift_store::{
-    Database, Options, SqlStore, check,
-    migrate::{self, Extras},
-};
+use backshift_store::{Database, Options, SqlStore, check, migrate};
 
 use crate::{Backshift, OpenError};
 
@@ -82,9 +79,9 @@ impl Opening {
         let database = Database::open(self.store.as_deref().unwrap_or_default(), &self.options)?;
         warn_of(database.ways());
         if self.migrates || matches!(database, Database::Sqlite(_)) {
-            migrate::up(&database, Extras::default()).await?;
+            migrate::up(&database, &[&migrate::ENGINE]).await?;
         }
-        migrate::check(&database, Extras::default()).await?;
+        migrate::check(&database, &[&migrate::ENGINE]).await?;
         let found = check::settings(&database).await?;
         match found.is_empty() {
             true => Ok(SqlStore::new(database)),

@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_brokers::embedded;
 use backshift_core::{Broker, Endings, Registry, Store};
 use backshift_runtime::Worker;
-use backshift_store::{
-    Database, HandsRetention, Options, SqlStore,
-    migrate::{self, Extras},
-};
+use backshift_store::{Database, HandsRetention, Options, SqlStore, migrate};
 
 use crate::{Client, OpenError, Opening, Shift};
 
@@ -53,7 +50,7 @@ impl Backshift {
     /// Queue and store in one SQLite file, made when it is not there. Needs a tokio runtime.
     pub async fn embedded(path: &str) -> Result<Self, OpenError> {
         let database = Database::open(&format!("embedded:{path}"), &Options::default())?;
-        migrate::up(&database, Extras::default()).await?;
+        migrate::up(&database, &[&migrate::ENGINE]).await?;
         let store = SqlStore::new(database);
         Ok(Self::of(Arc::new(embedded::broker(store.clone())?), store))
     }

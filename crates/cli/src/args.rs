@@ -1,9 +1,13 @@
 //! What can be typed. Every command that prints a list takes `--json`.
 
+mod migrate;
+
 use backshift_core::client::PRIORITIES;
 use clap::{Args, Parser, Subcommand};
 
 use crate::examples::literal;
+
+pub(crate) use migrate::{Migrate, MigrateUp};
 
 /// The most jobs that one `count` makes, as a flag and in a line of standard input.
 pub(crate) const MOST: u64 = 100_000_000;
@@ -389,20 +393,6 @@ pub(crate) enum Users {
         email: String,
         #[command(flatten)]
         output: Output,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Migrate {
-    /// Bring the schema up to this version.
-    Up(Output),
-    /// Say which migrations are in place.
-    Status(Output),
-    /// Print the SQL of every migration.
-    Sql {
-        /// postgres or sqlite.
-        #[arg(long, default_value = "postgres", value_parser = ["postgres", "sqlite"])]
-        dialect: String,
     },
 }
 

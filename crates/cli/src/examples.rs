@@ -88,7 +88,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("users", &["backshift users grant-admin ann@example.com"]),
     ("users grant-admin", &["backshift users grant-admin ann@example.com"]),
     ("migrate", &["backshift migrate status", "backshift migrate up"]),
-    ("migrate up", &["DATABASE_URL=postgres://owner@db.example/app backshift migrate up"]),
+    (
+        "migrate up",
+        &[
+            "DATABASE_URL=postgres://owner@db.example/app backshift migrate up",
+            "backshift migrate up --line identity --dry-run",
+        ],
+    ),
     ("migrate status", &["backshift migrate status --json"]),
     ("migrate sql", &["backshift migrate sql > schema.sql", "backshift migrate sql --dialect sqlite"]),
     ("doctor", &["backshift doctor", "backshift doctor --queue reports --json"]),

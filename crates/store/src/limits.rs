@@ -26,9 +26,8 @@ pub(crate) const NEXT: Sql = both!(
     "SELECT tat + $2" us " - $3" us " AS free_at, clock_timestamp() AS now FROM job_limits WHERE key = $1"
 );
 
-/// One at a time decides about the places of a key.
-pub(crate) const LOCK: &str =
-    "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended($1, 4206))) locked";
+/// One at a time decides about the places of a key. Every schema has its own.
+pub(crate) const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.places:' || $1, 0))) locked";
 
 /// `$1` key, `$2` job, `$3` token, `$4` places.
 pub(crate) const OCCUPY: &str = "INSERT INTO job_slots (key, job_id, token) SELECT $1, $2, $3 \

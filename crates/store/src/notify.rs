@@ -22,9 +22,15 @@ use uuid::Uuid;
 
 use crate::{Database, database_clock::DatabaseClock, postgres::Pg, sqlite::Sqlite};
 
-/// The PostgreSQL channel; the payload is the queue's name (or one of the two words below), then optionally a space and
-/// who rang.
-pub const CHANNEL: &str = "backshift";
+/// The PostgreSQL channel of the schema, in SQL, as the claim writes it too (`backshift_start_known`); the payload is the
+/// queue's name (or one of the two words below), then optionally a space and who rang.
+macro_rules! channel {
+    () => {
+        "'backshift_' || to_hex(hashtextextended(current_schema()::text, 0))"
+    };
+}
+const CHANNEL: &str = concat!("SELECT ", channel!());
+const RING: &str = concat!("SELECT pg_notify(", channel!(), ", q || ' ' || $1) FROM unnest($2::text[]) AS q");
 /// One ring a queue in this time at most.
 const GATHER: Duration = Duration::from_millis(2);
 /// How often a SQLite file is asked whether another process wrote.
@@ -334,14 +340,8 @@ async fn ring_out(inner: Weak<Inner>, rung: Arc<Notify>) {
 }
 
 async fn send(db: &Database, name: &str, queues: BTreeSet<String>) {
-    let sent = db
-        .sql("SELECT pg_notify($1, q || ' ' || $2) FROM unnest($3::text[]) AS q")
-        .bind(CHANNEL)
-        .bind(name)
-        .column(queues.into_iter().collect::<Vec<_>>())
-        .relaxed()
-        .all::<()>()
-        .await;
+    let sent =
+        db.sql(RING).bind(name).column(queues.into_iter().collect::<Vec<_>>()).relaxed().all::<()>().await;
     if let Err(error) = sent {
         tracing::debug!(%error, "a wake-up was not sent; other workers find the jobs at their next poll");
     }
@@ -373,7 +373,8 @@ async fn hear(inner: &Weak<Inner>, pg: &Pg) -> Result<Heard, backshift_core::Sto
         return Ok(Heard::Nothing);
     }
     let mut session = pg.session().await?;
-    session.batch(&format!("LISTEN {CHANNEL}"), pg.deadline()).await?;
+    let channel = session.ask(CHANNEL, pg.deadline()).await?.unwrap_or_default();
+    session.batch(&format!("LISTEN \"{channel}\""), pg.deadline()).await?;
     // Something may have been rung while nobody listened.
     if let Some(inner) = inner.upgrade() {
         inner.wake_all();

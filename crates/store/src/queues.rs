@@ -98,7 +98,7 @@ pub(crate) const OTHERS: Sql = Sql {
          UNION ALL SELECT queue, status, CASE WHEN status = 'available' THEN run_at END \
          FROM (SELECT queue, status, run_at FROM background_jobs WHERE abroad IS NOT NULL LIMIT $1) abroad \
          UNION ALL SELECT queue, status, NULL FROM (SELECT queue, status FROM background_jobs \
-         WHERE id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job)) \
+         WHERE id IN (SELECT u.job FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job)) \
          AND status = 'running' AND abroad IS NULL LIMIT $1) running) groups GROUP BY queue, status",
     sqlite: "SELECT queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
              SELECT queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \

@@ -20,11 +20,11 @@ use crate::{
 /// How often the row is refreshed while nothing runs; a worker that was not seen for a minute is not shown.
 const REFRESH: Duration = Duration::from_secs(20);
 
-/// What runs, found by the hands: PostgreSQL has no index by worker or state (migration 7). `OFFSET 0` keeps the look at
+/// What runs, found by the claims: PostgreSQL has no index by worker or state. `OFFSET 0` keeps the look at
 /// each job's key; joined, a ledger without statistics may be read whole.
-macro_rules! in_hand {
+macro_rules! in_claims {
     () => {
-        "job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+        "job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
          CROSS JOIN LATERAL (SELECT b.id, b.worker FROM background_jobs b \
          WHERE b.id = u.job AND b.status = 'running' OFFSET 0) j"
     };
@@ -42,7 +42,7 @@ pub(crate) const TELL: &str =
 pub(crate) const HIDE: Sql = Sql {
     pg: concat!(
         "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 AND NOT EXISTS (SELECT 1 FROM ",
-        in_hand!(),
+        in_claims!(),
         " WHERE h.worker = $1 AND j.worker = $1)"
     ),
     sqlite: "DELETE FROM job_workers WHERE name = $1 AND started_at = $2 \
@@ -57,7 +57,7 @@ pub(crate) const ALL: Sql = Sql {
          FROM lines WHERE lines.name IS NOT NULL) \
          SELECT w.name, w.queues, w.kinds, w.started_at, w.seen_at, COALESCE(r.jobs, 0), w.troubles FROM job_workers w \
          LEFT JOIN (SELECT held.worker, COUNT(DISTINCT held.id) AS jobs FROM (SELECT j.id, j.worker FROM ",
-        in_hand!(),
+        in_claims!(),
         " UNION ALL SELECT a.id, a.worker FROM lines CROSS JOIN LATERAL (SELECT id, worker, status \
          FROM background_jobs WHERE abroad IS NOT NULL AND abroad = lines.name AND unpublished IS NULL \
          AND aside IS NULL ORDER BY abroad, unpublished, aside, run_at LIMIT 20000) a \

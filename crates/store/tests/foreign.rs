@@ -24,7 +24,7 @@ fn job() -> Envelope {
 }
 
 async fn migrated(place: Place) -> Place {
-    migrate::up(&place.db, migrate::Extras::default()).await.unwrap();
+    migrate::up(&place.db, &[&migrate::ENGINE]).await.unwrap();
     place
 }
 

@@ -1,4 +1,4 @@
--- For tests only: refuses every row whose marks (migration 7) are not what its status says. In operation nobody pays for it.
+-- For tests only: refuses every row whose marks are not what its status says. In operation nobody pays for it.
 ALTER TABLE background_jobs ADD CONSTRAINT marks_agree CHECK (broker = 'adopted' OR (
     seat IS NOT DISTINCT FROM CASE WHEN NOT superseded
         AND status IN ('scheduled', 'available', 'running', 'retrying') THEN unique_key END

@@ -24,6 +24,7 @@ const CHOSEN: &[Kept] = &[
             "domains/mod.rs",
             "sources/mod.rs",
             "wiring/backend.rs",
+            "wiring/lines.rs",
             "wiring/places.rs",
             "wiring/servers.rs",
             "wiring/store.rs",

@@ -176,7 +176,7 @@ mod tests {
     async fn with_queues(names: &[&str]) -> (tempfile::TempDir, Arc<SqlStore>) {
         let directory = tempfile::tempdir().unwrap();
         let store = store(&format!("sqlite:{}", directory.path().join("jobs.db").display())).await;
-        migrate::up(store.database(), migrate::Extras { probe: false }).await.unwrap();
+        migrate::up(store.database(), &[&migrate::ENGINE]).await.unwrap();
         for name in names {
             ledger::declare(store.database(), &queue(name)).await.unwrap();
         }

@@ -1,32 +1,40 @@
 //! `backshift migrate`: the schema, explicitly.
 
-use backshift_store::{Dialect, migrate};
+use backshift_store::{
+    Database, Dialect,
+    migrate::{self, Change, What},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Migrate, Output},
+    args::{Migrate, MigrateUp, Output},
     config::Config,
+    domains::Role,
     exit::Failure,
     output,
-    wiring::{Missing, Patience, extras, open_database, places, schema_failure},
+    wiring::{
+        Missing, Patience, adopted, all_lines, and_what_is_there, bring_up, lines, lines_with, named_lines,
+        open_database, places, schema_failure,
+    },
 };
 
 /// Runs the subcommand.
 pub(super) async fn run(command: &Migrate, config: &Config) -> Result<(), Failure> {
     match command {
+        Migrate::Up(args) if args.dry_run => dry_run(args, config).await,
         Migrate::Up(args) => up(args, config).await,
         Migrate::Status(args) => status(args, config).await,
-        Migrate::Sql { dialect } => {
+        Migrate::Sql { dialect, lines } => {
             let dialect = if dialect == "sqlite" { Dialect::Sqlite } else { Dialect::Postgres };
-            output::lines(schema_sql(config, dialect));
+            output::lines(schema_sql(config, dialect, lines));
             Ok(())
         }
     }
 }
 
 /// The script, in the schema that is configured.
-fn schema_sql(config: &Config, dialect: Dialect) -> String {
-    let script = migrate::sql(dialect, extras(config));
+fn schema_sql(config: &Config, dialect: Dialect, more: &[String]) -> String {
+    let script = migrate::sql(dialect, &lines_with(config, &named_lines(more)));
     match config.some("database.schema") {
         Some(schema) if dialect == Dialect::Postgres => {
             let name = schema.replace('"', "\"\"");
@@ -36,35 +44,87 @@ fn schema_sql(config: &Config, dialect: Dialect) -> String {
     }
 }
 
-fn url(config: &Config) -> Result<String, Failure> {
-    places(config, false)?.store.ok_or_else(|| Failure::usage("there is no store to migrate"))
+fn open(config: &Config, missing: Missing) -> Result<Database, Failure> {
+    let store = places(config, false)?.store;
+    open_database(config, &store.ok_or_else(|| Failure::usage("there is no store to migrate"))?, missing)
 }
 
-async fn up(args: &Output, config: &Config) -> Result<(), Failure> {
-    let database = open_database(config, &url(config)?, Missing::Make)?;
+async fn up(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
+    let database = open(config, Missing::Make)?;
     let failed = |error| schema_failure(error).placed(config);
-    let apply = || async { migrate::up(&database, extras(config)).await.map_err(failed) };
+    let wanted = lines_with(config, &named_lines(&args.lines));
+    let apply = || async { bring_up(config, &database, wanted.clone()).await.map_err(failed) };
     let applied = Patience::Short.wait("the store", apply).await?;
-    if args.json {
-        output::json(
-            &applied.iter().map(|step| json!({"version": step.version, "name": step.name})).collect(),
-        );
+    if args.output.json {
+        let one =
+            |step: &migrate::Step| json!({"line": step.line, "version": step.version, "name": step.name});
+        output::json(&applied.iter().map(one).collect());
     } else if applied.is_empty() {
         output::line("the schema is up to date");
     } else {
-        applied.iter().for_each(|step| output::line(format!("applied {} {}", step.version, step.name)));
+        let told = |step: &migrate::Step| format!("applied {} {} {}", step.line, step.version, step.name);
+        applied.iter().for_each(|step| output::line(told(step)));
     }
     Ok(())
 }
 
-async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
-    let database = open_database(config, &url(config)?, Missing::Refuse)?;
+/// What `up` would do to tables; ends as it would end.
+async fn dry_run(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
+    let database = open(config, Missing::Refuse)?;
     let failed = |error| schema_failure(error).placed(config);
-    let ask = || async { migrate::status(&database, extras(config)).await.map_err(failed) };
+    let wanted = lines_with(config, &named_lines(&args.lines));
+    let look = || async {
+        let lines = and_what_is_there(&database, wanted.clone()).await.map_err(failed)?;
+        migrate::preview(&database, &lines, &adopted(config)).await.map_err(failed)
+    };
+    let changes = Patience::Short.wait("the store", look).await?;
+    if args.output.json {
+        output::json(&changes.iter().map(in_json).collect());
+    } else if changes.is_empty() {
+        output::line("no table would be made or changed");
+    } else {
+        changes.iter().flat_map(in_words).for_each(output::line);
+    }
+    migrate::refusal(&changes).map_or(Ok(()), |refused| Err(failed(refused)))
+}
+
+fn in_json(change: &Change) -> Value {
+    let (what, columns, why) = match &change.what {
+        What::Made => ("made", None, None),
+        What::Adopted(columns) => ("adopted", Some(columns), None),
+        What::Refused(columns) => ("refused", Some(columns), None),
+        What::Unfit(why) => ("unfit", None, Some(why)),
+    };
+    json!({"line": change.line, "version": change.version, "table": change.table, "what": what, "columns": columns,
+        "why": why})
+}
+
+fn in_words(change: &Change) -> Vec<String> {
+    let table = change.table;
+    let (first, columns) = match &change.what {
+        What::Made => (format!("{table}: would be made"), &[][..]),
+        What::Adopted(columns) if columns.is_empty() => {
+            (format!("{table}: would be taken over, with no new column"), &[][..])
+        }
+        What::Adopted(columns) => (format!("{table}: would be taken over, and gain"), &columns[..]),
+        What::Refused(columns) => {
+            (format!("{table}: is there already; named in database.adopt it would gain"), &columns[..])
+        }
+        What::Unfit(why) => (format!("{table}: cannot be taken over: {why}"), &[][..]),
+    };
+    let columns = columns.iter().map(|column| format!("    {column}"));
+    std::iter::once(first).chain(columns).collect()
+}
+
+async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
+    let database = open(config, Missing::Refuse)?;
+    let failed = |error| schema_failure(error).placed(config);
+    let wanted = lines(config, Role::Site);
+    let ask = || async { migrate::status(&database, &wanted, &all_lines()).await.map_err(failed) };
     let steps = Patience::Short.wait("the store", ask).await?;
     if args.json {
         let one = |step: &migrate::Step| {
-            json!({"version": step.version, "name": step.name, "wanted": step.wanted,
+            json!({"line": step.line, "version": step.version, "name": step.name, "wanted": step.wanted,
                 "applied_at": step.applied_at.map(output::time)})
         };
         output::json(&Value::Array(steps.iter().map(one).collect()));
@@ -73,10 +133,9 @@ async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
     let when = |step: &migrate::Step| match (step.applied_at, step.wanted) {
         (Some(at), _) => output::time(at),
         (None, true) => "to do".to_owned(),
-        // The only step that is not always wanted.
-        (None, false) => "off (BACKSHIFT_PROBE)".to_owned(),
+        (None, false) => "off (migrate up --line)".to_owned(),
     };
-    let rows: Vec<_> = steps.iter().map(|s| vec![s.version.to_string(), s.name.clone(), when(s)]).collect();
-    output::table(&["VERSION", "NAME", "APPLIED"], &rows);
+    let row = |s: &migrate::Step| vec![s.line.clone(), s.version.to_string(), s.name.clone(), when(s)];
+    output::table(&["LINE", "VERSION", "NAME", "APPLIED"], &steps.iter().map(row).collect::<Vec<_>>());
     Ok(())
 }

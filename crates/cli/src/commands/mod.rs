@@ -23,6 +23,8 @@ mod worker;
 
 use std::process::ExitCode;
 
+use backshift_store::migrate::Line;
+
 use crate::{
     args::{Cli, Command, Connection, Dead, Jobs, Migrate, Queues, Suppressions, Users},
     config::{Config, holds_password, setting},
@@ -112,10 +114,16 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         }
         Command::Queues(command) => queues::run(command, &ready(config).await?).await,
         Command::Suppressions(command @ Suppressions::List(_)) => {
-            suppressions::run(command, looking(config).await?.database()?).await
+            suppressions::run(command, looking_at(config, suppressions::TABLES).await?.database()?).await
         }
-        Command::Suppressions(command) => suppressions::run(command, ready(config).await?.database()?).await,
-        Command::Users(command) => users::run(command, config, looking(config).await?.database()?).await,
+        Command::Suppressions(command) => {
+            let backend = Backend::build(config, false)?;
+            backend.ready(config, Schema::With(suppressions::TABLES), Patience::Short).await?;
+            suppressions::run(command, backend.database()?).await
+        }
+        Command::Users(command) => {
+            users::run(command, config, looking_at(config, users::TABLES).await?.database()?).await
+        }
         Command::Migrate(command) => migrate::run(command, config).await,
         Command::Doctor(args) => doctor::run(args, config).await,
         Command::Health(args) => health::run(args, config).await,
@@ -139,6 +147,13 @@ async fn looking(config: &Config) -> Result<Backend, Failure> {
     Ok(backend)
 }
 
+/// The same for a command of this domain.
+async fn looking_at(config: &Config, line: &'static Line) -> Result<Backend, Failure> {
+    let backend = Backend::look(config)?;
+    backend.ready(config, Schema::With(line), Patience::Short).await?;
+    Ok(backend)
+}
+
 /// `--broker` and `--store` of whatever was typed.
 fn connection(command: &Command) -> Connection {
     let found = match command {
@@ -158,7 +173,8 @@ fn connection(command: &Command) -> Connection {
             &args.output.connection
         }
         Command::Users(Users::GrantAdmin { output, .. }) => &output.connection,
-        Command::Migrate(Migrate::Up(output) | Migrate::Status(output)) => &output.connection,
+        Command::Migrate(Migrate::Up(args)) => &args.output.connection,
+        Command::Migrate(Migrate::Status(output)) => &output.connection,
         Command::Doctor(args) => &args.output.connection,
         Command::Bench(args) => &args.output.connection,
         _ => return Connection::default(),

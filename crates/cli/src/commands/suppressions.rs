@@ -2,17 +2,20 @@
 
 use backshift_core::Timestamp;
 use backshift_mail::{EmailAddress, Suppression, SuppressionReason};
-use backshift_store::Database;
+use backshift_store::{Database, migrate::Line};
 use serde_json::{Value, json};
 
 use crate::{
     args::{self, Suppressions},
-    domains::mail::suppressions,
+    domains::mail::{self, suppressions},
     exit::Failure,
     output,
 };
 
 const ROWS: usize = 500;
+
+/// What it works on.
+pub(super) const TABLES: &Line = mail::TABLES;
 
 /// Runs the subcommand.
 pub(super) async fn run(command: &Suppressions, database: &Database) -> Result<(), Failure> {

@@ -101,6 +101,13 @@ const BEFORE: &[Setting] = &[
         Text,
         "Schema of the tables on PostgreSQL, made by `migrate up`; the role's own search path when not set.",
     ),
+    set(
+        "database.adopt",
+        &[],
+        "",
+        Text,
+        "Tables of another program that `migrate up` takes over, with commas between: users,plans,subscriptions.",
+    ),
     set("database.connections", &[], "10", Number(2, 500), "Connections of one process at most."),
     set(
         "broker.url",

@@ -12,10 +12,13 @@ use backshift_mail::{
     Class, Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, Outcome,
     SmtpOptions, SmtpTransport, Suppressions, TlsMode,
 };
-use backshift_store::Database;
+use backshift_store::{
+    Database,
+    migrate::{Line, MAIL},
+};
 use futures::FutureExt as _;
 
-use super::{Bound, Domain, Equipment, Faces};
+use super::{Bound, Domain, Equipment, Faces, Role};
 use crate::{
     config::{Config, Form, Setting, set},
     exit::Failure,
@@ -90,6 +93,9 @@ const SETTINGS: &[Setting] = &[
 /// The longest pause of a mail transport.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
+/// The log of sent mails and the suppressed addresses.
+pub(crate) const TABLES: &Line = &MAIL;
+
 pub(super) const DOMAIN: Domain = Domain {
     settings: SETTINGS,
     contradictions,
@@ -100,6 +106,8 @@ pub(super) const DOMAIN: Domain = Domain {
     attempts_of: |kind| (kind.as_str() == mail::KIND).then_some(ATTEMPTS),
     bindings,
     handlers,
+    tables: Some(TABLES),
+    is_on: |config, role| role == Role::Dev || config.some("smtp.host").is_some(),
     retention: |config, database| {
         let keep = config.duration("retention.email_sends");
         Some(Arc::new(MailRetention::new(database.clone(), keep)))

@@ -14,7 +14,7 @@ use axum::Router;
 use backshift_core::{Kind, Registry, broker::Binding, store::Retention};
 use backshift_http::pages::Section;
 use backshift_runtime::Shutdown;
-use backshift_store::Database;
+use backshift_store::{Database, migrate::Line};
 use futures::future::{BoxFuture, try_join_all};
 
 use crate::{
@@ -52,7 +52,11 @@ struct Domain {
     bindings: fn(&Config, &Source) -> Result<Vec<Bound>, Failure>,
     /// Its handlers, as far as this process has what they need.
     handlers: fn(&Equipment<'_>, Registry) -> Result<Registry, Failure>,
-    /// What a worker deletes for it when its time is over.
+    /// Its tables.
+    tables: Option<&'static Line>,
+    /// Whether a process of this role with these settings needs them.
+    is_on: fn(&Config, Role) -> bool,
+    /// What a worker that does its jobs deletes for it when its time is over.
     retention: fn(&Config, &Database) -> Option<Arc<dyn Retention>>,
     /// What it shows: called once in a process that shows it.
     faces: fn(&Equipment<'_>) -> Result<Faces, Failure>,
@@ -75,6 +79,8 @@ impl Domain {
         attempts_of: |_| None,
         bindings: |_, _| Ok(Vec::new()),
         handlers: |_, registry| Ok(registry),
+        tables: None,
+        is_on: |_, _| false,
         retention: |_, _| None,
         faces: |_| Ok(Faces::default()),
         beside_api: |_, _, _| None,
@@ -176,9 +182,27 @@ pub(crate) fn bindings(config: &Config, source: &Source) -> Result<Vec<Bound>, F
     Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-/// What a worker deletes for them.
-pub(crate) fn retentions(config: &Config, database: &Database) -> impl Iterator<Item = Arc<dyn Retention>> {
-    ALL.iter().filter_map(|domain| (domain.retention)(config, database))
+/// What a worker with these handlers deletes for them: the tables of a domain are there where its jobs are done.
+pub(crate) fn retentions(
+    config: &Config,
+    database: &Database,
+    registry: &Registry,
+) -> Vec<Arc<dyn Retention>> {
+    let does = |domain: &Domain| registry.known().iter().any(|kind| (domain.queue_of)(kind, None).is_some());
+    ALL.iter()
+        .filter(|domain| does(domain))
+        .filter_map(|domain| (domain.retention)(config, database))
+        .collect()
+}
+
+/// The tables that they need in a process of this role.
+pub(crate) fn tables(config: &Config, role: Role) -> impl Iterator<Item = &'static Line> {
+    ALL.iter().filter(move |domain| (domain.is_on)(config, role)).filter_map(|domain| domain.tables)
+}
+
+/// The tables that there can be.
+pub(crate) fn all_tables() -> impl Iterator<Item = &'static Line> {
+    ALL.iter().filter_map(|domain| domain.tables)
 }
 
 /// What an API does for them besides answering, until the shutdown begins.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use backshift_domains::probe::{ProbeEffects, ProbeLog, ProbeWorker};
+use backshift_store::migrate::PROBE;
 
 use super::{Domain, Equipment};
 use crate::{
@@ -27,6 +28,8 @@ pub(super) const DOMAIN: Domain = Domain {
         true => Ok(ProbeWorker::new(effects(equipment)?).register(registry)),
         false => Ok(registry),
     },
+    tables: Some(&PROBE),
+    is_on: |config, _| config.switch("probe"),
     ..Domain::EMPTY
 };
 

@@ -5,6 +5,7 @@
 
 mod backend;
 mod failpoint;
+mod lines;
 mod metrics;
 mod open_files;
 mod patience;
@@ -20,6 +21,9 @@ mod work;
 
 pub(crate) use backend::{Backend, Foreign};
 pub(crate) use failpoint::arm_failpoint;
+pub(crate) use lines::{
+    adopted, all_lines, and_what_is_there, lines, lines_with, named as named_lines, names,
+};
 pub(crate) use metrics::{Metrics, Names, start_metrics};
 pub(crate) use open_files::{open_files, warn_of_open_files};
 pub(crate) use patience::Patience;
@@ -29,7 +33,7 @@ pub(crate) use readiness::Ready;
 pub(crate) use servers::{contradictions, refuse_unsupported, server_of, unsupported};
 pub(crate) use site::Site;
 pub(crate) use store::{
-    Missing, Pending, Schema, extras, file_of, look_at, open_database, prepare, schema_failure,
+    Missing, Pending, Schema, bring_up, file_of, look_at, open_database, prepare, schema_failure,
 };
 pub(crate) use ways::{named, pem, protect};
 pub(crate) use work::{

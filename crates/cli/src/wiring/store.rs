@@ -7,21 +7,38 @@ use std::{
 };
 
 use backshift_core::StoreError;
-use backshift_store::{Database, Durability, Options, check, liveness, migrate, sqlite};
+use backshift_store::{
+    Database, Durability, Options, check, liveness,
+    migrate::{self, Line},
+    sqlite,
+};
 
-use super::{private, protect, server_of};
+use super::{adopted, and_what_is_there, lines, lines_with, private, protect, server_of};
 use crate::{
     config::Config,
+    domains::Role,
     exit::{Failure, Server},
 };
 
 /// What to do about a schema that is not there yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Schema {
     /// Refuse with the command to run, or run it when `migrate = "auto"`.
     Configured,
-    /// Bring it up: `dev` and the embedded file, where nobody else could.
+    /// The same, and the tables of this domain are needed whether it is switched on here or not.
+    With(&'static Line),
+    /// Bring it up with every domain: `dev`, where nobody else could.
     BringUp,
+}
+
+impl Schema {
+    fn lines(self, config: &Config) -> Vec<&'static Line> {
+        match self {
+            Self::Configured => lines(config, Role::Site),
+            Self::With(line) => lines_with(config, &[line]),
+            Self::BringUp => lines(config, Role::Dev),
+        }
+    }
 }
 
 /// What becomes of a SQLite file that is not there.
@@ -83,11 +100,21 @@ fn make_room(config: &Config, file: &Path) -> Result<(), Failure> {
 /// Asks the database once: does it answer, does it keep promises, does its schema fit?
 pub(crate) async fn prepare(config: &Config, database: &Database, schema: Schema) -> Result<(), Failure> {
     answers(config, database).await?;
-    let extras = extras(config);
-    if schema == Schema::BringUp || comes_up_by_itself(config, database) {
-        migrate::up(database, extras).await.map_err(schema_failure)?;
+    let needed = schema.lines(config);
+    if matches!(schema, Schema::BringUp) || comes_up_by_itself(config, database) {
+        bring_up(config, database, needed.clone()).await.map_err(schema_failure)?;
     }
-    migrate::check(database, extras).await.map_err(schema_failure)
+    migrate::check(database, &needed).await.map_err(schema_failure)
+}
+
+/// Applies what is missing of these lines and of those that the database has.
+pub(crate) async fn bring_up(
+    config: &Config,
+    database: &Database,
+    wanted: Vec<&'static Line>,
+) -> Result<Vec<migrate::Step>, StoreError> {
+    let wanted = and_what_is_there(database, wanted).await?;
+    migrate::up_adopting(database, &wanted, &adopted(config)).await
 }
 
 /// What becomes of the schema without anybody's doing.
@@ -112,10 +139,10 @@ impl Pending {
 /// The same questions as [`prepare`], and nothing is changed.
 pub(crate) async fn look_at(config: &Config, database: &Database) -> Result<Pending, Failure> {
     answers(config, database).await?;
-    let extras = extras(config);
-    let Err(error) = migrate::check(database, extras).await else { return Ok(Pending::Nothing) };
+    let lines = lines(config, Role::Site);
+    let Err(error) = migrate::check(database, &lines).await else { return Ok(Pending::Nothing) };
     let by_itself = comes_up_by_itself(config, database);
-    let steps = migrate::status(database, extras).await.map_err(schema_failure)?;
+    let steps = migrate::status(database, &lines, &[]).await.map_err(schema_failure)?;
     // A step that only a newer program knows is nothing that a start of this one mends.
     let missing = steps.iter().any(|step| step.wanted && step.applied_at.is_none());
     match matches!(error, StoreError::Schema(_)) && by_itself && missing {
@@ -134,11 +161,6 @@ async fn answers(config: &Config, database: &Database) -> Result<(), Failure> {
 /// Whether any start brings the schema up. Nobody else could do so for a file that only this machine sees.
 fn comes_up_by_itself(config: &Config, database: &Database) -> bool {
     config.text("migrate") == "auto" || matches!(database, Database::Sqlite(_))
-}
-
-/// The optional tables that this configuration needs.
-pub(crate) fn extras(config: &Config) -> migrate::Extras {
-    migrate::Extras { probe: config.switch("probe") }
 }
 
 /// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.

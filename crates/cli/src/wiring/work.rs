@@ -109,6 +109,8 @@ pub(crate) fn worker_builder(
     registry: Registry,
     worker: WorkerName,
 ) -> Result<WorkerBuilder, Failure> {
+    let database = backend.store.as_ref().map(|store| store.database());
+    let retentions = database.map(|database| domains::retentions(config, database, &registry));
     let mut builder = Worker::builder()
         .name(worker)
         .registry(registry)
@@ -119,7 +121,7 @@ pub(crate) fn worker_builder(
         builder = builder.store(Arc::clone(store) as Arc<dyn backshift_core::Store>).retention(Arc::new(
             HandsRetention::new(store.database().clone(), config.duration("retention.hands")),
         ));
-        for retention in domains::retentions(config, store.database()) {
+        for retention in retentions.into_iter().flatten() {
             builder = builder.retention(retention);
         }
     }

@@ -74,19 +74,20 @@ async fn hash_of(system: &SystemC, username: &str) -> String {
 
 #[tokio::test]
 async fn tables_of_the_original_are_adopted_with_all_their_rows() {
-    let Some(system) = SystemC::unmigrated().await else { return };
+    let Some(mut system) = SystemC::unmigrated().await else { return };
     fill(&system).await;
     let before = snapshot(&system).await;
     assert_eq!(before.len(), 7);
     let refused = system.run(&["api"]).await;
     assert_eq!(refused.code, 78, "{refused:?}");
     assert!(format!("{}{}", refused.out, refused.err).contains("migrate up"), "{refused:?}");
+    nothing_is_taken_over_before_somebody_says_so(&mut system).await;
     system.run(&["migrate", "up"]).await.done();
     assert_eq!(snapshot(&system).await, before, "nothing is lost or changed");
     assert!(system.run(&["migrate", "up"]).await.done().out.contains("up to date"));
     let steps = system.run(&["migrate", "status", "--json"]).await.done().list();
-    let applied = |step: &serde_json::Value| step["applied_at"].is_string() || step["name"] == "probe";
-    assert!(steps.len() >= 4 && steps.iter().all(applied), "{steps:?}");
+    let applied = |step: &serde_json::Value| step["applied_at"].is_string() || step["line"] == "probe";
+    assert!(steps.len() == 4 && steps.iter().all(applied), "{steps:?}");
 
     let (_worker, api) = (system.worker().await, system.api().await);
     assert!(hash_of(&system, "old@example.com").await.starts_with("$2"));
@@ -122,6 +123,29 @@ async fn tables_of_the_original_are_adopted_with_all_their_rows() {
     assert_eq!(api.get("/subscriptions/me", Some(&theirs)).await.code(), 0, "sessions go on");
     the_old_api_goes_on_writing(&system).await;
     assert_eq!(api.register("OLD@example.com", "another password").await.code(), 110_004);
+}
+
+/// Afterwards it is said.
+async fn nothing_is_taken_over_before_somebody_says_so(system: &mut SystemC) {
+    let untold = system.run(&["migrate", "up"]).await;
+    assert_eq!(untold.code, 78, "{untold:?}");
+    assert!(untold.err.contains("database.adopt = \"users,plans,subscriptions\""), "{untold:?}");
+    let looked = system.run(&["migrate", "up", "--dry-run"]).await;
+    assert_eq!(looked.code, 78, "it ends as the real run would: {looked:?}");
+    for line in [
+        "users: is there already; named in database.adopt it would gain",
+        "    confirmed_at timestamptz",
+        "otp_sends: would be made",
+    ] {
+        assert!(looked.out.lines().any(|told| told == line), "{line:?} in {}", looked.out);
+    }
+    system.set(&[("BACKSHIFT_DATABASE_ADOPT", "users, plans, subscriptions")]);
+    let looked = system.run(&["migrate", "up", "--dry-run", "--json"]).await.done().list();
+    let plans = looked.iter().find(|change| change["table"] == "plans").unwrap();
+    assert_eq!((&plans["what"], &plans["columns"]), (&json!("adopted"), &json!([])), "{looked:?}");
+    let there =
+        system.rows("SELECT 1 FROM information_schema.columns WHERE column_name = 'confirmed_at'", &[]).await;
+    assert!(there.is_empty(), "looking adds nothing");
 }
 
 /// HS256 over the claims that C's login makes.
@@ -164,7 +188,7 @@ async fn the_sleeper_wakes(system: &SystemC, api: &crate::scene::Api) {
 async fn migrate_auto_brings_two_processes_up_at_once() {
     let Some(mut system) = SystemC::unmigrated().await else { return };
     fill(&system).await;
-    system.set(&[("BACKSHIFT_MIGRATE", "auto")]);
+    system.set(&[("BACKSHIFT_MIGRATE", "auto"), ("BACKSHIFT_DATABASE_ADOPT", "users,plans,subscriptions")]);
     let (worker, api) = tokio::join!(system.worker(), system.api());
     assert_eq!(api.login("old@example.com", "old password").await.code(), 0);
     assert_eq!(worker.drained().await, Some(0));

@@ -90,7 +90,9 @@ async fn rings(database: &TestDatabase) -> mpsc::UnboundedReceiver<String> {
             }
         }
     });
-    client.batch_execute("LISTEN backshift").await.unwrap();
+    let name = "SELECT 'backshift_' || to_hex(hashtextextended(current_schema()::text, 0))";
+    let channel: String = client.query_one(name, &[]).await.unwrap().get(0);
+    client.batch_execute(&format!("LISTEN \"{channel}\"")).await.unwrap();
     // The connection ends with its client.
     tokio::spawn(async move {
         let _client = client;

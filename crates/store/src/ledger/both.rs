@@ -6,7 +6,7 @@ use crate::Sql;
 
 /// Builds a [`Sql`] from literals and the words `lock`, `us`, `greatest`, `least`; `ids` and `job_ids` are a column of jobs.
 ///
-/// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (migration 7) and end with a comma: of a job
+/// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (see the engine's first migration) and end with a comma: of a job
 /// that is dead or cancelled, of one that is cancelled unless it runs, of a running one that gives up its seat, and of
 /// one that waits from the beginning.
 macro_rules! both {

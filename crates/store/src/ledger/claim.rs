@@ -15,7 +15,7 @@ use crate::{Database, Durability, Query, Sql};
 macro_rules! claim {
     ($start:literal, $settled:literal) => {
         concat!(
-            "WITH settled AS (DELETE FROM job_hands WHERE id = ANY(",
+            "WITH settled AS (DELETE FROM job_claims WHERE id = ANY(",
             $settled,
             "::uuid[])) SELECT * FROM ",
             $start,

@@ -17,7 +17,7 @@ pub(crate) const HAND_OVER: Sql = Sql {
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' AND j.broker <> 'postgres' \
          AND NOT j.sensitive AND NOT j.anonymous AND strpos(COALESCE(j.headers, ''), '\"backshift-body-not-kept\"') = 0 \
          AND length(COALESCE(j.payload, f.payload)) = j.payload_size RETURNING j.id, j.worker), \
-         noted AS (INSERT INTO job_hands (id, worker, jobs) \
+         noted AS (INSERT INTO job_claims (id, worker, jobs) \
          SELECT gen_random_uuid(), COALESCE(worker, '?'), array_agg(id) FROM kept GROUP BY worker) \
          SELECT id FROM kept",
     sqlite: "UPDATE background_jobs SET payload = COALESCE(payload, $3), published_at = NULL, \

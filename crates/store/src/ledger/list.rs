@@ -92,7 +92,7 @@ fn found_by(dialect: Dialect, state: State) -> &'static str {
         (Dialect::Postgres, State::Dead | State::Cancelled) => " AND kept",
         (Dialect::Sqlite, State::Dead | State::Cancelled) => " AND status IN ('dead', 'cancelled')",
         (Dialect::Postgres, State::Running) => {
-            " AND id IN (SELECT u.job FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+            " AND id IN (SELECT u.job FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
              UNION ALL SELECT id FROM background_jobs WHERE abroad IS NOT NULL)"
         }
         _ => "",

@@ -11,7 +11,7 @@ use crate::{Column, Database, Durability, Sql, liveness, sqlite};
 
 /// Workers that hold something and whose sign of life can be asked for.
 pub(crate) const HOLDERS: Sql = Sql {
-    pg: "SELECT DISTINCT w.name FROM job_workers w JOIN job_hands h ON h.worker = w.name WHERE w.signed",
+    pg: "SELECT DISTINCT w.name FROM job_workers w JOIN job_claims h ON h.worker = w.name WHERE w.signed",
     sqlite: "SELECT DISTINCT w.name FROM job_workers w \
              JOIN background_jobs j ON j.worker = w.name AND j.status = 'running' WHERE w.signed",
 };
@@ -21,12 +21,12 @@ pub(crate) const HOLDERS: Sql = Sql {
 pub(crate) const RESCUE: &str = concat!(
     "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
      (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[])) AS lost \
-     FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
+     FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
      WHERE j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)), \
      lost AS MATERIALIZED (SELECT id FROM background_jobs WHERE id IN (SELECT id FROM held WHERE held.lost LIMIT 1000) \
      AND status = 'running' AND (lease_until < clock_timestamp() OR worker = ANY($1::text[])) \
      FOR UPDATE SKIP LOCKED), \
-     emptied AS (DELETE FROM job_hands WHERE id IN (SELECT h.id FROM job_hands h \
+     emptied AS (DELETE FROM job_claims WHERE id IN (SELECT h.id FROM job_claims h \
      WHERE h.id NOT IN (SELECT hand FROM held) FOR UPDATE SKIP LOCKED)), \
      back AS (UPDATE background_jobs j SET \
      status = CASE WHEN j.superseded OR j.cancel_requested THEN 'cancelled' \

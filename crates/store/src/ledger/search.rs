@@ -169,7 +169,7 @@ fn held(dialect: Dialect, state: State) -> Option<&'static str> {
     Some(match (dialect, state) {
         (_, State::Completed | State::Dead | State::Cancelled) => return None,
         (Dialect::Postgres, State::Running) => {
-            "SELECT u.job AS id FROM job_hands h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
+            "SELECT u.job AS id FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
              UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL ORDER BY abroad LIMIT 5001)"
         }
         (Dialect::Postgres, State::Available) => {

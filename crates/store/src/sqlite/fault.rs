@@ -7,10 +7,12 @@ use rusqlite::{Error, ErrorCode, ffi};
 
 /// The error as the port phrases it.
 pub fn fault(error: Error) -> StoreError {
-    let Error::SqliteFailure(code, words) = &error else {
-        return StoreError::Rejected(format!("SQLite: {error}"));
+    let (code, words) = match &error {
+        Error::SqliteFailure(code, words) => (code, words.clone().unwrap_or_else(|| error.to_string())),
+        // A statement that does not fit the tables.
+        Error::SqlInputError { error: code, msg, .. } => (code, msg.clone()),
+        _ => return StoreError::Rejected(format!("SQLite: {error}")),
     };
-    let words = words.clone().unwrap_or_else(|| error.to_string());
     match code.code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Unavailable(
             "the database file is locked by another process; it is tried again as long as the call may take".into(),

@@ -153,7 +153,7 @@ pub(super) async fn some(
     Ok((Vec::new(), after))
 }
 
-/// What narrows a window to its state and effect. Running jobs are not looked for among the hands: the window has a bound.
+/// What narrows a window to its state and effect. Running jobs are not looked for among the claims: the window has a bound.
 fn window(dialect: Dialect, filter: &JobFilter) -> String {
     match filter.state {
         Some(State::Dead | State::Cancelled) => literals(dialect, filter.state, filter.effect),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use backshift_core::{
     Accepted, Envelope, State, StoreError, Timestamp, UniqueKey, UniquePolicy, store::Jobs, wire::SENSITIVE,
 };
-use backshift_store::{Database, ledger};
+use backshift_store::{Database, ledger, migrate};
 
 use crate::{
     on_both_databases,
@@ -161,7 +161,7 @@ async fn an_adopted_table_keeps_its_rows_and_is_never_claimed_from() {
     ] {
         place.db.sql(text).run().await.unwrap();
     }
-    backshift_store::migrate::up(&place.db, backshift_store::migrate::Extras::default()).await.unwrap();
+    migrate::up_adopting(&place.db, &[&migrate::ENGINE], &["background_jobs".to_owned()]).await.unwrap();
     let store = backshift_store::SqlStore::new(place.db.clone());
     let jobs = store.list(&Default::default(), &Default::default()).await.unwrap();
     assert_eq!((jobs.len(), jobs[0].broker.as_str(), jobs[0].state), (1, "adopted", State::Available));

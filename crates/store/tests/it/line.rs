@@ -25,7 +25,7 @@ async fn line(world: &World) -> Vec<(JobId, bool)> {
 }
 
 async fn hands(world: &World) -> Vec<Uuid> {
-    world.db().sql("SELECT id FROM job_hands").all().await.unwrap()
+    world.db().sql("SELECT id FROM job_claims").all().await.unwrap()
 }
 
 async fn claim(world: &World, limit: u32, round: &Round) -> Vec<Envelope> {

@@ -46,15 +46,12 @@ async fn every_spelling_of_a_schema_in_the_url_is_honoured() {
         let Some(place) = place::postgres().await else { return };
         make(&place.db, schema).await;
         let db = Database::open(&format!("{}?{spelling}", place.url), &Options::default()).unwrap();
-        migrate::up(&db, migrate::Extras { probe: true }).await.unwrap();
-        migrate::check(&db, migrate::Extras { probe: true }).await.unwrap();
+        migrate::up(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
+        migrate::check(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
         assert_eq!(homes(&place.db).await, [schema], "{spelling}");
         let strays = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
         assert_eq!(place.db.sql(strays).one::<i64>().await.unwrap(), 0, "{spelling}");
-        assert!(matches!(
-            migrate::check(&place.db, migrate::Extras::default()).await,
-            Err(StoreError::Schema(_))
-        ));
+        assert!(matches!(migrate::check(&place.db, &[&migrate::ENGINE]).await, Err(StoreError::Schema(_))));
     }
 }
 
@@ -64,11 +61,11 @@ async fn migrate_up_makes_the_schema_that_the_setting_names_and_says_what_a_url_
     let odd = "Odd \"one's\"; $x$";
     let db = Database::open(&place.url, &in_schema(odd)).unwrap();
     for _ in 0..2 {
-        migrate::up(&db, migrate::Extras::default()).await.unwrap();
+        migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
     }
     assert_eq!(homes(&place.db).await, [odd]);
     let db = Database::open(&format!("{}?schema=missing", place.url), &Options::default()).unwrap();
-    let refused = migrate::up(&db, migrate::Extras::default()).await.unwrap_err();
+    let refused = migrate::up(&db, &[&migrate::ENGINE]).await.unwrap_err();
     assert!(matches!(&refused, StoreError::Unusable(text) if text.contains("database.schema")), "{refused}");
 }
 
@@ -101,7 +98,7 @@ async fn two_schemas_of_one_database_are_two_sites_also_behind_a_transaction_poo
         };
         let at = async |schema: &str| {
             let db = Database::open(&place.url, &in_schema(schema)).unwrap();
-            migrate::up(&db, migrate::Extras { probe: true }).await.unwrap();
+            migrate::up(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
             World {
                 store: SqlStore::new(db.clone()),
                 broker: "postgres",
@@ -124,7 +121,7 @@ async fn one_worker_name_in_two_schemas_is_two_workers() {
     let mut databases = Vec::new();
     for schema in ["one", "two"] {
         let db = Database::open(&place.url, &in_schema(schema)).unwrap();
-        migrate::up(&db, migrate::Extras::default()).await.unwrap();
+        migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
         databases.push(db);
     }
     let name = WorkerName::new("worker-1").unwrap();
@@ -146,10 +143,43 @@ async fn one_worker_name_in_two_schemas_is_two_workers() {
 async fn wake_ups_reach_listeners_of_a_schema() {
     let Some(place) = place::postgres().await else { return };
     let open = || Database::open(&place.url, &in_schema("one")).unwrap();
-    migrate::up(&open(), migrate::Extras::default()).await.unwrap();
+    migrate::up(&open(), &[&migrate::ENGINE]).await.unwrap();
     let (here, there) = (Bell::new(&open()), Bell::new(&open()));
     let mut ear = there.listen(&queue("ready"));
     assert!(ear.rung(Duration::from_secs(10)).await, "listening has begun");
     here.ring(&queue("ready"));
     assert!(ear.rung(Duration::from_secs(10)).await);
+}
+
+/// A worker of the other schema would look for jobs that it does not have, at every ring.
+#[tokio::test]
+async fn wake_ups_of_one_schema_are_not_heard_in_another() {
+    let Some(place) = place::postgres().await else { return };
+    let open = |schema: &str| Database::open(&place.url, &in_schema(schema)).unwrap();
+    let mut channels = Vec::new();
+    for schema in ["one", "two"] {
+        migrate::up(&open(schema), &[&migrate::ENGINE]).await.unwrap();
+        let name = "SELECT 'backshift_' || to_hex(hashtextextended($1, 0))";
+        let channel = place.db.sql(name).bind(schema).one::<String>().await.unwrap();
+        channels.push(channel);
+    }
+    assert_ne!(channels[0], channels[1]);
+    let (client, mut connection) = tokio_postgres::connect(&place.url, tokio_postgres::NoTls).await.unwrap();
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = std::future::poll_fn(|context| connection.poll_message(context)).await {
+            if let tokio_postgres::AsyncMessage::Notification(note) = message {
+                let _ = told.send((note.channel().to_owned(), note.payload().to_owned()));
+            }
+        }
+    });
+    for channel in &channels {
+        client.batch_execute(&format!("LISTEN \"{channel}\"")).await.unwrap();
+    }
+    for (schema, channel) in ["one", "two"].iter().zip(&channels) {
+        Bell::new(&open(schema)).ring(&queue("ready"));
+        let (on, payload) = heard.recv().await.unwrap();
+        assert_eq!(&on, channel, "{payload}");
+        assert!(payload.starts_with("ready "), "{payload}");
+    }
 }

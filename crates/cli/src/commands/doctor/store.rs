@@ -5,13 +5,14 @@
 use std::{path::Path, time::Duration};
 
 use backshift_core::{StoreError, Timestamp};
-use backshift_store::{Database, Dialect, check, migrate};
+use backshift_store::{Database, Dialect, check};
 
 use super::{Finding, within};
 use crate::{
     config::{Config, Origin, without_password},
+    domains::Role,
     exit::Failure,
-    wiring::{Backend, Pending, extras, file_of, look_at, places, schema_failure},
+    wiring::{Backend, Pending, and_what_is_there, file_of, lines, look_at, places, schema_failure},
 };
 
 const PART: &str = "store";
@@ -118,7 +119,9 @@ async fn tried(config: &Config, database: &Database) -> Result<(), Failure> {
     if database.as_pg().is_none() {
         return Ok(());
     }
-    let names = tables(config).join(",");
+    let lines = and_what_is_there(database, lines(config, Role::Site)).await.map_err(schema_failure)?;
+    let names: Vec<_> = lines.iter().flat_map(|line| line.tables(Dialect::Postgres)).collect();
+    let names = names.join(",");
     let missing = database.sql(MISSING).bind(names).all::<String>().await?;
     match missing.is_empty() {
         true => Ok(()),
@@ -143,16 +146,6 @@ fn read_only(error: StoreError) -> Failure {
         }),
         _ => schema_failure(error),
     }
-}
-
-/// The tables that the migrations make.
-fn tables(config: &Config) -> Vec<String> {
-    let script = migrate::sql(Dialect::Postgres, extras(config));
-    let name = |line: &str| {
-        let name = line.strip_prefix("CREATE TABLE IF NOT EXISTS ")?.split([' ', '(']).next()?;
-        (name != "backshift_migrations").then(|| name.to_owned())
-    };
-    script.lines().filter_map(name).collect()
 }
 
 async fn clock(database: &Database) -> Option<Finding> {
@@ -201,14 +194,6 @@ fn room(file: &Path) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_tables_are_those_of_the_migrations() {
-        let tables = tables(&Config::defaults());
-        for name in ["background_jobs", "job_attempts", "job_line", "email_sends", "users"] {
-            assert!(tables.iter().any(|table| table == name), "{name} in {tables:?}");
-        }
-    }
 
     #[test]
     fn clocks_are_apart_by_what_no_round_trip_explains() {

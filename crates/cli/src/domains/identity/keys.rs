@@ -22,6 +22,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Whether JWT_SECRET is set, however short it is.
+    pub(super) fn is_set(config: &Config) -> bool {
+        secret(config, "auth.jwt_secret").is_some()
+    }
+
     /// From the configuration; `None` when JWT_SECRET is not set, and blank is not set.
     pub(super) fn configured(config: &Config) -> Result<Option<Self>, Failure> {
         let Some(jwt) = secret(config, "auth.jwt_secret") else { return Ok(None) };

@@ -16,7 +16,10 @@ use backshift_domains::{
 };
 use backshift_mail::Templates;
 use backshift_runtime::Shutdown;
-use backshift_store::Database;
+use backshift_store::{
+    Database,
+    migrate::{IDENTITY, Line},
+};
 use futures::FutureExt as _;
 
 use super::{Beside, Domain, Equipment, Faces, Role, mail};
@@ -144,6 +147,9 @@ const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// Accounts and the challenges behind codes.
+pub(crate) const TABLES: &Line = &IDENTITY;
+
 pub(super) const DOMAIN: Domain = Domain {
     settings: SETTINGS,
     contradictions,
@@ -153,6 +159,8 @@ pub(super) const DOMAIN: Domain = Domain {
     queue_of: |kind, own| is_code(kind).then(|| if own.is_some() { "default" } else { SendCode::QUEUE }),
     attempts_of: |kind| is_code(kind).then_some(mail::ATTEMPTS),
     handlers,
+    tables: Some(TABLES),
+    is_on: |config, role| role == Role::Dev || Keys::is_set(config),
     retention: |config, database| {
         let keep = config.duration("retention.otp");
         Some(Arc::new(IdentityRetention::new(database.clone(), keep)))

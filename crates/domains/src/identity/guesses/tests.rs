@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use backshift_core::QueueName;
-use backshift_store::{
-    Options,
-    migrate::{self, Extras},
-};
+use backshift_store::{Options, migrate};
 use backshift_testkit::servers::TestDatabase;
 
 use super::*;
@@ -32,7 +29,7 @@ async fn places() -> Vec<Place> {
             None => continue,
         };
         let db = Database::open(&url, &Options { connections: 8, ..Options::default() }).unwrap();
-        migrate::up(&db, Extras::default()).await.unwrap();
+        migrate::up(&db, &migrate::ALL).await.unwrap();
         let key = CodeKey::from_secret(&"a key".into());
         let mut config = IdentityConfig::new("a secret of thirty-two bytes, yes".into(), key);
         (config.hash_slots, config.max_failures_pair) = (1, 3);

@@ -17,10 +17,7 @@ use backshift_http::{
     pages::{Pages, Section},
     server,
 };
-use backshift_store::{
-    Database, Options, SqlStore, ledger,
-    migrate::{self, Extras},
-};
+use backshift_store::{Database, Options, SqlStore, ledger, migrate};
 use tower::ServiceExt;
 
 /// Text that does harm wherever it is taken for HTML.
@@ -57,7 +54,7 @@ impl House {
         let kept = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", kept.path().join("test.db").display());
         let db = Database::open(&url, &Options::default()).unwrap();
-        migrate::up(&db, Extras::default()).await.unwrap();
+        migrate::up(&db, &migrate::ALL).await.unwrap();
         let store = SqlStore::new(db.clone());
         let sections = sections(&db, kept.path()).await;
         let pages = Pages::new(Arc::new(store.clone()) as Arc<dyn Store>, "a test").with_sections(sections);

@@ -71,7 +71,7 @@ EXCEPTION WHEN unique_violation THEN
 END $$;
 
 -- A challenge holds what the code is derived from, never the code.
-CREATE TABLE IF NOT EXISTS otp_challenges (
+CREATE TABLE otp_challenges (
     id          uuid PRIMARY KEY,
     user_id     uuid NOT NULL,
     email_key   text NOT NULL,
@@ -87,16 +87,26 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     network     text,
     tries_abroad integer NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
-CREATE INDEX IF NOT EXISTS otp_challenges_age ON otp_challenges (issued_at);
+CREATE INDEX otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
+CREATE INDEX otp_challenges_age ON otp_challenges (issued_at);
 
 -- One row a code that was sent: the hourly limits count them.
-CREATE TABLE IF NOT EXISTS otp_sends (
+CREATE TABLE otp_sends (
     id          uuid PRIMARY KEY,
     email_key   text NOT NULL,
     ip          text,
     at          timestamptz NOT NULL
 );
-CREATE INDEX IF NOT EXISTS otp_sends_email ON otp_sends (email_key, at);
-CREATE INDEX IF NOT EXISTS otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
-CREATE INDEX IF NOT EXISTS otp_sends_age ON otp_sends (at);
+CREATE INDEX otp_sends_email ON otp_sends (email_key, at);
+CREATE INDEX otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
+CREATE INDEX otp_sends_age ON otp_sends (at);
+
+-- One row for whatever is counted by the hour: wrong passwords, registrations, tried codes. An hour is over with `begun`.
+CREATE TABLE auth_counts (
+    what        text NOT NULL,
+    who         text NOT NULL,
+    begun       timestamptz NOT NULL,
+    n           bigint NOT NULL,
+    PRIMARY KEY (what, who)
+) WITH (fillfactor = 70);
+CREATE INDEX auth_counts_age ON auth_counts (begun);

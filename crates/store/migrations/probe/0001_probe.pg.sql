@@ -1,5 +1,5 @@
 -- Only with BACKSHIFT_PROBE=true. No unique constraint on purpose: a duplicate must be visible.
-CREATE TABLE IF NOT EXISTS backshift_probe_attempts (
+CREATE TABLE backshift_probe_attempts (
     job_id      uuid NOT NULL,
     key         text NOT NULL,
     attempt     integer NOT NULL,
@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS backshift_probe_attempts (
     worker      text NOT NULL,
     started_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE TABLE IF NOT EXISTS backshift_probe_effects (
+CREATE TABLE backshift_probe_effects (
     job_id      uuid NOT NULL,
     key         text NOT NULL,
     attempt     integer NOT NULL,

@@ -1,52 +1,115 @@
--- A claim and a completion write the job's row where it stands (HOT): no index may name what they change. So the line of
--- waiting jobs is a narrow table of its own, what a claim took is one row a claim, and every index that depended on the
--- status depends on a generated column which stays NULL for nearly every job.
+-- The engine's tables: the ledger, the line of what waits, and what steers the fleet.
 
--- One row a job of the SQL broker that waits; kept by the triggers below, taken out by the claim.
-CREATE TABLE IF NOT EXISTS job_line (
-    id          uuid PRIMARY KEY,
-    queue       text NOT NULL,
-    priority    smallint NOT NULL,
-    run_at      timestamptz NOT NULL,
-    ready       boolean NOT NULL,
-    alone       boolean NOT NULL,
-    unique_key  text,
-    -- The kind, once a worker that does not know it met the job: such jobs stand beside the line, one line a kind.
-    aside       text
-) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.05,
-        autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
-CREATE INDEX IF NOT EXISTS job_line_ready ON job_line (queue, priority DESC, run_at, id)
-    WHERE ready AND NOT alone AND aside IS NULL;
-CREATE INDEX IF NOT EXISTS job_line_aside ON job_line (queue, aside, priority DESC, run_at, id)
-    WHERE ready AND NOT alone AND aside IS NOT NULL;
-CREATE INDEX IF NOT EXISTS job_line_alone ON job_line (queue, priority DESC, run_at, id) WHERE ready AND alone;
-CREATE INDEX IF NOT EXISTS job_line_due ON job_line (run_at) WHERE NOT ready;
+-- One row a job, for ever until it is pruned. It is system A's background_jobs: a table of that name is adopted when somebody
+-- says so, and only gains columns; its own rows carry the broker 'adopted', are listed and never claimed.
+CREATE TABLE IF NOT EXISTS background_jobs (
+    id              uuid PRIMARY KEY,
+    user_id         uuid,
+    job_type        text NOT NULL,
+    status          text NOT NULL,
+    attempts        integer NOT NULL DEFAULT 0,
+    error_message   text,
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now()
+);
 
--- One row a claim or a hand-over: which jobs were taken with it. Its worker deletes it when all of them are settled, else the
--- rescuer.
-CREATE TABLE IF NOT EXISTS job_hands (
-    id      uuid PRIMARY KEY,
-    worker  text NOT NULL,
-    jobs    uuid[] NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
--- Ids do not compress; trying costs time.
-ALTER TABLE job_hands ALTER COLUMN jobs SET STORAGE EXTERNAL;
+-- A claim and a completion write the row where it stands (HOT): room for the next version of every row of a page, and no
+-- index that names what they change.
+ALTER TABLE background_jobs SET (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.01,
+    autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 
-DROP INDEX IF EXISTS background_jobs_claim, background_jobs_claim_alone, background_jobs_due, background_jobs_running,
-    background_jobs_kept, background_jobs_waiting_abroad, background_jobs_unpublished, background_jobs_unique,
-    background_jobs_superseded;
-
--- The marks. seat: the unique key, while the job has the seat. leaving: the key that a superseded job still runs under.
+-- The order matters: what a claim and a completion write, then what has a fixed width, then what never changes. Of an
+-- updated row PostgreSQL logs only what lies between the common beginning and the common end of both versions; with the
+-- payload in the middle, every job would be logged three times over.
+-- publish_token: the token when the relay took it; a confirm that comes after the next start says nothing about this one.
+-- aside: the kind, while a job of a foreign broker is parked because nobody who looked at it knows that kind.
+-- The last five are marks, on which the indexes depend instead of on the status; they stay NULL for nearly every job.
+-- seat: the unique key, while the job has the seat. leaving: the key that a superseded job still runs under.
 -- abroad: the queue of an unfinished job of a foreign broker. unpublished: the broker that still has to get it; of a dead
 -- job, whose message was handed over while it ran, the dead letter. kept: a person decides about it.
 -- Every statement of ours that changes the status writes them as well. Were they generated, PostgreSQL would put every
 -- row together twice that a claim or a completion writes, which costs a tenth of the claim and a fifth of the completion.
 ALTER TABLE background_jobs
-    ADD COLUMN IF NOT EXISTS seat        text,
-    ADD COLUMN IF NOT EXISTS leaving     text,
-    ADD COLUMN IF NOT EXISTS kept        boolean,
-    ADD COLUMN IF NOT EXISTS abroad      text,
-    ADD COLUMN IF NOT EXISTS unpublished text;
+    ADD COLUMN IF NOT EXISTS user_id            uuid,
+    ADD COLUMN IF NOT EXISTS error_message      text,
+    ADD COLUMN IF NOT EXISTS attempts           integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS created_at         timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN IF NOT EXISTS updated_at         timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN IF NOT EXISTS token              bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS lease_until        timestamptz,
+    ADD COLUMN IF NOT EXISTS started_at         timestamptz,
+    ADD COLUMN IF NOT EXISTS finished_at        timestamptz,
+    ADD COLUMN IF NOT EXISTS run_at             timestamptz NOT NULL DEFAULT now(),
+    ADD COLUMN IF NOT EXISTS published_at       timestamptz,
+    ADD COLUMN IF NOT EXISTS publish_hold_until timestamptz,
+    ADD COLUMN IF NOT EXISTS publish_token      bigint,
+    ADD COLUMN IF NOT EXISTS payload_size       bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS absorbed           bigint,
+    ADD COLUMN IF NOT EXISTS max_attempts       integer,
+    ADD COLUMN IF NOT EXISTS failures           integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS crashes            integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS lonely_crashes     integer NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS priority           smallint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS progress_percent   smallint,
+    ADD COLUMN IF NOT EXISTS sensitive          boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS superseded         boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS cancel_requested   boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS anonymous          boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS worker             text,
+    ADD COLUMN IF NOT EXISTS progress_word      text,
+    ADD COLUMN IF NOT EXISTS output             bytea,
+    ADD COLUMN IF NOT EXISTS note               text,
+    ADD COLUMN IF NOT EXISTS error_fingerprint  text,
+    ADD COLUMN IF NOT EXISTS reason             text,
+    ADD COLUMN IF NOT EXISTS aside              text,
+    ADD COLUMN IF NOT EXISTS effect             text NOT NULL DEFAULT 'none',
+    ADD COLUMN IF NOT EXISTS queue              text NOT NULL DEFAULT 'adopted',
+    ADD COLUMN IF NOT EXISTS broker             text NOT NULL DEFAULT 'adopted',
+    ADD COLUMN IF NOT EXISTS payload            bytea,
+    ADD COLUMN IF NOT EXISTS payload_hash       bytea,
+    ADD COLUMN IF NOT EXISTS headers            text,
+    ADD COLUMN IF NOT EXISTS unique_key         text,
+    ADD COLUMN IF NOT EXISTS unique_policy      text,
+    ADD COLUMN IF NOT EXISTS idempotency_key    text,
+    ADD COLUMN IF NOT EXISTS seat               text,
+    ADD COLUMN IF NOT EXISTS leaving            text,
+    ADD COLUMN IF NOT EXISTS kept               boolean,
+    ADD COLUMN IF NOT EXISTS abroad             text,
+    ADD COLUMN IF NOT EXISTS unpublished        text;
+
+-- What an adopted table may say differently: times without a zone, an obligatory user, missing times.
+DO $$
+DECLARE col text;
+BEGIN
+    FOR col IN SELECT column_name FROM information_schema.columns
+        WHERE table_schema = current_schema() AND table_name = 'background_jobs'
+          AND data_type = 'timestamp without time zone'
+          AND column_name IN ('created_at', 'updated_at', 'started_at', 'finished_at', 'run_at')
+    LOOP
+        EXECUTE format('ALTER TABLE background_jobs ALTER COLUMN %I TYPE timestamptz USING %I AT TIME ZONE ''UTC''', col, col);
+    END LOOP;
+    IF EXISTS (SELECT 1 FROM information_schema.columns WHERE table_schema = current_schema()
+        AND table_name = 'background_jobs' AND column_name = 'user_id' AND is_nullable = 'NO') THEN
+        ALTER TABLE background_jobs ALTER COLUMN user_id DROP NOT NULL;
+    END IF;
+END $$;
+ALTER TABLE background_jobs ALTER COLUMN created_at SET DEFAULT now();
+ALTER TABLE background_jobs ALTER COLUMN updated_at SET DEFAULT now();
+UPDATE background_jobs SET created_at = now() WHERE created_at IS NULL;
+UPDATE background_jobs SET attempts = 0 WHERE attempts IS NULL;
+
+-- Every predicate is a literal that the statements repeat word for word; a parameter would not match it.
+CREATE INDEX IF NOT EXISTS background_jobs_list ON background_jobs (created_at, id);
+CREATE INDEX IF NOT EXISTS background_jobs_effect ON background_jobs (created_at, id)
+    WHERE effect IN ('intended', 'ambiguous');
+CREATE INDEX IF NOT EXISTS background_jobs_user ON background_jobs (user_id, created_at)
+    WHERE user_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS background_jobs_anonymous ON background_jobs (payload_hash)
+    WHERE anonymous;
+CREATE UNIQUE INDEX IF NOT EXISTS background_jobs_idempotency ON background_jobs (idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+-- One seat a key among the unfinished. A running job whose successor was accepted (keep-last) is superseded: it
+-- has given up the seat, so no later state of it can collide.
 CREATE UNIQUE INDEX IF NOT EXISTS background_jobs_unique ON background_jobs (seat) WHERE seat IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_superseded ON background_jobs (leaving) WHERE leaving IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_kept ON background_jobs (created_at, id) WHERE kept;
@@ -59,35 +122,187 @@ CREATE INDEX IF NOT EXISTS background_jobs_abroad ON background_jobs (abroad, un
     WHERE abroad IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_unpublished ON background_jobs (unpublished, run_at)
     WHERE unpublished IS NOT NULL;
-
 -- Parked jobs of foreign brokers, by what has to announce itself.
 CREATE INDEX IF NOT EXISTS background_jobs_aside ON background_jobs (queue, aside) WHERE aside IS NOT NULL;
 
--- Room for the next version of every row of a page.
-ALTER TABLE background_jobs SET (fillfactor = 45);
+-- One row a job of the SQL broker that waits, so that the queue is narrow and the ledger's row is written where it stands.
+-- Kept by the triggers below, taken out by the claim.
+CREATE TABLE job_line (
+    id          uuid PRIMARY KEY,
+    queue       text NOT NULL,
+    priority    smallint NOT NULL,
+    run_at      timestamptz NOT NULL,
+    ready       boolean NOT NULL,
+    alone       boolean NOT NULL,
+    unique_key  text,
+    -- The kind, once a worker that does not know it met the job: such jobs stand beside the line, one line a kind.
+    aside       text
+) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.05,
+        autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
+CREATE INDEX job_line_ready ON job_line (queue, priority DESC, run_at, id)
+    WHERE ready AND NOT alone AND aside IS NULL;
+CREATE INDEX job_line_aside ON job_line (queue, aside, priority DESC, run_at, id)
+    WHERE ready AND NOT alone AND aside IS NOT NULL;
+CREATE INDEX job_line_alone ON job_line (queue, priority DESC, run_at, id) WHERE ready AND alone;
+CREATE INDEX job_line_due ON job_line (run_at) WHERE NOT ready;
 
-INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key)
-    SELECT id, queue, priority, run_at, status = 'available', crashes >= 3, unique_key FROM background_jobs
-    WHERE broker = 'postgres' AND status IN ('scheduled', 'available', 'retrying')
-    ON CONFLICT DO NOTHING;
-INSERT INTO job_hands (id, worker, jobs) SELECT gen_random_uuid(), COALESCE(worker, '?'), array_agg(id)
-    FROM background_jobs WHERE broker = 'postgres' AND status = 'running' GROUP BY worker;
+-- One row a claim or a hand-over: which jobs were taken with it, because no index says which jobs run. Its worker deletes it
+-- when all of them are settled, else the rescuer.
+CREATE TABLE job_claims (
+    id      uuid PRIMARY KEY,
+    worker  text NOT NULL,
+    jobs    uuid[] NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
+-- Ids do not compress; trying costs time.
+ALTER TABLE job_claims ALTER COLUMN jobs SET STORAGE EXTERNAL;
 
-CREATE OR REPLACE FUNCTION backshift_joins_line() RETURNS trigger LANGUAGE plpgsql AS $$
+-- One row a start that failed or was lost, never deleted before its job: the history of a job. The end of a completed start is
+-- the job's own finished_at.
+CREATE TABLE job_attempts (
+    job_id      uuid NOT NULL,
+    token       bigint NOT NULL,
+    attempt     integer NOT NULL,
+    worker      text NOT NULL,
+    started_at  timestamptz NOT NULL,
+    ended_at    timestamptz,
+    outcome     text,
+    error       text,
+    PRIMARY KEY (job_id, token)
+) WITH (fillfactor = 95, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
+
+-- One row an effect outside that was begun: whether a mail went out before its worker died is not known without it.
+CREATE TABLE job_effects (
+    job_id      uuid NOT NULL,
+    effect_key  text NOT NULL,
+    state       text NOT NULL,
+    tries       integer NOT NULL,
+    token       bigint NOT NULL,
+    receipt     text,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (job_id, effect_key)
+) WITH (fillfactor = 80);
+
+-- What a person decided about a queue; one without a row is not paused.
+CREATE TABLE job_queues (
+    name    text PRIMARY KEY,
+    paused  boolean NOT NULL DEFAULT false
+);
+
+-- How far a schedule is, so that each of its ticks is enqueued once in the whole fleet.
+CREATE TABLE job_schedules (
+    name        text PRIMARY KEY,
+    last_tick   timestamptz NOT NULL
+);
+
+-- An allowance that the whole fleet shares, by the generic cell rate algorithm: tat is the theoretical time of the next arrival.
+CREATE TABLE job_limits (
+    key text PRIMARY KEY,
+    tat timestamptz NOT NULL
+) WITH (fillfactor = 70);
+
+-- Who holds a place of a key, for limits of how many run at once. A place counts while its job runs under this token and its lease stands.
+CREATE TABLE job_slots (
+    key     text NOT NULL,
+    job_id  uuid NOT NULL,
+    token   bigint NOT NULL,
+    PRIMARY KEY (key, job_id)
+) WITH (fillfactor = 70);
+
+-- The one seat of the fleet for a job that must run alone: taken while this job runs under this token.
+CREATE TABLE job_alone (
+    seat    integer PRIMARY KEY CHECK (seat = 1),
+    job_id  uuid NOT NULL,
+    token   bigint NOT NULL
+);
+
+-- What the fleet knows of a dependency that fails, so that a few probes ask it and not everybody.
+CREATE TABLE job_breakers (
+    name        text PRIMARY KEY,
+    state       text NOT NULL DEFAULT 'closed',
+    failures    integer NOT NULL DEFAULT 0,
+    open_us     bigint NOT NULL DEFAULT 0,
+    open_until  timestamptz,
+    probe_until timestamptz,
+    error       text,
+    -- Since when it is not closed.
+    opened_at   timestamptz,
+    -- After an outage calls come back step by step: so many in an interval, twice as many in the next one.
+    step        integer NOT NULL DEFAULT 0,
+    step_until  timestamptz,
+    admitted    integer NOT NULL DEFAULT 0,
+    succeeded   integer NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+
+-- One row a process, as others see it.
+-- kinds: what it has a handler for, comma-separated. signed: its process gave a sign of life that ends with it; without one only leases tell.
+-- troubles: what keeps it from its work, as JSON of at most 4 KiB.
+CREATE TABLE job_workers (
+    name        text PRIMARY KEY,
+    queues      text NOT NULL,
+    kinds       text NOT NULL DEFAULT '',
+    started_at  timestamptz NOT NULL,
+    seen_at     timestamptz NOT NULL,
+    signed      boolean NOT NULL DEFAULT false,
+    troubles    text NOT NULL DEFAULT ''
+) WITH (fillfactor = 70);
+
+-- What people do by hand: who answers for it. A deed outlives its job: it says who deleted it, too. A pause names its queue and no job.
+CREATE TABLE job_deeds (
+    at      timestamptz NOT NULL,
+    deed    text NOT NULL,
+    job_id  uuid,
+    queue   text,
+    who     text NOT NULL,
+    why     text,
+    sweep   uuid
+);
+CREATE INDEX job_deeds_job ON job_deeds (job_id, at);
+CREATE INDEX job_deeds_age ON job_deeds (at);
+-- What is no part of a sweep: the list of all hands names a sweep once, however many jobs it changed.
+CREATE INDEX job_deeds_single ON job_deeds (at) WHERE sweep IS NULL;
+
+-- One deed to all that match. The place is written together with the batch that leads there, so that no job is touched twice.
+-- What is meant stands in filter, so that whoever finds it can go on with it; words are the wish as it was written.
+CREATE TABLE job_sweeps (
+    id          uuid PRIMARY KEY,
+    deed        text NOT NULL,
+    words       text NOT NULL,
+    filter      text NOT NULL,
+    who         text NOT NULL,
+    why         text,
+    expected    bigint NOT NULL,
+    more        boolean NOT NULL,
+    begun_at    timestamptz NOT NULL,
+    touched_at  timestamptz NOT NULL,
+    since_at    timestamptz,
+    until_at    timestamptz NOT NULL,
+    after_at    timestamptz,
+    after_id    uuid,
+    batch       bigint NOT NULL DEFAULT 0,
+    found       bigint NOT NULL DEFAULT 0,
+    changed     bigint NOT NULL DEFAULT 0,
+    done        boolean NOT NULL DEFAULT false,
+    -- Equal words go on with it: neither done nor given up.
+    open        boolean NOT NULL DEFAULT true
+) WITH (fillfactor = 70);
+CREATE UNIQUE INDEX job_sweeps_open ON job_sweeps (deed, words) WHERE open;
+CREATE INDEX job_sweeps_age ON job_sweeps (begun_at);
+
+-- Every job of the SQL broker that waits has a place in the line, whoever enqueues it.
+CREATE FUNCTION backshift_joins_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key)
         SELECT id, queue, priority, run_at, status = 'available', crashes >= 3, unique_key FROM fresh
         WHERE broker = 'postgres' AND status IN ('scheduled', 'available', 'retrying');
     RETURN NULL;
 END $$;
-DROP TRIGGER IF EXISTS background_jobs_joins_line ON background_jobs;
 CREATE TRIGGER background_jobs_joins_line AFTER INSERT ON background_jobs REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_joins_line();
 
 -- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here. The
 -- condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
 -- hand leaves marks and a place in the line behind; they are put right.
-CREATE OR REPLACE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 <<marks>>
 DECLARE
@@ -116,23 +331,21 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-DROP TRIGGER IF EXISTS background_jobs_moves_in_line ON background_jobs;
 CREATE TRIGGER background_jobs_moves_in_line AFTER UPDATE ON background_jobs FOR EACH ROW
     WHEN (NEW.status NOT IN ('running', 'completed')
         OR (NEW.status = 'completed' AND (OLD.status <> 'running' OR NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
     EXECUTE FUNCTION backshift_moves_in_line();
 -- Waiting jobs are deleted by hand only; nothing else would ever clear their queue's entries away.
-CREATE OR REPLACE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM job_line l USING gone WHERE l.id = gone.id
         AND gone.status IN ('scheduled', 'available', 'retrying');
     RETURN NULL;
 END $$;
-DROP TRIGGER IF EXISTS background_jobs_leaves_line ON background_jobs;
 CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_leaves_line();
 
--- The claim: jobs out of the line, started, and noted as a hand. All in ONE statement, so that line and job are seen by
+-- The claim: jobs out of the line, started, and noted as a claim. All in ONE statement, so that line and job are seen by
 -- one snapshot: a claim whose parts look at different moments takes a job out of the line that it cannot see yet, and
 -- loses it.
 -- The job's row is locked before, and its place in the line with it: whoever moves a waiting job holds its row. A job whose
@@ -145,7 +358,7 @@ CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFER
 -- whatever is more urgent. What others took stays in the index while any old snapshot may see it; a walk from the
 -- beginning (no place) meets it all.
 -- Of these kinds only, when some are named.
-CREATE OR REPLACE FUNCTION backshift_start(line text, many integer, who text, lease bigint, hand uuid, level integer,
+CREATE FUNCTION backshift_start(line text, many integer, who text, lease bigint, hand uuid, level integer,
     since timestamptz, known text[]) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
@@ -177,7 +390,7 @@ BEGIN
     picked AS MATERIALIZED (SELECT array_agg(w.id) AS ids, array_agg(w.place) AS places, array_agg(w.tuple) AS tuples
         FROM (SELECT * FROM urgent UNION ALL SELECT * FROM rest) w),
     left_line AS (DELETE FROM job_line l WHERE l.ctid = ANY ((SELECT p.places FROM picked p)::tid[])),
-    noted AS (INSERT INTO job_hands (id, worker, jobs) SELECT hand, who, p.ids FROM picked p WHERE p.ids IS NOT NULL)
+    noted AS (INSERT INTO job_claims (id, worker, jobs) SELECT hand, who, p.ids FROM picked p WHERE p.ids IS NOT NULL)
     UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
         lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
         WHERE j.ctid = ANY ((SELECT p.tuples FROM picked p)::tid[]) AND j.status = 'available'
@@ -187,7 +400,7 @@ BEGIN
 END $$;
 
 -- Starts jobs whose rows the caller has locked in this transaction.
-CREATE OR REPLACE FUNCTION backshift_begin(picked uuid[], who text, lease bigint, hand uuid)
+CREATE FUNCTION backshift_begin(picked uuid[], who text, lease bigint, hand uuid)
     RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
@@ -202,7 +415,7 @@ DECLARE
     until timestamptz := moment + lease * interval '1 microsecond';
 BEGIN
     DELETE FROM job_line l WHERE l.id = ANY (picked);
-    INSERT INTO job_hands (id, worker, jobs) VALUES (hand, who, picked);
+    INSERT INTO job_claims (id, worker, jobs) VALUES (hand, who, picked);
     RETURN QUERY UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1,
         worker = who, lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
         WHERE j.id = ANY (picked) AND j.status = 'available'
@@ -218,7 +431,7 @@ END $$;
 -- Whoever waits elsewhere hears of what was put aside.
 -- Places are read without a lock, the first ones of the line and of each kind, and put in order; only what is taken is
 -- locked. What somebody else holds or what waits for its key is passed over: should too few be left, it reads further.
-CREATE OR REPLACE FUNCTION backshift_start_known(line text, many integer, who text, lease bigint, hand uuid,
+CREATE FUNCTION backshift_start_known(line text, many integer, who text, lease bigint, hand uuid,
     known text[]) RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
@@ -251,7 +464,8 @@ BEGIN
         any_moved := true;
     END LOOP;
     IF any_moved THEN
-        PERFORM pg_notify('backshift', line || ' aside');
+        -- The channel of this schema, as everybody who listens makes its name.
+        PERFORM pg_notify('backshift_' || to_hex(hashtextextended(current_schema()::text, 0)), line || ' aside');
     END IF;
     -- One look for the whole queue, and only then one for each kind (a LIMIT, else they become one join of everything).
     IF moved = 0 AND NOT (
@@ -290,7 +504,7 @@ END $$;
 -- One job that must run alone in its process because it ended its worker too often. One at a time in the whole fleet:
 -- the worker that has it takes nothing else meanwhile, and the others are to go on.
 -- Two statements: what the holder of the lock before us wrote is seen by the second only.
-CREATE OR REPLACE FUNCTION backshift_alone_is_taken() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION backshift_alone_is_taken() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '.job_alone', 0)) THEN
         RETURN true;
@@ -300,7 +514,7 @@ BEGIN
 END $$;
 
 -- The seat for a job of a foreign broker that runs under this token.
-CREATE OR REPLACE FUNCTION backshift_take_alone(job uuid, fence bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION backshift_take_alone(job uuid, fence bigint) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF backshift_alone_is_taken() THEN
         RETURN false;
@@ -310,7 +524,7 @@ BEGIN
     RETURN true;
 END $$;
 
-CREATE OR REPLACE FUNCTION backshift_start_alone(line text, who text, lease bigint, hand uuid, known text[])
+CREATE FUNCTION backshift_start_alone(line text, who text, lease bigint, hand uuid, known text[])
     RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
     unique_policy text, idempotency_key text, user_id uuid, created_at timestamptz, token bigint,
@@ -352,7 +566,7 @@ END $$;
 
 -- Which waiting jobs are due now. The job's row is locked and not its place, as everywhere: the trigger that moves the place
 -- holds the row already, and two orders would wait for each other in a circle.
-CREATE OR REPLACE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
+CREATE FUNCTION backshift_due(many integer) RETURNS SETOF uuid
 LANGUAGE sql VOLATILE ROWS 64
 SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
 SET enable_hashjoin = off SET enable_mergejoin = off

@@ -1,5 +1,5 @@
 -- System C's accounts, plans and subscriptions, and the challenges behind one-time codes.
-CREATE TABLE IF NOT EXISTS users (
+CREATE TABLE users (
     id              TEXT PRIMARY KEY NOT NULL,
     username        TEXT NOT NULL,
     full_name       TEXT,
@@ -18,9 +18,9 @@ CREATE TABLE IF NOT EXISTS users (
     -- Tokens from before are worth nothing: the last sign-out, in whole seconds.
     not_before      INTEGER
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS users_username_lower ON users (lower(username)) WHERE deleted_at IS NULL;
+CREATE UNIQUE INDEX users_username_lower ON users (lower(username)) WHERE deleted_at IS NULL;
 
-CREATE TABLE IF NOT EXISTS plans (
+CREATE TABLE plans (
     id          TEXT PRIMARY KEY NOT NULL,
     name        TEXT NOT NULL UNIQUE,
     code        TEXT NOT NULL UNIQUE,
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS plans (
     deleted_at  INTEGER
 ) STRICT;
 
-CREATE TABLE IF NOT EXISTS subscriptions (
+CREATE TABLE subscriptions (
     id              TEXT PRIMARY KEY NOT NULL,
     user_id         TEXT NOT NULL REFERENCES users (id),
     plan_id         TEXT NOT NULL REFERENCES plans (id),
@@ -45,12 +45,12 @@ CREATE TABLE IF NOT EXISTS subscriptions (
     updated_at      INTEGER,
     deleted_at      INTEGER
 ) STRICT;
-CREATE INDEX IF NOT EXISTS subscriptions_user ON subscriptions (user_id);
-CREATE UNIQUE INDEX IF NOT EXISTS subscriptions_one_current ON subscriptions (user_id)
+CREATE INDEX subscriptions_user ON subscriptions (user_id);
+CREATE UNIQUE INDEX subscriptions_one_current ON subscriptions (user_id)
     WHERE status IN ('active', 'trialing') AND deleted_at IS NULL;
 
 -- A challenge holds what the code is derived from, never the code.
-CREATE TABLE IF NOT EXISTS otp_challenges (
+CREATE TABLE otp_challenges (
     id          TEXT PRIMARY KEY NOT NULL,
     user_id     TEXT NOT NULL,
     email_key   TEXT NOT NULL,
@@ -66,16 +66,26 @@ CREATE TABLE IF NOT EXISTS otp_challenges (
     network     TEXT,
     tries_abroad INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX IF NOT EXISTS otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
-CREATE INDEX IF NOT EXISTS otp_challenges_age ON otp_challenges (issued_at);
+CREATE INDEX otp_challenges_latest ON otp_challenges (user_id, purpose, issued_at);
+CREATE INDEX otp_challenges_age ON otp_challenges (issued_at);
 
 -- One row a code that was sent: the hourly limits count them.
-CREATE TABLE IF NOT EXISTS otp_sends (
+CREATE TABLE otp_sends (
     id          TEXT PRIMARY KEY NOT NULL,
     email_key   TEXT NOT NULL,
     ip          TEXT,
     at          INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX IF NOT EXISTS otp_sends_email ON otp_sends (email_key, at);
-CREATE INDEX IF NOT EXISTS otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
-CREATE INDEX IF NOT EXISTS otp_sends_age ON otp_sends (at);
+CREATE INDEX otp_sends_email ON otp_sends (email_key, at);
+CREATE INDEX otp_sends_ip ON otp_sends (ip, at) WHERE ip IS NOT NULL;
+CREATE INDEX otp_sends_age ON otp_sends (at);
+
+-- One row for whatever is counted by the hour: wrong passwords, registrations, tried codes. An hour is over with `begun`.
+CREATE TABLE auth_counts (
+    what        TEXT NOT NULL,
+    who         TEXT NOT NULL,
+    begun       INTEGER NOT NULL,
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (what, who)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX auth_counts_age ON auth_counts (begun);

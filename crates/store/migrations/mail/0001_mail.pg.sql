@@ -24,7 +24,7 @@ END $$;
 CREATE INDEX IF NOT EXISTS email_sends_job ON email_sends (job_id) WHERE job_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS email_sends_at ON email_sends (at) WHERE at IS NOT NULL;
 
-CREATE TABLE IF NOT EXISTS email_suppressions (
+CREATE TABLE email_suppressions (
     address_key text PRIMARY KEY,
     reason      text NOT NULL,
     scope       text NOT NULL,
@@ -32,4 +32,4 @@ CREATE TABLE IF NOT EXISTS email_suppressions (
     expires_at  timestamptz,
     source_job  uuid
 );
-CREATE INDEX IF NOT EXISTS email_suppressions_expiry ON email_suppressions (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX email_suppressions_expiry ON email_suppressions (expires_at) WHERE expires_at IS NOT NULL;

@@ -1,2 +1,0 @@
--- Only SQLite's indexes change.
-SELECT 1;
