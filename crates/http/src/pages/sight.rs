@@ -250,7 +250,7 @@ mod tests {
         let kept = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", kept.path().join("test.db").display());
         let db = Database::open(&url, &Options::default()).unwrap();
-        migrate::up(&db, migrate::Extras::default()).await.unwrap();
+        migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
         let pages = Pages::new(Arc::new(SqlStore::new(db.clone())), "a test");
         let mut slow = read(&pages).await.unwrap();
         slow.good_for = LONG * 20;
