@@ -85,8 +85,8 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) {
 ///
 /// A job without a limit of its own has the one that the configuration gives its kind.
 pub(crate) fn job_json(job: &JobRecord, config: &Config) -> Value {
-    let own = || config.number(domains::attempts_of(&job.kind));
-    let most = job.max_attempts.map_or_else(own, u64::from);
+    let own = || config.get(domains::attempts_of(&job.kind));
+    let most = job.max_attempts.unwrap_or_else(own);
     json!({
         "id": job.id.to_string(),
         "kind": job.kind.as_str(),

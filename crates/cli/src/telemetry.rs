@@ -23,7 +23,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use crate::{config::Config, terminal};
+use crate::{
+    config::{Config, keys},
+    terminal,
+};
 
 /// Where logs go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +45,13 @@ pub(crate) fn start(config: &Config, stream: Stream) {
         Stream::Output => std::io::stdout().is_terminal(),
         Stream::Chatter | Stream::Error => std::io::stderr().is_terminal(),
     };
-    let json = match config.text("log.encoding") {
+    let json = match config.get(&keys::LOG_ENCODING) {
         "json" => true,
         "console" => false,
         _ => !terminal,
     };
     let level = match stream {
-        Stream::Output | Stream::Chatter => config.text("log.level"),
+        Stream::Output | Stream::Chatter => config.get(&keys::LOG_LEVEL),
         Stream::Error => "warn",
     };
     // lapin calls it an error when a queue that we look for is not there; our adapter tells what matters.

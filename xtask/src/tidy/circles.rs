@@ -22,6 +22,7 @@ const CHOSEN: &[Kept] = &[
             "config/settings.rs",
             "config/sources.rs",
             "domains/mod.rs",
+            "sources/later.rs",
             "sources/mod.rs",
             "wiring/backend.rs",
             "wiring/lines.rs",

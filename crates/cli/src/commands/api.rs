@@ -14,7 +14,7 @@ use backshift_runtime::Shutdown;
 
 use super::worker::follow;
 use crate::{
-    config::Config,
+    config::{Config, keys},
     domains::{self, Equipment, Role},
     exit::Failure,
     signals::Stops,
@@ -38,8 +38,8 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
         ready.watches_broker(Arc::clone(&foreign.broker), false);
     }
     let metrics = start_metrics(Names::OfSystemC)?;
-    let address = format!("{}:{}", config.text("api.host"), config.text("api.port"));
-    let what = format!("{}, {}", config.told("api.host"), config.told("api.port"));
+    let address = format!("{}:{}", config.get(&keys::API_HOST), config.get(&keys::API_PORT));
+    let what = format!("{}, {}", config.told(&keys::API_HOST), config.told(&keys::API_PORT));
     let listener = bind(&what, &address, Taken::Refuse).await?;
     let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };
     let shown: Option<SocketAddr> = listener.local_addr().ok();
@@ -59,7 +59,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let stopping = shutdown.clone();
     tokio::spawn(async move { follow(&mut stops, &stopping).await });
     domains::beside_api(config, &backend, &shutdown).await?;
-    let _ = tokio::time::timeout(config.duration("shutdown.grace") + Duration::from_secs(1), serving).await;
+    let _ = tokio::time::timeout(config.get(&keys::SHUTDOWN_GRACE) + Duration::from_secs(1), serving).await;
     backend.leave().await;
     Ok(())
 }

@@ -20,8 +20,11 @@ use tokio::net::TcpListener;
 use super::{dev_lock::DevLock, worker::follow};
 use crate::{
     args,
-    config::{Config, Origin},
-    domains::{self, Equipment, Role, demo, mail::Post},
+    config::{Config, Origin, keys},
+    domains::{
+        self, Equipment, Role, demo,
+        mail::{Post, SMTP_HOST},
+    },
     exit::Failure,
     output,
     signals::Stops,
@@ -75,8 +78,8 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
 
 /// What runs where, before anything else is said.
 fn greet(config: &Config, url: &str, mails_to: Option<&str>) {
-    let store = match config.some("database.url") {
-        Some(_) => format!("your database (database.url from {})", config.origin("database.url")),
+    let store = match config.some(&keys::DATABASE_URL) {
+        Some(_) => format!("your database (database.url from {})", config.origin(&keys::DATABASE_URL)),
         None => format!("a file in {}", config.data_dir().display()),
     };
     let mails = mails_to
@@ -103,12 +106,12 @@ impl House {
     async fn build(config: &Config, backend: &Backend) -> Result<Self, Failure> {
         let database = backend.database()?;
         let post = Post::of_dev(config, database).await?;
-        let mails_to = post.mailbox.is_none().then(|| config.text("smtp.host").to_owned());
+        let mails_to = post.mailbox.is_none().then(|| config.get(&SMTP_HOST).to_owned());
         domains::warn_of_choices(config);
         let (pause, check) = (post.worker.pause(), post.check());
         let equipment = Equipment { config, backend, role: Role::Dev, post: Some(post) };
         let faces = equipment.faces()?;
-        let place = if config.some("database.url").is_some() {
+        let place = if config.some(&keys::DATABASE_URL).is_some() {
             "this machine · your store"
         } else {
             "this machine · embedded"
@@ -131,8 +134,8 @@ impl House {
 
 /// The configured port, or the next free one when nobody chose it.
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
-    let (first, told) = (config.number("dev.port") as u16, config.told("dev.port"));
-    match *config.origin("dev.port") {
+    let (first, told) = (config.get(&keys::DEV_PORT), config.told(&keys::DEV_PORT));
+    match *config.origin(&keys::DEV_PORT) {
         Origin::Default => first_free(&told, first..=first.saturating_add(PORTS), Taken::GoOn).await,
         _ => first_free(&told, first..=first, Taken::Refuse).await,
     }

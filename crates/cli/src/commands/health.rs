@@ -11,7 +11,12 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{args, config::Config, exit::Failure, output};
+use crate::{
+    args,
+    config::{Config, keys},
+    exit::Failure,
+    output,
+};
 
 /// Probes give up after about ten seconds; whoever asks wants to hear why before.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -74,8 +79,8 @@ fn told(check: &Check) -> String {
 fn address(args: &args::Health, config: &Config) -> String {
     let address = match (&args.address, args.process.as_str()) {
         (Some(address), _) => address.clone(),
-        (None, "api") => format!("{}:{}", config.text("api.host"), config.text("api.port")),
-        (None, _) => config.text("worker.http_addr").to_owned(),
+        (None, "api") => format!("{}:{}", config.get(&keys::API_HOST), config.get(&keys::API_PORT)),
+        (None, _) => config.get(&keys::WORKER_HTTP_ADDR).to_owned(),
     };
     match address.parse::<SocketAddr>() {
         Ok(everywhere) if everywhere.ip().is_unspecified() => match everywhere {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{Migrate, MigrateUp, Output},
-    config::Config,
+    config::{Config, keys},
     domains::Role,
     exit::Failure,
     output,
@@ -35,7 +35,7 @@ pub(super) async fn run(command: &Migrate, config: &Config) -> Result<(), Failur
 /// The script, in the schema that is configured.
 fn schema_sql(config: &Config, dialect: Dialect, more: &[String]) -> String {
     let script = migrate::sql(dialect, &lines_with(config, &named_lines(more)));
-    match config.some("database.schema") {
+    match config.some(&keys::DATABASE_SCHEMA) {
         Some(schema) if dialect == Dialect::Postgres => {
             let name = schema.replace('"', "\"\"");
             format!("CREATE SCHEMA IF NOT EXISTS \"{name}\";\nSET search_path = \"{name}\";\n\n{script}")

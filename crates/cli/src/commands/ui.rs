@@ -9,7 +9,7 @@ use backshift_runtime::Shutdown;
 
 use super::worker::follow;
 use crate::{
-    config::Config,
+    config::{Config, keys},
     exit::Failure,
     output,
     signals::Stops,
@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let metrics = start_metrics(Names::Own)?;
     let health = health::probes(health_of(&ready, &metrics, Shown::Causes));
     let shutdown = Shutdown::new();
-    let site = Site::listen(config, &backend, config.some("ui.listen").unwrap_or(LISTEN)).await?;
+    let site = Site::listen(config, &backend, config.some(&keys::UI_LISTEN).unwrap_or(LISTEN)).await?;
     let url = site.url().to_owned();
     let serving = site.serve(health, &shutdown);
     output::line(format!("Backshift's pages are at {url}"));

@@ -3,23 +3,25 @@
 //! Flags beat the environment, which beats the file, which beats the defaults. Every error names the key, the
 //! value, the source and the remedy; all errors are reported at once.
 
+mod key;
 mod ranges;
 mod secret_files;
 mod setting;
-mod settings;
+pub(crate) mod settings;
 mod sources;
 mod template;
 mod value;
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, fmt, path::Path};
 
 use backshift_http::client::{HeaderName, TrustedNetworks};
-use secrecy::SecretString;
 
+use key::Value;
 use sources::{Rights, rights_of};
 
+pub(crate) use key::{Bytes, Key, Secret, Text, settings};
 pub(crate) use setting::{Form, Setting, set};
-pub(crate) use settings::{SETTINGS, setting};
+pub(crate) use settings::{self as keys, SETTINGS, setting};
 pub(crate) use sources::{FAILPOINT, nearest};
 pub(crate) use template::template;
 pub(crate) use value::duration;
@@ -139,7 +141,7 @@ impl Config {
 
     /// Where the files of this machine are.
     pub(crate) fn data_dir(&self) -> &Path {
-        Path::new(self.text("data_dir"))
+        Path::new(self.get(&keys::DATA_DIR))
     }
 
     /// What is odd about it and no error.
@@ -150,65 +152,45 @@ impl Config {
     /// Whether a file says it and nobody else should read it.
     fn is_secret_of_a_file(&self, setting: &Setting) -> bool {
         let secret = match setting.form {
-            Form::Secret => !self.text(setting.key).is_empty(),
-            Form::Url => holds_password(self.text(setting.key)),
+            Form::Secret => !self.text(setting).is_empty(),
+            Form::Url => holds_password(self.text(setting)),
             _ => false,
         };
-        secret && matches!(self.origin(setting.key), Origin::File(_))
+        secret && matches!(self.origin(setting), Origin::File(_))
     }
 
-    /// The text of a setting; empty = not set. Keys are those of the table.
-    pub(crate) fn text(&self, key: &str) -> &str {
-        self.values.get(key).map_or("", |(text, _)| text)
+    fn text(&self, setting: &Setting) -> &str {
+        self.values.get(setting.key).map_or("", |(text, _)| text)
+    }
+
+    /// The value.
+    pub(crate) fn get<T: Value>(&self, key: &Key<T>) -> T::Of<'_> {
+        T::of(self.text(key.as_ref()))
     }
 
     /// The text, or `None` when it is empty.
-    pub(crate) fn some(&self, key: &str) -> Option<&str> {
-        Some(self.text(key)).filter(|text| !text.is_empty())
-    }
-
-    /// A secret, or `None` when it is empty.
-    pub(crate) fn secret(&self, key: &str) -> Option<SecretString> {
-        self.some(key).map(Into::into)
+    pub(crate) fn some(&self, key: impl AsRef<Setting>) -> Option<&str> {
+        Some(self.text(key.as_ref())).filter(|text| !text.is_empty())
     }
 
     /// Whether somebody set it, and where.
-    pub(crate) fn origin(&self, key: &str) -> &Origin {
-        self.values.get(key).map_or(&Origin::Default, |(_, origin)| origin)
+    pub(crate) fn origin(&self, key: impl AsRef<Setting>) -> &Origin {
+        self.values.get(key.as_ref().key).map_or(&Origin::Default, |(_, origin)| origin)
     }
 
     /// `worker.lease (environment BACKSHIFT_WORKER_LEASE): "5"`: how an error begins that names a setting.
-    pub(crate) fn told(&self, key: &str) -> String {
-        let shown = setting(key).map(|setting| self.shown(setting)).unwrap_or_default();
-        match (shown.is_empty(), self.origin(key)) {
-            (true, Origin::Default) => format!("{key} is not set"),
-            (_, origin) => format!("{key} ({origin}): {shown:?}"),
+    pub(crate) fn told(&self, key: impl AsRef<Setting>) -> String {
+        let setting = key.as_ref();
+        let shown = self.shown(setting);
+        match (shown.is_empty(), self.origin(setting)) {
+            (true, Origin::Default) => format!("{} is not set", setting.key),
+            (_, origin) => format!("{} ({origin}): {shown:?}", setting.key),
         }
-    }
-
-    /// A duration; checked at load.
-    pub(crate) fn duration(&self, key: &str) -> Duration {
-        value::duration(self.text(key)).unwrap_or_default()
-    }
-
-    /// A switch; checked at load.
-    pub(crate) fn switch(&self, key: &str) -> bool {
-        value::switch(self.text(key)).unwrap_or_default()
-    }
-
-    /// A number; checked at load.
-    pub(crate) fn number(&self, key: &str) -> u64 {
-        value::number(self.text(key), 0, u64::MAX).unwrap_or_default()
-    }
-
-    /// A size in bytes; checked at load.
-    pub(crate) fn size(&self, key: &str) -> u64 {
-        value::size(self.text(key)).unwrap_or_default()
     }
 
     /// The value as it may be shown: no secret, no password in a URL.
     pub(crate) fn shown(&self, setting: &Setting) -> String {
-        let text = self.text(setting.key);
+        let text = self.text(setting);
         match setting.form {
             Form::Secret if !text.is_empty() => "(set, not shown)".to_owned(),
             Form::Url => without_password(text),

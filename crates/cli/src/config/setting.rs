@@ -42,6 +42,12 @@ pub(crate) struct Setting {
     pub(crate) meaning: &'static str,
 }
 
+impl AsRef<Self> for Setting {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Setting {
     /// Its section of the file; empty at the top level.
     pub(crate) fn section(&self) -> &'static str {

@@ -20,75 +20,34 @@ use futures::FutureExt as _;
 
 use super::{Bound, Domain, Equipment, Faces, Role};
 use crate::{
-    config::{Config, Form, Setting, set},
+    config::{Bytes, Config, Form, Key, Secret, Setting, Text, keys, set, settings},
     exit::Failure,
     finding::{self, Finding},
     sources::Source,
     wiring::{Backend, Foreign, Plan, foreign, named, pem, private, protect},
 };
 
-const SETTINGS: &[Setting] = &[
-    set(
-        "smtp.host",
-        &["SMTP_HOST"],
-        "",
-        Form::Text,
-        "SMTP server; without one `dev` keeps mails in its mailbox.",
-    ),
-    set("smtp.port", &["SMTP_PORT"], "587", Form::Number(1, 65535), "SMTP port."),
-    set("smtp.username", &["SMTP_USERNAME", "SMTP_USER"], "", Form::Text, "User for AUTH; none = no AUTH."),
-    set("smtp.password", &["SMTP_PASSWORD", "SMTP_PASS"], "", Form::Secret, "Password for AUTH."),
-    set("smtp.from", &["SMTP_FROM"], "", Form::Text, "Address in From; the user name when it is an address."),
-    set("smtp.from_name", &["SMTP_FROM_NAME"], "", Form::Text, "Display name in From, encoded per RFC 2047."),
-    set(
-        "smtp.tls",
-        &[],
-        "",
-        Form::Word(&["", "none", "starttls", "implicit"]),
-        "implicit on 465, none on loopback, else starttls (required), when not set.",
-    ),
-    set(
-        "smtp.ca_file",
-        &[],
-        "",
-        Form::Text,
-        "PEM file of the authority that signed the server, instead of the system's.",
-    ),
-    set(
-        "smtp.command_timeout",
-        &[],
-        "60s",
-        Form::Time,
-        "Longest wait for a reply; 10 minutes after the final dot (RFC 5321).",
-    ),
-    set("mail.concurrency", &[], "10", Form::Number(1, 1000), "Mails sent at once by one process."),
-    set("mail.retry_base", &[], "5s", Form::Duration, "Delay before a mail's second attempt."),
-    set("mail.retry_cap", &[], "1h", Form::Duration, "Longest delay between a mail's attempts."),
-    set("mail.max_attempts", &[], "12", Form::Number(1, 1000), "Attempts of a mail."),
-    set("mail.pause", &[], "30s", Form::Time, "First pause of a transport that refuses us; doubles to 10m."),
-    set(
-        "mail.max_size",
-        &[],
-        "48MiB",
-        Form::Size,
-        "Largest mail; a message of 16 MiB can become as large when it is encoded.",
-    ),
-    set(
-        "mail.keep_foreign_bodies",
-        &[],
-        "false",
-        Form::Switch,
-        "Keep the bodies of mails on the exchange that do not say what they are; C's own producer mails codes there.",
-    ),
-    set(
-        "retention.email_sends",
-        &[],
-        "90d",
-        Form::Duration,
-        "How long the send log keeps an entry; 0s = for ever.",
-    ),
-    set("log.subjects", &[], "false", Form::Switch, "Logs subjects of mails."),
-];
+settings! {
+    SETTINGS
+    SMTP_HOST: Text = set("smtp.host", &["SMTP_HOST"], "", Form::Text, "SMTP server; without one `dev` keeps mails in its mailbox.");
+    SMTP_PORT: u16 = set("smtp.port", &["SMTP_PORT"], "587", Form::Number(1, 65535), "SMTP port.");
+    SMTP_USERNAME: Text = set("smtp.username", &["SMTP_USERNAME", "SMTP_USER"], "", Form::Text, "User for AUTH; none = no AUTH.");
+    SMTP_PASSWORD: Secret = set("smtp.password", &["SMTP_PASSWORD", "SMTP_PASS"], "", Form::Secret, "Password for AUTH.");
+    SMTP_FROM: Text = set("smtp.from", &["SMTP_FROM"], "", Form::Text, "Address in From; the user name when it is an address.");
+    SMTP_FROM_NAME: Text = set("smtp.from_name", &["SMTP_FROM_NAME"], "", Form::Text, "Display name in From, encoded per RFC 2047.");
+    SMTP_TLS: Text = set("smtp.tls", &[], "", Form::Word(&["", "none", "starttls", "implicit"]), "implicit on 465, none on loopback, else starttls (required), when not set.");
+    SMTP_CA_FILE: Text = set("smtp.ca_file", &[], "", Form::Text, "PEM file of the authority that signed the server, instead of the system's.");
+    SMTP_COMMAND_TIMEOUT: Duration = set("smtp.command_timeout", &[], "60s", Form::Time, "Longest wait for a reply; 10 minutes after the final dot (RFC 5321).");
+    MAIL_CONCURRENCY: usize = set("mail.concurrency", &[], "10", Form::Number(1, 1000), "Mails sent at once by one process.");
+    MAIL_RETRY_BASE: Duration = set("mail.retry_base", &[], "5s", Form::Duration, "Delay before a mail's second attempt.");
+    MAIL_RETRY_CAP: Duration = set("mail.retry_cap", &[], "1h", Form::Duration, "Longest delay between a mail's attempts.");
+    MAIL_MAX_ATTEMPTS: u32 = set("mail.max_attempts", &[], "12", Form::Number(1, 1000), "Attempts of a mail.");
+    MAIL_PAUSE: Duration = set("mail.pause", &[], "30s", Form::Time, "First pause of a transport that refuses us; doubles to 10m.");
+    MAIL_MAX_SIZE: Bytes = set("mail.max_size", &[], "48MiB", Form::Size, "Largest mail; a message of 16 MiB can become as large when it is encoded.");
+    MAIL_KEEP_FOREIGN_BODIES: bool = set("mail.keep_foreign_bodies", &[], "false", Form::Switch, "Keep the bodies of mails on the exchange that do not say what they are; C's own producer mails codes there.");
+    RETENTION_EMAIL_SENDS: Duration = set("retention.email_sends", &[], "90d", Form::Duration, "How long the send log keeps an entry; 0s = for ever.");
+    LOG_SUBJECTS: bool = set("log.subjects", &[], "false", Form::Switch, "Logs subjects of mails.");
+}
 
 /// The longest pause of a mail transport.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -107,9 +66,9 @@ pub(super) const DOMAIN: Domain = Domain {
     bindings,
     handlers,
     tables: Some(TABLES),
-    is_on: |config, role| role == Role::Dev || config.some("smtp.host").is_some(),
+    is_on: |config, role| role == Role::Dev || config.some(&SMTP_HOST).is_some(),
     retention: |config, database| {
-        let keep = config.duration("retention.email_sends");
+        let keep = config.get(&RETENTION_EMAIL_SENDS);
         Some(Arc::new(MailRetention::new(database.clone(), keep)))
     },
     faces,
@@ -117,7 +76,7 @@ pub(super) const DOMAIN: Domain = Domain {
 };
 
 /// The setting with the attempts of a mail, also of one with a code.
-pub(super) const ATTEMPTS: &str = "mail.max_attempts";
+pub(super) const ATTEMPTS: &Key<u32> = &MAIL_MAX_ATTEMPTS;
 
 /// What sends the mails of a process.
 pub(crate) struct Post {
@@ -209,22 +168,22 @@ fn faces(equipment: &Equipment<'_>) -> Result<Faces, Failure> {
 fn contradictions(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     config.not_above(
-        "mail.retry_base",
-        "mail.retry_cap",
+        &MAIL_RETRY_BASE,
+        &MAIL_RETRY_CAP,
         "every delay is the cap then: make the cap the longer one",
         &mut found,
     );
-    if config.duration("mail.pause") > LONGEST_PAUSE {
-        let told = config.told("mail.pause");
+    if config.get(&MAIL_PAUSE) > LONGEST_PAUSE {
+        let told = config.told(&MAIL_PAUSE);
         found.push(format!("{told} is longer than 10m, the longest pause: write 10m or less"));
     }
     // Who is told to stop hands his jobs back within the grace; what he cannot is free when its lease ends.
-    let (grace, command) = (config.duration("shutdown.grace"), config.duration("smtp.command_timeout"));
-    if config.some("smtp.host").is_some() && grace.is_zero() {
+    let (grace, command) = (config.get(&keys::SHUTDOWN_GRACE), config.get(&SMTP_COMMAND_TIMEOUT));
+    if config.some(&SMTP_HOST).is_some() && grace.is_zero() {
         found.push(format!(
             "{} leaves no mail the time to be answered (smtp.command_timeout is {command:?}), so a stop makes mails ambiguous: \
              write 30s",
-            config.told("shutdown.grace")
+            config.told(&keys::SHUTDOWN_GRACE)
         ));
     }
     found
@@ -236,7 +195,7 @@ const DEV_FROM: &str = "backshift@mail.example";
 /// The configured transport; `None` when no SMTP server is set.
 pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Failure> {
     let Some(options) = smtp_options(config)? else { return Ok(None) };
-    let way = named(options.way(), config, "smtp.ca_file");
+    let way = named(options.way(), config, &SMTP_CA_FILE);
     let transport = SmtpTransport::new(options)
         .map_err(|error| Failure::configuration(format!("{}: {error}", smtp_of(config))))?;
     protect(config, &[way])?;
@@ -245,20 +204,20 @@ pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Fail
 
 /// What the settings say about the SMTP server; `None` when there is none.
 pub(crate) fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failure> {
-    let Some(host) = config.some("smtp.host") else { return Ok(None) };
-    let mut options = SmtpOptions::new(host, config.number("smtp.port") as u16);
-    if let Some(mode) = config.some("smtp.tls") {
+    let Some(host) = config.some(&SMTP_HOST) else { return Ok(None) };
+    let mut options = SmtpOptions::new(host, config.get(&SMTP_PORT));
+    if let Some(mode) = config.some(&SMTP_TLS) {
         options.tls = mode
             .parse::<TlsMode>()
-            .map_err(|problem| Failure::configuration(format!("{}: {problem}", config.told("smtp.tls"))))?;
+            .map_err(|problem| Failure::configuration(format!("{}: {problem}", config.told(&SMTP_TLS))))?;
     }
-    options.ca_pem = pem(config, "smtp.ca_file")?;
-    if let Some(username) = config.some("smtp.username") {
-        let password = config.secret("smtp.password").unwrap_or_else(|| "".into());
+    options.ca_pem = pem(config, &SMTP_CA_FILE)?;
+    if let Some(username) = config.some(&SMTP_USERNAME) {
+        let password = config.get(&SMTP_PASSWORD).unwrap_or_else(|| "".into());
         options.credentials = Some(Credentials { username: username.to_owned(), password });
     }
-    options.command_timeout = config.duration("smtp.command_timeout");
-    options.max_connections = config.number("mail.concurrency") as usize;
+    options.command_timeout = config.get(&SMTP_COMMAND_TIMEOUT);
+    options.max_connections = config.get(&MAIL_CONCURRENCY);
     Ok(Some(options))
 }
 
@@ -268,14 +227,14 @@ pub(crate) fn mail_worker(
     mailer: Arc<dyn Mailer>,
     database: &Database,
 ) -> Result<Arc<MailWorker>, Failure> {
-    let limits = Limits { message_bytes: config.size("mail.max_size") as usize, ..Limits::default() };
+    let limits = Limits { message_bytes: config.get(&MAIL_MAX_SIZE), ..Limits::default() };
     let composer = Composer::new(from(config)?).with_limits(limits);
     let options = MailOptions {
-        max_attempts: config.number("mail.max_attempts") as u32,
-        retry_base: config.duration("mail.retry_base"),
-        retry_cap: config.duration("mail.retry_cap"),
-        pause: config.duration("mail.pause"),
-        log_subjects: config.switch("log.subjects"),
+        max_attempts: config.get(&MAIL_MAX_ATTEMPTS),
+        retry_base: config.get(&MAIL_RETRY_BASE),
+        retry_cap: config.get(&MAIL_RETRY_CAP),
+        pause: config.get(&MAIL_PAUSE),
+        log_subjects: config.get(&LOG_SUBJECTS),
         ..MailOptions::default()
     };
     let log = Arc::new(DatabaseSendLog::new(database.clone()));
@@ -284,17 +243,17 @@ pub(crate) fn mail_worker(
 
 /// The settings that lead to the mail server.
 pub(crate) fn smtp_of(config: &Config) -> String {
-    format!("{}, {}", config.told("smtp.host"), config.told("smtp.port"))
+    format!("{}, {}", config.told(&SMTP_HOST), config.told(&SMTP_PORT))
 }
 
 /// What the mail server answered, with the settings that it is about; 78 when the same settings get the same answer.
 pub(crate) fn smtp_failure(config: &Config, outcome: &Outcome) -> Failure {
     let Some(failure) = outcome.failure() else { return Failure::failed(outcome) };
     let told = format!("{}: no mail can be sent there: {failure}", smtp_of(config));
-    let tls = || config.told("smtp.tls");
+    let tls = || config.told(&SMTP_TLS);
     match failure.class {
         Class::Config => {
-            let account = format!("{} and smtp.password", config.told("smtp.username"));
+            let account = format!("{} and smtp.password", config.told(&SMTP_USERNAME));
             Failure::configuration(format!("{told}; check {account} (SMTP_USERNAME, SMTP_PASSWORD)"))
         }
         Class::Tls => Failure::configuration(format!(
@@ -303,7 +262,7 @@ pub(crate) fn smtp_failure(config: &Config, outcome: &Outcome) -> Failure {
         )),
         Class::Sender => Failure::configuration(format!(
             "{told}; {} (SMTP_FROM): the server does not let us send as this address",
-            config.told("smtp.from")
+            config.told(&SMTP_FROM)
         )),
         Class::Protocol => {
             Failure::configuration(format!("{told}; is it a mail server (SMTP_HOST, SMTP_PORT)?"))
@@ -332,8 +291,8 @@ pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure>
 
 /// From: `SMTP_FROM`, else the user name when it is an address; only `dev` may have neither.
 pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
-    let user = config.some("smtp.username").filter(|name| name.contains('@'));
-    let text = match (config.some("smtp.from").or(user), config.some("smtp.host")) {
+    let user = config.some(&SMTP_USERNAME).filter(|name| name.contains('@'));
+    let text = match (config.some(&SMTP_FROM).or(user), config.some(&SMTP_HOST)) {
         (Some(text), _) => text,
         (None, None) => DEV_FROM,
         (None, Some(_)) => {
@@ -343,13 +302,13 @@ pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
         }
     };
     let wrong = |error| {
-        Failure::configuration(format!("{}: {error}; write it as name@example.com", config.told("smtp.from")))
+        Failure::configuration(format!("{}: {error}; write it as name@example.com", config.told(&SMTP_FROM)))
     };
     let mut parsed = NamedAddress::parse(text).map_err(wrong)?;
-    if let Some(name) = config.some("smtp.from_name") {
+    if let Some(name) = config.some(&SMTP_FROM_NAME) {
         let address: EmailAddress = parsed.address.clone();
         parsed = NamedAddress::named(name, address)
-            .map_err(|error| Failure::configuration(format!("{}: {error}", config.told("smtp.from_name"))))?;
+            .map_err(|error| Failure::configuration(format!("{}: {error}", config.told(&SMTP_FROM_NAME))))?;
     }
     Ok(parsed)
 }
@@ -362,13 +321,13 @@ fn bindings(config: &Config, source: &Source) -> Result<Vec<Bound>, Failure> {
     if !source.has_exchanges {
         return Ok(Vec::new());
     }
-    let keeps_foreign_bodies = config.switch("mail.keep_foreign_bodies");
+    let keeps_foreign_bodies = config.get(&MAIL_KEEP_FOREIGN_BODIES);
     let binding = Binding {
         queue: QueueName::new(QUEUE_OF_SYSTEM_C).map_err(Failure::configuration)?,
         feed: Some(EXCHANGE.to_owned()),
         decoder: Arc::new(MailDecoder { keeps_foreign_bodies }),
     };
-    Ok(vec![Bound { binding, slots: config.number("mail.concurrency") as usize }])
+    Ok(vec![Bound { binding, slots: config.get(&MAIL_CONCURRENCY) }])
 }
 
 /// Whether a configured broker carries system C's mails.
@@ -392,9 +351,9 @@ async fn server(config: &Config) -> Finding {
         Ok(None) => {
             return Finding::new(part, "SMTP_HOST is not set; `dev` keeps mails in its mailbox", None);
         }
-        Err(failure) => return Finding::new(part, config.text("smtp.host"), Some(failure)),
+        Err(failure) => return Finding::new(part, config.get(&SMTP_HOST), Some(failure)),
     };
-    let what = format!("{}:{}", config.text("smtp.host"), config.text("smtp.port"));
+    let what = format!("{}:{}", config.get(&SMTP_HOST), config.get(&SMTP_PORT));
     let from = match from(config) {
         Ok(from) => from.address,
         Err(problem) => return Finding::new(part, what, Some(problem)),
@@ -406,11 +365,11 @@ async fn server(config: &Config) -> Finding {
             "{}: no answer within 10 s; {} (BACKSHIFT_SMTP_TLS): a server that waits for TLS says nothing, then implicit is right; or \
              a firewall stands between",
             smtp_of(config),
-            config.told("smtp.tls")
+            config.told(&SMTP_TLS)
         ))),
     };
     mailer.close().await;
     let options = smtp_options(config).ok().flatten();
-    let ways = options.iter().map(|options| named(options.way(), config, "smtp.ca_file")).collect();
+    let ways = options.iter().map(|options| named(options.way(), config, &SMTP_CA_FILE)).collect();
     Finding { ways, ..Finding::new(part, what, problem) }
 }

@@ -18,7 +18,7 @@ use backshift_store::{Database, migrate::Line};
 use futures::future::{BoxFuture, try_join_all};
 
 use crate::{
-    config::{Config, Setting},
+    config::{Config, Key, Setting, keys},
     exit::Failure,
     finding::Finding,
     sources::Source,
@@ -47,7 +47,7 @@ struct Domain {
     /// a foreign one. A kind that may have to wait for a server of its own has a queue of its own, so that nobody waits with it.
     queue_of: fn(&Kind, Option<&Foreign>) -> Option<&'static str>,
     /// The setting with the attempts of a kind of its that has a number of its own.
-    attempts_of: fn(&Kind) -> Option<&'static str>,
+    attempts_of: fn(&Kind) -> Option<&'static Key<u32>>,
     /// Queues of peers that it binds to this broker.
     bindings: fn(&Config, &Source) -> Result<Vec<Bound>, Failure>,
     /// Its handlers, as far as this process has what they need.
@@ -172,8 +172,8 @@ pub(crate) fn queue_of(kind: &Kind, own: Option<&Foreign>) -> Option<&'static st
 }
 
 /// The setting with the attempts of this kind.
-pub(crate) fn attempts_of(kind: &Kind) -> &'static str {
-    ALL.iter().find_map(|domain| (domain.attempts_of)(kind)).unwrap_or("max_attempts")
+pub(crate) fn attempts_of(kind: &Kind) -> &'static Key<u32> {
+    ALL.iter().find_map(|domain| (domain.attempts_of)(kind)).unwrap_or(&keys::MAX_ATTEMPTS)
 }
 
 /// What they bind to this broker.

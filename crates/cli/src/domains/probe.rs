@@ -3,38 +3,33 @@
 use std::path::Path;
 
 use backshift_domains::probe::{ProbeEffects, ProbeLog, ProbeWorker};
-use backshift_store::migrate::PROBE;
+use backshift_store::migrate;
 
 use super::{Domain, Equipment};
 use crate::{
-    config::{Form, Setting, set},
+    config::{Form, Key, Setting, Text, set, settings},
     exit::Failure,
 };
 
-const SETTINGS: &[Setting] = &[
-    set(
-        "probe",
-        &[],
-        "false",
-        Form::Switch,
-        "Adds the kind backshift.probe and its tables, for checks from outside.",
-    ),
-    set("probe_log", &[], "", Form::Text, "Where the probe writes its effects when the worker has no store."),
-];
+settings! {
+    SETTINGS
+    PROBE: bool = set("probe", &[], "false", Form::Switch, "Adds the kind backshift.probe and its tables, for checks from outside.");
+    PROBE_LOG: Text = set("probe_log", &[], "", Form::Text, "Where the probe writes its effects when the worker has no store.");
+}
 
 pub(super) const DOMAIN: Domain = Domain {
     settings: SETTINGS,
-    handlers: |equipment, registry| match equipment.config.switch("probe") {
+    handlers: |equipment, registry| match equipment.config.get(&PROBE) {
         true => Ok(ProbeWorker::new(effects(equipment)?).register(registry)),
         false => Ok(registry),
     },
-    tables: Some(&PROBE),
-    is_on: |config, _| config.switch("probe"),
+    tables: Some(&migrate::PROBE),
+    is_on: |config, _| config.get(&PROBE),
     ..Domain::EMPTY
 };
 
 fn effects(equipment: &Equipment<'_>) -> Result<ProbeEffects, Failure> {
-    match (&equipment.backend.store, equipment.config.some("probe_log")) {
+    match (&equipment.backend.store, equipment.config.some(&PROBE_LOG)) {
         (Some(store), _) => Ok(ProbeEffects::Store(store.database().clone())),
         (None, Some(path)) => ProbeLog::open(Path::new(path))
             .map(ProbeEffects::File)

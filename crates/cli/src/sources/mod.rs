@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{Broker, broker::Binding, way::Way};
 
 use crate::{
-    config::{Config, Setting},
+    config::{Config, Key, Setting, Text},
     exit::Failure,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Source {
     /// Its settings; the one of its URL is among them.
     pub(crate) settings: &'static [Setting],
     /// The setting with the URL of one that is worked beside the store's own queue.
-    pub(crate) url: &'static str,
+    pub(crate) url: &'static Key<Text>,
     /// What to do about a way to it that is not safe.
     pub(crate) tls: &'static str,
     /// Whether it has exchanges, by which system C's mails come.

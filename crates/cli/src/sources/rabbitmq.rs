@@ -7,41 +7,24 @@ use backshift_core::{broker::Binding, way::Way};
 
 use super::{Opened, Source, Waits};
 use crate::{
-    config::{self, Form, Setting, set},
+    config::{self, Form, Key, Setting, Text, set, settings},
     exit::{Failure, Server},
     wiring::{named, pem, server_of},
 };
 
-const SETTINGS: &[Setting] = &[
-    set(
-        "rabbitmq.url",
-        &["RABBITMQ_URL"],
-        "",
-        Form::Url,
-        "amqp:… or amqps:…; set, the mail queue of system C is worked from there.",
-    ),
-    set(
-        "rabbitmq.ca_file",
-        &[],
-        "",
-        Form::Text,
-        "PEM file of the authority that signed RabbitMQ's certificate, besides the system's.",
-    ),
-    set(
-        "rabbitmq.queue_type",
-        &[],
-        "quorum",
-        Form::Word(&["quorum", "classic", "existing"]),
-        "Type of our own queues; existing takes a queue as it is and makes a quorum queue where there is none.",
-    ),
-];
+settings! {
+    SETTINGS
+    RABBITMQ_URL: Text = set("rabbitmq.url", &["RABBITMQ_URL"], "", Form::Url, "amqp:… or amqps:…; set, the mail queue of system C is worked from there.");
+    RABBITMQ_CA_FILE: Text = set("rabbitmq.ca_file", &[], "", Form::Text, "PEM file of the authority that signed RabbitMQ's certificate, besides the system's.");
+    RABBITMQ_QUEUE_TYPE: Text = set("rabbitmq.queue_type", &[], "quorum", Form::Word(&["quorum", "classic", "existing"]), "Type of our own queues; existing takes a queue as it is and makes a quorum queue where there is none.");
+}
 
 pub(super) const SOURCE: Source = Source {
     name: "rabbitmq",
     title: "RabbitMQ",
     schemes: &["amqp", "amqps"],
     settings: SETTINGS,
-    url: "rabbitmq.url",
+    url: &RABBITMQ_URL,
     tls: "use amqps:, with rabbitmq.ca_file for an authority of your own",
     has_exchanges: true,
     waits: Some(Waits { called: "consumer_timeout", usually: CONSUMER_TIMEOUT }),
@@ -56,7 +39,7 @@ pub(super) const SOURCE: Source = Source {
 };
 
 fn way(settings: &config::Config, url: &str) -> Result<Way, Failure> {
-    Ok(named(configured(settings, url)?.way(), settings, "rabbitmq.ca_file"))
+    Ok(named(configured(settings, url)?.way(), settings, &RABBITMQ_CA_FILE))
 }
 
 fn open(settings: &config::Config, url: &str, bindings: Vec<Binding>) -> Opened {
@@ -66,13 +49,13 @@ fn open(settings: &config::Config, url: &str, bindings: Vec<Binding>) -> Opened 
 /// What the settings say about the server at this URL.
 fn configured(settings: &config::Config, url: &str) -> Result<Config, Failure> {
     let no_text = |_| {
-        let place = settings.told("rabbitmq.ca_file");
+        let place = settings.told(&RABBITMQ_CA_FILE);
         Failure::configuration(format!(
             "{place}: it is no PEM text: name the certificate of an authority in PEM"
         ))
     };
-    let ca_pem = pem(settings, "rabbitmq.ca_file")?.map(String::from_utf8).transpose().map_err(no_text)?;
-    let queue_type = match settings.text("rabbitmq.queue_type") {
+    let ca_pem = pem(settings, &RABBITMQ_CA_FILE)?.map(String::from_utf8).transpose().map_err(no_text)?;
+    let queue_type = match settings.get(&RABBITMQ_QUEUE_TYPE) {
         "classic" => QueueType::Classic,
         "existing" => QueueType::Existing,
         _ => QueueType::Quorum,

@@ -10,7 +10,7 @@ use backshift_store::{
 };
 
 use crate::{
-    config::Config,
+    config::{Config, keys},
     domains::{self, Role},
 };
 
@@ -65,6 +65,6 @@ pub(crate) async fn and_what_is_there(
 
 /// The tables of others that are taken over (`database.adopt`).
 pub(crate) fn adopted(config: &Config) -> Vec<String> {
-    let names = config.text("database.adopt").split(',').map(str::trim);
+    let names = config.get(&keys::DATABASE_ADOPT).split(',').map(str::trim);
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

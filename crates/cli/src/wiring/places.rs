@@ -5,7 +5,7 @@
 use url::Url;
 
 use crate::{
-    config::{Config, Origin, nearest, without_password},
+    config::{Config, Origin, Setting, keys, nearest, without_password},
     exit::Failure,
     sources::{self, Source, ledger},
 };
@@ -30,7 +30,7 @@ pub(crate) enum Place {
 
 /// What `broker.url` means, whatever the store is.
 pub(crate) fn place(config: &Config) -> Result<Place, Failure> {
-    let broker = config.text("broker.url");
+    let broker = config.get(&keys::BROKER_URL);
     match broker.split_once(':').map(|(scheme, _)| scheme) {
         None => Ok(Place::Ledger),
         Some(scheme) if ledger::SCHEMES.contains(&scheme) => Ok(Place::Ledger),
@@ -42,7 +42,7 @@ pub(crate) fn place(config: &Config) -> Result<Place, Failure> {
             let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
             Err(Failure::configuration(format!(
                 "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",
-                config.told("broker.url"),
+                config.told(&keys::BROKER_URL),
             )))
         }
     }
@@ -58,7 +58,7 @@ pub(crate) fn foreign(config: &Config) -> Vec<(&'static Source, String)> {
 
 /// Reads the two URLs; `without_store` is `--no-store`.
 pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Failure> {
-    let (broker, place) = (config.text("broker.url"), place(config)?);
+    let (broker, place) = (config.get(&keys::BROKER_URL), place(config)?);
     if without_store && place == Place::Ledger {
         return Err(Failure::usage(
             "--no-store: the queue of this broker is the ledger of its store; leave --no-store away, or name a broker that keeps \
@@ -75,9 +75,9 @@ pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Fai
 
 /// The store of an SQL broker is the broker's database; another one by flag is a contradiction.
 fn own_store(config: &Config, broker: &str) -> Result<String, Failure> {
-    let store = config.text("database.url");
+    let store = config.get(&keys::DATABASE_URL);
     let same = |url: &str| url.replacen("embedded:", "sqlite:", 1);
-    if matches!(config.origin("database.url"), Origin::Flag(_)) && same(store) != same(broker) {
+    if matches!(config.origin(&keys::DATABASE_URL), Origin::Flag(_)) && same(store) != same(broker) {
         return Err(Failure::configuration(format!(
             "--store {} and --broker {}: the queue of this broker is the ledger of its own database; leave --store away",
             without_password(store),
@@ -89,25 +89,25 @@ fn own_store(config: &Config, broker: &str) -> Result<String, Failure> {
 
 /// The store: the URL, or system C's parts, or the embedded file.
 pub(crate) fn database_url(config: &Config) -> Result<String, Failure> {
-    if let Some(url) = config.some("database.url") {
+    if let Some(url) = config.some(&keys::DATABASE_URL) {
         return Ok(url.to_owned());
     }
-    let Some(host) = config.some("database.host") else {
+    let Some(host) = config.some(&keys::DATABASE_HOST) else {
         return Ok(format!("sqlite:{}", config.data_dir().join("backshift.db").display()));
     };
-    let wrong = |what: &str| {
-        let told = config.told(&format!("database.{what}"));
+    let wrong = |key: &dyn AsRef<Setting>| {
+        let told = config.told(key.as_ref());
         Failure::configuration(format!(
             "{told}: it cannot be part of a URL; correct it, or set DATABASE_URL whole"
         ))
     };
-    let mut url = Url::parse("postgres://localhost").map_err(|_| wrong("url"))?;
-    url.set_host(Some(host)).map_err(|_| wrong("host"))?;
-    url.set_port(Some(config.number("database.port") as u16)).map_err(|()| wrong("port"))?;
-    url.set_username(config.text("database.user")).map_err(|()| wrong("user"))?;
-    url.set_password(config.some("database.password")).map_err(|()| wrong("password"))?;
-    url.set_path(config.text("database.name"));
-    if let Some(mode) = config.some("database.sslmode") {
+    let mut url = Url::parse("postgres://localhost").map_err(|_| wrong(&keys::DATABASE_URL))?;
+    url.set_host(Some(host)).map_err(|_| wrong(&keys::DATABASE_HOST))?;
+    url.set_port(Some(config.get(&keys::DATABASE_PORT))).map_err(|()| wrong(&keys::DATABASE_PORT))?;
+    url.set_username(config.get(&keys::DATABASE_USER)).map_err(|()| wrong(&keys::DATABASE_USER))?;
+    url.set_password(config.some(&keys::DATABASE_PASSWORD)).map_err(|()| wrong(&keys::DATABASE_PASSWORD))?;
+    url.set_path(config.get(&keys::DATABASE_NAME));
+    if let Some(mode) = config.some(&keys::DATABASE_SSLMODE) {
         url.query_pairs_mut().append_pair("sslmode", mode);
     }
     Ok(url.into())

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{Metrics, Ready};
 use crate::{
-    config::{Config, Origin},
+    config::{Config, Origin, keys},
     exit::Failure,
 };
 
@@ -63,9 +63,9 @@ pub(crate) async fn serve_probes(
     metrics: &Metrics,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Option<SocketAddr>, Failure> {
-    let taken = Taken::by_origin(config.origin("worker.http_addr"));
-    let what = config.told("worker.http_addr");
-    let Some(listener) = bind(&what, config.text("worker.http_addr"), taken).await? else {
+    let taken = Taken::by_origin(config.origin(&keys::WORKER_HTTP_ADDR));
+    let what = config.told(&keys::WORKER_HTTP_ADDR);
+    let Some(listener) = bind(&what, config.get(&keys::WORKER_HTTP_ADDR), taken).await? else {
         return Ok(None);
     };
     let address = listener.local_addr().ok();
@@ -80,20 +80,20 @@ pub(crate) async fn serve_probes(
 
 /// The limits of the API's port, and of `dev`'s.
 pub(crate) fn limits(config: &Config) -> Result<Limits, Failure> {
-    let count = |key| usize::try_from(config.number(key)).unwrap_or(usize::MAX);
-    let trusted = config.text("api.trusted_proxies").parse().map_err(Failure::configuration)?;
-    let header: HeaderName = config.text("api.client_ip_header").parse().map_err(Failure::configuration)?;
+    let trusted = config.get(&keys::API_TRUSTED_PROXIES).parse().map_err(Failure::configuration)?;
+    let header: HeaderName =
+        config.get(&keys::API_CLIENT_IP_HEADER).parse().map_err(Failure::configuration)?;
     let times = Times {
-        first_byte: config.duration("http.first_byte_timeout"),
-        head: config.duration("http.head_timeout"),
-        body: config.duration("http.body_timeout"),
-        answer: config.duration("http.answer_timeout"),
-        idle: config.duration("http.idle_timeout"),
-        grace: config.duration("shutdown.grace"),
+        first_byte: config.get(&keys::HTTP_FIRST_BYTE_TIMEOUT),
+        head: config.get(&keys::HTTP_HEAD_TIMEOUT),
+        body: config.get(&keys::HTTP_BODY_TIMEOUT),
+        answer: config.get(&keys::HTTP_ANSWER_TIMEOUT),
+        idle: config.get(&keys::HTTP_IDLE_TIMEOUT),
+        grace: config.get(&keys::SHUTDOWN_GRACE),
     };
-    let (wanted, room) = (count("http.connections"), descriptors());
+    let (wanted, room) = (config.get(&keys::HTTP_CONNECTIONS), descriptors());
     let connections = fitting(wanted, room);
-    if connections < wanted && *config.origin("http.connections") != Origin::Default {
+    if connections < wanted && *config.origin(&keys::HTTP_CONNECTIONS) != Origin::Default {
         tracing::warn!(
             wanted,
             connections,
@@ -102,8 +102,8 @@ pub(crate) fn limits(config: &Config) -> Result<Limits, Failure> {
     }
     Ok(Limits {
         connections,
-        connections_per_network: count("http.connections_per_network"),
-        requests_per_network: count("http.requests_per_network"),
+        connections_per_network: config.get(&keys::HTTP_CONNECTIONS_PER_NETWORK),
+        requests_per_network: config.get(&keys::HTTP_REQUESTS_PER_NETWORK),
         times,
         proxies: Proxies::new(trusted, header),
         ..Limits::default()

@@ -4,14 +4,14 @@
 
 use super::{Place, foreign, place};
 use crate::{
-    config::{Config, Origin},
+    config::{Config, Key, Origin, Text, keys},
     domains,
     exit::{Failure, Server},
     sources::{self, later},
 };
 
 /// Settings that say where jobs are; with one of them, or the URL of a source, nothing is guessed.
-const SITES: [&str; 3] = ["broker.url", "database.url", "database.host"];
+const SITES: [&Key<Text>; 3] = [&keys::BROKER_URL, &keys::DATABASE_URL, &keys::DATABASE_HOST];
 
 /// The setting, its source and its value without the password.
 pub(crate) fn server_of(config: &Config, server: Server) -> String {
@@ -20,26 +20,25 @@ pub(crate) fn server_of(config: &Config, server: Server) -> String {
         Server::Of(broker) => sources::of_name(broker).map(|source| source.url),
         Server::Store => None,
     };
-    let set = |key: &&&str| config.some(key).is_some();
-    let keys: &[&str] = match (beside, is_foreign) {
-        (Some(_), true) => &["broker.url"],
+    let keys: &[&Key<Text>] = match (beside, is_foreign) {
+        (Some(_), true) => &[&keys::BROKER_URL],
         (Some(url), false) => &[url],
-        (None, true) => &["database.url", "database.host"],
-        (None, false) => &["broker.url", "database.url", "database.host"],
+        (None, true) => &[&keys::DATABASE_URL, &keys::DATABASE_HOST],
+        (None, false) => &SITES,
     };
-    match keys.iter().find(set) {
-        Some(&"database.host") => {
-            let origin = config.origin("database.host");
+    match keys.iter().find(|key| config.some(key).is_some()) {
+        Some(key) if key.name() == keys::DATABASE_HOST.name() => {
+            let origin = config.origin(&keys::DATABASE_HOST);
             format!(
                 "database.host ({origin}): {:?}, database.port {}, database.user {:?}, database.name {:?}",
-                config.text("database.host"),
-                config.text("database.port"),
-                config.text("database.user"),
-                config.text("database.name")
+                config.get(&keys::DATABASE_HOST),
+                config.get(&keys::DATABASE_PORT),
+                config.get(&keys::DATABASE_USER),
+                config.get(&keys::DATABASE_NAME)
             )
         }
         Some(key) => config.told(key),
-        None => format!("{} (the embedded file in it)", config.told("data_dir")),
+        None => format!("{} (the embedded file in it)", config.told(&keys::DATA_DIR)),
     }
 }
 
@@ -83,10 +82,10 @@ pub(crate) fn contradictions(config: &Config) -> Vec<String> {
     found.extend(domains::contradictions(config));
     for (source, _) in foreign(config) {
         let Some(waits) = &source.waits else { continue };
-        if config.duration("worker.hand_over_after") >= waits.usually {
+        if config.get(&keys::WORKER_HAND_OVER_AFTER) >= waits.usually {
             found.push(format!(
                 "{} is not below {}'s {} ({}m unless it was changed): long jobs are handed out again; write 10m",
-                config.told("worker.hand_over_after"),
+                config.told(&keys::WORKER_HAND_OVER_AFTER),
                 source.title,
                 waits.called,
                 waits.usually.as_secs() / 60

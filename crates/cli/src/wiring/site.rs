@@ -18,7 +18,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{Backend, Taken, bind, limits};
-use crate::{config::Config, exit::Failure, output};
+use crate::{
+    config::{Config, Key, Text, keys},
+    exit::Failure,
+    output,
+};
 
 /// A shorter password is refused.
 const FEWEST: usize = 8;
@@ -40,11 +44,11 @@ impl Site {
         backend: &Backend,
         shutdown: &Shutdown,
     ) -> Result<(), Failure> {
-        let Some(address) = config.some("ui.listen") else { return Ok(()) };
+        let Some(address) = config.some(&keys::UI_LISTEN) else { return Ok(()) };
         if backend.store.is_none() {
             return Err(Failure::configuration(format!(
                 "ui.listen ({}): the pages show what the store knows, and --no-store leaves it away; remove one of the two",
-                config.origin("ui.listen")
+                config.origin(&keys::UI_LISTEN)
             )));
         }
         let site = Self::listen(config, backend, address).await?;
@@ -55,21 +59,21 @@ impl Site {
 
     /// Takes the port and decides who may come in.
     pub(crate) async fn listen(config: &Config, backend: &Backend, address: &str) -> Result<Self, Failure> {
-        let wrong = |key: &str, error: &dyn std::fmt::Display| {
-            Failure::configuration(format!("{key} ({}): {error}", config.origin(key)))
+        let wrong = |key: &Key<Text>, error: &dyn std::fmt::Display| {
+            Failure::configuration(format!("{} ({}): {error}", key.name(), config.origin(key)))
         };
         let base: BasePath =
-            config.text("ui.base_path").parse().map_err(|error| wrong("ui.base_path", &error))?;
-        if config.some("ui.user").is_none() {
-            return Err(wrong("ui.user", &"it is empty: write the name that people sign in with"));
+            config.get(&keys::UI_BASE_PATH).parse().map_err(|error| wrong(&keys::UI_BASE_PATH, &error))?;
+        if config.some(&keys::UI_USER).is_none() {
+            return Err(wrong(&keys::UI_USER, &"it is empty: write the name that people sign in with"));
         }
         let password = password(config)?;
-        let what = match config.some("ui.listen") {
-            Some(_) => config.told("ui.listen"),
+        let what = match config.some(&keys::UI_LISTEN) {
+            Some(_) => config.told(&keys::UI_LISTEN),
             None => format!("ui.listen (default): {address:?}"),
         };
         let listener = bind(&what, address, Taken::Refuse).await?;
-        let listener = listener.ok_or_else(|| wrong("ui.listen", &"no port is free"))?;
+        let listener = listener.ok_or_else(|| wrong(&keys::UI_LISTEN, &"no port is free"))?;
         let bound = listener.local_addr().map_err(Failure::failed)?;
         let url = format!("http://{bound}{base}");
         let mut limits = limits(config)?;
@@ -80,7 +84,7 @@ impl Site {
         let pages = Pages::new(store, place(database))
             .with_auth(auth(config, password, &bound, &url))
             .under(base)
-            .read_only(config.switch("ui.read_only"))
+            .read_only(config.get(&keys::UI_READ_ONLY))
             .with_bell(move |queue| bell.ring(&queue));
         Ok(Self { listener, pages, limits, url })
     }
@@ -106,10 +110,12 @@ impl Site {
 
 /// Nobody is asked on loopback, unless a password is set or a proxy hands on what others ask.
 fn auth(config: &Config, password: Option<SecretString>, bound: &SocketAddr, url: &str) -> Auth {
-    let user = config.text("ui.user");
+    let user = config.get(&keys::UI_USER);
     match password {
         Some(password) => Auth::password(user, password),
-        None if bound.ip().is_loopback() && config.some("api.trusted_proxies").is_none() => Auth::loopback(),
+        None if bound.ip().is_loopback() && config.some(&keys::API_TRUSTED_PROXIES).is_none() => {
+            Auth::loopback()
+        }
         None => {
             let made = made();
             // Once, and not in the log.
@@ -125,12 +131,12 @@ fn auth(config: &Config, password: Option<SecretString>, bound: &SocketAddr, url
 
 /// The configured password; blank is not set.
 fn password(config: &Config) -> Result<Option<SecretString>, Failure> {
-    let Some(password) = config.secret("ui.password") else { return Ok(None) };
+    let Some(password) = config.get(&keys::UI_PASSWORD) else { return Ok(None) };
     match password.expose_secret().trim().chars().count() {
         0 => Ok(None),
         n if n < FEWEST => Err(Failure::configuration(format!(
             "ui.password ({}): it has fewer than {FEWEST} characters and can be guessed; `openssl rand -hex 16` prints a good one",
-            config.origin("ui.password")
+            config.origin(&keys::UI_PASSWORD)
         ))),
         _ => Ok(Some(password)),
     }
@@ -145,7 +151,7 @@ fn made() -> SecretString {
 }
 
 fn warn_of_plain_text(bound: &SocketAddr, config: &Config) {
-    if !bound.ip().is_loopback() && config.some("api.trusted_proxies").is_none() {
+    if !bound.ip().is_loopback() && config.some(&keys::API_TRUSTED_PROXIES).is_none() {
         tracing::warn!(
             address = %bound,
             "the pages and their password are sent without TLS: put a proxy with TLS in front, and its address into \

@@ -15,7 +15,7 @@ use backshift_store::{
 
 use super::{adopted, and_what_is_there, lines, lines_with, private, protect, server_of};
 use crate::{
-    config::Config,
+    config::{Config, keys},
     domains::Role,
     exit::{Failure, Server},
 };
@@ -58,15 +58,15 @@ pub(crate) fn open_database(config: &Config, url: &str, missing: Missing) -> Res
         make_room(config, &file)?;
     }
     let options = Options {
-        connections: config.number("database.connections") as usize,
-        durability: if config.text("durability") == "strict" {
+        connections: config.get(&keys::DATABASE_CONNECTIONS),
+        durability: if config.get(&keys::DURABILITY) == "strict" {
             Durability::Strict
         } else {
             Durability::Relaxed
         },
         create: missing == Missing::Make,
-        schema: config.some("database.schema").map(str::to_owned),
-        ca_file: config.some("database.ca_file").map(Into::into),
+        schema: config.some(&keys::DATABASE_SCHEMA).map(str::to_owned),
+        ca_file: config.some(&keys::DATABASE_CA_FILE).map(Into::into),
         ..Options::default()
     };
     let database = Database::open(url, &options).map_err(|error| {
@@ -160,7 +160,7 @@ async fn answers(config: &Config, database: &Database) -> Result<(), Failure> {
 
 /// Whether any start brings the schema up. Nobody else could do so for a file that only this machine sees.
 fn comes_up_by_itself(config: &Config, database: &Database) -> bool {
-    config.text("migrate") == "auto" || matches!(database, Database::Sqlite(_))
+    config.get(&keys::MIGRATE) == "auto" || matches!(database, Database::Sqlite(_))
 }
 
 /// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.
@@ -183,7 +183,7 @@ async fn refuse_unsafe(config: &Config, database: &Database) -> Result<(), Failu
     if found.is_empty() {
         return Ok(());
     }
-    if config.switch("allow_unsafe_server") {
+    if config.get(&keys::ALLOW_UNSAFE_SERVER) {
         found.iter().for_each(|finding| tracing::warn!(%finding, "accepted by allow_unsafe_server"));
         return Ok(());
     }

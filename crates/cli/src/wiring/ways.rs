@@ -6,7 +6,11 @@ use std::path::Path;
 
 use backshift_core::way::{Authority, Safety, Way};
 
-use crate::{config::Config, exit::Failure, sources};
+use crate::{
+    config::{Config, Key, Text, keys},
+    exit::Failure,
+    sources,
+};
 
 /// Refuses what `require_tls` does not allow, and warns about everything else that somebody between could read.
 pub(crate) fn protect(config: &Config, ways: &[Way]) -> Result<(), Failure> {
@@ -14,7 +18,7 @@ pub(crate) fn protect(config: &Config, ways: &[Way]) -> Result<(), Failure> {
         let Safety::Exposed(why) = way.safety() else { continue };
         let (service, place) = (way.service, way.place());
         let remedy = remedy(service);
-        if config.switch("require_tls") {
+        if config.get(&keys::REQUIRE_TLS) {
             return Err(Failure::configuration(format!(
                 "{service} at {place}: {why}, and require_tls is set: {remedy}"
             )));
@@ -40,7 +44,7 @@ fn remedy(service: &str) -> &'static str {
 }
 
 /// The authority by its file, where the client knows only the bytes.
-pub(crate) fn named(way: Way, config: &Config, key: &str) -> Way {
+pub(crate) fn named(way: Way, config: &Config, key: &Key<Text>) -> Way {
     let Some(file) = config.some(key).map(str::to_owned) else { return way };
     let authority = match way.authority {
         Authority::File(_) => Authority::File(file),
@@ -51,7 +55,7 @@ pub(crate) fn named(way: Way, config: &Config, key: &str) -> Way {
 }
 
 /// The bytes of a PEM file that a setting names.
-pub(crate) fn pem(config: &Config, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn pem(config: &Config, key: &Key<Text>) -> Result<Option<Vec<u8>>, Failure> {
     let Some(path) = config.some(key) else { return Ok(None) };
     let read = std::fs::read(Path::new(path));
     read.map(Some).map_err(|error| {

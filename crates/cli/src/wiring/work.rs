@@ -11,7 +11,12 @@ use backshift_runtime::{
 use backshift_store::HandsRetention;
 
 use super::{Backend, Foreign};
-use crate::{args, config::Config, domains, exit::Failure};
+use crate::{
+    args,
+    config::{Config, keys},
+    domains,
+    exit::Failure,
+};
 
 /// Queues and slots, by broker.
 pub(crate) struct Plan {
@@ -46,7 +51,7 @@ pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> R
 }
 
 fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan, Failure> {
-    let slots = config.number("worker.concurrency") as usize;
+    let slots = config.get(&keys::WORKER_CONCURRENCY);
     let named: Vec<_> = named.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
     if !named.is_empty() {
         return Ok(Plan { own: named, beside: Vec::new() });
@@ -119,7 +124,7 @@ pub(crate) fn worker_builder(
         .middleware(Metrics);
     if let Some(store) = &backend.store {
         builder = builder.store(Arc::clone(store) as Arc<dyn backshift_core::Store>).retention(Arc::new(
-            HandsRetention::new(store.database().clone(), config.duration("retention.hands")),
+            HandsRetention::new(store.database().clone(), config.get(&keys::RETENTION_HANDS)),
         ));
         for retention in retentions.into_iter().flatten() {
             builder = builder.retention(retention);
@@ -144,22 +149,22 @@ pub(crate) fn worker_builder(
 /// The engine's numbers as configured.
 fn options(config: &Config) -> WorkerOptions {
     WorkerOptions {
-        lease: config.duration("worker.lease"),
-        grace: config.duration("shutdown.grace"),
-        max_attempts: config.number("max_attempts") as u32,
-        backoff: Backoff { base: config.duration("retry.base"), cap: config.duration("retry.cap") },
-        strict: config.text("durability") == "strict",
-        keep_finished: config.duration("retention.keep"),
-        forsaken_after: config.duration("worker.forsaken_after"),
-        hand_over_after: config.duration("worker.hand_over_after"),
-        keep_dead: Some(config.duration("retention.dead")).filter(|keep| !keep.is_zero()),
+        lease: config.get(&keys::WORKER_LEASE),
+        grace: config.get(&keys::SHUTDOWN_GRACE),
+        max_attempts: config.get(&keys::MAX_ATTEMPTS),
+        backoff: Backoff { base: config.get(&keys::RETRY_BASE), cap: config.get(&keys::RETRY_CAP) },
+        strict: config.get(&keys::DURABILITY) == "strict",
+        keep_finished: config.get(&keys::RETENTION_KEEP),
+        forsaken_after: config.get(&keys::WORKER_FORSAKEN_AFTER),
+        hand_over_after: config.get(&keys::WORKER_HAND_OVER_AFTER),
+        keep_dead: Some(config.get(&keys::RETENTION_DEAD)).filter(|keep| !keep.is_zero()),
         ..WorkerOptions::default()
     }
 }
 
 /// The configured name, or host and pid.
 pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
-    let text = match config.some("worker.name") {
+    let text = match config.some(&keys::WORKER_NAME) {
         Some(name) => name.to_owned(),
         None => {
             let host =
@@ -167,7 +172,7 @@ pub(crate) fn worker_name(config: &Config) -> Result<WorkerName, Failure> {
             format!("{}-{}", host.trim(), std::process::id())
         }
     };
-    let wrong = |error| Failure::configuration(format!("{}: {error}", config.told("worker.name")));
+    let wrong = |error| Failure::configuration(format!("{}: {error}", config.told(&keys::WORKER_NAME)));
     WorkerName::new(&text).map_err(wrong)
 }
 

@@ -9,7 +9,7 @@ use backshift_store::{Database, Dialect, check};
 
 use super::{Finding, within};
 use crate::{
-    config::{Config, Origin, without_password},
+    config::{Config, Origin, keys, without_password},
     domains::Role,
     exit::Failure,
     wiring::{Backend, Pending, and_what_is_there, file_of, lines, look_at, places, schema_failure},
@@ -43,7 +43,9 @@ pub(super) async fn store(
     let url = places(config, false).ok().and_then(|places| places.store).unwrap_or_default();
     let what = without_password(&url);
     let file = file_of(&url);
-    if *config.origin("database.url") == Origin::Default && file.as_ref().is_some_and(|file| !file.exists()) {
+    if *config.origin(&keys::DATABASE_URL) == Origin::Default
+        && file.as_ref().is_some_and(|file| !file.exists())
+    {
         let what = format!("{what}: nothing there yet; `dev`, `worker` or `migrate up` makes it");
         let room = file.as_deref().map(room);
         return [Finding::new(PART, what, None)].into_iter().chain(room).collect();
@@ -64,7 +66,7 @@ pub(super) async fn store(
 }
 
 async fn accepted(config: &Config, database: &Database) -> Vec<Finding> {
-    if !config.switch("allow_unsafe_server") {
+    if !config.get(&keys::ALLOW_UNSAFE_SERVER) {
         return Vec::new();
     }
     let Ok(unsafe_settings) = within(WHO, check::settings(database)).await else {
@@ -92,7 +94,7 @@ async fn rights(config: &Config, database: &Database, pending: Pending) -> Vec<F
                 let what = format!("role {role} may not run `migrate up`{}", pending.told());
                 let remedy = format!(
                     "{}: GRANT CREATE ON SCHEMA {schema} TO {role}, or run `backshift migrate up` as a role that may",
-                    config.told("migrate")
+                    config.told(&keys::MIGRATE)
                 );
                 // Whoever keeps the schema up by another role wants it so.
                 let needed = pending == Pending::NextStart;

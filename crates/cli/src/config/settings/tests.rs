@@ -1,6 +1,6 @@
 //! What every setting promises: its names, its form, its default.
 
-use super::{super::setting::Form, *};
+use super::*;
 
 #[test]
 fn the_names_that_contracts_promise_exist() {
@@ -56,7 +56,7 @@ fn a_time_that_somebody_needs_is_not_nothing() {
         let read = super::super::Config::read(None, std::iter::empty(), &[(key, "--flag", text.to_owned())]);
         read.err().map(|problems| problems.to_string())
     };
-    let times = || SETTINGS.iter().filter(|setting| setting.form == Time);
+    let times = || SETTINGS.iter().filter(|setting| setting.form == Form::Time);
     for setting in times() {
         for nothing in ["0s", "0ms", "0.0h"] {
             let text = refused(setting.key, nothing).unwrap_or_else(|| panic!("{} = {nothing}", setting.key));

@@ -7,7 +7,12 @@ use std::path::Path;
 use backshift_domains::identity::CodeKey;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{config::Config, exit::Failure, wiring::private};
+use super::settings;
+use crate::{
+    config::{Config, Key, Secret},
+    exit::Failure,
+    wiring::private,
+};
 
 /// Fewer bytes can be guessed from one token; fewer than twice as many are weaker than the signature.
 const FEWEST: usize = 16;
@@ -24,16 +29,16 @@ pub(super) struct Keys {
 impl Keys {
     /// Whether JWT_SECRET is set, however short it is.
     pub(super) fn is_set(config: &Config) -> bool {
-        secret(config, "auth.jwt_secret").is_some()
+        secret(config, &settings::AUTH_JWT_SECRET).is_some()
     }
 
     /// From the configuration; `None` when JWT_SECRET is not set, and blank is not set.
     pub(super) fn configured(config: &Config) -> Result<Option<Self>, Failure> {
-        let Some(jwt) = secret(config, "auth.jwt_secret") else { return Ok(None) };
+        let Some(jwt) = secret(config, &settings::AUTH_JWT_SECRET) else { return Ok(None) };
         if jwt.expose_secret().len() < FEWEST {
             return Err(Failure::configuration(format!(
                 "{}: JWT_SECRET has fewer than {FEWEST} bytes and can be guessed; `openssl rand -hex 32` prints a good one",
-                config.told("auth.jwt_secret")
+                config.told(&settings::AUTH_JWT_SECRET)
             )));
         }
         Ok(Some(Self::of(config, jwt)))
@@ -42,7 +47,10 @@ impl Keys {
     /// What is to be said about secrets that are accepted all the same.
     pub(super) fn weakness(config: &Config) -> Option<String> {
         let short = |key, least| secret(config, key).is_some_and(|text| text.expose_secret().len() < least);
-        let weak = [("auth.jwt_secret", "JWT_SECRET", ENOUGH), ("otp.key", "BACKSHIFT_OTP_KEY", FEWEST)];
+        let weak = [
+            (&settings::AUTH_JWT_SECRET, "JWT_SECRET", ENOUGH),
+            (&settings::OTP_KEY, "BACKSHIFT_OTP_KEY", FEWEST),
+        ];
         let (_, name, least) = weak.into_iter().find(|(key, _, least)| short(key, *least))?;
         Some(format!(
             "{name} has fewer than {least} bytes: set a longer one; `openssl rand -hex 32` prints one"
@@ -55,13 +63,13 @@ impl Keys {
     }
 
     fn of(config: &Config, jwt: SecretString) -> Self {
-        let code = secret(config, "otp.key").unwrap_or_else(|| jwt.clone());
+        let code = secret(config, &settings::OTP_KEY).unwrap_or_else(|| jwt.clone());
         Self { code: CodeKey::from_secret(&code), jwt }
     }
 }
 
-fn secret(config: &Config, key: &str) -> Option<SecretString> {
-    config.secret(key).filter(|text| !text.expose_secret().trim().is_empty())
+fn secret(config: &Config, key: &Key<Secret>) -> Option<SecretString> {
+    config.get(key).filter(|text| !text.expose_secret().trim().is_empty())
 }
 
 /// The configured secrets, or those of the data directory, made when they are not there yet.

@@ -1,6 +1,7 @@
 //! System C's accounts: their API and pages, the mails with codes, and the command that makes the first administrator.
 
 mod keys;
+mod settings;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,134 +25,17 @@ use futures::FutureExt as _;
 
 use super::{Beside, Domain, Equipment, Faces, Role, mail};
 use crate::{
-    config::{Config, Form, Setting, set},
+    config::Config,
     exit::Failure,
     wiring::{Backend, Foreign, Plan, worker_builder, worker_name},
 };
 use keys::{Keys, generated_keys};
 
-const SETTINGS: &[Setting] = &[
-    set("otp.ttl", &[], "10m", Form::Time, "Life of a one-time code."),
-    set(
-        "otp.resend_cooldown",
-        &[],
-        "60s",
-        Form::Duration,
-        "Shortest time between two codes for one address.",
-    ),
-    set("otp.max_per_hour", &[], "5", Form::Number(1, 10000), "Codes an hour for one address."),
-    set(
-        "otp.max_per_hour_ip",
-        &[],
-        "20",
-        Form::Number(1, 100000),
-        "Codes an hour for one client address; loopback is exempt in dev.",
-    ),
-    set(
-        "otp.max_tries",
-        &[],
-        "5",
-        Form::Number(1, 100),
-        "Wrong tries before a code is dead for the network that asked for it; others have as many each.",
-    ),
-    set(
-        "otp.max_tries_abroad",
-        &[],
-        "20",
-        Form::Number(1, 1000),
-        "Wrong tries of all networks that did not ask for a code, together, before it is dead for them.",
-    ),
-    set(
-        "otp.max_checks_ip",
-        &[],
-        "60",
-        Form::Number(1, 1000000),
-        "Codes that one network of clients (/24, /64) may try an hour; loopback is exempt in dev.",
-    ),
-    set(
-        "otp.key",
-        &[],
-        "",
-        Form::Secret,
-        "Key that codes are derived from; made from JWT_SECRET when not set.",
-    ),
-    set(
-        "auth.jwt_secret",
-        &["JWT_SECRET"],
-        "",
-        Form::Secret,
-        "Signs bearer tokens; needed by `api`, made by `dev`. At least 16 bytes, better 32; blank = not set.",
-    ),
-    set(
-        "auth.max_registrations_ip",
-        &[],
-        "30",
-        Form::Number(1, 1000000),
-        "Registrations an hour of one network of clients (/24, /64); loopback is exempt in dev.",
-    ),
-    set(
-        "auth.max_failures_pair",
-        &[],
-        "10",
-        Form::Number(1, 100000),
-        "Wrong passwords an hour for one account from one network; then 429, for an unknown account too.",
-    ),
-    set(
-        "auth.max_failures",
-        &[],
-        "1000",
-        Form::Number(1, 100000),
-        "Wrong passwords an hour for one account; beyond it only networks without a failure are heard.",
-    ),
-    set(
-        "auth.max_failures_ip",
-        &[],
-        "1000",
-        Form::Number(1, 1000000),
-        "Wrong passwords an hour of one network of clients (/24, /64); loopback is exempt in dev.",
-    ),
-    set(
-        "auth.hash_queue",
-        &[],
-        "32",
-        Form::Number(1, 10000),
-        "Password checks that may wait for each core, then 503; a quarter of the places is for logins.",
-    ),
-    set(
-        "auth.uniform_errors",
-        &[],
-        "false",
-        Form::Switch,
-        "login, send-otp and verify-otp hide which addresses have an account; register tells it still (110004).",
-    ),
-    set(
-        "identity.open_subscriptions",
-        &[],
-        "false",
-        Form::Switch,
-        "Lets users give themselves any plan, status and dates, as system C did.",
-    ),
-    set(
-        "retention.otp",
-        &[],
-        "7d",
-        Form::Duration,
-        "How long challenges of one-time codes and the log of sent codes are kept; at least a day.",
-    ),
-    set(
-        "app.name",
-        &[],
-        "Backshift",
-        Form::Text,
-        "Name of your product in the mails with codes; where system C's exchange is used, C's own mail is sent.",
-    ),
-];
-
 /// Accounts and the challenges behind codes.
 pub(crate) const TABLES: &Line = &IDENTITY;
 
 pub(super) const DOMAIN: Domain = Domain {
-    settings: SETTINGS,
+    settings: settings::SETTINGS,
     contradictions,
     remarks,
     configured,
@@ -162,7 +46,7 @@ pub(super) const DOMAIN: Domain = Domain {
     tables: Some(TABLES),
     is_on: |config, role| role == Role::Dev || Keys::is_set(config),
     retention: |config, database| {
-        let keep = config.duration("retention.otp");
+        let keep = config.get(&settings::RETENTION_OTP);
         Some(Arc::new(IdentityRetention::new(database.clone(), keep)))
     },
     faces,
@@ -176,21 +60,21 @@ fn is_code(kind: &Kind) -> bool {
 
 fn contradictions(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
-    let keep = config.duration("retention.otp");
+    let keep = config.get(&settings::RETENTION_OTP);
     if keep < KEPT_AT_LEAST {
-        let told = config.told("retention.otp");
+        let told = config.told(&settings::RETENTION_OTP);
         found.push(format!("{told} is less than a day, and a day is kept: write 1d or more"));
     }
     config.not_above(
-        "otp.resend_cooldown",
-        "otp.ttl",
+        &settings::OTP_RESEND_COOLDOWN,
+        &settings::OTP_TTL,
         "a code ends before the next one may be asked for",
         &mut found,
     );
     for (part, whole) in [
-        ("otp.max_per_hour", "otp.max_per_hour_ip"),
-        ("otp.max_tries", "otp.max_tries_abroad"),
-        ("auth.max_failures_pair", "auth.max_failures_ip"),
+        (&settings::OTP_MAX_PER_HOUR, &settings::OTP_MAX_PER_HOUR_IP),
+        (&settings::OTP_MAX_TRIES, &settings::OTP_MAX_TRIES_ABROAD),
+        (&settings::AUTH_MAX_FAILURES_PAIR, &settings::AUTH_MAX_FAILURES_IP),
     ] {
         config.never_reached(part, whole, &mut found);
     }
@@ -198,7 +82,7 @@ fn contradictions(config: &Config) -> Vec<String> {
 }
 
 fn remarks(config: &Config) -> Vec<String> {
-    let open = config.switch("identity.open_subscriptions").then(|| {
+    let open = config.get(&settings::IDENTITY_OPEN_SUBSCRIPTIONS).then(|| {
         "identity.open_subscriptions is set: users give themselves any plan, status and dates, free of charge".to_owned()
     });
     open.into_iter().chain(Keys::weakness(config)).collect()
@@ -243,11 +127,11 @@ fn exchange(carrier: &Foreign) -> (CodeRoute, backshift_core::JobOptions) {
 
 /// The product's name, as people read it in mails.
 fn app_name(config: &Config) -> Result<String, Failure> {
-    let name = config.text("app.name").trim();
+    let name = config.get(&settings::APP_NAME).trim();
     match name.is_empty() || name.chars().count() > 60 || name.chars().any(char::is_control) {
         true => Err(Failure::configuration(format!(
             "{}: it stands in the subject of mails: write 1 to 60 characters on one line",
-            config.told("app.name")
+            config.told(&settings::APP_NAME)
         ))),
         false => Ok(name.to_owned()),
     }
@@ -323,20 +207,20 @@ fn identity_service(
     exempt_loopback: bool,
 ) -> Result<IdentityService, Failure> {
     let settings = IdentityConfig {
-        otp_ttl: config.duration("otp.ttl"),
-        resend_cooldown: config.duration("otp.resend_cooldown"),
-        max_per_hour: config.number("otp.max_per_hour") as u32,
-        max_per_hour_ip: config.number("otp.max_per_hour_ip") as u32,
-        max_tries: config.number("otp.max_tries") as u32,
-        max_tries_abroad: config.number("otp.max_tries_abroad") as u32,
-        max_checks_ip: config.number("otp.max_checks_ip") as u32,
-        max_registrations_ip: config.number("auth.max_registrations_ip") as u32,
-        max_failures_pair: config.number("auth.max_failures_pair") as u32,
-        max_failures: config.number("auth.max_failures") as u32,
-        max_failures_ip: config.number("auth.max_failures_ip") as u32,
-        hash_queue: config.number("auth.hash_queue") as usize,
-        uniform_errors: config.switch("auth.uniform_errors"),
-        open_subscriptions: config.switch("identity.open_subscriptions"),
+        otp_ttl: config.get(&settings::OTP_TTL),
+        resend_cooldown: config.get(&settings::OTP_RESEND_COOLDOWN),
+        max_per_hour: config.get(&settings::OTP_MAX_PER_HOUR),
+        max_per_hour_ip: config.get(&settings::OTP_MAX_PER_HOUR_IP),
+        max_tries: config.get(&settings::OTP_MAX_TRIES),
+        max_tries_abroad: config.get(&settings::OTP_MAX_TRIES_ABROAD),
+        max_checks_ip: config.get(&settings::OTP_MAX_CHECKS_IP),
+        max_registrations_ip: config.get(&settings::AUTH_MAX_REGISTRATIONS_IP),
+        max_failures_pair: config.get(&settings::AUTH_MAX_FAILURES_PAIR),
+        max_failures: config.get(&settings::AUTH_MAX_FAILURES),
+        max_failures_ip: config.get(&settings::AUTH_MAX_FAILURES_IP),
+        hash_queue: config.get(&settings::AUTH_HASH_QUEUE),
+        uniform_errors: config.get(&settings::AUTH_UNIFORM_ERRORS),
+        open_subscriptions: config.get(&settings::IDENTITY_OPEN_SUBSCRIPTIONS),
         exempt_loopback,
         ..IdentityConfig::new(keys.jwt.clone(), keys.code.clone())
     };
