@@ -90,6 +90,72 @@ impl State {
 /// How the error of a job begins that its worker has no handler for: it waits, and that is no failure.
 pub const PARKED: &str = "parked: ";
 
+/// Why a job that waits is not simply next: a word beside its state, on pages, in lists and searches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Nobody who looked at it knows its kind. It is available, or scheduled where its broker hands it round.
+    Parked,
+    /// It was begun and sent back without a counted attempt: by a breaker, a limit, a pause of a transport, or its handler. It is
+    /// scheduled.
+    Held,
+}
+
+/// Where a job stands, as people ask for it: a state, or a word beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stands {
+    /// The state; `None` = the word is in two of them.
+    pub state: Option<State>,
+    /// The word beside it.
+    pub standing: Option<Standing>,
+}
+
+impl Stands {
+    /// Reads a state or a standing as people call it, from here or from another job system.
+    pub fn meant_by(text: &str) -> Option<Self> {
+        match Standing::parse(text) {
+            Some(Standing::Parked) => Some(Self { state: None, standing: Some(Standing::Parked) }),
+            Some(Standing::Held) => {
+                Some(Self { state: Some(State::Scheduled), standing: Some(Standing::Held) })
+            }
+            None => State::meant_by(text).map(|state| Self { state: Some(state), standing: None }),
+        }
+    }
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        self.standing.map(Standing::as_str).or(self.state.map(State::as_str)).unwrap_or_default()
+    }
+
+    /// Every word of ours, in the order of a job's life.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        State::ALL.map(State::as_str).into_iter().chain(Standing::ALL.map(Standing::as_str))
+    }
+
+    /// What somebody may have meant by a word that is none.
+    pub fn nearest(text: &str) -> Option<String> {
+        crate::nearest(&text.trim().to_lowercase(), Self::words().map(str::to_owned))
+    }
+}
+
+impl Standing {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Parked, Self::Held];
+
+    /// The word: `--state parked` of the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Held => "held",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(text: &str) -> Option<Self> {
+        let word = text.trim().to_lowercase();
+        Self::ALL.into_iter().find(|standing| standing.as_str() == word)
+    }
+}
+
 /// One row of the ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobRecord {
@@ -149,6 +215,23 @@ pub struct JobRecord {
     pub user_id: Option<uuid::Uuid>,
 }
 
+impl JobRecord {
+    /// Whether it is parked or held; `None` = its state says all.
+    pub fn standing(&self) -> Option<Standing> {
+        let parked = || self.error.as_ref().is_some_and(|error| error.starts_with(PARKED));
+        match self.state {
+            State::Scheduled | State::Available if parked() => Some(Standing::Parked),
+            State::Scheduled if self.token.0 > 0 => Some(Standing::Held),
+            _ => None,
+        }
+    }
+
+    /// The word for where it stands: parked, held, or its state.
+    pub fn stands(&self) -> &'static str {
+        self.standing().map_or(self.state.as_str(), Standing::as_str)
+    }
+}
+
 /// One row of the attempts table: one start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRecord {
@@ -193,6 +276,8 @@ pub struct AttemptRecord {
 pub struct JobFilter {
     /// Only in this state.
     pub state: Option<State>,
+    /// Only those that are parked, or held.
+    pub standing: Option<Standing>,
     /// Only of this kind.
     pub kind: Option<Kind>,
     /// Only in this queue.
@@ -213,6 +298,13 @@ pub struct JobFilter {
     pub cause: Option<String>,
     /// Each of these must stand at the beginning of the kept payload, within [`PAYLOAD_SEARCHED`] bytes.
     pub payload: Vec<String>,
+}
+
+impl JobFilter {
+    /// The word for where its jobs stand: parked, held, or a state.
+    pub fn stands(&self) -> Option<&'static str> {
+        self.standing.map(Standing::as_str).or(self.state.map(State::as_str))
+    }
 }
 
 /// Bytes at the beginning of a payload that a search looks at.
@@ -306,6 +398,13 @@ mod tests {
         ] {
             assert_eq!(State::meant_by(word), Some(state), "{word}");
         }
+        let parked = Stands { state: None, standing: Some(Standing::Parked) };
+        let held = Stands { state: Some(State::Scheduled), standing: Some(Standing::Held) };
+        let dead = Stands { state: Some(State::Dead), standing: None };
+        for (word, stands) in [("Parked", parked), ("held", held), ("failed", dead)] {
+            assert_eq!(Stands::meant_by(word), Some(stands), "{word}");
+        }
+        assert_eq!(Stands::nearest("praked").as_deref(), Some("parked"));
         assert_eq!(State::meant_by("nonsense"), None);
         assert_eq!(State::meant_by(""), None);
     }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::{
-    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Lease, Page,
-    QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found, sweep::Sweeps,
+    Accepted, AttemptRecord, EffectState, EffectStatus, Envelope, JobFilter, JobId, JobRecord, Kind, Lease,
+    Page, QueueCounts, QueueName, Settled, Settlement, State, WorkerName, record::Found, sweep::Sweeps,
 };
 
 pub use crate::policy::{BreakerPolicy, Rate};
@@ -291,6 +291,12 @@ pub trait Queues: Send + Sync + 'static {
     /// Waiting jobs whose kind nobody knew who looked at them, by queue and kind; at most [`ParkedKind::LISTED`]. What a
     /// worker that knows the kind has not got round to is among them.
     async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError>;
+
+    /// The kinds of the jobs that are next in this queue, as far as the store knows them: of the first few.
+    async fn next_kinds(&self, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
+        let _ = queue;
+        Ok(Vec::new())
+    }
 
     /// Hears when a person wishes something: a running job cancelled, a queue paused or resumed.
     fn wishes(&self) -> Box<dyn Hints>;

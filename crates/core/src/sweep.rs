@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{JobFilter, JobId, QueueName, State, StoreError};
+use crate::{JobFilter, JobId, QueueName, State, StoreError, record::Standing};
 
 /// Jobs that one batch changes at most.
 pub const BATCH: u32 = 500;
@@ -47,6 +47,15 @@ impl Deed {
         }
     }
 
+    /// Whether it is done to all jobs that match: they are named by a state, or are parked, and then only cancelled.
+    pub fn applies_to_all(self, filter: &JobFilter) -> bool {
+        match (filter.state, filter.standing) {
+            (Some(state), _) => self.applies_to(state),
+            (None, Some(Standing::Parked)) => self == Self::Cancel,
+            (None, _) => false,
+        }
+    }
+
     /// Reads the stable name.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Retry, Self::Cancel, Self::Delete].into_iter().find(|deed| deed.as_str() == text)
@@ -78,7 +87,7 @@ impl Hand {
 pub struct Sweep {
     /// What is done.
     pub deed: Deed,
-    /// To which jobs; a state must be named.
+    /// To which jobs; [`Deed::applies_to_all`] must hold.
     pub filter: JobFilter,
     /// The wish as it was written: equal words within the hour go on with an unfinished sweep, whatever `2h` means by now.
     pub words: String,
@@ -230,6 +239,12 @@ pub trait Sweeps: Send + Sync + 'static {
     /// What was done to this job by hand, the newest 200, oldest first.
     async fn hands(&self, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
         let _ = job;
+        Ok(Vec::new())
+    }
+
+    /// The last thing that was done by hand to each of these jobs, of those to which something was; also to deleted ones.
+    async fn last_hands(&self, jobs: &[JobId]) -> Result<Vec<HandRecord>, StoreError> {
+        let _ = jobs;
         Ok(Vec::new())
     }
 

@@ -12,14 +12,14 @@ use std::{
 
 use async_trait::async_trait;
 use backshift_core::{
-    QueueCounts, QueueName, State, StoreError, Timestamp,
+    Kind, QueueCounts, QueueName, State, StoreError, Timestamp,
     store::{Hints, OVER_COUNTED, ParkedKind, Queues},
 };
 
 use crate::ledger::both::same;
 use crate::{
     Database, Durability, Executor, Sql, SqlStore,
-    ledger::{enqueue::DECLARED, job_row::state, strangers},
+    ledger::{enqueue::DECLARED, job_row::state, kinds, strangers},
     sweep::by_index,
 };
 
@@ -163,6 +163,10 @@ impl Queues for SqlStore {
 
     async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError> {
         strangers::parked(self.database()).await
+    }
+
+    async fn next_kinds(&self, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
+        kinds::next(self.database(), queue).await
     }
 
     fn wishes(&self) -> Box<dyn Hints> {

@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 
 use backshift_core::{
-    EffectState, JobFilter, JobId, JobRecord, Page, State, StoreError, Timestamp, record::PAYLOAD_SEARCHED,
+    EffectState, JobFilter, JobId, JobRecord, Page, Standing, State, StoreError, Timestamp,
+    record::PAYLOAD_SEARCHED,
 };
 
 use super::job_row::{JobRow, job_columns};
@@ -32,7 +33,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<JobRecord>, StoreError> {
     let begin = begin(db, page).await?;
     let query = db.text(text(db.dialect(), filter.state, filter.effect));
-    rows(said(narrowed(between(query, begin, None), filter), db.dialect(), filter), page, ORDER).await
+    rows(said(narrowed(between(query, begin, None), db.dialect(), filter), db.dialect(), filter), page, ORDER)
+        .await
 }
 
 /// The place of the row after which the page begins.
@@ -116,14 +118,33 @@ pub(crate) fn between(query: Query<'_>, begin: Option<Place>, end: Option<Place>
 }
 
 /// The filters that compare a column.
-pub(crate) fn narrowed<'a>(query: Query<'a>, filter: &JobFilter) -> Query<'a> {
+pub(crate) fn narrowed<'a>(query: Query<'a>, dialect: Dialect, filter: &JobFilter) -> Query<'a> {
     query
+        .push(filter.standing.map_or("", |standing| stands(dialect, standing)))
         .and("job_type =", filter.kind.as_ref())
         .and("queue =", filter.queue.as_ref())
         .and("user_id =", filter.user)
         .and("error_fingerprint =", filter.cause.as_deref())
         .and("created_at >=", filter.since)
         .and("created_at <", filter.until)
+}
+
+/// What a record is told to be by [`standing`](JobRecord::standing).
+pub(super) fn stands(dialect: Dialect, standing: Standing) -> &'static str {
+    match (standing, dialect) {
+        (Standing::Parked, Dialect::Postgres) => {
+            " AND (status = 'available' OR status = 'scheduled') AND (error_message LIKE 'parked: %' \
+             OR (status = 'available' AND broker = 'postgres' \
+             AND EXISTS (SELECT 1 FROM job_line l WHERE l.id = background_jobs.id AND l.aside IS NOT NULL)))"
+        }
+        (Standing::Parked, Dialect::Sqlite) => {
+            " AND (status = 'available' OR status = 'scheduled') AND (substr(error_message, 1, 8) = 'parked: ' \
+             OR (status = 'available' AND broker = 'embedded' AND aside IS NOT NULL))"
+        }
+        (Standing::Held, _) => {
+            " AND status = 'scheduled' AND token > 0 AND COALESCE(substr(error_message, 1, 8), '') <> 'parked: '"
+        }
+    }
 }
 
 /// The filters that look into texts. Both sides become small letters where the text is, by its own rules.

@@ -4,13 +4,13 @@
 //! order until the page is full. What waits or runs is found through what holds it, not among the newest jobs.
 
 use backshift_core::{
-    EffectState, JobFilter, Page, State, StoreError,
+    EffectState, JobFilter, Page, Standing, State, StoreError,
     record::{Found, Looked},
 };
 
 use super::{
     job_row::job_columns,
-    list::{ORDER, Place, begin, between, effect_literal, limit, list, narrowed, rows, said, text},
+    list::{ORDER, Place, begin, between, effect_literal, limit, list, narrowed, rows, said, stands, text},
 };
 use crate::{Database, Dialect, Executor};
 
@@ -31,12 +31,12 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
     }
     let begin = begin(db, page).await?;
     let reads_texts = !(filter.words.is_empty() && filter.error.is_empty() && filter.payload.is_empty());
-    if let Some(held) = filter.state.and_then(|state| held(dialect, state))
+    if let Some(held) = held_of(dialect, filter)
         && !reads_texts
         && db.text(up_to(held)).bind(FEW + 1).one::<i64>().await? <= FEW
     {
         let some = db.text(among(dialect, filter, held));
-        return rows(narrowed(between(some, begin, None), filter), page, sorted(dialect))
+        return rows(narrowed(between(some, begin, None), dialect, filter), page, sorted(dialect))
             .await
             .map(everything);
     }
@@ -45,7 +45,7 @@ pub(crate) async fn search(db: &Database, filter: &JobFilter, page: &Page) -> Re
         Some(State::Dead | State::Cancelled) => text(dialect, filter.state, filter.effect),
         _ => plain(dialect, filter),
     };
-    let query = said(narrowed(between(db.text(statement), begin, end), filter), dialect, filter);
+    let query = said(narrowed(between(db.text(statement), begin, end), dialect, filter), dialect, filter);
     let jobs = rows(query, page, order(dialect, filter)).await?;
     let looked = end.filter(|_| jobs.len() < limit(page) as usize);
     let looked = looked.map(|(back_to, last)| Looked { jobs: looked_at(filter), last, back_to });
@@ -127,7 +127,7 @@ fn sorted(dialect: Dialect) -> &'static str {
 /// What is sent for a state that jobs leave again, up to its optional filters.
 pub(crate) fn texts(dialect: Dialect, state: State) -> Vec<String> {
     let filter = JobFilter { state: Some(state), ..JobFilter::default() };
-    held(dialect, state)
+    let mut texts: Vec<String> = held(dialect, state)
         .map(|held| {
             vec![
                 up_to(held),
@@ -135,7 +135,43 @@ pub(crate) fn texts(dialect: Dialect, state: State) -> Vec<String> {
                 format!("{}) some_jobs", counted(dialect, &filter, held)),
             ]
         })
-        .unwrap_or_default()
+        .unwrap_or_default();
+    if state == State::Available {
+        let aside = parked(dialect);
+        let narrow = stands(dialect, Standing::Parked);
+        texts.extend(Standing::ALL.map(|standing| plain(dialect, &filter) + stands(dialect, standing)));
+        texts.extend([up_to(aside), among(dialect, &filter, aside) + narrow]);
+        texts.push(format!("{}{narrow}) some_jobs", counted(dialect, &filter, aside)));
+    }
+    texts
+}
+
+/// The ids among which all jobs of a filter are, when they are of a sort that jobs leave again.
+fn held_of(dialect: Dialect, filter: &JobFilter) -> Option<&'static str> {
+    match (filter.state, filter.standing) {
+        (_, Some(Standing::Parked)) => Some(parked(dialect)),
+        (state, _) => state.and_then(|state| held(dialect, state)),
+    }
+}
+
+/// The ids among which all parked jobs are: those that were put aside, and of foreign brokers all that are unfinished. None of
+/// an SQL broker is parked for a time.
+fn parked(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => {
+            "SELECT id FROM job_line WHERE ready AND NOT alone AND aside IS NOT NULL \
+             UNION ALL SELECT id FROM job_line WHERE ready AND alone AND aside IS NOT NULL \
+             UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL ORDER BY abroad LIMIT 5001)"
+        }
+        Dialect::Sqlite => {
+            "SELECT id FROM background_jobs WHERE aside IS NOT NULL AND status = 'available' \
+             AND broker = 'embedded' AND crashes < 3 \
+             UNION ALL SELECT id FROM background_jobs WHERE crashes >= 3 AND status = 'available' \
+             AND broker = 'embedded' AND aside IS NOT NULL \
+             UNION ALL SELECT id FROM background_jobs WHERE broker <> 'embedded' \
+             AND status IN ('scheduled', 'available', 'retrying')"
+        }
+    }
 }
 
 /// How many ids that is, up to `$1`.
@@ -150,11 +186,11 @@ pub(crate) async fn few(
     most: i64,
 ) -> Result<Option<i64>, StoreError> {
     let dialect = on.dialect();
-    let Some(held) = filter.state.and_then(|state| held(dialect, state)) else { return Ok(None) };
+    let Some(held) = held_of(dialect, filter) else { return Ok(None) };
     if on.text(up_to(held)).bind(FEW + 1).one::<i64>().await? > FEW {
         return Ok(None);
     }
-    let query = narrowed(on.text(counted(dialect, filter, held)), filter);
+    let query = narrowed(on.text(counted(dialect, filter, held)), dialect, filter);
     said(query, dialect, filter).push(" LIMIT ").push_bind(most + 1).push(") some_jobs").one().await.map(Some)
 }
 

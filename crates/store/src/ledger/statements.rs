@@ -5,8 +5,8 @@
 use backshift_core::{EffectState, State};
 
 use super::{
-    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, list,
-    park, rescue, search, strangers, takeover, unique, upkeep,
+    anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, kinds,
+    list, park, rescue, search, strangers, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, sweep, workers};
 
@@ -22,6 +22,7 @@ const FIXED: &[&[Sql]] = &[
     forsaken::STATEMENTS,
     handover::STATEMENTS,
     jobs::STATEMENTS,
+    kinds::STATEMENTS,
     park::STATEMENTS,
     rescue::STATEMENTS,
     strangers::STATEMENTS,

@@ -121,7 +121,8 @@ pub(super) async fn lock(tx: &Tx, filter: &JobFilter, jobs: &[JobId]) -> Result<
     let list = listed(dialect, jobs.iter().copied());
     let [before, after] = among(dialect);
     let query = tx.text(format!("{LOCKED}{}", window(dialect, filter)));
-    let query = said(narrowed(query, filter), dialect, filter).push(before).push_bind(list).push(after);
+    let query =
+        said(narrowed(query, dialect, filter), dialect, filter).push(before).push_bind(list).push(after);
     let query = query.push(lock_words(dialect));
     let locked = query.all::<(JobId, bool)>().await?;
     Ok(locked.into_iter().map(|(id, has_key)| Met { id, has_key }).collect())
@@ -137,7 +138,8 @@ pub(super) async fn some(
         let (rows, end) = in_window!(db, on, {
             let end = end(on, filter, after).await?;
             let query = on.text(format!("{MET}{}", window(on.dialect(), filter)));
-            let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
+            let query =
+                said(narrowed(between(query, after, end), on.dialect(), filter), on.dialect(), filter);
             let query = query.push(order(on.dialect(), filter)).push_bind(i64::from(BATCH));
             (query.all::<(JobId, Timestamp)>().await?, end)
         });
@@ -175,7 +177,8 @@ pub(super) async fn count(db: &Database, filter: &JobFilter) -> Result<Matching,
         let (more, end) = in_window!(db, on, {
             let end = end(on, filter, after).await?;
             let query = on.text(format!("{COUNT}{}", window(on.dialect(), filter)));
-            let query = said(narrowed(between(query, after, end), filter), on.dialect(), filter);
+            let query =
+                said(narrowed(between(query, after, end), on.dialect(), filter), on.dialect(), filter);
             let query = query.push(order(on.dialect(), filter)).push_bind(most + 1).push(") matching");
             (query.one::<i64>().await?, end)
         });
@@ -199,7 +202,8 @@ pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Causes, 
         let (groups, end) = in_window!(db, on, {
             let end = end(on, &filter, after).await?;
             let query = on.text(format!("{CAUSE}{}", window(on.dialect(), &filter)));
-            let query = said(narrowed(between(query, after, end), &filter), on.dialect(), &filter);
+            let query =
+                said(narrowed(between(query, after, end), on.dialect(), &filter), on.dialect(), &filter);
             (query.push(" GROUP BY error_fingerprint").all::<Group>().await?, end)
         });
         for group in groups {

@@ -173,6 +173,10 @@ impl Sweeps for SqlStore {
         told::of_job(self.database(), job).await
     }
 
+    async fn last_hands(&self, jobs: &[JobId]) -> Result<Vec<HandRecord>, StoreError> {
+        told::last(self.database(), jobs).await
+    }
+
     async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
         told::all(self.database(), before.unwrap_or(AHEAD), limit).await
     }

@@ -18,18 +18,33 @@ const LONGEST_PAGE: u32 = 500;
 
 pub(crate) const OF_JOB: &str = "SELECT at, deed, who, why, sweep, job_id, queue FROM job_deeds WHERE job_id = $1 \
      ORDER BY at DESC LIMIT $2";
+/// The last deed to each of a column of jobs.
+pub(crate) const LAST: Sql = Sql {
+    pg: "SELECT d.at, d.deed, d.who, d.why, d.sweep, d.job_id, d.queue FROM unnest($1::uuid[]) AS j(id) CROSS JOIN LATERAL \
+         (SELECT * FROM job_deeds WHERE job_id = j.id ORDER BY at DESC LIMIT 1) d",
+    sqlite: "SELECT at, deed, who, why, sweep, job_id, queue FROM job_deeds WHERE job_id = $1 ORDER BY at DESC LIMIT 1",
+};
 /// `$1` before this time, `$2` at most.
 pub(crate) const SINGLE: &str = "SELECT at, deed, who, why, sweep, job_id, queue FROM job_deeds \
      WHERE sweep IS NULL AND at < $1 ORDER BY at DESC LIMIT $2";
 pub(crate) const MANY: &str = "SELECT begun_at, deed, who, why, id, words, changed, done FROM job_sweeps \
      WHERE begun_at < $1 ORDER BY begun_at DESC LIMIT $2";
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(OF_JOB), same(SINGLE), same(MANY)];
+pub(crate) const STATEMENTS: &[Sql] = &[same(OF_JOB), LAST, same(SINGLE), same(MANY)];
 
 /// What was done to this job, the newest of it, oldest first.
 pub(super) async fn of_job(db: &Database, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
     let rows = db.sql(OF_JOB).bind(job).bind(SHOWN).all::<Single>().await?;
     Ok(rows.into_iter().rev().map(|row| row.0).collect())
+}
+
+/// The last deed to each of these jobs.
+pub(super) async fn last(db: &Database, jobs: &[JobId]) -> Result<Vec<HandRecord>, StoreError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = db.sql(LAST).column(jobs.to_vec()).all::<Single>().await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
 /// Everything before this time, newest first.

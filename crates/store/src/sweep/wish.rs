@@ -3,7 +3,7 @@
 //! The times stand in columns of their own, because the database's clock decides which jobs were there when it began.
 
 use backshift_core::{
-    EffectState, JobFilter, Kind, QueueName, State, StoreError, Sweep,
+    EffectState, JobFilter, Kind, QueueName, Standing, State, StoreError, Sweep,
     sweep::{Deed, Hand, LONGEST},
 };
 use serde_json::{Map, Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 pub(super) fn text(filter: &JobFilter) -> String {
     let named = [
         ("state", filter.state.map(|state| state.as_str().to_owned())),
+        ("standing", filter.standing.map(|standing| standing.as_str().to_owned())),
         ("kind", filter.kind.as_ref().map(ToString::to_string)),
         ("queue", filter.queue.as_ref().map(ToString::to_string)),
         ("effect", filter.effect.map(|effect| effect.as_str().to_owned())),
@@ -40,6 +41,7 @@ pub(super) fn read(text: &str) -> Result<JobFilter, StoreError> {
         let word = value.as_str();
         let known = match name.as_str() {
             "state" => put(&mut filter.state, word.and_then(State::parse)),
+            "standing" => put(&mut filter.standing, word.and_then(Standing::parse)),
             "kind" => put(&mut filter.kind, word.and_then(|word| Kind::new(word).ok())),
             "queue" => put(&mut filter.queue, word.and_then(|word| QueueName::new(word).ok())),
             "effect" => put(&mut filter.effect, word.and_then(EffectState::parse)),
@@ -64,15 +66,16 @@ fn put<T>(place: &mut Option<T>, value: Option<T>) -> bool {
 
 /// Refuses what would touch more than somebody meant.
 pub(super) fn legal(sweep: &Sweep) -> Result<(), StoreError> {
-    let Some(state) = sweep.filter.state else {
+    let stands = sweep.filter.standing.map(Standing::as_str);
+    let Some(stands) = stands.or(sweep.filter.state.map(State::as_str)) else {
         return Err(StoreError::Rejected(
             "name a state: what is done to all jobs of every state is nobody's wish".into(),
         ));
     };
-    if !sweep.deed.applies_to(state) {
-        let (deed, state) = (sweep.deed.as_str(), state.as_str());
+    if !sweep.deed.applies_to_all(&sweep.filter) {
+        let deed = sweep.deed.as_str();
         return Err(StoreError::Rejected(format!(
-            "nothing was changed: to {deed} does not apply to {state} jobs"
+            "nothing was changed: to {deed} does not apply to {stands} jobs"
         )));
     }
     if sweep.words.len() > LONGEST {
@@ -105,6 +108,7 @@ mod tests {
         let words = |word: &str| vec![word.to_owned(), "\"quoted\" \\ {}".to_owned()];
         let whole = JobFilter {
             state: Some(State::Dead),
+            standing: Some(Standing::Held),
             kind: Kind::new("email.send").ok(),
             queue: QueueName::new("mail").ok(),
             effect: Some(EffectState::Ambiguous),
@@ -118,9 +122,15 @@ mod tests {
         for filter in [JobFilter::default(), whole] {
             assert_eq!(read(&text(&filter)).unwrap(), filter);
         }
-        for strange in
-            ["", "[]", "{\"colour\":\"red\"}", "{\"state\":\"odd\"}", "{\"words\":\"a\"}", "{\"words\":[1]}"]
-        {
+        for strange in [
+            "",
+            "[]",
+            "{\"colour\":\"red\"}",
+            "{\"state\":\"odd\"}",
+            "{\"standing\":\"odd\"}",
+            "{\"words\":\"a\"}",
+            "{\"words\":[1]}",
+        ] {
             assert!(matches!(read(strange), Err(StoreError::Schema(_))), "{strange}");
         }
     }

@@ -31,6 +31,7 @@ fn tells(job: &JobRecord, filter: &JobFilter) -> bool {
 pub(super) fn matches(row: &Row, filter: &JobFilter) -> bool {
     let at = row.envelope.created_at;
     filter.state.is_none_or(|state| row.state == state)
+        && filter.standing.is_none_or(|standing| row.record().standing() == Some(standing))
         && filter.kind.as_ref().is_none_or(|kind| row.envelope.kind == *kind)
         && filter.queue.as_ref().is_none_or(|queue| row.envelope.queue == *queue)
         && filter.effect.is_none_or(|effect| row.effect == effect)

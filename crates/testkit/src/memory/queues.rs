@@ -1,6 +1,10 @@
 //! Queues as a whole in the memory store.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use backshift_core::{
@@ -8,7 +12,7 @@ use backshift_core::{
     store::{Hints, ParkedKind, Queues},
 };
 
-use super::{MemoryStore, store::Wished};
+use super::{MemoryStore, row::Row, store::Wished};
 
 #[async_trait]
 impl Queues for MemoryStore {
@@ -67,6 +71,18 @@ impl Queues for MemoryStore {
                 parked.since = parked.since.min(row.run_at);
             }
             Ok(kinds.into_values().take(ParkedKind::LISTED as usize).collect())
+        })
+        .await
+    }
+
+    async fn next_kinds(&self, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
+        self.call("store.next_kinds", |store| {
+            let table = store.table();
+            let next =
+                |row: &&Row| row.state == State::Available && !row.aside && row.envelope.queue == *queue;
+            let kinds: BTreeSet<Kind> =
+                table.rows.values().filter(next).map(|row| row.envelope.kind.clone()).collect();
+            Ok(kinds.into_iter().collect())
         })
         .await
     }

@@ -22,9 +22,9 @@ use super::{
 const OPEN_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 
 fn legal(sweep: &Sweep) -> Result<(), StoreError> {
-    match sweep.filter.state {
-        Some(state) if sweep.deed.applies_to(state) => signed(&sweep.hand),
-        _ => Err(StoreError::Rejected("name a state to which it applies".into())),
+    match sweep.deed.applies_to_all(&sweep.filter) {
+        true => signed(&sweep.hand),
+        false => Err(StoreError::Rejected("name a state to which it applies".into())),
     }
 }
 
@@ -160,6 +160,15 @@ impl Sweeps for MemoryStore {
     async fn hands(&self, job: JobId) -> Result<Vec<HandRecord>, StoreError> {
         let of = |hand: &&HandRecord| hand.upon == Upon::Job(job);
         self.call("store.hands", |store| Ok(store.table().deeds.iter().filter(of).cloned().collect())).await
+    }
+
+    async fn last_hands(&self, jobs: &[JobId]) -> Result<Vec<HandRecord>, StoreError> {
+        self.call("store.last_hands", |store| {
+            let table = store.table();
+            let last = |job: &JobId| table.deeds.iter().rfind(|hand| hand.upon == Upon::Job(*job)).cloned();
+            Ok(jobs.iter().filter_map(last).collect())
+        })
+        .await
     }
 
     async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {

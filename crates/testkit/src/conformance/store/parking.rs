@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Envelope, JobId, Kind, State, Timestamp, WorkerName,
+    Envelope, JobFilter, JobId, Kind, Page, Settlement, Standing, State, Timestamp, WorkerName,
     store::{Liveness, Start, WorkerRecord},
     wire::SENSITIVE,
 };
 
-use super::scene::{BROKER, Scene, applied, completed, now, running};
+use super::scene::{BROKER, Scene, applied, completed, now, retry, running};
 use crate::{
     conformance::case::{Failure, Outcome, Verdict, cases, ensure},
     servers::unique_name,
@@ -21,6 +21,8 @@ cases! { Scene:
     s102_one_suspect_of_the_fleet_runs_at_a_time,
     s105_late_confirm_loses_no_parked_job,
     s201_parked_kinds_are_listed,
+    s202_what_is_parked_or_held_is_found_by_that_word,
+    s203_the_kinds_that_are_next_in_a_queue_are_told,
 }
 
 /// The relay takes what is due now for so long.
@@ -109,6 +111,53 @@ async fn s105_late_confirm_loses_no_parked_job(scene: Scene) -> Verdict {
     ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked again");
     scene.store.mark_published(&[envelope.id]).await?;
     comes(&scene, envelope.id).await?;
+    Ok(Outcome::Pass)
+}
+
+async fn s202_what_is_parked_or_held_is_found_by_that_word(scene: Scene) -> Verdict {
+    let [parked, held, fails, runs, waits] =
+        ["parked", "held", "fails", "runs", "waits"].map(|text| scene.envelope(text));
+    let start = scene.start(&parked).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
+    for (envelope, counted) in [(&held, false), (&fails, true)] {
+        let start = scene.start(envelope).await?;
+        let mut settlement = retry(envelope, 1, counted);
+        if let Settlement::Retry(retry) = &mut settlement {
+            retry.delay = Duration::from_secs(3600);
+        }
+        applied(scene.finish(start.lease, settlement).await?)?;
+    }
+    scene.start(&runs).await?;
+    let later = Envelope { run_at: Some(now() + Duration::from_secs(3600)), ..waits.clone() };
+    scene.store.accept(BROKER, vec![later]).await?;
+    for (standing, wanted) in [(Standing::Parked, parked.id), (Standing::Held, held.id)] {
+        let filter =
+            JobFilter { standing: Some(standing), queue: Some(scene.queue.clone()), ..JobFilter::default() };
+        let found = scene.store.search(&filter, &Page::default()).await?.jobs;
+        let listed = scene.store.list(&filter, &Page::default()).await?;
+        for jobs in [&found, &listed] {
+            let ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+            ensure!(ids == [wanted], "{standing:?} is {wanted}, found are {ids:?}");
+            ensure!(jobs[0].standing() == Some(standing), "its record says so: {:?}", jobs[0]);
+        }
+        ensure!(scene.store.matching(&filter).await?.jobs == 1, "and one of it is counted");
+    }
+    Ok(Outcome::Pass)
+}
+
+async fn s203_the_kinds_that_are_next_in_a_queue_are_told(scene: Scene) -> Verdict {
+    let of = |kind: &str, text: &str| -> Result<Envelope, Failure> {
+        Ok(Envelope { kind: Kind::new(kind)?, ..scene.envelope(text.to_owned()) })
+    };
+    let (one, two, aside) = (of("first.kind", "1")?, of("second.kind", "2")?, of("strange.kind", "3")?);
+    scene.store.accept(BROKER, vec![one.clone(), two.clone(), of("first.kind", "4")?]).await?;
+    let start = scene.start(&aside).await?;
+    ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
+    let kinds = scene.store.next_kinds(&scene.queue).await?;
+    ensure!(kinds == [one.kind.clone(), two.kind.clone()], "these wait, told are {kinds:?}");
+    scene.store.cancel(two.id).await?;
+    let kinds = scene.store.next_kinds(&scene.queue).await?;
+    ensure!(kinds == [one.kind], "what was cancelled is not next: {kinds:?}");
     Ok(Outcome::Pass)
 }
 

@@ -21,6 +21,7 @@ cases! { Scene:
     s157_a_single_hand_is_written_down_when_it_changed_something,
     s158_all_hands_are_told_newest_first_and_a_sweep_once,
     s159_a_sweep_is_found_with_its_wish,
+    s160_the_last_hand_on_each_of_several_jobs_is_told,
 }
 
 fn sweep(scene: &Scene, deed: Deed, state: State) -> Sweep {
@@ -141,6 +142,29 @@ async fn s155_every_hand_is_in_the_life_of_its_job(scene: Scene) -> Verdict {
         "what and in which sweep: {hand:?}"
     );
     ensure!(hand.hand == wish.hand && hand.upon == Upon::Job(dead.id), "who, why and to what: {hand:?}");
+    Ok(Outcome::Pass)
+}
+
+async fn s160_the_last_hand_on_each_of_several_jobs_is_told(scene: Scene) -> Verdict {
+    let [gone, dead, untouched] = ["gone", "dead", "untouched"].map(|text| scene.envelope(text));
+    for envelope in [&gone, &dead, &untouched] {
+        scene.store.accept(super::scene::BROKER, vec![envelope.clone()]).await?;
+    }
+    let hand = |who: &str| Hand { who: who.into(), why: None };
+    for (deed, job, who) in
+        [(Deed::Cancel, gone.id, "ann"), (Deed::Cancel, dead.id, "ann"), (Deed::Retry, dead.id, "bob")]
+    {
+        scene.store.act(deed, job, &hand(who)).await?;
+    }
+    let asked = [gone.id, dead.id, untouched.id, backshift_core::JobId::generate()];
+    let told = scene.store.last_hands(&asked).await?;
+    let of = |job| told.iter().filter(move |hand| hand.upon == Upon::Job(job)).collect::<Vec<_>>();
+    let [one] = of(gone.id)[..] else { return Err(Failure::new(format!("one hand: {told:?}"))) };
+    let [two] = of(dead.id)[..] else { return Err(Failure::new(format!("one hand: {told:?}"))) };
+    ensure!((one.deed.as_str(), one.hand.who.as_str()) == ("cancel", "ann"), "who did it: {one:?}");
+    ensure!((two.deed.as_str(), two.hand.who.as_str()) == ("retry", "bob"), "the last one: {two:?}");
+    ensure!(told.len() == 2, "of jobs that nobody touched nothing is told: {told:?}");
+    ensure!(scene.store.last_hands(&[]).await?.is_empty(), "of no jobs, something was done");
     Ok(Outcome::Pass)
 }
 
