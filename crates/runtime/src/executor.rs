@@ -232,6 +232,13 @@ fn conclude(pool: &Pool, attempt: &Attempt, ended: Ended) -> Option<Settlement> 
 fn log(attempt: &Attempt, settlement: Option<&Settlement>) {
     let (job, kind, number) = (attempt.id(), attempt.context.kind(), attempt.number);
     match settlement {
+        Some(Settlement::Ack(Ack::Cancelled)) if attempt.stopped() == Some(Stop::CancelRequested) => {
+            // By whom stands with the job: the wish came through the store.
+            tracing::info!(%job, %kind, attempt = number, "cancelled by hand: the handler was asked to stop and did");
+        }
+        Some(Settlement::Ack(Ack::Cancelled)) => {
+            tracing::info!(%job, %kind, attempt = number, "cancelled by its handler");
+        }
         Some(Settlement::Ack(_)) => tracing::debug!(%job, %kind, attempt = number, "settled: over"),
         Some(Settlement::Retry(retry)) => {
             let error = retry.error.as_ref().map(|error| error.message.as_str());

@@ -81,6 +81,8 @@ pub fn decide(
     if let Ended::Returned(Err(error)) = &ended
         && explicit(error.verdict())
         && facts.stop != Some(Stop::LeaseLost)
+        // Whoever was asked to stop and asks for another time has stopped: there is none.
+        && !(facts.stop == Some(Stop::CancelRequested) && matches!(error.verdict(), Verdict::Snooze(_)))
     {
         return Some(said_so(&facts, error));
     }
@@ -265,6 +267,13 @@ mod tests {
         let cancelled = Some(Settlement::Ack(Ack::Cancelled));
         assert_eq!(settle(1, None, error(JobError::cancel("x"))), cancelled);
         assert_eq!(settle(1, Some(Stop::CancelRequested), Ended::Aborted), cancelled);
+        let later = || error(JobError::snooze(Duration::ZERO, "the worker stops"));
+        assert_eq!(
+            settle(1, Some(Stop::CancelRequested), later()),
+            cancelled,
+            "it is told by the hand that did it"
+        );
+        assert!(!retry(settle(1, Some(Stop::Shutdown), later())).counted);
     }
 
     #[test]
