@@ -64,6 +64,16 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "backshift: {}", terminal::shown(text));
 }
 
+/// Says why a list is empty, beside it: a program that reads the list reads nothing.
+pub(crate) fn nothing(why: &str) {
+    note(why);
+}
+
+/// `1 job`, `2 jobs`.
+pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 fn send(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

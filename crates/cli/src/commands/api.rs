@@ -57,7 +57,14 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     }
     ready.started();
     let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    tokio::spawn(async move {
+        follow(
+            &mut stops,
+            &stopping,
+            ("no new requests are taken, open ones may end", "open requests are cut off"),
+        )
+        .await
+    });
     domains::beside_api(config, &backend, &shutdown).await?;
     let _ = tokio::time::timeout(config.get(&keys::SHUTDOWN_GRACE) + Duration::from_secs(1), serving).await;
     backend.leave().await;

@@ -1,4 +1,4 @@
-//! `backshift dead group`: dead letters by cause, each with the command that runs all of them again.
+//! `backshift dead group`: dead letters by cause, with the commands that run all of one again, and delete them.
 
 use backshift_core::{
     JobFilter, State, Store, Timestamp,
@@ -37,6 +37,11 @@ async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
         output::json(&Value::Array(causes.iter().map(json).collect()));
         return Ok(());
     }
+    if causes.is_empty() {
+        let narrowed = args.filters != Filters::default();
+        output::nothing(if narrowed { "no dead letter is like this" } else { "no dead letters" });
+        return Ok(());
+    }
     let now = Timestamp::now();
     let rows: Vec<Vec<String>> = causes.iter().map(|cause| row(cause, now)).collect();
     output::table(&["JOBS", "FIRST", "LAST", "EXAMPLE", "CAUSE"], &rows);
@@ -44,7 +49,9 @@ async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
         // All that was asked for, so that no more is run again than this shows.
         let wish =
             Filters { state: Some("dead".into()), cause: Some(fingerprint.clone()), ..args.filters.clone() };
-        output::line(format!("to run all of a cause again: backshift jobs retry {}", words(&wish)));
+        let wish = words(&wish);
+        output::line(format!("to run all of a cause again: backshift jobs retry {wish}"));
+        output::line(format!("to delete all of a cause: backshift jobs delete {wish}"));
     }
     Ok(())
 }

@@ -17,7 +17,11 @@ use backshift_runtime::{Shutdown, Worker};
 use backshift_store::notify::Bell;
 use tokio::net::TcpListener;
 
-use super::{dev_lock::DevLock, worker::follow};
+use super::{
+    dev_lock::DevLock,
+    port_holder::holder,
+    worker::{WORK, follow},
+};
 use crate::{
     args,
     config::{Config, Origin, keys},
@@ -68,7 +72,7 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     lock.sign(&url);
     greet(config, &url, house.mails_to.as_deref());
     let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    tokio::spawn(async move { follow(&mut stops, &stopping, WORK).await });
     let result = house.worker.run(shutdown.clone()).await;
     shutdown.quiet();
     let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
@@ -122,6 +126,7 @@ impl House {
             .with_sections(faces.sections)
             .with_shape(Shape::SystemC)
             .with_bell(move |queue| bell.ring(&queue))
+            .with_own_kinds(domains::own_kinds(config))
             .with_trial(demo::trial(backend));
         let everything =
             args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
@@ -136,7 +141,17 @@ impl House {
 async fn listen(config: &Config) -> Result<TcpListener, Failure> {
     let (first, told) = (config.get(&keys::DEV_PORT), config.told(&keys::DEV_PORT));
     match *config.origin(&keys::DEV_PORT) {
-        Origin::Default => first_free(&told, first..=first.saturating_add(PORTS), Taken::GoOn).await,
+        Origin::Default => {
+            let listener = first_free(&told, first..=first.saturating_add(PORTS), Taken::GoOn).await?;
+            let here = listener.local_addr().map_err(Failure::failed)?.port();
+            if here != first {
+                let who = holder(first).unwrap_or_else(|| "another program".to_owned());
+                output::note(&format!(
+                    "port {first} is taken by {who}: this one is at {here}; BACKSHIFT_DEV_PORT chooses one"
+                ));
+            }
+            Ok(listener)
+        }
         _ => first_free(&told, first..=first, Taken::Refuse).await,
     }
 }

@@ -14,7 +14,7 @@ use std::{
 use backshift_core::{Accepted, Client, Envelope, JobId, UniquePolicy, client::check_size};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::known_queues::KnownQueues;
+use super::{known_kinds::KnownKinds, known_queues::KnownQueues};
 use crate::{
     args::Enqueue,
     exit::Failure,
@@ -128,6 +128,7 @@ struct Sink<'a> {
     bar: Option<ProgressBar>,
     /// `None` with `--new`.
     queues: Option<KnownQueues<'a>>,
+    kinds: Option<KnownKinds<'a>>,
 }
 
 impl<'a> Sink<'a> {
@@ -152,19 +153,22 @@ impl<'a> Sink<'a> {
             causes: Vec::new(),
             bar,
             queues: (!args.new).then(|| KnownQueues::of(backend)),
+            kinds: (!args.new).then(|| KnownKinds::of(backend)),
         }
     }
 
-    /// Checks a line; a queue that is new is told, a mistyped one refused.
+    /// Checks a line; a queue that is new is told, a mistyped one refused; a kind that is new is told.
     async fn template(&mut self, line: Result<Line, Failure>) -> Result<Template, Failure> {
         let template = template(&line?, self.own)?;
         let remark = match &mut self.queues {
             Some(queues) => queues.judge(&template.queue).await?,
             None => None,
         };
-        if let Some(remark) = remark {
-            self.say(&remark);
-        }
+        let of_kind = match &mut self.kinds {
+            Some(kinds) => kinds.judge(&template.kind).await,
+            None => None,
+        };
+        remark.iter().chain(&of_kind).for_each(|remark| self.say(remark));
         Ok(template)
     }
 
@@ -326,8 +330,12 @@ impl<'a> Sink<'a> {
         let sent = self.flush().await;
         self.close();
         read.and(sent)?;
-        match self.refused {
-            0 => Ok(()),
+        match (self.refused, self.printed) {
+            (0, 0) => {
+                output::nothing("standard input held no job, nothing was enqueued");
+                Ok(())
+            }
+            (0, _) => Ok(()),
             _ => Err(self.verdict()),
         }
     }

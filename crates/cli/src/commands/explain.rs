@@ -7,13 +7,13 @@ use backshift_core::{JobId, QueueName, State, Store, Timestamp};
 use backshift_http::pages::told::{self, Cause, JobTold, Step, Told};
 use serde_json::{Value, json};
 
-use crate::{args::OneQueue, exit::Failure, output};
+use super::known_queues::KnownQueues;
+use crate::{args::OneQueue, config::Config, domains, exit::Failure, output, wiring::Backend};
 
 /// `jobs show` for people.
-pub(super) async fn show(id: JobId, store: &dyn Store) -> Result<(), Failure> {
-    let found =
-        told::job(store, id).await?.ok_or_else(|| Failure::failed(format!("there is no job {id}")))?;
-    let JobTold { job, told, word, life, facts, payload, output: result } = found;
+pub(super) async fn show(id: JobId, config: &Config, store: &dyn Store) -> Result<(), Failure> {
+    let JobTold { job, told, word, life, facts, payload, output: result } =
+        told_of(id, config, store).await?;
     output::line(&told.headline);
     let id = ("Id", job.id.to_string(), String::new());
     let facts = facts.into_iter().map(|fact| {
@@ -58,10 +58,25 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
+/// What the page of a job says.
+async fn told_of(id: JobId, config: &Config, store: &dyn Store) -> Result<JobTold, Failure> {
+    match told::job(store, id, &domains::own_kinds(config)).await? {
+        Some(found) => Ok(found),
+        None => Err(gone(id, store).await),
+    }
+}
+
+/// That nobody knows this job: wrong use, as a name that nobody knows is everywhere. Who deleted it is said.
+pub(super) async fn gone(id: JobId, store: &dyn Store) -> Failure {
+    match told::gone(store, id).await {
+        Ok(text) => Failure::usage(text),
+        Err(error) => error.into(),
+    }
+}
+
 /// `jobs explain`.
-pub(super) async fn job(id: JobId, as_json: bool, store: &dyn Store) -> Result<(), Failure> {
-    let found = told::job(store, id).await?.ok_or_else(|| Failure::usage(format!("there is no job {id}")))?;
-    let JobTold { job, told, word, .. } = found;
+pub(super) async fn job(id: JobId, as_json: bool, config: &Config, store: &dyn Store) -> Result<(), Failure> {
+    let JobTold { job, told, word, .. } = told_of(id, config, store).await?;
     if as_json {
         let mut value = json(&told);
         value["id"] = json!(job.id.to_string());
@@ -78,15 +93,16 @@ pub(super) async fn job(id: JobId, as_json: bool, store: &dyn Store) -> Result<(
 }
 
 /// `queues explain`.
-pub(super) async fn queue(args: &OneQueue, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn queue(args: &OneQueue, config: &Config, backend: &Backend) -> Result<(), Failure> {
     let name = QueueName::new(&args.queue).map_err(Failure::usage)?;
-    let found = told::queue(store, &name).await?;
-    let (counts, told) = found.ok_or_else(|| {
-        Failure::usage(format!(
-            "nothing is known of a queue {name}: no job was ever in it and no worker works it; those that are known: \
-             backshift queues list"
-        ))
-    })?;
+    let Some((counts, told)) = told::queue(&**backend.store()?, &name, &domains::own_kinds(config)).await?
+    else {
+        let meant = KnownQueues::of(backend).nearest_to(&name).await;
+        let meant = meant.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "nothing is known of a queue {name}: no job is in it and no worker works it: {meant}`backshift queues list` shows all"
+        )));
+    };
     if args.output.json {
         let mut value = json(&told);
         value["queue"] = json!(counts.queue.as_str());
@@ -126,7 +142,7 @@ fn json(told: &Told) -> Value {
     let cause = |cause: &Cause| {
         json!({
             "cause": cause.text, "at": cause.due.map(output::time), "said": cause.said, "evidence": cause.evidence,
-            "lead": cause.remedy.as_ref().map(|(lead, _)| *lead),
+            "lead": cause.remedy.as_ref().map(|(lead, _)| lead),
             "command": cause.remedy.as_ref().map(|(_, command)| command), "needs_somebody": cause.stays,
         })
     };

@@ -5,11 +5,12 @@
 use std::collections::BTreeSet;
 
 use backshift_core::{
-    Deed, Hand, JobId, State, Store, Timestamp,
+    Deed, Hand, JobId, State, Store, StoreError, Timestamp,
     sweep::{HandRecord, LONGEST, Upon},
 };
 use serde_json::{Value, json};
 
+use super::explain;
 use crate::{
     args::{Hands, SomeJobs},
     exit::Failure,
@@ -54,29 +55,66 @@ pub(super) async fn each(deed: Deed, args: &SomeJobs, backend: &Backend) -> Resu
 async fn steer(deed: Deed, args: &SomeJobs, store: &dyn Store) -> Result<(), Failure> {
     let hand = hand(args.many.why.as_deref())?;
     let mut done = Vec::new();
-    let mut problems = Vec::new();
+    let (mut problems, mut unknown) = (Vec::new(), 0);
     for text in &args.ids {
-        let id = text.parse().map_err(Failure::usage)?;
+        let id: JobId = text.parse().map_err(Failure::usage)?;
         match store.act(deed, id, &hand).await {
-            Ok(State::Completed) if deed != Deed::Delete => problems.push(already_completed(id, deed)),
+            Ok(state @ (State::Completed | State::Dead)) if deed != Deed::Delete => {
+                problems.push(already_over(id, deed, state));
+            }
             Ok(state) => done.push((id, if deed == Deed::Delete { "deleted" } else { state.as_str() })),
             Err(error) if error.is_transient() => return Err(error.into()),
+            Err(StoreError::NotFound(_)) => {
+                unknown += 1;
+                problems.push(explain::gone(id, store).await.to_string());
+            }
             Err(error) => problems.push(format!("{id}: {error}")),
         }
     }
     if args.output.json {
-        output::json(&done.iter().map(|(id, state)| json!({"id": id.to_string(), "state": state})).collect());
+        let one = |(id, state): &(JobId, &str)| json!({"id": id.to_string(), "state": state, "follows": follows(*id, deed, state)});
+        output::json(&done.iter().map(one).collect());
     } else {
-        done.iter().for_each(|(id, state)| output::line(format!("{id} {state}")));
+        done.iter().for_each(|(id, state)| {
+            let follows = follows(*id, deed, state).map(|text| format!(": {text}")).unwrap_or_default();
+            output::line(format!("{id} {state}{follows}"));
+        });
     }
-    if problems.is_empty() { Ok(()) } else { Err(Failure::failed(problems.join("\n"))) }
+    match problems.len() {
+        0 => Ok(()),
+        // Nothing was done because nobody knows any of them: a name that nobody knows is wrong use in every command.
+        all if all == unknown && done.is_empty() => Err(Failure::usage(problems.join("\n"))),
+        _ => Err(Failure::failed(problems.join("\n"))),
+    }
 }
 
-/// What a wish for a job that has done its work comes to: nothing, and that is said.
-fn already_completed(id: JobId, deed: Deed) -> String {
-    match deed {
-        Deed::Retry => {
+/// What happens now, where the state alone does not say it, and what to do.
+fn follows(id: JobId, deed: Deed, state: &str) -> Option<String> {
+    match (deed, State::parse(state)?) {
+        (Deed::Cancel, State::Running) => Some(format!(
+            "its handler is asked to stop, and then it is cancelled; one that ends before it hears that ends it as it would have. \
+             How it goes: backshift jobs show {id}"
+        )),
+        (Deed::Retry, State::Running) => Some(format!(
+            "it runs now, nothing was changed. When it has ended it can be run again; to end it sooner: backshift jobs cancel {id}"
+        )),
+        (Deed::Retry, State::Available) => {
+            Some(format!("it runs as soon as a worker takes it. Why it waits: backshift jobs explain {id}"))
+        }
+        _ => None,
+    }
+}
+
+/// What a wish for a job that is over comes to: nothing, and that is said.
+fn already_over(id: JobId, deed: Deed, state: State) -> String {
+    match (deed, state) {
+        (Deed::Retry, _) => {
             format!("job {id} is completed and runs no second time: enqueue a new one with its payload")
+        }
+        (_, State::Dead) => {
+            format!(
+                "job {id} is dead already: nothing of it runs any more; to forget it: backshift jobs delete {id}"
+            )
         }
         _ => format!("job {id} is completed already: there is nothing to cancel"),
     }
@@ -87,6 +125,14 @@ pub(super) async fn list(args: &Hands, before: Option<Timestamp>, store: &dyn St
     let hands = store.all_hands(before, args.limit).await?;
     if args.output.json {
         output::json(&Value::Array(hands.iter().map(json).collect()));
+        return Ok(());
+    }
+    if hands.is_empty() {
+        output::nothing(if before.is_some() {
+            "nobody did anything by hand before then"
+        } else {
+            "nobody did anything by hand"
+        });
         return Ok(());
     }
     let now = Timestamp::now();
@@ -106,7 +152,8 @@ fn upon(upon: &Upon) -> String {
         Upon::Job(id) => id.to_string(),
         Upon::Queue(queue) => format!("queue {queue}"),
         Upon::Many { words, changed, done } => {
-            format!("{changed} jobs{}: {words}", if *done { "" } else { " so far" })
+            let many = output::count(*changed, "job", "jobs");
+            format!("{many}{}: {words}", if *done { "" } else { " so far" })
         }
     }
 }

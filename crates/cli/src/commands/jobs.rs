@@ -1,12 +1,13 @@
 //! `backshift jobs`: look at jobs and steer single ones. Order and cursor are those of the store's list.
 
 use backshift_core::{
-    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Store, StoreError,
+    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, Stands, Store, StoreError,
     Timestamp, record::Found,
 };
+use backshift_http::pages::told;
 use serde_json::{Value, json};
 
-use super::{explain, hands, many};
+use super::{explain, hands, known_kinds::KnownKinds, known_queues::KnownQueues, many};
 use crate::{
     args::{Filters, Jobs, JobsList, Many, OneJob, SomeJobs},
     config::{Config, duration},
@@ -19,10 +20,10 @@ use crate::{
 pub(super) async fn run(command: &Jobs, config: &Config, backend: &Backend) -> Result<(), Failure> {
     let store: &dyn Store = &**backend.store()?;
     match command {
-        Jobs::List(args) => list(args, config, store).await,
-        Jobs::Show(args) if !args.output.json => explain::show(id(&args.id)?, store).await,
+        Jobs::List(args) => list(args, config, backend).await,
+        Jobs::Show(args) if !args.output.json => explain::show(id(&args.id)?, config, store).await,
         Jobs::Show(args) => show(args, config, store).await,
-        Jobs::Explain(args) => explain::job(id(&args.id)?, args.output.json, store).await,
+        Jobs::Explain(args) => explain::job(id(&args.id)?, args.output.json, config, store).await,
         Jobs::Retry(args) => steer(Deed::Retry, args, backend).await,
         Jobs::Cancel(args) => steer(Deed::Cancel, args, backend).await,
         Jobs::Delete(args) => steer(Deed::Delete, args, backend).await,
@@ -47,20 +48,21 @@ async fn steer(deed: Deed, args: &SomeJobs, backend: &Backend) -> Result<(), Fai
     hands::each(deed, args, backend).await
 }
 
-async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(), Failure> {
+async fn list(args: &JobsList, config: &Config, backend: &Backend) -> Result<(), Failure> {
+    let store: &dyn Store = &**backend.store()?;
+    let filter = filter(&args.filters)?;
     let page = Page { after: args.cursor.as_deref().map(id).transpose()?, limit: args.limit };
-    let Found { jobs, looked } =
-        store.search(&filter(&args.filters)?, &page).await.map_err(|error| match error {
-            StoreError::NotFound(_) => {
-                Failure::usage("--cursor: there is no job with this id any more; start without it")
-            }
-            other => other.into(),
-        })?;
+    let Found { jobs, looked } = store.search(&filter, &page).await.map_err(|error| match error {
+        StoreError::NotFound(_) => {
+            Failure::usage("--cursor: there is no job with this id any more; start without it")
+        }
+        other => other.into(),
+    })?;
     if let Some(looked) = looked {
         // Beside the results, which a program may read.
         output::note(&format!(
-            "looked at {} jobs, back to {}; to look further: --cursor {}",
-            looked.jobs,
+            "looked at {}, back to {}; to look further: --cursor {}",
+            output::count(looked.jobs.into(), "job", "jobs"),
             output::time(looked.back_to),
             looked.last
         ));
@@ -69,8 +71,13 @@ async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(),
         output::json(&Value::Array(jobs.iter().map(|job| output::job_json(job, config)).collect()));
         return Ok(());
     }
+    if jobs.is_empty() {
+        output::nothing(&nothing(args, &filter, looked.is_some(), backend).await);
+        return Ok(());
+    }
+    let cancelled = told::cancelled(store, &jobs).await?;
     let now = Timestamp::now();
-    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, now)).collect();
+    let rows: Vec<Vec<String>> = jobs.iter().map(|job| row(job, cancelled.get(&job.id), now)).collect();
     output::table(&["ID", "KIND", "QUEUE", "STATE", "ATTEMPT", "CREATED", "ERROR"], &rows);
     if jobs.len() == args.limit as usize
         && let Some(last) = jobs.last()
@@ -80,20 +87,44 @@ async fn list(args: &JobsList, config: &Config, store: &dyn Store) -> Result<(),
     Ok(())
 }
 
+/// Why the list is empty, with the name that may have been meant.
+async fn nothing(args: &JobsList, filter: &JobFilter, further: bool, backend: &Backend) -> String {
+    if args.cursor.is_some() {
+        return "no more jobs".to_owned();
+    }
+    if *filter == JobFilter::default() {
+        return "no jobs yet; `backshift enqueue KIND --payload JSON` makes one".to_owned();
+    }
+    let mut meant = None;
+    if let Some(queue) = &filter.queue {
+        meant = KnownQueues::of(backend).nearest_to(queue).await.map(|near| format!("--queue {near}"));
+    }
+    if let (Some(kind), None) = (&filter.kind, &meant) {
+        meant = KnownKinds::of(backend).nearest_to(kind).await.map(|near| format!("--kind {near}"));
+    }
+    let among = if further { " among those that were looked at" } else { "" };
+    let meant = meant.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    format!("no job is like this{among}{meant}")
+}
+
 /// The jobs that the flags mean.
 pub(super) fn filter(args: &Filters) -> Result<JobFilter, Failure> {
     let words =
         |what: &str, text: &str, all: &str| Failure::usage(format!("--{what} {text:?} is not one of {all}"));
-    let state = args.state.as_deref().map(|text| {
-        State::meant_by(text).ok_or_else(|| {
-            words("state", text, "scheduled, available, running, retrying, completed, dead, cancelled")
+    let stands = args.state.as_deref().map(|text| {
+        Stands::meant_by(text).ok_or_else(|| {
+            let meant =
+                Stands::nearest(text).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            words("state", text, &(Stands::words().collect::<Vec<_>>().join(", ") + &meant))
         })
     });
+    let stands = stands.transpose()?;
     let effect = args.effect.as_deref().map(|text| {
         EffectState::parse(text).ok_or_else(|| words("effect", text, "none, intended, done, ambiguous"))
     });
     Ok(JobFilter {
-        state: state.transpose()?,
+        state: stands.and_then(|stands| stands.state),
+        standing: stands.and_then(|stands| stands.standing),
         effect: effect.transpose()?,
         kind: args.kind.as_deref().map(Kind::new).transpose().map_err(Failure::usage)?,
         queue: args.queue.as_deref().map(QueueName::new).transpose().map_err(Failure::usage)?,
@@ -102,7 +133,7 @@ pub(super) fn filter(args: &Filters) -> Result<JobFilter, Failure> {
             .as_deref()
             .map(str::parse)
             .transpose()
-            .map_err(|_| Failure::usage("--user: it is no UUID"))?,
+            .map_err(|_| Failure::usage(no_user(args.user.as_deref().unwrap_or_default())))?,
         since: args.since.as_deref().map(|text| moment("since", text)).transpose()?,
         until: args.until.as_deref().map(|text| moment("until", text)).transpose()?,
         words: args.text.clone(),
@@ -110,6 +141,15 @@ pub(super) fn filter(args: &Filters) -> Result<JobFilter, Failure> {
         payload: args.payload.clone(),
         cause: args.cause.clone(),
     })
+}
+
+/// A person is known here by an id; the name may stand in payloads.
+fn no_user(text: &str) -> String {
+    format!(
+        "--user {text:?} is no id of a user: those look like 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55; to find a name in payloads: \
+         --payload {}",
+        many::in_shell(text)
+    )
 }
 
 /// A time, or how long ago it was.
@@ -120,14 +160,16 @@ fn moment(flag: &str, text: &str) -> Result<Timestamp, Failure> {
     })
 }
 
-fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
-    let error: String = job.error.as_deref().unwrap_or_default().chars().take(60).collect();
+fn row(job: &JobRecord, cancelled: Option<&String>, now: Timestamp) -> Vec<String> {
+    // Of a job that somebody cancelled, that is what to say: its last error is not why it ended.
+    let error = cancelled.or(job.error.as_ref()).map(String::as_str).unwrap_or_default();
+    let error: String = error.chars().take(60).collect();
     let most = job.max_attempts.map_or(String::new(), |most| format!("/{most}"));
     vec![
         job.id.to_string(),
         job.kind.to_string(),
         job.queue.to_string(),
-        job.state.as_str().to_owned(),
+        job.stands().to_owned(),
         format!("{}{most}", job.attempt),
         output::relative(job.created_at, now),
         error,
@@ -137,7 +179,7 @@ fn row(job: &JobRecord, now: Timestamp) -> Vec<String> {
 /// Everything that the store knows, for programs.
 async fn show(args: &OneJob, config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let id = id(&args.id)?;
-    let job = store.find(id).await?.ok_or_else(|| Failure::failed(format!("there is no job {id}")))?;
+    let Some(job) = store.find(id).await? else { return Err(explain::gone(id, store).await) };
     let attempts = store.attempts(id).await?;
     let mut value = output::job_json(&job, config);
     value["attempts"] = attempts

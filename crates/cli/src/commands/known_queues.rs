@@ -14,7 +14,6 @@ use backshift_core::{Broker, BrokerError, Capability, QueueName, store::Ledger a
 use backshift_store::{SqlStore, ledger};
 
 use crate::{
-    config::nearest,
     exit::Failure,
     wiring::{Backend, known_queues},
 };
@@ -74,7 +73,13 @@ impl<'a> KnownQueues<'a> {
 
     /// The known name that is nearest to this one.
     pub(super) fn nearest(&self, queue: &QueueName) -> Option<String> {
-        nearest(queue.as_str(), self.all().map(str::to_owned))
+        backshift_core::nearest(queue.as_str(), self.all().map(str::to_owned))
+    }
+
+    /// The same, looked for before.
+    pub(super) async fn nearest_to(&mut self, queue: &QueueName) -> Option<String> {
+        self.names(self.store?).await.ok()?;
+        self.nearest(queue).filter(|near| near != queue.as_str())
     }
 
     /// For a job that goes there: a slip of the keys is refused, and of another new name it is said that it is new. Each

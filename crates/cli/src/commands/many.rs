@@ -32,13 +32,13 @@ pub(super) async fn run(
     let store: &dyn Store = &**backend.store()?;
     let Many { dry_run, yes, why, filters } = &args.many;
     let hand = hand(why.as_deref())?;
-    let Some(state) = filter.state else {
+    let Some(stands) = filter.stands() else {
         return Err(Failure::usage(
             "name jobs by their ids, or --state and what else they have in common: what is done to jobs of every state is rarely meant",
         ));
     };
-    if !deed.applies_to(state) {
-        return Err(Failure::usage(format!("{} does not apply to {} jobs", deed.as_str(), state.as_str())));
+    if !deed.applies_to_all(&filter) {
+        return Err(Failure::usage(format!("{} does not apply to {stands} jobs", deed.as_str())));
     }
     let matching = store.matching(&filter).await?;
     if *dry_run {
@@ -92,8 +92,8 @@ async fn go(sweep: &Sweep, matching: Matching, quiet: bool, backend: &Backend) -
 
 fn stopped(swept: &Swept, error: StoreError) -> Failure {
     output::note(&format!(
-        "stopped after {} of the jobs; the same command goes on from there within the hour",
-        swept.found
+        "stopped after {}; the same command goes on from there within the hour",
+        output::count(swept.found, "job", "jobs")
     ));
     error.into()
 }
@@ -110,27 +110,31 @@ fn bar(jobs: u64, quiet: bool) -> ProgressBar {
 fn number(matching: Matching) -> String {
     match (matching.jobs, matching.more) {
         (0, true) => "an unknown number of jobs (counting was given up)".to_owned(),
-        (n, true) => format!("more than {n} jobs"),
-        (1, false) => "1 job".to_owned(),
-        (n, false) => format!("{n} jobs"),
+        (n, true) => format!("more than {}", output::count(n, "job", "jobs")),
+        (n, false) => output::count(n, "job", "jobs"),
     }
 }
 
 /// What follows, in words.
-fn consequence(deed: Deed) -> &'static str {
-    match deed {
-        Deed::Retry => {
+fn consequence(deed: Deed, jobs: u64) -> &'static str {
+    match (deed, jobs) {
+        (Deed::Retry, 1) => {
+            "runs again now, with fresh attempts; what it did outside before may happen twice"
+        }
+        (Deed::Retry, _) => {
             "run again now, each with fresh attempts; what they did outside before may happen twice"
         }
-        Deed::Cancel => "are cancelled; those that run are asked to stop",
-        Deed::Delete => "are deleted with their attempts, for good",
+        (Deed::Cancel, 1) => "is cancelled, or asked to stop where it runs",
+        (Deed::Cancel, _) => "are cancelled; those that run are asked to stop",
+        (Deed::Delete, 1) => "is deleted with its attempts, for good",
+        (Deed::Delete, _) => "are deleted with their attempts, for good",
     }
 }
 
 /// Asks whoever sits there; a script has to say --yes.
 fn asked(deed: Deed, filter: &JobFilter, matching: Matching) -> Result<bool, Failure> {
-    let state = filter.state.map_or("", backshift_core::State::as_str);
-    let question = format!("{} ({state}) {}.", number(matching), consequence(deed));
+    let stands = filter.stands().unwrap_or_default();
+    let question = format!("{} ({stands}) {}.", number(matching), consequence(deed, matching.jobs));
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(format!("{question} Add --yes to do it, or --dry-run to look only")));
     }
@@ -153,29 +157,33 @@ fn told(args: &SomeJobs, deed: Deed, matching: Matching, swept: Option<&Swept>) 
         return;
     }
     match swept {
-        None => output::line(format!(
-            "{} would {}",
-            number(matching),
-            consequence(deed).replacen("are ", "be ", 1)
-        )),
+        None if matching.jobs == 0 && !matching.more => output::nothing("no job is like this"),
+        None => {
+            let (verb, rest) = consequence(deed, matching.jobs).split_once(' ').unwrap_or_default();
+            let verb = match verb {
+                "is" | "are" => "be",
+                _ => "run",
+            };
+            output::line(format!("{} would {verb} {rest}", number(matching)));
+        }
         Some(swept) => {
             let left = swept.found - swept.changed.min(swept.found);
             let rest = match (left, deed) {
                 (0, _) => String::new(),
                 (n, Deed::Retry) => format!(
-                    "; {n} left as they are: changed meanwhile, a payload that was not kept, or a held unique key"
+                    "; {n} left alone: changed meanwhile, a payload that was not kept, or a held unique key"
                 ),
                 (n, Deed::Delete) => format!(
-                    "; {n} left as they are: changed meanwhile, or a broker may still deliver them for a day"
+                    "; {n} left alone: changed meanwhile, or a broker may still deliver them for a day"
                 ),
-                (n, Deed::Cancel) => format!("; {n} left as they are: changed meanwhile"),
+                (n, Deed::Cancel) => format!("; {n} left alone: changed meanwhile"),
             };
             let done = match deed {
-                Deed::Retry => "run again",
+                Deed::Retry => "made to run again",
                 Deed::Cancel => "cancelled or asked to stop",
                 Deed::Delete => "deleted",
             };
-            output::line(format!("{} {done}{rest}", swept.changed));
+            output::line(format!("{} {done}{rest}", output::count(swept.changed, "job", "jobs")));
         }
     }
 }
@@ -202,7 +210,7 @@ pub(super) fn words(filters: &Filters) -> String {
 }
 
 /// As a shell hands it on.
-fn in_shell(word: &str) -> String {
+pub(super) fn in_shell(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@".contains(&b);
     match !word.is_empty() && word.bytes().all(plain) {
         true => word.to_owned(),

@@ -12,9 +12,11 @@ mod explain;
 mod hands;
 mod health;
 mod jobs;
+mod known_kinds;
 mod known_queues;
 mod many;
 mod migrate;
+mod port_holder;
 mod queues;
 mod suppressions;
 mod ui;
@@ -110,9 +112,9 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
         Command::Dead(command) => dead::run(command, &**looking(config).await?.store()?).await,
         Command::Queues(command @ (Queues::List(_) | Queues::Explain(_))) => {
-            queues::run(command, &looking(config).await?).await
+            queues::run(command, config, &looking(config).await?).await
         }
-        Command::Queues(command) => queues::run(command, &ready(config).await?).await,
+        Command::Queues(command) => queues::run(command, config, &ready(config).await?).await,
         Command::Suppressions(command @ Suppressions::List(_)) => {
             suppressions::run(command, looking_at(config, suppressions::TABLES).await?.database()?).await
         }

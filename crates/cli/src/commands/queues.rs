@@ -6,18 +6,19 @@ use serde_json::{Value, json};
 use super::{explain, hands::hand, known_queues::KnownQueues};
 use crate::{
     args::{Queues, SteeredQueue},
+    config::Config,
     exit::Failure,
     output,
     wiring::Backend,
 };
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Queues, backend: &Backend) -> Result<(), Failure> {
+pub(super) async fn run(command: &Queues, config: &Config, backend: &Backend) -> Result<(), Failure> {
     match command {
         Queues::List(args) => list(args.json, &**backend.store()?).await,
         Queues::Pause(args) => pause(args, backend, true).await,
         Queues::Resume(args) => pause(args, backend, false).await,
-        Queues::Explain(args) => explain::queue(args, &**backend.store()?).await,
+        Queues::Explain(args) => explain::queue(args, config, backend).await,
     }
 }
 
@@ -34,6 +35,10 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
             value
         };
         output::json(&Value::Array(queues.iter().map(one).collect()));
+        return Ok(());
+    }
+    if queues.is_empty() {
+        output::nothing("no queue holds a job yet; the first job of a queue makes it appear");
         return Ok(());
     }
     let heading: Vec<String> = ["QUEUE".to_owned()]

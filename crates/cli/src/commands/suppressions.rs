@@ -47,6 +47,10 @@ async fn list(as_json: bool, database: &Database) -> Result<(), Failure> {
         output::json(&Value::Array(all.iter().map(one).collect()));
         return Ok(());
     }
+    if all.is_empty() {
+        output::nothing("no address is suppressed");
+        return Ok(());
+    }
     let row = |s: &Suppression| {
         vec![s.address.to_string(), s.reason.as_str().to_owned(), output::time(s.until), s.detail.clone()]
     };
@@ -70,7 +74,8 @@ async fn remove(args: &args::Suppression, database: &Database) -> Result<(), Fai
             said(args, "removed", true);
             Ok(())
         }
-        false => Err(Failure::failed(format!("{} is not suppressed", args.address))),
+        // A name that nobody knows, as everywhere.
+        false => Err(Failure::usage(format!("{} is not suppressed", args.address))),
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     }
     ready.started();
     let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    tokio::spawn(async move {
+        follow(&mut stops, &stopping, ("the pages close; workers elsewhere go on", "open pages are cut off"))
+            .await
+    });
     shutdown.quieted().await;
     let _ = tokio::time::timeout(GOODBYE, serving).await;
     backend.leave().await;

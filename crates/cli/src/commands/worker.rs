@@ -56,7 +56,7 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     ready.started();
     tokio::spawn(announce(worker.readiness()));
     let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping).await });
+    tokio::spawn(async move { follow(&mut stops, &stopping, WORK).await });
     let result = worker.run(shutdown.clone()).await;
     shutdown.abort();
     backend.leave().await;
@@ -105,13 +105,16 @@ fn longer_than(registry: &Registry, limit: Duration) -> Vec<(String, Duration)> 
     registry.kinds().iter().filter_map(of).collect()
 }
 
-/// The first signal drains, the second one aborts.
-pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown) {
+/// What a process that works jobs says when it stops, and when it is told a second time.
+pub(super) const WORK: (&str, &str) = ("no new jobs are taken, running ones may end", "running jobs go back");
+
+/// The first signal drains, the second one aborts; `told` = what either means here.
+pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown, told: (&str, &str)) {
     stops.next().await;
-    tracing::info!("stopping: no new jobs are taken, running ones may end");
+    tracing::info!("stopping: {}", told.0);
     shutdown.quiet();
     stops.next().await;
-    tracing::warn!("stopping at once: running jobs go back");
+    tracing::warn!("stopping at once: {}", told.1);
     shutdown.abort();
 }
 

@@ -22,7 +22,7 @@ use sources::{Rights, rights_of};
 pub(crate) use key::{Bytes, Key, Secret, Text, settings};
 pub(crate) use setting::{Form, Setting, set};
 pub(crate) use settings::{self as keys, SETTINGS, setting};
-pub(crate) use sources::{FAILPOINT, nearest};
+pub(crate) use sources::FAILPOINT;
 pub(crate) use template::template;
 pub(crate) use value::duration;
 

@@ -167,17 +167,10 @@ fn plain(value: &toml::Value) -> Option<String> {
 
 /// `; did you mean X?` for the closest known name, if one is close.
 fn meant(name: &str, known: impl Iterator<Item = String>) -> String {
-    match nearest(name, known) {
+    match backshift_core::nearest(name, known) {
         Some(known) => format!("; did you mean {known}?"),
         None => "; `backshift config show` lists every key".to_owned(),
     }
-}
-
-/// The closest known name, if one is close enough to be a typing error.
-pub(crate) fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    let scored = known.map(|known| (strsim::damerau_levenshtein(name, &known), known));
-    let (distance, known) = scored.min_by_key(|(distance, _)| *distance)?;
-    (distance <= name.len() / 3 + 1).then_some(known)
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use backshift_core::Job as _;
 use backshift_domains::demo::{self, DemoFlaky, DemoOk, DemoSlow};
 use backshift_http::pages::{Demo, Trial};
 
-use super::{Domain, Role};
+use super::{Domain, Role, WorkedBy};
 use crate::wiring::{Backend, own_queue};
 
 pub(super) const DOMAIN: Domain = Domain {
     handlers: |equipment, registry| {
         Ok(if equipment.role == Role::Dev { demo::register(registry) } else { registry })
     },
+    kinds: |_| [DemoOk::KIND, DemoSlow::KIND, DemoFlaky::KIND].map(|kind| (kind, WorkedBy::Dev)).into(),
     ..Domain::EMPTY
 };
 

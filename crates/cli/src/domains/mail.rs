@@ -18,7 +18,7 @@ use backshift_store::{
 };
 use futures::FutureExt as _;
 
-use super::{Bound, Domain, Equipment, Faces, Role};
+use super::{Bound, Domain, Equipment, Faces, Role, WorkedBy, is_site};
 use crate::{
     config::{Bytes, Config, Form, Key, Secret, Setting, Text, keys, set, settings},
     exit::Failure,
@@ -62,6 +62,7 @@ pub(super) const DOMAIN: Domain = Domain {
     queues: &[mail::QUEUE],
     peers: &[QUEUE_OF_SYSTEM_C],
     queue_of,
+    kinds: |config| vec![(mail::KIND, if sends(config) { WorkedBy::Worker } else { WorkedBy::Dev })],
     attempts_of: |kind| (kind.as_str() == mail::KIND).then_some(ATTEMPTS),
     bindings,
     handlers,
@@ -77,6 +78,11 @@ pub(super) const DOMAIN: Domain = Domain {
 
 /// The setting with the attempts of a mail, also of one with a code.
 pub(super) const ATTEMPTS: &Key<u32> = &MAIL_MAX_ATTEMPTS;
+
+/// Whether a worker started here would send mails, as far as that can be seen.
+pub(super) fn sends(config: &Config) -> bool {
+    is_site(config) || config.some(&SMTP_HOST).is_some()
+}
 
 /// What sends the mails of a process.
 pub(crate) struct Post {

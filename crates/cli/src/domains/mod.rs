@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use backshift_core::{Kind, Registry, broker::Binding, store::Retention};
-use backshift_http::pages::Section;
+use backshift_http::pages::{OwnKinds, Section};
 use backshift_runtime::Shutdown;
 use backshift_store::{Database, migrate::Line};
 use futures::future::{BoxFuture, try_join_all};
@@ -46,6 +46,8 @@ struct Domain {
     /// The queue in which a kind of its stands unless the producer says otherwise; the broker is the command's own, when it is
     /// a foreign one. A kind that may have to wait for a server of its own has a queue of its own, so that nobody waits with it.
     queue_of: fn(&Kind, Option<&Foreign>) -> Option<&'static str>,
+    /// Its kinds, each with the command of ours that works it with this configuration.
+    kinds: fn(&Config) -> Vec<(&'static str, WorkedBy)>,
     /// The setting with the attempts of a kind of its that has a number of its own.
     attempts_of: fn(&Kind) -> Option<&'static Key<u32>>,
     /// Queues of peers that it binds to this broker.
@@ -76,6 +78,7 @@ impl Domain {
         queues: &[],
         peers: &[],
         queue_of: |_, _| None,
+        kinds: |_| Vec::new(),
         attempts_of: |_| None,
         bindings: |_, _| Ok(Vec::new()),
         handlers: |_, registry| Ok(registry),
@@ -85,6 +88,23 @@ impl Domain {
         faces: |_| Ok(Faces::default()),
         beside_api: |_, _, _| None,
     };
+}
+
+/// Which command of this binary works a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WorkedBy {
+    /// `backshift worker`, and `dev`.
+    Worker,
+    /// `backshift dev` alone.
+    Dev,
+    /// None as it is configured.
+    Nobody,
+}
+
+/// Whether the store is a server's. Whoever asks there need not have the mail server's settings in his terminal: the workers of
+/// that site have them.
+fn is_site(config: &Config) -> bool {
+    config.some(&keys::DATABASE_URL).is_some_and(|url| !url.starts_with("sqlite:"))
 }
 
 /// A queue of peers, and how many of its jobs a worker that nobody told otherwise runs at once.
@@ -169,6 +189,22 @@ pub(crate) fn peers() -> impl Iterator<Item = &'static str> {
 /// The queue in which this kind stands unless the producer says otherwise.
 pub(crate) fn queue_of(kind: &Kind, own: Option<&Foreign>) -> Option<&'static str> {
     ALL.iter().find_map(|domain| (domain.queue_of)(kind, own))
+}
+
+/// Every kind of ours, whatever is configured.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static str> {
+    let config = Config::defaults();
+    ALL.iter().flat_map(move |domain| (domain.kinds)(&config)).map(|(kind, _)| kind)
+}
+
+/// Those that this binary works with this configuration: of every other kind it is said that its program must run.
+pub(crate) fn own_kinds(config: &Config) -> OwnKinds {
+    let all: Vec<_> = ALL.iter().flat_map(|domain| (domain.kinds)(config)).collect();
+    let of = |command: fn(WorkedBy) -> bool| {
+        let some = all.iter().filter(move |(_, by)| command(*by));
+        some.filter_map(|(kind, _)| Kind::new(*kind).ok()).collect::<Vec<_>>()
+    };
+    OwnKinds::new(of(|by| by == WorkedBy::Worker), of(|by| by != WorkedBy::Nobody))
 }
 
 /// The setting with the attempts of this kind.

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use backshift_domains::probe::{ProbeEffects, ProbeLog, ProbeWorker};
+use backshift_domains::probe::{KIND, ProbeEffects, ProbeLog, ProbeWorker};
 use backshift_store::migrate;
 
-use super::{Domain, Equipment};
+use super::{Domain, Equipment, WorkedBy};
 use crate::{
     config::{Form, Key, Setting, Text, set, settings},
     exit::Failure,
@@ -25,6 +25,7 @@ pub(super) const DOMAIN: Domain = Domain {
     },
     tables: Some(&migrate::PROBE),
     is_on: |config, _| config.get(&PROBE),
+    kinds: |config| vec![(KIND, if config.get(&PROBE) { WorkedBy::Worker } else { WorkedBy::Nobody })],
     ..Domain::EMPTY
 };
 

@@ -5,7 +5,7 @@
 use url::Url;
 
 use crate::{
-    config::{Config, Origin, Setting, keys, nearest, without_password},
+    config::{Config, Origin, Setting, keys, without_password},
     exit::Failure,
     sources::{self, Source, ledger},
 };
@@ -38,7 +38,7 @@ pub(crate) fn place(config: &Config) -> Result<Place, Failure> {
             Ok(Place::Foreign(source.name, broker.to_owned()))
         }
         Some(other) => {
-            let meant = nearest(other, sources::schemes().map(str::to_owned));
+            let meant = backshift_core::nearest(other, sources::schemes().map(str::to_owned));
             let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
             Err(Failure::configuration(format!(
                 "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",

@@ -20,6 +20,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use super::{Backend, Taken, bind, limits};
 use crate::{
     config::{Config, Key, Text, keys},
+    domains,
     exit::Failure,
     output,
 };
@@ -85,6 +86,7 @@ impl Site {
             .with_auth(auth(config, password, &bound, &url))
             .under(base)
             .read_only(config.get(&keys::UI_READ_ONLY))
+            .with_own_kinds(domains::own_kinds(config))
             .with_bell(move |queue| bell.ring(&queue));
         Ok(Self { listener, pages, limits, url })
     }

@@ -110,7 +110,7 @@ async fn jobs_are_cancelled_retried_and_shown() {
     let absent = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
     for command in ["show", "retry", "cancel"] {
         let ended = here.run(&["jobs", command, absent]).await;
-        assert_eq!(ended.code, 1, "{command}: {ended:?}");
+        assert_eq!(ended.code, 2, "{command}: {ended:?}");
         assert_eq!(here.run(&["jobs", command, "nonsense"]).await.code, 2, "{command}");
     }
     assert_eq!(worker.drained().await, Some(0));

@@ -192,7 +192,7 @@ async fn accounts_are_steered_without_the_secret_of_the_api() {
     let settings = [("DATABASE_URL", database.as_str()), ("BACKSHIFT_DATA_DIR", keys.to_str().unwrap())];
     backshift(&["migrate", "up"], &settings).await.done();
     let ended = backshift(&["users", "grant-admin", "nobody@example.com"], &settings).await;
-    assert_eq!(ended.code, 1, "{ended:?}");
+    assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("has no account"), "{ended:?}");
     assert!(!keys.exists(), "a command that signs nothing has left a key");
 }

@@ -13,7 +13,8 @@ async fn a_job_and_its_queue_say_what_stands_in_their_way_and_which_command_chan
         assert_eq!(told.code, 1, "{told:?}");
         assert!(told.out.contains("No worker takes jobs from q now"), "{told:?}");
         assert!(told.out.contains("no worker gave a sign of life"), "{told:?}");
-        assert!(told.err.contains("somebody must act. To start one: backshift worker --queue q"), "{told:?}");
+        let lead = "somebody must act. The program that handles a.b must run, with a pool for q";
+        assert!(told.err.contains(lead) && !told.out.contains("backshift worker"), "{told:?}");
     }
     // What stands before the rest comes first.
     here.run(&["queues", "pause", "q"]).await.done();
@@ -49,7 +50,15 @@ async fn a_queue_that_nobody_works_for_a_while_is_one_cause_and_not_two() {
     let causes = told.json()["causes"].as_array().unwrap().clone();
     assert_eq!(causes.len(), 1, "{causes:?}");
     assert!(causes[0]["cause"].as_str().unwrap().contains("Nobody works q"), "{causes:?}");
-    assert_eq!(causes[0]["command"], "backshift worker --queue q");
+    assert_eq!(causes[0]["command"], "backshift jobs list --queue q --state available");
+    // What this binary handles is worked by its own worker; without a mail server by `dev`.
+    let mail = ["enqueue", "email.send", "--payload", "{}", "--queue", "m"];
+    here.run(&mail).await.done();
+    for (smtp, command) in [("", "backshift dev"), ("127.0.0.1", "backshift worker --queue m")] {
+        let settings = here.settings.with(&[("SMTP_HOST", smtp)]);
+        let told = crate::scene::backshift(&["queues", "explain", "m", "--json"], &settings.pairs()).await;
+        assert_eq!(told.json()["causes"][0]["command"], command, "{told:?}");
+    }
 }
 
 #[tokio::test]

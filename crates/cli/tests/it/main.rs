@@ -53,4 +53,5 @@ mod typos;
 mod ui;
 mod ways;
 mod wishes;
+mod words;
 mod wrong_settings;

@@ -1,8 +1,8 @@
-//! Dead letters by cause: how many each, since when, and the way to run all of one cause again.
+//! Dead letters by cause: how many each, since when, and the way to run all of one cause again or to delete them.
 
 use axum::{extract::Query, response::Response};
 use backshift_core::{
-    JobFilter, Timestamp,
+    Deed, JobFilter, Timestamp,
     sweep::{CauseRecord, Causes},
 };
 use minijinja::{Value, context};
@@ -69,6 +69,7 @@ fn row(cause: &CauseRecord, search: &Search, find: &str, now: Timestamp) -> Valu
         last => words::moment(cause.last, now),
         example => link::job(cause.example),
         see => wish.map(|wish| link::jobs(&[("state", "dead"), ("find", wish)])),
-        retry => wish.map(|wish| link::many(backshift_core::Deed::Retry, "dead", wish)),
+        retry => wish.map(|wish| link::many(Deed::Retry, "dead", wish)),
+        delete => wish.map(|wish| link::many(Deed::Delete, "dead", wish)),
     }
 }

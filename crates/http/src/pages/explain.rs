@@ -3,11 +3,17 @@
 //! Every sentence is read off the ledger; what is not known is not said. Pages and the terminal say the same
 //! ([`told`](super::told)).
 
-use backshift_core::{EffectState, JobRecord, State, Timestamp, store::WorkerRecord};
+use std::borrow::Cow;
+
+use backshift_core::{
+    EffectState, JobRecord, Standing, State, Timestamp, store::WorkerRecord, sweep::HandRecord,
+};
 
 use super::{
-    need::{Need, Remedy, attended},
-    troubles, words,
+    need::{Need, Remedy, attended, remedy},
+    own_kinds::{OwnKinds, must_run},
+    reason::Reason,
+    stopped, troubles, words,
 };
 
 /// What the page says above the timeline.
@@ -21,23 +27,6 @@ pub(super) struct Explanation {
     pub(super) remedy: Option<Remedy>,
 }
 
-/// One sentence, without its full stop.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Reason {
-    /// What is the case.
-    pub(super) text: String,
-    /// The time that it speaks of.
-    pub(super) due: Option<Timestamp>,
-    /// The words of the other side.
-    pub(super) said: Option<String>,
-    /// Where that can be seen.
-    pub(super) evidence: Option<String>,
-    /// What changes it.
-    pub(super) remedy: Option<Remedy>,
-    /// It stays so until somebody does something.
-    pub(super) stays: bool,
-}
-
 /// What else bears on the job.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Surroundings<'a> {
@@ -45,28 +34,33 @@ pub(super) struct Surroundings<'a> {
     pub(super) paused: bool,
     /// Everybody who works.
     pub(super) workers: &'a [WorkerRecord],
+    /// What was done to it by hand, oldest first.
+    pub(super) hands: &'a [HandRecord],
+    /// What a worker of ours could do.
+    pub(super) own: &'a OwnKinds,
     /// The time.
     pub(super) now: Timestamp,
 }
 
 /// Explains a job that is not running or that needs a person.
 pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
-    let mut told = match job.state {
-        State::Scheduled if words::is_parked(job) => unknown(job, around),
-        State::Scheduled if words::is_held(job) => held(job, around),
-        State::Scheduled => waits(job, around, "It waits for its time"),
-        State::Retrying => waits(job, around, "It waits for its next attempt"),
-        State::Available if words::is_parked(job) => stands_aside(job, around),
-        State::Available => available(job),
-        State::Dead => dead(job),
-        State::Running | State::Completed | State::Cancelled => Explanation::default(),
+    let mut told = match (job.state, job.standing()) {
+        (State::Scheduled, Some(Standing::Parked)) => unknown(job, around),
+        (State::Scheduled, Some(Standing::Held)) => held(job, around),
+        (State::Scheduled, None) => waits(job, around, "It waits for its time"),
+        (State::Retrying, _) => waits(job, around, "It waits for its next attempt"),
+        (State::Available, Some(_)) => stands_aside(job, around),
+        (State::Available, None) => available(job),
+        (State::Dead, _) => dead(job),
+        (State::Cancelled, _) => because("Why was it cancelled?", vec![stopped::cancelled(around.hands)]),
+        (State::Running | State::Completed, _) => Explanation::default(),
     };
     let waiting = matches!(job.state, State::Scheduled | State::Retrying | State::Available);
     if waiting && around.paused {
         told.reasons.insert(0, paused(job));
         told.remedy = told.reasons[0].remedy.clone();
     } else if waiting && !attended(around.workers, job.queue.as_str()) {
-        let nobody = unattended(job, around.workers);
+        let nobody = unattended(job, around);
         told.remedy = nobody.remedy.clone();
         told.reasons.insert(0, nobody);
     } else if waiting {
@@ -75,6 +69,7 @@ pub(super) fn explain(job: &JobRecord, around: Surroundings<'_>) -> Explanation 
         keep(&mut told, needs, if its_time { Place::AfterItsTime } else { Place::First });
     } else if job.state == State::Running {
         keep(&mut told, troubles::of_its_worker(around.workers, job, around.now), Place::First);
+        told.reasons.extend(stopped::asked(job, around.hands));
         told.question = if told.reasons.is_empty() { "" } else { "What is it waiting for?" };
     }
     if job.effect == EffectState::Ambiguous && job.reason.as_deref() != Some("ambiguous") {
@@ -122,16 +117,18 @@ fn because(question: &'static str, reasons: Vec<Reason>) -> Explanation {
 fn paused(job: &JobRecord) -> Reason {
     Reason {
         evidence: Some("the store says so to every worker, in `backshift queues list` too".into()),
-        remedy: Some(("To let it run:", format!("backshift queues resume {}", job.queue))),
+        remedy: Some(remedy("To let it run:", format!("backshift queues resume {}", job.queue))),
         stays: true,
         ..plain(format!("Its queue {} is paused", job.queue))
     }
 }
 
-fn unattended(job: &JobRecord, workers: &[WorkerRecord]) -> Reason {
+fn unattended(job: &JobRecord, around: Surroundings<'_>) -> Reason {
+    let otherwise = format!("backshift jobs cancel {}", job.id);
+    let start = around.own.start_for((&job.kind, &job.queue), around.workers, otherwise);
     Reason {
-        evidence: Some(who_works(workers)),
-        remedy: Some(("To start one:", format!("backshift worker --queue {}", job.queue))),
+        evidence: Some(who_works(around.workers)),
+        remedy: Some(start),
         stays: true,
         ..plain(format!("No worker takes jobs from {} now", job.queue))
     }
@@ -162,8 +159,8 @@ fn attempt(job: &JobRecord) -> String {
     format!("attempt {}{of}, {}", job.attempt, words::count(job.token.0.unsigned_abs(), "start", "starts"))
 }
 
-fn again(job: &JobRecord, lead: &'static str) -> Option<Remedy> {
-    Some((lead, format!("backshift jobs retry {}", job.id)))
+fn again(job: &JobRecord, lead: impl Into<Cow<'static, str>>) -> Option<Remedy> {
+    Some(remedy(lead, format!("backshift jobs retry {}", job.id)))
 }
 
 /// What may help: the same bytes end in the same way, and a handler that gave up has its reason.
@@ -172,7 +169,7 @@ fn after_its_death(job: &JobRecord) -> Option<Remedy> {
         Some("malformed" | "too-large" | "id-conflict") => {
             let lead =
                 "Run again it would end in the same way. Enqueue a corrected job, and delete this one:";
-            Some((lead, format!("backshift jobs delete {}", job.id)))
+            Some(remedy(lead, format!("backshift jobs delete {}", job.id)))
         }
         Some("permanent") => again(job, "When what it met is mended, to run it again with fresh attempts:"),
         _ => again(job, "To run it again with fresh attempts:"),
@@ -223,7 +220,7 @@ fn unknown(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
         "No worker that looked at it knows the kind {}. It is parked, which counts as no attempt",
         job.kind
     );
-    let lead = "Start a worker that knows the kind, or correct the name. To have it looked at now:";
+    let lead = format!("{}. To have it looked at now:", must_run(&[&job.kind]));
     let first =
         Reason { evidence: Some(knows(job, around)), remedy: again(job, lead), stays: true, ..plain(text) };
     let next = Reason {
@@ -242,7 +239,7 @@ fn stands_aside(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
     let cancel = format!("backshift jobs cancel {}", job.id);
     let reason = Reason {
         evidence: Some(knows(job, around)),
-        remedy: Some(("Start a worker that knows the kind. If the name is wrong:", cancel)),
+        remedy: Some(remedy(format!("{}. If the name is wrong:", must_run(&[&job.kind])), cancel)),
         stays: true,
         ..plain(text)
     };
@@ -252,9 +249,9 @@ fn stands_aside(job: &JobRecord, around: Surroundings<'_>) -> Explanation {
 fn available(job: &JobRecord) -> Explanation {
     let lost = words::count(u64::from(job.crashes), "time", "times");
     let reason = match job.crashes {
-        0 => "It may run now and waits for a free slot".to_owned(),
-        1 | 2 => format!("It may run now. Its worker was lost {lost}"),
-        _ => format!("It may run now, alone in its process: its worker was lost {lost}"),
+        0 => "It is due and waits for a worker".to_owned(),
+        1 | 2 => format!("It is due. Its worker was lost {lost}"),
+        _ => format!("It is due, and will be alone in its process: its worker was lost {lost}"),
     };
     let reason =
         Reason { evidence: Some(format!("priority {}, {}", job.priority, attempt(job))), ..plain(reason) };
@@ -285,11 +282,18 @@ fn dead(job: &JobRecord) -> Explanation {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::{super::specimen::job, *};
     use backshift_core::{
         Token, WorkerName,
         store::{Harm, Trouble},
     };
+
+    fn surroundings(workers: &[WorkerRecord], now: Timestamp) -> Surroundings<'_> {
+        static OWN: LazyLock<OwnKinds> = LazyLock::new(|| OwnKinds::new([job(State::Dead).kind], []));
+        Surroundings { paused: false, workers, hands: &[], own: &OWN, now }
+    }
 
     fn worker(now: Timestamp) -> WorkerRecord {
         WorkerRecord {
@@ -307,16 +311,29 @@ mod tests {
     fn the_first_reason_is_the_one_that_decides() {
         let now = Timestamp::from_second(40).unwrap();
         let workers = [worker(now)];
-        let around = Surroundings { paused: true, workers: &workers, now };
+        let around = Surroundings { paused: true, ..surroundings(&workers, now) };
         let told = explain(&job(State::Retrying), around);
         assert!(told.reasons[0].text.contains("paused"));
         assert_eq!(told.reasons[1].due, Timestamp::from_second(100).ok());
         assert_eq!(told.reasons[2].said.as_deref(), Some("450 4.2.1 mailbox busy"));
         assert_eq!(told.remedy.unwrap().1, "backshift queues resume q");
         assert_eq!(told.reasons.iter().map(|reason| reason.stays).collect::<Vec<_>>(), [true, false, false]);
-        let alone = explain(&job(State::Retrying), Surroundings { paused: false, workers: &[], now });
+        let alone = explain(&job(State::Retrying), surroundings(&[], now));
         assert_eq!(alone.remedy.unwrap().1, "backshift worker --queue q");
         assert!(alone.reasons[0].stays);
+        let foreign = OwnKinds::default();
+        let nobody = Surroundings { own: &foreign, ..surroundings(&[], now) };
+        let (lead, command) = explain(&job(State::Available), nobody).remedy.unwrap();
+        assert!(lead.starts_with("The program that handles k must run, with a pool for q"), "{lead}");
+        assert!(
+            command.starts_with("backshift jobs cancel "),
+            "a worker of ours would only park it: {command}"
+        );
+        let elsewhere =
+            [WorkerRecord { queues: "other:1".into(), kinds: vec![job(State::Dead).kind], ..worker(now) }];
+        let (lead, _) =
+            explain(&job(State::Available), Surroundings { workers: &elsewhere, ..nobody }).remedy.unwrap();
+        assert!(lead.starts_with("w handles k, and works other:1: give it a pool for q"), "{lead}");
         let moves = explain(&job(State::Retrying), Surroundings { paused: false, ..around });
         assert!(moves.reasons.iter().all(|reason| !reason.stays), "{moves:?}");
     }
@@ -325,7 +342,7 @@ mod tests {
     fn what_is_held_says_by_whom_before_it_says_until_when() {
         let now = Timestamp::from_second(40).unwrap();
         let workers = [worker(now)];
-        let around = Surroundings { paused: false, workers: &workers, now };
+        let around = surroundings(&workers, now);
         let said = "gravatar is failing; its breaker is open for 60s";
         let mut some = JobRecord { error: Some(said.into()), ..job(State::Scheduled) };
         let told = explain(&some, around);
@@ -342,7 +359,7 @@ mod tests {
 
     #[test]
     fn running_jobs_need_no_explanation() {
-        let around = Surroundings { paused: false, workers: &[], now: Timestamp::from_second(0).unwrap() };
+        let around = surroundings(&[], Timestamp::from_second(0).unwrap());
         assert!(explain(&job(State::Running), around).reasons.is_empty());
         assert_eq!(explain(&job(State::Dead), around).question, "Why is it dead?");
     }
@@ -361,7 +378,7 @@ mod tests {
             kinds: vec![job(State::Dead).kind],
         };
         let workers = [WorkerRecord { troubles: vec![trouble], ..worker(now) }];
-        let around = Surroundings { paused: false, workers: &workers, now };
+        let around = surroundings(&workers, now);
         for state in [State::Scheduled, State::Available, State::Retrying] {
             let told = explain(&job(state), around);
             assert_eq!(told.reasons[0].text, "Mail is paused in w", "{state:?}");
@@ -386,7 +403,7 @@ mod tests {
     #[test]
     fn what_would_end_in_the_same_way_is_not_told_to_run_again() {
         let now = Timestamp::from_second(40).unwrap();
-        let around = Surroundings { paused: false, workers: &[], now };
+        let around = surroundings(&[], now);
         for (reason, command) in [
             ("malformed", "jobs delete"),
             ("too-large", "jobs delete"),

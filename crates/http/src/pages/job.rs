@@ -1,22 +1,23 @@
-//! The page of one job: why, what happened, facts, payload, and its two actions.
+//! The page of one job: why, what happened, facts, payload, and its actions.
 
 use axum::{
     extract::{Path, Query},
     response::{IntoResponse, Redirect, Response},
 };
-use backshift_core::{Deed, JobId, JobRecord, State, StoreError, Timestamp};
+use backshift_core::{Deed, JobRecord, State, StoreError, Timestamp};
 use minijinja::{Value, context, value::Serde};
 
 use serde::Deserialize;
 
 use super::{
-    Here, Pages, Trace,
-    explain::{Reason, Surroundings, explain},
+    Here, Pages, Trace, deleting,
+    explain::{Surroundings, explain},
     facts::{Fact, facts, payload},
     jobs::row,
     life::life,
     link,
     mask::{self, Shown},
+    reason::Reason,
     words,
 };
 
@@ -39,19 +40,16 @@ pub(super) async fn page(Here(pages): Here, Path(id): Path<String>, Query(asked)
     }
 }
 
-fn gone(id: &str) -> StoreError {
-    let id = mask::said(id, 80);
-    StoreError::NotFound(format!("There is no job {id}. Finished jobs are deleted after a while."))
-}
-
 async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreError> {
-    let job = pages.store.find(id.parse().map_err(|_| gone(id))?).await?.ok_or_else(|| gone(id))?;
+    let job = deleting::find(pages, id).await?;
     let attempts = pages.store.attempts(job.id).await?;
     let hands = pages.store.hands(job.id).await?;
     let sight = pages.sight().await?;
     let around = Surroundings {
         paused: sight.queues.iter().any(|queue| queue.queue == job.queue && queue.paused),
         workers: &sight.workers,
+        hands: &hands,
+        own: &pages.own,
         now: Timestamp::now(),
     };
     let told = explain(&job, around);
@@ -62,7 +60,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
     Ok(context! {
         title => job.kind.as_str(),
         headline => words::headline(&job),
-        job => row(&job, around.now),
+        job => row(&job, hands.last(), around.now),
         kind_href => link::jobs_of_kind(&job.kind),
         question => told.question,
         explain => told.reasons.iter().map(|reason| sentence(reason, around.now)).collect::<Vec<_>>(),
@@ -76,6 +74,7 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         output => job.output.as_ref().map(|output| mask::payload(output, shown)),
         can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
         can_cancel => !job.state.is_final(),
+        can_delete => job.state.is_final(),
     })
 }
 
@@ -124,8 +123,9 @@ fn too_late(what: &str) -> StoreError {
 }
 
 async fn steer(pages: &Pages, id: &str, again: bool) -> Response {
-    let Ok(job) = id.parse::<JobId>() else {
-        return pages.away(&gone(id));
+    let job = match deleting::find(pages, id).await {
+        Ok(job) => job.id,
+        Err(error) => return pages.away(&error),
     };
     let deed = if again { Deed::Retry } else { Deed::Cancel };
     let result = pages.store.act(deed, job, &pages.hand("")).await;

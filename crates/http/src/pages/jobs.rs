@@ -1,11 +1,14 @@
 //! The list of jobs, newest first, and what somebody searches for in it. How far a search looked is said: it has a bound.
 
+use std::collections::BTreeMap;
+
 use axum::{
     extract::Query,
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{
-    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, State, Timestamp, record::Found,
+    Deed, EffectState, JobFilter, JobId, JobRecord, Kind, Page, QueueName, Stands, State, Timestamp,
+    record::Found, sweep::HandRecord,
 };
 use minijinja::{Value, context};
 use serde::Deserialize;
@@ -13,7 +16,7 @@ use serde::Deserialize;
 use super::{
     Here, link, mask,
     search::{Search, read},
-    words,
+    stopped, words,
 };
 
 const ROWS: u32 = 50;
@@ -51,12 +54,16 @@ pub(super) async fn list(Here(pages): Here, Query(asked): Query<Asked>) -> Respo
         Err(error) => return pages.away(&error),
     };
     let here = if search.filter.state == Some(State::Dead) { "/jobs?state=dead" } else { "/jobs" };
-    pages.framed(here, "jobs.html", values(&asked, &search, &found)).await
+    let hands = match stopped::of(&*pages.store, &found.jobs).await {
+        Ok(hands) => hands,
+        Err(error) => return pages.away(&error),
+    };
+    pages.framed(here, "jobs.html", values(&asked, &search, &found, &hands)).await
 }
 
-fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
+fn values(asked: &Asked, search: &Search, found: &Found, hands: &BTreeMap<JobId, HandRecord>) -> Value {
     let (now, filter) = (Timestamp::now(), &search.filter);
-    let state = filter.state.map_or("", State::as_str);
+    let state = filter.stands().unwrap_or_default();
     // A state among the words stays there; the one of the address is what the tabs change.
     let chosen = if asked.state.is_empty() { "" } else { state };
     let tab = |name: &str, to: &str| {
@@ -65,7 +72,7 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
     let causes = (filter.state == Some(State::Dead) && search.problem.is_none() && search.unfit().is_none())
         .then(|| link::causes(&asked.find));
     let mut tabs = vec![tab("all", "")];
-    tabs.extend(State::ALL.iter().map(|state| tab(state.as_str(), state.as_str())));
+    tabs.extend(Stands::words().map(|word| tab(word, word)));
     let on = |after: JobId| {
         link::jobs(&[("state", &asked.state), ("find", &asked.find), ("after", &after.to_string())])
     };
@@ -86,7 +93,7 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
         // A search through texts is not repeated whenever something changes.
         live => !reads_texts,
         choices => choices(asked, search), causes,
-        jobs => shown.iter().map(|job| row(job, now)).collect::<Vec<_>>(),
+        jobs => shown.iter().map(|job| row(job, hands.get(&job.id), now)).collect::<Vec<_>>(),
         sentence => match &search.problem {
             Some(_) => "Nothing was searched.".to_owned(),
             None => sentence(filter, shown.len()),
@@ -97,13 +104,13 @@ fn values(asked: &Asked, search: &Search, found: &Found) -> Value {
 
 /// What can be done to all that match, as buttons.
 fn choices(asked: &Asked, search: &Search) -> Vec<Value> {
-    let Some(state) = search.filter.state.filter(|_| search.problem.is_none() && search.unfit().is_none())
-    else {
+    if search.problem.is_some() || search.unfit().is_some() {
         return Vec::new();
-    };
-    let deeds = [Deed::Retry, Deed::Cancel, Deed::Delete].into_iter().filter(|deed| deed.applies_to(state));
+    }
+    let deeds = [Deed::Retry, Deed::Cancel, Deed::Delete];
+    let deeds = deeds.into_iter().filter(|deed| deed.applies_to_all(&search.filter));
     // A state among the words stays there.
-    let of_address = if asked.state.is_empty() { "" } else { state.as_str() };
+    let of_address = Stands::meant_by(&asked.state).map_or("", Stands::as_str);
     deeds
         .map(|deed| context! { name => words::deed(deed), href => link::many(deed, of_address, &asked.find) })
         .collect()
@@ -131,7 +138,11 @@ fn is_seen(job: &JobRecord, filter: &JobFilter) -> bool {
 /// The headline of the list.
 pub(super) fn sentence(filter: &JobFilter, found: usize) -> String {
     let dead = JobFilter { state: Some(State::Dead), ..JobFilter::default() };
-    let mut text = match (filter.state, found) {
+    let mut text = match (filter.state.filter(|_| filter.standing.is_none()), found) {
+        (_, 0) if filter.standing.is_some() => format!("No {} jobs", filter.stands().unwrap_or_default()),
+        (_, _) if filter.standing.is_some() => {
+            format!("{} jobs", words::capital(filter.stands().unwrap_or_default()))
+        }
         (None, 0) if *filter == JobFilter::default() => return "No jobs yet.".to_owned(),
         (Some(State::Dead), 1..) if *filter == dead => return "Dead letters wait for you.".to_owned(),
         (Some(State::Dead), 0) => "No dead letters".to_owned(),
@@ -160,7 +171,7 @@ pub(super) fn command(verb: &str, filter: &JobFilter) -> Option<String> {
     }
     let mut text = format!("backshift {verb}");
     let flags = [
-        ("state", filter.state.map(|state| state.as_str().to_owned())),
+        ("state", filter.stands().map(str::to_owned)),
         ("kind", filter.kind.as_ref().map(Kind::to_string)),
         ("queue", filter.queue.as_ref().map(QueueName::to_string)),
         ("effect", filter.effect.map(|effect| effect.as_str().to_owned())),
@@ -183,13 +194,17 @@ fn in_shell(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// A job as a row shows it, and as the head of its page.
-pub(super) fn row(job: &JobRecord, now: Timestamp) -> Value {
+/// A job as a row shows it, and as the head of its page; `hand` is the last that was laid on it.
+pub(super) fn row(job: &JobRecord, hand: Option<&HandRecord>, now: Timestamp) -> Value {
     let (lead, when) = match job.state {
         State::Scheduled | State::Retrying => ("due ", job.run_at),
         _ => ("", job.finished_at.unwrap_or(job.created_at)),
     };
     let said = job.error.as_ref().filter(|_| job.state != State::Completed).or(job.note.as_ref());
+    let said = said.map(|text| mask::said(text, SAID)).unwrap_or_default();
+    let by = hand
+        .filter(|_| job.state == State::Cancelled)
+        .and_then(|hand| stopped::by(std::slice::from_ref(hand)));
     context! {
         id => job.id.to_string(),
         href => link::job(job.id),
@@ -200,7 +215,7 @@ pub(super) fn row(job: &JobRecord, now: Timestamp) -> Value {
         word => words::state(job),
         lead,
         when => words::moment(when, now),
-        said => said.map(|text| mask::said(text, SAID)).unwrap_or_default(),
+        said => by.map_or(said, stopped::told),
     }
 }
 

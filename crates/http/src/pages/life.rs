@@ -1,6 +1,6 @@
 //! A job's life, top to bottom: accepted, each start and how it ended, what comes next.
 
-use backshift_core::{AttemptRecord, JobRecord, State, Timestamp, sweep::HandRecord};
+use backshift_core::{AttemptRecord, JobRecord, Standing, State, Timestamp, sweep::HandRecord};
 use serde::Serialize;
 
 use super::{link, mask, words};
@@ -167,9 +167,9 @@ impl Told {
                 self.step("available", job.run_at, what).ahead = true;
             }
             (State::Available, _) => {
-                let waits = match words::is_parked(job) {
+                let waits = match job.standing() == Some(Standing::Parked) {
                     true => "Goes to the first worker that knows its kind",
-                    false => "Waits for a free slot",
+                    false => "Waits for a worker",
                 };
                 let step = self.step("available", job.run_at, waits.to_owned());
                 (step.ahead, step.time, step.at, step.day) =

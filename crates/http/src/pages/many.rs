@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use backshift_core::{
-    Deed, JobFilter, State, StoreError, Sweep, Timestamp,
+    Deed, JobFilter, Stands, State, StoreError, Sweep, Timestamp,
     sweep::{Matching, SweepRecord},
 };
 use minijinja::context;
@@ -61,13 +61,13 @@ fn number(matching: Matching) -> String {
 }
 
 /// What follows, in sentences.
-fn consequence(deed: Deed, state: State) -> Vec<&'static str> {
+pub(super) fn consequence(deed: Deed, state: Option<State>) -> Vec<&'static str> {
     let mut all = match deed {
         Deed::Retry => vec![
             "Each runs again as soon as a worker has a free slot, with fresh attempts.",
             "What a job did outside before it ended, such as a mail, may happen a second time.",
         ],
-        Deed::Cancel if state == State::Running => {
+        Deed::Cancel if state == Some(State::Running) => {
             vec!["Each is asked to stop. Those that end before they hear it end as they would have."]
         }
         Deed::Cancel => vec!["None of them runs. They can be run again until they are deleted."],
@@ -76,7 +76,7 @@ fn consequence(deed: Deed, state: State) -> Vec<&'static str> {
             "What a message broker may still deliver is left: it is deleted a day after its end.",
         ],
     };
-    if (deed, state) == (Deed::Retry, State::Dead) {
+    if (deed, state) == (Deed::Retry, Some(State::Dead)) {
         all.push(
             "On a message broker a new message is published; the old one stays in its queue of dead letters.",
         );
@@ -92,11 +92,12 @@ pub(super) async fn ask(Here(pages): Here, Query(wish): Query<Wish>) -> Response
     let now = Timestamp::now();
     let search = wish.search(now);
     let problem = search.problem.clone().or_else(|| search.unfit());
-    let (deed, state) = match (problem, Deed::parse(&wish.deed), search.filter.state) {
-        (Some(problem), ..) => return pages.away(&StoreError::Rejected(problem)),
-        (_, Some(deed), Some(state)) if deed.applies_to(state) => (deed, state),
-        (_, deed, state) => return pages.away(&misfit(deed, state)),
+    let deed = match (problem, Deed::parse(&wish.deed)) {
+        (Some(problem), _) => return pages.away(&StoreError::Rejected(problem)),
+        (_, Some(deed)) if deed.applies_to_all(&search.filter) => deed,
+        (_, deed) => return pages.away(&misfit(deed, search.filter.stands())),
     };
+    let state = search.filter.state;
     let filter = JobFilter { until: Some(until(&search, now)), ..search.filter.clone() };
     let matching = match pages.store.matching(&filter).await {
         Ok(matching) => matching,
@@ -113,16 +114,16 @@ pub(super) async fn ask(Here(pages): Here, Query(wish): Query<Wish>) -> Response
         back => link::jobs(&[("state", &wish.state), ("find", &wish.find)]),
         command => jobs::command(&format!("jobs {}", deed.as_str()), &search.filter),
     };
-    let here = if state == State::Dead { "/jobs?state=dead" } else { "/jobs" };
+    let here = if state == Some(State::Dead) { "/jobs?state=dead" } else { "/jobs" };
     pages.framed(here, "many.html", values).await
 }
 
-fn misfit(deed: Option<Deed>, state: Option<State>) -> StoreError {
-    StoreError::Rejected(match (deed, state) {
+fn misfit(deed: Option<Deed>, stands: Option<&str>) -> StoreError {
+    StoreError::Rejected(match (deed, stands) {
         (None, _) => "Nothing is known of such a deed.".to_owned(),
         (_, None) => "Choose a state first: what is done to jobs of every state is nobody's wish.".to_owned(),
-        (Some(deed), Some(state)) => {
-            format!("{} is not for {} jobs. Nothing was changed.", words::deed(deed), state.as_str())
+        (Some(deed), Some(stands)) => {
+            format!("{} is not for {stands} jobs. Nothing was changed.", words::deed(deed))
         }
     })
 }
@@ -146,7 +147,7 @@ pub(super) async fn begin(Here(pages): Here, Form(wish): Form<Wish>) -> Response
     let filter = JobFilter { until: Some(until(&search, asked)), ..search.filter.clone() };
     let hand = pages.hand(&wish.why);
     let expected = Matching { jobs: wish.jobs, more: wish.more };
-    let state = filter.state.map_or("", State::as_str);
+    let state = Stands::meant_by(&wish.state).map_or("", Stands::as_str);
     let words =
         if wish.state.is_empty() { wish.find.clone() } else { format!("state:{state} {}", wish.find) };
     let words = words.trim().to_owned();
@@ -227,7 +228,7 @@ pub(super) async fn watch(Here(pages): Here, Path(id): Path<String>) -> Response
 fn sentence(deed: Deed, swept: &backshift_core::sweep::Swept, stopped: bool) -> String {
     let many = words::count(swept.changed, "job", "jobs");
     match (swept.done, stopped, deed) {
-        (true, _, Deed::Retry) => format!("{many} run again."),
+        (true, _, Deed::Retry) => format!("{many} made to run again."),
         (true, _, Deed::Cancel) => format!("{many} cancelled or asked to stop."),
         (true, _, Deed::Delete) => format!("{many} deleted."),
         (false, true, _) => format!("This has stopped after {many}."),

@@ -7,6 +7,7 @@
 mod assets;
 mod causes;
 pub mod cookies;
+mod deleting;
 mod driving;
 mod entry;
 mod explain;
@@ -25,10 +26,12 @@ pub mod mask;
 mod need;
 mod needs;
 mod overview;
+mod own_kinds;
 mod people;
 mod person;
 mod prefix;
 mod queues;
+mod reason;
 mod render;
 mod search;
 mod secrets;
@@ -36,6 +39,7 @@ mod section;
 mod sight;
 #[cfg(test)]
 mod specimen;
+mod stopped;
 mod sweeping;
 mod theme;
 pub mod told;
@@ -58,6 +62,7 @@ use backshift_core::{QueueName, Store, StoreError};
 use tokio::sync::Semaphore;
 
 pub use entry::Auth;
+pub use own_kinds::OwnKinds;
 pub use person::SignedIn;
 pub use prefix::{BasePath, Here, NotABasePath};
 pub use section::{Room, Section, Trace};
@@ -85,6 +90,8 @@ pub struct Pages {
     base: BasePath,
     /// How a program is told that there is nothing here.
     shape: Shape,
+    /// What a worker of ours could do.
+    own: OwnKinds,
     /// Nothing can be changed here.
     read_only: bool,
     /// Whom the program around says that this is.
@@ -110,6 +117,7 @@ impl Pages {
             auth: Auth::default(),
             base: BasePath::default(),
             shape: Shape::default(),
+            own: OwnKinds::default(),
             read_only: false,
             person: None,
             theme: None,
@@ -129,6 +137,13 @@ impl Pages {
     #[must_use]
     pub fn under(mut self, base: BasePath) -> Self {
         self.base = base;
+        self
+    }
+
+    /// The kinds that `backshift worker` handles here; without this none, and of every kind it is said that its program must run.
+    #[must_use]
+    pub fn with_own_kinds(mut self, own: OwnKinds) -> Self {
+        self.own = own;
         self
     }
 
@@ -179,6 +194,7 @@ impl Pages {
             .route("/overview", get(overview::page))
             .route("/jobs", get(jobs::list))
             .route("/jobs/{id}", get(job::page))
+            .route("/jobs/{id}/delete", get(deleting::ask))
             .route("/causes", get(causes::page))
             .route("/many", get(many::ask))
             .route("/many/{id}", get(many::watch))
@@ -221,6 +237,7 @@ fn actions() -> Router<Pages> {
     Router::new()
         .route("/jobs/{id}/retry", post(job::retry))
         .route("/jobs/{id}/cancel", post(job::cancel))
+        .route("/jobs/{id}/delete", post(deleting::delete))
         .route("/many", post(many::begin))
         .route("/many/{id}", post(many::go_on))
         .route("/queues/{name}/pause", post(queues::pause))

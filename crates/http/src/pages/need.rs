@@ -2,11 +2,18 @@
 //!
 //! Who finds them stands elsewhere: [`needs`](super::needs) reads them off counts, [`troubles`](super::troubles) off workers.
 
-use backshift_core::store::WorkerRecord;
+use std::borrow::Cow;
+
+use backshift_core::{QueueCounts, State, store::WorkerRecord};
 use minijinja::{Value, context};
 
 /// A lead-in and the command.
-pub type Remedy = (&'static str, String);
+pub type Remedy = (Cow<'static, str>, String);
+
+/// Makes one.
+pub(super) fn remedy(lead: impl Into<Cow<'static, str>>, command: impl Into<String>) -> Remedy {
+    (lead.into(), command.into())
+}
 
 /// One thing that needs a person.
 #[derive(Debug, Clone)]
@@ -30,7 +37,7 @@ impl Need {
     pub(super) fn value(&self) -> Value {
         context! {
             tone => self.tone, what => self.what.as_str(), said => self.said.as_deref(), why => self.why.as_str(),
-            lead => self.command.as_ref().map(|(lead, _)| *lead),
+            lead => self.command.as_ref().map(|(lead, _)| lead.as_ref()),
             command => self.command.as_ref().map(|(_, command)| command.as_str()), step => self.step.0, href => &self.step.1,
         }
     }
@@ -39,4 +46,9 @@ impl Need {
 /// Whether a worker takes jobs from this queue.
 pub(super) fn attended(workers: &[WorkerRecord], queue: &str) -> bool {
     workers.iter().any(|worker| worker.works(queue))
+}
+
+/// Whether nobody takes what may run now in it.
+pub(super) fn is_unattended(queue: &QueueCounts, workers: &[WorkerRecord]) -> bool {
+    queue.count(State::Available) > 0 && !queue.paused && !attended(workers, queue.queue.as_str())
 }

@@ -1,11 +1,13 @@
 //! What needs a person, most urgent first, each with the one next step.
 
-use backshift_core::{QueueCounts, State, Timestamp, store::BreakerRecord};
+use std::collections::BTreeSet;
+
+use backshift_core::{Kind, QueueCounts, QueueName, State, Timestamp, store::BreakerRecord};
 use minijinja::Value;
 
 use super::{
     link, mask,
-    need::{Need, Remedy, attended},
+    need::{Need, Remedy, is_unattended, remedy},
     sight::{SAMPLE, Sight},
     troubles, words,
 };
@@ -44,14 +46,15 @@ pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
 pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Vec<(Need, Remedy)> {
     let name = &queue.queue;
     let stopped = queue.paused.then(|| paused(queue));
-    let stopped = stopped.map(|need| (need, ("To let them run:", format!("backshift queues resume {name}"))));
+    let stopped =
+        stopped.map(|need| (need, remedy("To let them run:", format!("backshift queues resume {name}"))));
     let nobody = unattended(queue, sight, now);
-    let nobody = nobody.map(|need| (need, ("To start one:", format!("backshift worker --queue {name}"))));
+    let nobody = nobody.map(|need| (need, start(name, sight)));
     let unknown = troubles::unknown_kinds_of(name, sight, now);
     let letters = dead(queue, sight);
     let see = match queue.count(State::Dead) {
-        0..MANY => ("To see them:", format!("backshift jobs list --state dead --queue {name}")),
-        _ => ("To see them by cause:", format!("backshift dead group --queue {name}")),
+        0..MANY => remedy("To see them:", format!("backshift jobs list --state dead --queue {name}")),
+        _ => remedy("To see them by cause:", format!("backshift dead group --queue {name}")),
     };
     let letters = letters.map(|need| (need, see));
     stopped.into_iter().chain(nobody).chain(unknown).chain(letters).collect()
@@ -116,7 +119,7 @@ fn paused(queue: &QueueCounts) -> Need {
             0 => "Nothing waits in it; what comes will, until somebody resumes it.".to_owned(),
             n => format!("{} until somebody resumes it.", words::count(n, "job waits", "jobs wait")),
         },
-        command: Some(("To resume it:", format!("backshift queues resume {}", queue.queue))),
+        command: Some(remedy("To resume it:", format!("backshift queues resume {}", queue.queue))),
         step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
 }
@@ -124,15 +127,22 @@ fn paused(queue: &QueueCounts) -> Need {
 pub(super) fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need> {
     let since = queue.oldest_due.filter(|due| now.as_second() - due.as_second() > 10)?;
     let waits = queue.count(State::Available);
-    let stuck = waits > 0 && !queue.paused && !attended(&sight.workers, queue.queue.as_str());
-    stuck.then(|| Need {
+    is_unattended(queue, &sight.workers).then(|| Need {
         tone: "available",
         what: format!("Nobody works {}", queue.queue),
         said: None,
         why: format!("{} since {}.", words::count(waits, "job waits", "jobs wait"), words::due(since, now)),
-        command: Some(("To start a worker:", format!("backshift worker --queue {}", queue.queue))),
+        command: Some(start(&queue.queue, sight)),
         step: ("See jobs", link::jobs_of_queue(&queue.queue)),
     })
+}
+
+/// What has the jobs worked that wait in a queue which nobody works.
+pub(super) fn start(queue: &QueueName, sight: &Sight) -> Remedy {
+    let aside = sight.parked.iter().filter(|parked| parked.queue == *queue).map(|parked| &parked.kind);
+    let next = sight.next_kinds.get(queue).map(Vec::as_slice).unwrap_or_default();
+    let kinds: BTreeSet<&Kind> = next.iter().chain(aside).collect();
+    sight.own.start(queue, &kinds.into_iter().cloned().collect::<Vec<_>>())
 }
 
 /// Jobs that may run now or later.
@@ -143,7 +153,9 @@ pub(super) fn waiting(queue: &QueueCounts) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backshift_core::{QueueName, WorkerName, store::WorkerRecord};
+    use backshift_core::{WorkerName, store::WorkerRecord};
+
+    use super::super::own_kinds::OwnKinds;
 
     fn queue(state: State, n: u64, paused: bool) -> QueueCounts {
         QueueCounts {
@@ -165,6 +177,12 @@ mod tests {
     fn a_queue_without_a_worker_needs_one() {
         let now = Timestamp::from_second(100).unwrap();
         let mut sight = sight(&[queue(State::Available, 3, false)]);
+        let kind = Kind::new("k").unwrap();
+        sight.next_kinds.insert(QueueName::new("q").unwrap(), vec![kind.clone()]);
+        let (lead, command) = needs(&sight, now)[0].command.clone().unwrap();
+        assert!(lead.starts_with("The program that handles k must run"), "{lead}");
+        assert_eq!(command, "backshift jobs list --queue q --state available");
+        sight.own = OwnKinds::new([kind], []);
         assert_eq!(needs(&sight, now)[0].command.as_ref().unwrap().1, "backshift worker --queue q");
         sight.workers.push(WorkerRecord {
             name: WorkerName::new("w").unwrap(),

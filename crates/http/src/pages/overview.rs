@@ -12,8 +12,14 @@ use super::{
     troubles, words,
 };
 
-/// How a queue stands that no worker takes from.
-const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
+/// How a queue stands whose jobs no worker takes.
+pub(super) const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
+/// And one that somebody stopped.
+pub(super) const PAUSED: (&str, &str) = ("scheduled", "Paused");
+/// And one in which nothing waits that its workers know.
+pub(super) const PARKED: (&str, &str) = ("retrying", "Parked");
+/// And one that is empty, and would not be worked if it were not.
+pub(super) const NO_WORKER: (&str, &str) = ("scheduled", "Empty, no worker");
 
 /// `GET /overview`.
 pub(super) async fn page(Here(pages): Here) -> Response {
@@ -116,15 +122,19 @@ fn all_parked(queue: &QueueCounts, sight: &Sight) -> bool {
     parked >= queue.count(State::Available) || (more && parked >= u64::from(ParkedKind::COUNTED))
 }
 
-fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) {
+pub(super) fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) {
     let (available, running) = (queue.count(State::Available), queue.count(State::Running));
+    let attended = attended(&sight.workers, queue.queue.as_str());
     match (queue.paused, running, available) {
-        (true, ..) => ("scheduled", "Paused"),
+        (true, ..) => PAUSED,
         (_, 1.., _) => ("running", "Moving"),
-        (_, 0, 1..) if !attended(&sight.workers, queue.queue.as_str()) => NOBODY,
-        (_, 0, 1..) if all_parked(queue, sight) => ("retrying", "Parked"),
+        // What is for later waits for nobody yet; what is due does.
+        (_, 0, 1..) if !attended => NOBODY,
+        (_, 0, 1..) if all_parked(queue, sight) => PARKED,
         (_, 0, 1..) => ("available", "Waiting"),
-        _ if waiting(queue) > 0 => ("scheduled", "Waiting"),
-        _ => ("completed", "Idle"),
+        _ if waiting(queue) > 0 && attended => ("scheduled", "Waiting"),
+        _ if waiting(queue) > 0 => ("scheduled", "Waiting, no worker"),
+        _ if attended => ("completed", "Idle"),
+        _ => NO_WORKER,
     }
 }

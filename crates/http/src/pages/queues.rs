@@ -7,7 +7,12 @@ use axum::{
 use backshift_core::{QueueName, StoreError, Timestamp};
 use minijinja::{Value, context};
 
-use super::{Here, Pages, overview::row, words};
+use super::{
+    Here, Pages,
+    overview::{NOBODY, PARKED, PAUSED, row, standing},
+    sight::Sight,
+    words,
+};
 
 /// `GET /queues`.
 pub(super) async fn page(Here(pages): Here) -> Response {
@@ -16,16 +21,30 @@ pub(super) async fn page(Here(pages): Here) -> Response {
         Err(error) => return pages.away(&error),
     };
     let queues = &sight.queues;
-    let paused = queues.iter().filter(|q| q.paused).count();
-    let sentence = match (queues.len(), paused) {
-        (0, _) => "No queue holds a job yet.".to_owned(),
-        (1, 0) => "The one queue is open.".to_owned(),
-        (n, 0) => format!("All {n} queues are open."),
-        (_, n) => format!("{} paused.", words::count(n as u64, "queue is", "queues are")),
-    };
     let now = Timestamp::now();
     let rows: Vec<Value> = queues.iter().map(|queue| row(queue, &sight, now)).collect();
+    let sentence = sentence(&sight);
     pages.framed("/queues", "queues.html", context! { title => "Queues", sentence, queues => rows }).await
+}
+
+/// What keeps queues from their work, or that nothing does.
+fn sentence(sight: &Sight) -> String {
+    let all: Vec<_> = sight.queues.iter().map(|queue| standing(queue, sight)).collect();
+    let of = |wanted| all.iter().filter(|standing| **standing == wanted).count() as u64;
+    let (paused, nobody, parked) = (of(PAUSED), of(NOBODY), of(PARKED));
+    let parts = [
+        (paused, words::count(paused, "queue is paused", "queues are paused")),
+        (nobody, format!("nobody works {}", words::count(nobody, "queue", "queues"))),
+        (parked, format!("in {} all that waits is parked", words::count(parked, "queue", "queues"))),
+    ];
+    let some: Vec<String> = parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, text)| text).collect();
+    match (all.len(), some.is_empty()) {
+        (0, _) => "No queue holds a job yet.".to_owned(),
+        (_, false) => format!("{}.", words::capital(&some.join(", "))),
+        _ if sight.workers.is_empty() => "Nothing is due, and no worker lives.".to_owned(),
+        (1, _) => "The one queue is open.".to_owned(),
+        (n, _) => format!("All {n} queues are open."),
+    }
 }
 
 /// `POST /queues/{name}/pause`.

@@ -19,6 +19,7 @@ macro_rules! own {
 
 const TEMPLATES: &[(&str, &str)] = own![
     "causes.html",
+    "delete.html",
     "door.html",
     "enter.html",
     "first.html",

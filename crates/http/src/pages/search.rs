@@ -3,7 +3,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use backshift_core::{EffectState, JobFilter, Kind, QueueName, State, Timestamp};
+use backshift_core::{EffectState, JobFilter, Kind, QueueName, Standing, Stands, State, Timestamp, nearest};
 use uuid::Uuid;
 
 use super::{jobs::Asked, mask, words};
@@ -12,7 +12,7 @@ use super::{jobs::Asked, mask, words};
 const MOST: usize = 8;
 const LONGEST: usize = 100;
 /// The keys that can stand before a colon.
-const KEYS: &str = "state: kind: queue: effect: user: id: error: cause: payload: since: until:";
+const KEYS: &str = "state: status: kind: queue: effect: user: id: error: cause: payload: since: until:";
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq)]
@@ -56,7 +56,7 @@ impl Search {
         let (text, filter) = (word.text.as_str(), &mut self.filter);
         let done = match word.key.as_deref() {
             None if word.quoted => filter.words.try_push(text),
-            None => match (text.parse(), State::meant_by(text)) {
+            None => match (text.parse(), Stands::meant_by(text)) {
                 (Ok(id), _) => self.id.replace(id).is_none(),
                 (_, Some(_)) => return self.take_state(text),
                 _ => filter.words.try_push(text),
@@ -84,19 +84,38 @@ impl Search {
     }
 
     fn take_state(&mut self, text: &str) {
-        let state = State::meant_by(text);
-        let same = state.is_some() && self.filter.state.is_none_or(|before| Some(before) == state);
-        match same {
-            true => self.filter.state = state,
-            false => {
-                let word = mask::said(text, 40);
-                let known = State::ALL.map(State::as_str).join(", ");
-                self.problem.get_or_insert(match state {
-                    Some(_) => format!("\u{201c}{word}\u{201d} is a second state: a job has one."),
-                    None => format!("\u{201c}{word}\u{201d} is no state. There are {known}."),
-                });
+        let word = mask::said(text, 40);
+        let problem = match Stands::meant_by(text) {
+            Some(stands) if self.fits(stands) => {
+                self.filter.state = stands.state.or(self.filter.state);
+                self.filter.standing = stands.standing.or(self.filter.standing);
+                return;
             }
-        }
+            Some(_) => format!("\u{201c}{word}\u{201d} is a second state: a job has one."),
+            None => {
+                let known = Stands::words().collect::<Vec<_>>().join(", ");
+                format!(
+                    "\u{201c}{word}\u{201d} is no state{} There are {known}.",
+                    meant(Stands::nearest(text))
+                )
+            }
+        };
+        self.problem.get_or_insert(problem);
+    }
+
+    /// Whether a job can stand there and where was asked for before. What is parked is available, or scheduled.
+    fn fits(&self, stands: Stands) -> bool {
+        let (state, standing) = (self.filter.state, self.filter.standing);
+        let one = |before: Option<State>, now: Option<State>| {
+            before.zip(now).is_none_or(|(before, now)| before == now)
+        };
+        let either = stands.standing.or(standing);
+        let both = standing.zip(stands.standing).is_none_or(|(before, now)| before == now);
+        let of_parked = |state: State| matches!(state, State::Available | State::Scheduled);
+        let parked = either != Some(Standing::Parked) || stands.state.or(state).is_none_or(of_parked);
+        let held =
+            either != Some(Standing::Held) || stands.state.or(state).is_none_or(|s| s == State::Scheduled);
+        one(state, stands.state) && both && parked && held
     }
 
     fn refuse(&mut self, word: &Word) {
@@ -110,13 +129,17 @@ impl Search {
             Some("effect") => {
                 format!("\u{201c}{text}\u{201d} is no effect. There are none, intended, done, ambiguous.")
             }
-            Some("user" | "id" | "job") => format!("\u{201c}{text}\u{201d} is no id."),
+            Some("user" | "id" | "job") => format!(
+                "\u{201c}{text}\u{201d} is no id: ids look like 019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55. To find the name of a \
+                 person, write it without a key, or payload:{text}."
+            ),
             Some(key) if KEYS.contains(&format!("{key}:")) || key == "type" => {
                 format!("\u{201c}{text}\u{201d} cannot be a {key}, or there are two of them.")
             }
             Some(key) => {
+                let near = meant(nearest(key, KEYS.split(' ').map(|key| key.trim_end_matches(':').to_owned())));
                 let key = mask::said(key, 20);
-                format!("\u{201c}{key}:\u{201d} is none of {KEYS} To find the text itself, put it in quotes.")
+                format!("\u{201c}{key}:\u{201d} is no key{near} There are {KEYS} To find the text itself, put it in quotes.")
             }
             None => format!(
                 "\u{201c}{text}\u{201d} is a second id, an empty word, or has characters that nobody sees."
@@ -176,6 +199,11 @@ impl TryPush for Vec<String> {
         }
         some
     }
+}
+
+/// `; did you mean X?`, or the end of the sentence.
+fn meant(near: Option<String>) -> String {
+    near.map_or(".".to_owned(), |near| format!("; did you mean {near}?"))
 }
 
 /// Takes a value that can be read, and not a second one.
@@ -277,6 +305,20 @@ mod tests {
         assert_eq!(of("", id).id.map(|id| id.to_string()).as_deref(), Some(id));
         assert_eq!(of("failed", "").filter.state, Some(State::Dead));
         assert_eq!(of("", "  ").filter, JobFilter::default());
+        for (state, find, stands) in [
+            ("", "parked", (None, Some(Standing::Parked))),
+            ("parked", "", (None, Some(Standing::Parked))),
+            ("available", "state:parked", (Some(State::Available), Some(Standing::Parked))),
+            ("", "parked scheduled", (Some(State::Scheduled), Some(Standing::Parked))),
+            ("", "held", (Some(State::Scheduled), Some(Standing::Held))),
+        ] {
+            let search = of(state, find);
+            assert_eq!(
+                (search.filter.state, search.filter.standing, search.problem),
+                (stands.0, stands.1, None),
+                "{find}"
+            );
+        }
     }
 
     #[test]
@@ -288,6 +330,12 @@ mod tests {
             ("", "kind:a kind:b", "\u{201c}b\u{201d}"),
             ("", "queue:\"a b\"", "a b"),
             ("", "colour:red", "colour:"),
+            ("", "ststus:dead", "did you mean status?"),
+            ("", "qeue:mail", "did you mean queue?"),
+            ("", "state:ded", "did you mean dead?"),
+            ("", "state:parked dead", "second state"),
+            ("held", "parked", "second state"),
+            ("", "state:held state:available", "second state"),
             ("", "since:yesterday", "2026-11-20"),
             ("", "effect:maybe", "ambiguous"),
             ("", "user:anna", "is no id"),

@@ -15,12 +15,12 @@ use std::{
 };
 
 use backshift_core::{
-    EffectState, JobFilter, JobRecord, Page, QueueCounts, QueueName, State, StoreError, Timestamp,
+    EffectState, JobFilter, JobRecord, Kind, Page, QueueCounts, QueueName, State, StoreError, Timestamp,
     store::{BreakerRecord, ParkedKind, WorkerRecord},
 };
 use tokio::sync::watch;
 
-use super::Pages;
+use super::{Pages, need::is_unattended, own_kinds::OwnKinds};
 
 /// How long a sight is good at least.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -30,6 +30,8 @@ const LONG: Duration = Duration::from_millis(100);
 const STALE: Duration = Duration::from_secs(60);
 /// Rows that are read of each list; figures beyond it are shown as *100 or more*.
 pub(super) const SAMPLE: u32 = 100;
+/// Queues that nobody works whose kinds are looked for; more lines help nobody.
+const UNATTENDED: usize = 20;
 /// Rows whose every change is noticed.
 const WATCHED: u32 = 50;
 
@@ -42,6 +44,10 @@ pub(super) struct Sight {
     pub(super) parked: Vec<ParkedKind>,
     /// What each section of the pages counts, in their order.
     pub(super) sections: Vec<Option<u64>>,
+    /// What waits next in the first queues that nobody works.
+    pub(super) next_kinds: BTreeMap<QueueName, Vec<Kind>>,
+    /// What a worker of ours could do.
+    pub(super) own: OwnKinds,
     /// The errors of the newest dead jobs, by queue.
     pub(super) causes: BTreeMap<QueueName, Vec<String>>,
     /// Jobs whose effect is ambiguous, at most [`SAMPLE`].
@@ -68,6 +74,8 @@ impl Sight {
             breakers: Vec::new(),
             parked: Vec::new(),
             sections: Vec::new(),
+            next_kinds: BTreeMap::new(),
+            own: OwnKinds::default(),
             causes: BTreeMap::new(),
             unclear: 0,
             unclear_dead: 0,
@@ -182,7 +190,18 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
     let store = &pages.store;
     let (queues, workers, breakers, parked) =
         tokio::try_join!(store.counts(), store.workers(), store.breakers(), store.parked())?;
-    let mut sight = Sight { queues, workers, breakers, parked, ..Sight::empty() };
+    let own = pages.own.clone();
+    let mut sight = Sight { queues, workers, breakers, parked, own, ..Sight::empty() };
+    let alone: Vec<QueueName> = sight
+        .queues
+        .iter()
+        .filter(|queue| is_unattended(queue, &sight.workers))
+        .map(|queue| queue.queue.clone())
+        .collect();
+    for queue in alone.into_iter().take(UNATTENDED) {
+        let kinds = store.next_kinds(&queue).await?;
+        sight.next_kinds.insert(queue, kinds);
+    }
     // Rows bring their payloads along: no list is kept while the next one is read. Each is a search, because a search has a bound.
     let mut changes = DefaultHasher::new();
     for filter in [JobFilter::default(), of(State::Running)] {

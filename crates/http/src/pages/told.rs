@@ -3,22 +3,23 @@
 //! Everything is read anew, not from what the pages share: a command asks once. Text of others is masked here; what a
 //! terminal would act on is the printer's business.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use backshift_core::{
     JobFilter, JobId, JobRecord, Kind, Page, QueueCounts, QueueName, State, Store, StoreError, Timestamp,
 };
 
+pub use super::{deleting::gone, facts::Fact, life::Step, need::Remedy, own_kinds::OwnKinds};
 use super::{
-    explain::{Reason, Surroundings, explain, who_works},
+    explain::{Surroundings, explain, who_works},
     facts, life,
     mask::{self, Shown},
-    need::{Need, attended},
+    need::{Need, attended, is_unattended, remedy},
     needs,
+    reason::Reason,
     sight::{SAMPLE, Sight, causes},
-    troubles, words,
+    stopped, troubles, words,
 };
-pub use super::{facts::Fact, life::Step, need::Remedy};
 
 /// Kinds of troubles that are looked for in a queue, each with up to four searches.
 const KINDS: usize = 8;
@@ -80,13 +81,13 @@ pub struct JobTold {
 }
 
 /// A job; `None` = there is none with this id.
-pub async fn job(store: &dyn Store, id: JobId) -> Result<Option<JobTold>, StoreError> {
+pub async fn job(store: &dyn Store, id: JobId, own: &OwnKinds) -> Result<Option<JobTold>, StoreError> {
     let Some(job) = store.find(id).await? else { return Ok(None) };
     let attempts = store.attempts(id).await?;
     let hands = store.hands(id).await?;
     let workers = store.workers().await?;
     let paused = store.paused().await?.contains(&job.queue);
-    let around = Surroundings { paused, workers: &workers, now: Timestamp::now() };
+    let around = Surroundings { paused, workers: &workers, hands: &hands, own, now: Timestamp::now() };
     let explained = explain(&job, around);
     let told = Told {
         headline: words::headline(&job),
@@ -104,6 +105,12 @@ pub async fn job(store: &dyn Store, id: JobId) -> Result<Option<JobTold>, StoreE
     }))
 }
 
+/// Of those of these jobs that somebody cancelled: by whom, and why.
+pub async fn cancelled(store: &dyn Store, jobs: &[JobRecord]) -> Result<BTreeMap<JobId, String>, StoreError> {
+    let hands = stopped::of(store, jobs).await?.into_iter();
+    Ok(hands.filter_map(|(job, hand)| Some((job, stopped::told(stopped::by(&[hand])?)))).collect())
+}
+
 fn cause(reason: Reason) -> Cause {
     let Reason { text, due, said, evidence, remedy, stays } = reason;
     let said = said.map(|said| mask::said(&said, SAID));
@@ -111,8 +118,13 @@ fn cause(reason: Reason) -> Cause {
 }
 
 /// A queue and how many jobs of it stand where; `None` = nothing is known by this name.
-pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueCounts, Told)>, StoreError> {
+pub async fn queue(
+    store: &dyn Store,
+    name: &QueueName,
+    own: &OwnKinds,
+) -> Result<Option<(QueueCounts, Told)>, StoreError> {
     let mut sight = Sight::empty();
+    sight.own = own.clone();
     (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
     (sight.breakers, sight.parked) = (store.breakers().await?, store.parked().await?);
     let (by_state, more) = (Vec::new(), Vec::new());
@@ -123,6 +135,9 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
         None if attended => nothing,
         None => return Ok(None),
     };
+    if is_unattended(&queue, &sight.workers) {
+        sight.next_kinds.insert(name.clone(), store.next_kinds(name).await?);
+    }
     let dead = JobFilter { state: Some(State::Dead), queue: Some(name.clone()), ..JobFilter::default() };
     let dead = store.search(&dead, &Page { after: None, limit: SAMPLE }).await?.jobs;
     sight.causes = causes(dead);
@@ -140,7 +155,7 @@ pub async fn queue(store: &dyn Store, name: &QueueName) -> Result<Option<(QueueC
     told.extend(sight.breakers.iter().filter(|b| b.state != "closed" && needs::waiting(&queue) > 0).map(
         |b| {
             let need = needs::breaker(b, now);
-            Cause { stays: false, remedy: None, ..needed(need, ("", String::new())) }
+            Cause { stays: false, remedy: None, ..needed(need, remedy("", "")) }
         },
     ));
     for cause in &mut told {
@@ -175,8 +190,8 @@ async fn held_kinds(store: &dyn Store, queue: &QueueName, sight: &Sight) -> Resu
 
 /// What keeps workers from their work, as a cause.
 fn kept(mut need: Need) -> Cause {
-    let remedy = need.command.take();
-    Cause { remedy: remedy.clone(), ..needed(need, remedy.unwrap_or_default()) }
+    let told = need.command.take();
+    Cause { remedy: told.clone(), ..needed(need, told.unwrap_or_default()) }
 }
 
 fn needed(need: Need, remedy: Remedy) -> Cause {
@@ -201,7 +216,7 @@ fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
             Some(plain(format!("{many} for a free slot{or}, {running} running")))
         }
         (_, 1.., _) => {
-            let remedy = Some(("To start one:", format!("backshift worker --queue {}", queue.queue)));
+            let remedy = Some(needs::start(&queue.queue, sight));
             let text = format!("No worker takes jobs from {} now", queue.queue);
             let evidence = Some(who_works(&sight.workers));
             Some(Cause { remedy, evidence, stays: true, ..plain(text) })

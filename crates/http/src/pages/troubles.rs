@@ -13,7 +13,8 @@ use minijinja::Value;
 
 use super::{
     link, mask,
-    need::{Need, Remedy, attended},
+    need::{Need, Remedy, attended, remedy},
+    own_kinds::must_run,
     sight::Sight,
     words,
 };
@@ -133,7 +134,7 @@ fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
         what,
         said: Some(mask::said(&shared.first.said, CAUSE)),
         why: follows(shared, now),
-        command: Some(("To try its servers:", "backshift doctor".to_owned())),
+        command: Some(remedy("To try its servers:", "backshift doctor")),
         step: (if many == 1 { "See worker" } else { "See workers" }, Value::from_safe_string(href)),
     }
 }
@@ -192,8 +193,8 @@ fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
             "{many} parked since {}, which uses no attempt. A worker that knows the kind takes them at once.",
             words::due(*since, now)
         ),
-        command: Some((
-            "If the name is wrong:",
+        command: Some(remedy(
+            format!("{}. If the name is wrong:", must_run(&[kind])),
             format!("backshift jobs list --queue {queue} --kind {kind}"),
         )),
         step: ("See jobs", link::jobs(&[("find", &format!("queue:{queue} kind:{kind}"))])),

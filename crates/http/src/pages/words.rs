@@ -2,7 +2,7 @@
 //!
 //! `live.js` counts relative times on with the same units: whoever changes [`relative`] changes it too.
 
-use backshift_core::{Deed, JobRecord, State, Timestamp, record::PARKED};
+use backshift_core::{Deed, JobRecord, Standing, State, Timestamp};
 use minijinja::Value;
 
 /// `1,204`.
@@ -91,9 +91,10 @@ pub(super) fn state(job: &JobRecord) -> String {
         Some(most) => format!("attempt {} of {most}", job.attempt),
         None => format!("attempt {}", job.attempt),
     };
+    if let Some(standing) = job.standing() {
+        return capital(standing.as_str());
+    }
     match (job.state, &job.progress) {
-        (State::Scheduled | State::Available, _) if is_parked(job) => "Parked".to_owned(),
-        (State::Scheduled, _) if is_held(job) => "Held".to_owned(),
         (State::Retrying, _) => format!("Retrying, {attempt}"),
         (State::Running, Some((percent, _))) => format!("Running, {percent} %"),
         (State::Running, None) => format!("Running, {attempt}"),
@@ -103,28 +104,22 @@ pub(super) fn state(job: &JobRecord) -> String {
 
 /// `email.send is dead`.
 pub(super) fn headline(job: &JobRecord) -> String {
-    let does = match job.state {
-        State::Scheduled | State::Available if is_parked(job) => "is parked",
-        State::Scheduled if is_held(job) => "is held",
+    format!("{} {}", job.kind, does(job))
+}
+
+/// `is dead`.
+pub(super) fn does(job: &JobRecord) -> &'static str {
+    match job.state {
+        _ if job.standing() == Some(Standing::Parked) => "is parked",
+        _ if job.standing() == Some(Standing::Held) => "is held",
         State::Scheduled => "waits for its time",
-        State::Available => "waits for a free slot",
+        State::Available => "waits for a worker",
         State::Running => "is running",
         State::Retrying => "will be tried again",
         State::Completed => "is done",
         State::Dead => "is dead",
         State::Cancelled => "was cancelled",
-    };
-    format!("{} {does}", job.kind)
-}
-
-/// Nobody who looked at it knows its kind.
-pub(super) fn is_parked(job: &JobRecord) -> bool {
-    job.error.as_ref().is_some_and(|error| error.starts_with(PARKED))
-}
-
-/// It was begun and sent back without a counted attempt: by a breaker, a limit, a pause of a transport, or its handler.
-pub(super) fn is_held(job: &JobRecord) -> bool {
-    job.state == State::Scheduled && job.token.0 > 0 && !is_parked(job)
+    }
 }
 
 /// `40 seconds`, `12 minutes`.

@@ -40,7 +40,7 @@ impl FilePlace {
                 if !make {
                     return Err(unusable(
                         path,
-                        "there is no database file here; `backshift migrate up` makes one",
+                        "there is no database file here; `backshift dev` or `backshift migrate up` makes one",
                     ));
                 }
                 refuse_orphaned_log(path)

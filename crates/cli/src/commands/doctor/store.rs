@@ -46,7 +46,7 @@ pub(super) async fn store(
     if *config.origin(&keys::DATABASE_URL) == Origin::Default
         && file.as_ref().is_some_and(|file| !file.exists())
     {
-        let what = format!("{what}: nothing there yet; `dev`, `worker` or `migrate up` makes it");
+        let what = format!("{what}: nothing there yet; `backshift dev` or `backshift migrate up` makes one");
         let room = file.as_deref().map(room);
         return [Finding::new(PART, what, None)].into_iter().chain(room).collect();
     }

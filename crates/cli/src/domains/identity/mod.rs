@@ -23,7 +23,7 @@ use backshift_store::{
 };
 use futures::FutureExt as _;
 
-use super::{Beside, Domain, Equipment, Faces, Role, mail};
+use super::{Beside, Domain, Equipment, Faces, Role, WorkedBy, is_site, mail};
 use crate::{
     config::Config,
     exit::Failure,
@@ -41,6 +41,7 @@ pub(super) const DOMAIN: Domain = Domain {
     configured,
     queues: &[SendCode::QUEUE],
     queue_of: |kind, own| is_code(kind).then(|| if own.is_some() { "default" } else { SendCode::QUEUE }),
+    kinds: |config| vec![(SendCode::KIND, worked_by(config))],
     attempts_of: |kind| is_code(kind).then_some(mail::ATTEMPTS),
     handlers,
     tables: Some(TABLES),
@@ -53,6 +54,14 @@ pub(super) const DOMAIN: Domain = Domain {
     beside_api,
     ..Domain::EMPTY
 };
+
+/// A mail with a code wants the key that it is derived from and a mail server; `dev` makes the key and has a mailbox.
+fn worked_by(config: &Config) -> WorkedBy {
+    match is_site(config) || (mail::sends(config) && Keys::is_set(config)) {
+        true => WorkedBy::Worker,
+        false => WorkedBy::Dev,
+    }
+}
 
 fn is_code(kind: &Kind) -> bool {
     kind.as_str() == SendCode::KIND
@@ -193,7 +202,7 @@ pub(crate) async fn grant_admin(config: &Config, database: &Database, email: &st
     accounts.grant_admin(email).await.map_err(|error| match error {
         IdentityError::Internal(text) => Failure::unreachable(text),
         IdentityError::Business { code: 110_003, .. } => {
-            Failure::failed(format!("{email} has no account: register it first"))
+            Failure::usage(format!("{email} has no account: register it first"))
         }
         other => Failure::failed(other),
     })

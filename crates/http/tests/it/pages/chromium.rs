@@ -54,6 +54,7 @@ async fn pages_show_hostile_text_and_break_no_policy() {
         ("/jobs".into(), "All jobs."),
         (format!("/jobs/{id}"), "Why is it dead?"),
         ("/queues".into(), "<h1>"),
+        (format!("/jobs/{id}/delete"), "cannot be brought back"),
         ("/causes".into(), "Dead letters of 1 cause."),
         ("/many?deed=retry&state=dead".into(), "Run again 1 job?"),
         ("/hands".into(), "Nobody did anything by hand."),

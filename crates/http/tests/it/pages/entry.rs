@@ -284,7 +284,7 @@ async fn read_only_pages_offer_no_action_and_take_none() {
         assert!(answer.text.contains("Nothing was changed."), "{path}: {}", answer.text);
     }
     assert!(house.store.paused().await.unwrap().is_empty());
-    assert!(house.get(&format!("/jobs/{id}")).await.text.contains("waits for a free slot"));
+    assert!(house.get(&format!("/jobs/{id}")).await.text.contains("waits for a worker"));
 }
 
 #[tokio::test]

@@ -90,6 +90,9 @@ async fn all_of_a_cause_run_again_after_the_number_and_what_follows_were_asked()
     let link =
         causes.split("href=\"").find(|link| link.starts_with("/many") && link.contains("450")).unwrap();
     let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let delete = link.replace("deed=retry", "deed=delete");
+    assert!(causes.replace("&amp;", "&").contains(&delete), "and deleted: {causes}");
+    assert!(house.get(&delete).await.text.contains("Delete 260 jobs?"));
     let question = house.get(&link).await.text;
     assert!(
         question.contains("Run again 260 jobs?") && question.contains("may happen a second time"),
@@ -104,7 +107,10 @@ async fn all_of_a_cause_run_again_after_the_number_and_what_follows_were_asked()
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
     let path = answer.header("location").to_owned();
     let end = ends(&house, &path).await;
-    assert!(end.contains("260 jobs run again.") && end.contains("260 looked at, 260 changed"), "{end}");
+    assert!(
+        end.contains("260 jobs made to run again.") && end.contains("260 looked at, 260 changed"),
+        "{end}"
+    );
     assert!(end.contains("it is mended") && end.contains("somebody on this machine, on the pages"), "{end}");
     assert!(!end.contains("http-equiv"), "what has ended is not asked for again");
     assert_eq!((number(&house, State::Dead).await, number(&house, State::Available).await), (1040, 260));
@@ -241,7 +247,7 @@ async fn a_sweep_goes_on_when_its_session_ends_and_is_found_after_the_next_sign_
     let (cookie, onward) = enter(&path).await;
     assert_eq!(onward, path, "and whoever signs in again is led back");
     let seen = wait::until(PATIENCE, || async {
-        send(Request::get(&path), &cookie, "").await.text.contains("2,600 jobs run again.")
+        send(Request::get(&path), &cookie, "").await.text.contains("2,600 jobs made to run again.")
     });
     assert!(seen.await);
     assert!(send(Request::get("/hands"), &cookie, "").await.text.contains("ops, on the pages"));
@@ -273,7 +279,7 @@ async fn what_nobody_works_on_says_so_and_goes_on_from_its_place() {
     assert!(!stopped.contains("http-equiv"), "{stopped}");
     assert!(stopped.contains("ann@elsewhere"), "a name is no address that is masked: {stopped}");
     house.post(&path, "").await;
-    assert!(ends(&house, &path).await.contains("1,200 jobs run again."));
+    assert!(ends(&house, &path).await.contains("1,200 jobs made to run again."));
     let hands = house.store.all_hands(None, 10).await.unwrap();
     assert!(matches!(hands[0].upon, Upon::Many { changed: 1200, done: true, .. }), "{hands:?}");
 }
@@ -312,5 +318,5 @@ async fn hostile_causes_and_reasons_stay_text() {
         let text = house.get(page).await.text;
         assert!(!text.contains("<script>alert") && !text.contains("<img"), "{page}: {text}");
     }
-    assert!(ends(&house, &path).await.contains("1 job run again."));
+    assert!(ends(&house, &path).await.contains("1 job made to run again."));
 }

@@ -37,7 +37,7 @@ async fn every_state_has_its_page_and_its_next_step() {
     let done = house.enqueue("k", "c", "{}").await;
     house.complete("c", Some("suppressed")).await;
     for (id, wanted) in [
-        (waits, ["waits for a free slot", "No worker takes jobs from alone now."]),
+        (waits, ["waits for a worker", "No worker takes jobs from alone now."]),
         (dead, ["Why is it dead?", "550 &lt;an***@example.com&gt; unknown"]),
         (retrying, ["Why is it not running?", "450 4.2.1 mailbox busy"]),
         (done, ["k is done", "suppressed"]),
@@ -221,7 +221,7 @@ async fn what_finds_nothing_and_what_nobody_understands_shows_no_other_jobs() {
         (format!("find={nobody}"), "No job concerns a user with it."),
         (format!("find=id:{nobody}"), "No job has the id"),
         ("state=nonsense".into(), "is no state. There are scheduled, available"),
-        ("find=colour:red".into(), "is none of state: kind: queue:"),
+        ("find=colour:red".into(), "is no key. There are state: status: kind: queue:"),
         ("find=kind:k+kind:l".into(), "or there are two of them"),
         ("find=since:yesterday".into(), "is no time: write 2h"),
         ("state=dead&find=running".into(), "is a second state"),
