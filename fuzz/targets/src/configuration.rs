@@ -31,7 +31,7 @@ mod domains {
 
 use std::{ffi::OsString, time::Duration};
 
-use config::{Config, Form, SETTINGS, Setting};
+use config::{Config, Form, Key, SETTINGS, Setting, Text};
 
 use crate::{cost, log_line::SECRET};
 
@@ -73,14 +73,22 @@ fn hides_secrets(told: &str, input: &str) {
     }
 }
 
+fn text<'a>(config: &'a Config, setting: &Setting) -> &'a str {
+    config.get(&Key::<Text>::new(*setting))
+}
+
 fn has_its_form(config: &Config, setting: &Setting) {
-    let (key, text, shown) = (setting.key, config.text(setting.key), config.shown(setting));
+    let (key, text, shown) = (setting.key, text(config, setting), config.shown(setting));
+    let time = || config.get(&Key::<Duration>::new(*setting));
     match setting.form {
-        Form::Duration => assert!(config.duration(key) <= CENTURY, "{key}: {text}"),
+        Form::Duration => assert!(time() <= CENTURY, "{key}: {text}"),
         Form::Time => {
-            assert!(!config.duration(key).is_zero() && config.duration(key) <= CENTURY, "{key}: {text}")
+            assert!(!time().is_zero() && time() <= CENTURY, "{key}: {text}")
         }
-        Form::Number(least, most) => assert!((least..=most).contains(&config.number(key)), "{key}: {text}"),
+        Form::Number(least, most) => {
+            let number = config.get(&Key::<u64>::new(*setting));
+            assert!((least..=most).contains(&number), "{key}: {text}");
+        }
         Form::Word(words) => assert!(words.contains(&text), "{key}: {text}"),
         Form::Secret => assert!(text.is_empty() || shown == "(set, not shown)", "{key} is shown"),
         Form::Url => {
@@ -101,7 +109,7 @@ fn has_its_form(config: &Config, setting: &Setting) {
 fn is_written_and_read_again(config: &Config) {
     let mut file = toml::Table::new();
     for setting in SETTINGS.iter() {
-        let value = toml::Value::from(config.text(setting.key));
+        let value = toml::Value::from(text(config, setting));
         match setting.key.split_once('.') {
             None => drop(file.insert(setting.key.into(), value)),
             Some((section, name)) => {
@@ -114,6 +122,6 @@ fn is_written_and_read_again(config: &Config) {
     let again =
         Config::read(Some(("fuzz.toml", &file)), std::iter::empty(), &[]).expect("it was read before");
     for setting in SETTINGS.iter() {
-        assert_eq!(config.text(setting.key), again.text(setting.key), "{}", setting.key);
+        assert_eq!(text(config, setting), text(&again, setting), "{}", setting.key);
     }
 }

@@ -7,7 +7,10 @@ use std::{marker::PhantomData, time::Duration};
 
 use secrecy::SecretString;
 
-use super::{setting::Setting, value};
+use super::{
+    setting::{Form, Setting},
+    value,
+};
 
 /// A setting whose value is a `T`.
 pub(crate) struct Key<T> {
@@ -15,11 +18,17 @@ pub(crate) struct Key<T> {
     of: PhantomData<fn() -> T>,
 }
 
-impl<T> Key<T> {
+impl<T: Value> Key<T> {
+    /// A range that the type cannot hold does not compile: its larger numbers would be read as zero.
     pub(crate) const fn new(setting: Setting) -> Self {
+        if let Form::Number(_, most) = setting.form {
+            assert!(most <= T::MOST, "the type is too small for the range");
+        }
         Self { setting, of: PhantomData }
     }
+}
 
+impl<T> Key<T> {
     /// `section.name`.
     pub(crate) const fn name(&self) -> &'static str {
         self.setting.key
@@ -40,6 +49,9 @@ impl<T> AsRef<Setting> for Key<T> {
 /// What the text of a setting is read as.
 pub(crate) trait Value {
     type Of<'a>;
+
+    /// The largest whole number that it holds.
+    const MOST: u64 = u64::MAX;
 
     fn of(text: &str) -> Self::Of<'_>;
 }
@@ -98,6 +110,8 @@ macro_rules! numbers {
         impl Value for $number {
             type Of<'a> = Self;
 
+            const MOST: u64 = <$number>::MAX as u64;
+
             fn of(text: &str) -> Self {
                 text.parse().unwrap_or_default()
             }
@@ -105,7 +119,7 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u16, u32, usize);
+numbers!(u16, u32, u64, usize);
 
 /// Settings, each a constant of its own, and the table of them under the name that comes first. `Key` and `Setting` are those
 /// of the file that calls this.
