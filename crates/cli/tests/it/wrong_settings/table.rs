@@ -235,7 +235,12 @@ pub(super) const AT_THE_START: &[Row] = &[
         78,
         &["auth.jwt_secret", "environment JWT_SECRET", "(set, not shown)", "openssl rand"],
     ),
-    (&["enqueue", "k", "--payload", "{}"], &[("BACKSHIFT_DATA_DIR", "/dev/null")], 78, &["/dev/null"]),
+    (
+        &["enqueue", "email.send", "--payload", "{}"],
+        &[("BACKSHIFT_DATA_DIR", "/dev/null")],
+        78,
+        &["/dev/null"],
+    ),
     (
         JOBS,
         &[("NATS_URL", "nats://h:4222")],
@@ -325,7 +330,7 @@ pub(super) const OF_RABBITMQ: &[Row] = &[
         &["rabbitmq.url", "environment RABBITMQ_URL", ":***@", "ACCESS_REFUSED", "check user and password"],
     ),
     (
-        &["enqueue", "k", "--payload", "{}"],
+        &["enqueue", "email.send", "--payload", "{}"],
         &[("BACKSHIFT_BROKER_URL", "{wrong_password}")],
         78,
         &["broker.url", "environment BACKSHIFT_BROKER_URL", ":***@", "check user and password"],
