@@ -223,7 +223,7 @@ pub(crate) struct Hands {
 /// Which jobs; all that is named must match.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub(crate) struct Filters {
-    /// scheduled, available, running, retrying, completed, dead, cancelled; failed, pending, active and others mean these.
+    /// scheduled, available, running, retrying, completed, dead, cancelled, parked, held; failed, pending, active mean these too.
     #[arg(long)]
     pub(crate) state: Option<String>,
     /// Only this kind.
@@ -398,7 +398,7 @@ pub(crate) enum Users {
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
-    /// A queue of RabbitMQ that a worker is to work; those of a plain `worker` when none is named.
+    /// A queue of a foreign broker that a worker is to work; those of a plain `worker` when none is named.
     #[arg(long = "queue", value_name = "QUEUE")]
     pub(crate) queues: Vec<String>,
     #[command(flatten)]

@@ -57,7 +57,7 @@ settings! {
 settings! {
     AFTER
     WORKER_FORSAKEN_AFTER: Duration = set("worker.forsaken_after", &[], "10m", Form::Time, "Silence that makes a lost job ambiguous.");
-    WORKER_HAND_OVER_AFTER: Duration = set("worker.hand_over_after", &[], "10m", Form::Time, "Run time after which the store alone keeps a RabbitMQ job; less than consumer_timeout.");
+    WORKER_HAND_OVER_AFTER: Duration = set("worker.hand_over_after", &[], "10m", Form::Time, "Run time after which the store alone keeps a job of a broker that takes late ones back; below RabbitMQ's consumer_timeout.");
     WORKER_NAME: Text = set("worker.name", &[], "", Form::Text, "Name of this process; host and pid when not set.");
     WORKER_LEASE: Duration = set("worker.lease", &[], "30s", Form::Time, "How long a claim holds without a heartbeat; the heartbeat is a third of it.");
     WORKER_HTTP_ADDR: Text = set("worker.http_addr", &[], "127.0.0.1:8081", Form::Text, "Where a worker serves /healthz, /readyz and /metrics.");
