@@ -85,7 +85,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = App { pool: pool.clone(), jobs: site.client() };
     // Jobs, queues and workers in a browser. On an address that others reach: `Auth::password` with a name and a password.
     let pages = ui::router(&site, ui::Auth::loopback());
-    let routes = Router::new().route("/accounts", post(sign_up)).with_state(app).nest("/backshift", pages);
+    let routes =
+        Router::new().route("/accounts", post(sign_up)).nest_service("/backshift", pages).with_state(app);
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);

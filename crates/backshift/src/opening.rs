@@ -127,6 +127,9 @@ fn foreign(url: &str, has_store: bool) -> Result<Arc<dyn Broker>, OpenError> {
             warn_of(&[config.way()]);
             Ok(Arc::new(RabbitMqBroker::new(config, Vec::new())))
         }
+        "" => wrong(
+            "a site is at a URL, such as embedded:jobs.db, sqlite:PATH, postgres:… or amqp:…".to_owned(),
+        ),
         // The URL may hold a password: only its beginning is repeated.
         other => wrong(format!(
             "{other:?} begins no URL of a broker: write embedded:PATH, sqlite:PATH, postgres:… or amqp:…"

@@ -95,7 +95,8 @@ impl Shift {
         self
     }
 
-    /// Code of yours around every attempt; the first one is the outermost.
+    /// Code of yours around every attempt; the first one is the outermost. It also sees an attempt that a limit, a place or a
+    /// breaker sends back before its handler: the result is an error whose verdict counts nothing.
     pub fn middleware(mut self, middleware: impl Middleware) -> Self {
         self.outer.push(Arc::new(middleware));
         self
@@ -108,15 +109,16 @@ impl Shift {
         self
     }
 
-    /// So many attempts of a kind in such a time for each key that its job names, over all workers. A job over the limit
-    /// waits, uncounted.
+    /// So many attempts in such a time for each key that a job of this kind names, over all workers. A job over the limit waits,
+    /// uncounted. Kinds that name the same key share it, because it is the name of what is spared: put the kind into the key for a
+    /// limit of its own.
     pub fn limit<J: Job>(mut self, rate: Rate, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
         self.limits.push(RateLimit::of(rate, key));
         self
     }
 
-    /// So many jobs of a kind at once for each key that its job names, over all workers. A job without a place waits,
-    /// uncounted.
+    /// So many jobs at once for each key that a job of this kind names, over all workers. A job without a place waits, uncounted.
+    /// Kinds that name the same key share its places.
     pub fn places<J: Job>(mut self, places: u32, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
         self.places.push(Concurrency::of(places, key));
         self

@@ -1,6 +1,7 @@
 //! The pages that show jobs, queues and workers and steer them, for a program that speaks axum. Feature `ui`.
 //!
-//! Nest the router where you like: every address follows. Who may see it is your decision, see [`Auth`].
+//! Nest it as a service (axum 0.8, `nest_service`) where you like: every address follows, with and without a slash at its end,
+//! and it fits a router that has a state. Who may see it is your decision, see [`Auth`].
 
 use backshift_http::pages::Pages;
 
@@ -16,7 +17,7 @@ use crate::Backshift;
 ///
 /// let site = Backshift::embedded("jobs.db").await?;
 /// let auth = ui::Auth::password("ops", "correct horse battery");
-/// let app: axum::Router = axum::Router::new().nest("/backshift", ui::router(&site, auth));
+/// let app: axum::Router = axum::Router::new().nest_service("/backshift", ui::router(&site, auth));
 /// # let _ = app;
 /// # Ok(())
 /// # }

@@ -202,7 +202,8 @@ impl JobContext {
         }
     }
 
-    /// Shows how far the attempt is: per cent (0 to 100) and a word.
+    /// Shows how far the attempt is: per cent (0 to 100; more counts as 100) and a word. It is told with the next heartbeat, a
+    /// third of the lease (10 s of the usual 30), so a short attempt shows none.
     pub fn progress(&self, percent: u8, word: impl Into<String>) {
         let word: String = word.into().chars().take(200).collect();
         self.say(|said| said.progress = Some((percent.min(100), word)));

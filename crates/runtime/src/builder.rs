@@ -178,6 +178,11 @@ impl WorkerBuilder {
                 "cron needs a store, so that each tick happens once: call store()".into(),
             ));
         }
+        if let Some(name) = twice(&self.schedules) {
+            return Err(incomplete(format!(
+                "two schedules are named {name}: each tick of a name happens once, so only one of them would run; rename one"
+            )));
+        }
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let first = self.pools.first().map(|(broker, ..)| Arc::clone(broker)).or(self.broker);
         let client = self
@@ -213,4 +218,11 @@ impl WorkerBuilder {
             shutdown: Shutdown::new(),
         })
     }
+}
+
+/// A name that two schedules have.
+fn twice(schedules: &[Schedule]) -> Option<&str> {
+    let mut names: Vec<&str> = schedules.iter().map(Schedule::name).collect();
+    names.sort_unstable();
+    names.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

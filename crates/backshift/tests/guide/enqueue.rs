@@ -100,3 +100,22 @@ async fn in_a_transaction() -> Result<(), Box<dyn Error>> {
     assert_eq!(site.store().counts().await?[0].count(State::Available), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn in_a_transaction_of_sqlite() -> Result<(), Box<dyn Error>> {
+    let (_place, path, site) = embedded().await;
+    let (pool, client) = (pool_of(&path).await, site.client());
+
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?; // sqlx
+
+    client.enqueue_in(&mut tx, &Invoice { order: 7, copies: 1 }).await?;
+    tx.commit().await?;
+    let mut connection = rusqlite::Connection::open(&path)?;
+
+    let tx = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    client.enqueue_in_rusqlite(&tx, &Invoice { order: 8, copies: 1 }, EnqueueOptions::new())?; // blocks, as rusqlite does
+    tx.commit()?;
+
+    assert_eq!(site.store().counts().await?[0].count(State::Available), 2);
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! Opening a site: tables that are there, tables that are made.
 
-use backshift::{Backshift, OpenError, StoreError, testkit::servers::TestDatabase};
+use backshift::{Backshift, Job, OpenError, Registry, Schedule, StoreError, testkit::servers::TestDatabase};
 
 #[tokio::test]
 async fn what_no_site_can_be_at_is_said_before_anything_is_opened() {
@@ -9,7 +9,7 @@ async fn what_no_site_can_be_at_is_said_before_anything_is_opened() {
     for (url, beside, said) in [
         ("nats://app:geheim@h:4222", Some(store.as_str()), "\"nats\" begins no URL of a broker"),
         ("h:5672", None, "\"h\" begins no URL"),
-        ("", None, "\"\" begins no URL"),
+        ("jobs.db", None, "such as embedded:jobs.db"),
         ("amqp://app:geheim@h", None, "remembered in a database: say which"),
         (store.as_str(), Some("postgres://h/other"), "leave the URL of the store away"),
     ] {
@@ -48,4 +48,21 @@ async fn a_site_without_tables_is_refused_with_the_remedy_or_makes_them_also_whe
     );
     one.and(two).and(three).unwrap();
     Backshift::postgres(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_schedules_of_one_name_are_refused_because_one_of_them_would_never_run() {
+    let file = tempfile::tempdir().unwrap();
+    let site = Backshift::embedded(&file.path().join("jobs.db").to_string_lossy()).await.unwrap();
+    let nightly = |when| Schedule::of("nightly", when, &Report {}).unwrap();
+    let worker = site.worker(Registry::default()).cron(nightly("0 3 * * *")).cron(nightly("0 4 * * *"));
+    let refused = worker.pool("default", 1).unwrap().run(std::future::ready(())).await.unwrap_err();
+    assert!(refused.to_string().contains("two schedules are named nightly"), "{refused}");
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Report {}
+
+impl Job for Report {
+    const KIND: &'static str = "report.nightly";
 }

@@ -86,9 +86,17 @@ async fn every_address_follows_the_configured_path_also_when_a_proxy_takes_it_aw
 async fn every_address_follows_the_program_that_nests_the_pages() {
     let house = furnished().await;
     let pages = house.pages().with_auth(Auth::of_the_program()).router();
-    let app = Router::new().nest("/admin", Router::new().nest("/backshift", pages));
-    let house = House { app, ..house };
-    assert!(walk(&house, "/admin/backshift").await > 10);
+    let within = |inner: Router| Router::new().nest("/admin", inner);
+    let mut house = house;
+    for inner in
+        [Router::new().nest("/backshift", pages.clone()), Router::new().nest_service("/backshift", pages)]
+    {
+        house = House { app: within(inner), ..house };
+        assert!(walk(&house, "/admin/backshift").await > 10);
+    }
+    for front in ["/admin/backshift", "/admin/backshift/"] {
+        assert_eq!(house.get(front).await.header("location"), "/admin/backshift/overview", "{front}");
+    }
 }
 
 #[tokio::test]
