@@ -6,17 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use backshift_brokers::{embedded, postgres};
 use backshift_core::{
     Broker,
     way::{Safety, Way},
 };
-use backshift_store::{Database, Options, SqlStore, check, migrate};
+use backshift_store::{Database, Options, SCHEMES, SqlStore, check, migrate};
 
 use crate::{Backshift, OpenError};
-
-/// The beginnings of the URLs of databases.
-const DATABASES: [&str; 4] = ["embedded", "sqlite", "postgres", "postgresql"];
 
 /// What [`Backshift::open`] and its named siblings return: `.await` opens the site and checks that its tables are there and
 /// that the server's settings lose nothing.
@@ -46,7 +42,7 @@ pub struct Opening {
 impl Opening {
     /// A broker that keeps its jobs itself, and the store beside it; or a database that is both.
     pub(crate) fn new(url: &str, store_url: Option<&str>) -> Self {
-        let is_both = DATABASES.contains(&scheme(url)) && store_url.is_none();
+        let is_both = SCHEMES.contains(&scheme(url)) && store_url.is_none();
         let broker = (!is_both).then(|| url.to_owned());
         let store = if is_both { Some(url) } else { store_url }.map(str::to_owned);
         Self { broker, store, options: Options::default(), migrates: false }
@@ -67,15 +63,12 @@ impl Opening {
     async fn open(self) -> Result<Backshift, OpenError> {
         let foreign = self.broker.as_deref().map(|url| foreign(url, self.store.is_some())).transpose()?;
         let store = self.store().await?;
-        let broker = match (foreign, store.database()) {
-            (Some(broker), _) => broker,
-            (None, Database::Pg(_)) => Arc::new(postgres::broker(store.clone())?),
-            (None, Database::Sqlite(_)) => Arc::new(embedded::broker(store.clone())?),
-        };
+        let broker = foreign.unwrap_or_else(|| Arc::new(backshift_brokers::of_store(store.clone())));
         Ok(Backshift::of(broker, store))
     }
 
     async fn store(&self) -> Result<SqlStore, OpenError> {
+        // Without one `foreign` has refused.
         let database = Database::open(self.store.as_deref().unwrap_or_default(), &self.options)?;
         warn_of(database.ways());
         if self.migrates || matches!(database, Database::Sqlite(_)) {
@@ -109,7 +102,7 @@ fn scheme(url: &str) -> &str {
 fn foreign(url: &str, has_store: bool) -> Result<Arc<dyn Broker>, OpenError> {
     let wrong = |text: String| Err(OpenError::Url(text));
     match scheme(url) {
-        database if DATABASES.contains(&database) => wrong(
+        database if SCHEMES.contains(&database) => wrong(
             "the queue of a database is kept in that database: leave the URL of the store away".to_owned(),
         ),
         "amqp" | "amqps" if !cfg!(feature = "rabbitmq") => wrong(

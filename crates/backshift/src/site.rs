@@ -5,10 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use backshift_brokers::embedded;
 use backshift_core::{Broker, Endings, Registry, Store};
 use backshift_runtime::Worker;
-use backshift_store::{Database, HandsRetention, Options, SqlStore, migrate};
+use backshift_store::{Database, HandsRetention, SqlStore};
 
 use crate::{Client, OpenError, Opening, Shift};
 
@@ -49,10 +48,7 @@ pub struct Backshift {
 impl Backshift {
     /// Queue and store in one SQLite file, made when it is not there. Needs a tokio runtime.
     pub async fn embedded(path: &str) -> Result<Self, OpenError> {
-        let database = Database::open(&format!("embedded:{path}"), &Options::default())?;
-        migrate::up(&database, &[&migrate::ENGINE]).await?;
-        let store = SqlStore::new(database);
-        Ok(Self::of(Arc::new(embedded::broker(store.clone())?), store))
+        Self::open(&format!("embedded:{path}"), None).await
     }
 
     /// Whatever these URLs lead to: a database (`embedded:PATH`, `sqlite:PATH`, `postgres:…`), which is queue and store at

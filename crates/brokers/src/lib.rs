@@ -11,3 +11,14 @@ pub mod postgres;
 pub mod rabbitmq;
 
 pub use ledger::LedgerBroker;
+
+use backshift_store::{Database, SqlStore};
+
+/// The queue that a store's own database is.
+pub fn of_store(store: SqlStore) -> LedgerBroker {
+    let name = match store.database() {
+        Database::Pg(_) => postgres::NAME,
+        Database::Sqlite(_) => embedded::NAME,
+    };
+    LedgerBroker::new(name, store)
+}

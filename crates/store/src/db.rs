@@ -91,6 +91,9 @@ impl Default for Options {
     }
 }
 
+/// The beginnings of the URLs that [`Database::open`] takes.
+pub const SCHEMES: [&str; 4] = ["embedded", "sqlite", "postgres", "postgresql"];
+
 impl Database {
     /// Opens `postgres://…`, `sqlite:PATH` or `embedded:PATH`. The directory of PATH must exist.
     ///

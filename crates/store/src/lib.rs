@@ -33,7 +33,7 @@ mod table;
 mod value;
 mod workers;
 
-pub use db::{Database, Dialect, Options, Tx};
+pub use db::{Database, Dialect, Options, SCHEMES, Tx};
 pub use postgres::Access;
 pub use query::{Durability, Executor, Query, Sql};
 pub use row::{Cell, FromRow, RawCell, Row};

@@ -2,20 +2,13 @@
 
 use std::sync::Arc;
 
-use backshift_brokers::{embedded, postgres};
 use backshift_core::Broker;
-use backshift_store::{Database, SqlStore};
-
-use crate::exit::Failure;
+use backshift_store::SqlStore;
 
 /// The beginnings of their URLs.
-pub(crate) const SCHEMES: [&str; 4] = ["embedded", "sqlite", "postgres", "postgresql"];
+pub(crate) use backshift_store::SCHEMES;
 
 /// The broker of this store's database.
-pub(crate) fn open(store: &Arc<SqlStore>) -> Result<Arc<dyn Broker>, Failure> {
-    let broker = match store.database() {
-        Database::Pg(_) => postgres::broker(SqlStore::clone(store)),
-        Database::Sqlite(_) => embedded::broker(SqlStore::clone(store)),
-    };
-    Ok(Arc::new(broker.map_err(Failure::configuration)?))
+pub(crate) fn open(store: &Arc<SqlStore>) -> Arc<dyn Broker> {
+    Arc::new(backshift_brokers::of_store(SqlStore::clone(store)))
 }

@@ -76,7 +76,7 @@ impl Backend {
         let foreign = foreign(config).into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let broker = match (&places.broker, foreign.first(), &store) {
             (Place::Foreign(..), Some(own), _) => Arc::clone(&own.broker),
-            (_, _, Some(store)) => ledger::open(store)?,
+            (_, _, Some(store)) => ledger::open(store),
             (_, _, None) => {
                 return Err(Failure::usage("without a store there must be a broker: --broker amqp:…"));
             }
@@ -115,7 +115,7 @@ impl Backend {
 
     /// The same with the store's own queue as the broker: for jobs that the store's transactions enqueue.
     pub(crate) fn on_ledger(&self) -> Result<Self, Failure> {
-        let broker = ledger::open(self.store()?)?;
+        let broker = ledger::open(self.store()?);
         let remembers = self.store.clone().map(|store| store as Arc<dyn Store>);
         let client = Client::new(Arc::clone(&broker), remembers);
         Ok(Self { broker, client, ..self.clone() })
