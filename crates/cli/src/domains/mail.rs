@@ -199,7 +199,7 @@ fn contradictions(config: &Config) -> Vec<String> {
 const DEV_FROM: &str = "backshift@mail.example";
 
 /// The configured transport; `None` when no SMTP server is set.
-pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Failure> {
+fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Failure> {
     let Some(options) = smtp_options(config)? else { return Ok(None) };
     let way = named(options.way(), config, &SMTP_CA_FILE);
     let transport = SmtpTransport::new(options)
@@ -209,7 +209,7 @@ pub(crate) fn mailer_of(config: &Config) -> Result<Option<Arc<dyn Mailer>>, Fail
 }
 
 /// What the settings say about the SMTP server; `None` when there is none.
-pub(crate) fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failure> {
+fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failure> {
     let Some(host) = config.some(&SMTP_HOST) else { return Ok(None) };
     let mut options = SmtpOptions::new(host, config.get(&SMTP_PORT));
     if let Some(mode) = config.some(&SMTP_TLS) {
@@ -228,7 +228,7 @@ pub(crate) fn smtp_options(config: &Config) -> Result<Option<SmtpOptions>, Failu
 }
 
 /// What sends mails through this transport, with suppressions and send log in the database.
-pub(crate) fn mail_worker(
+fn mail_worker(
     config: &Config,
     mailer: Arc<dyn Mailer>,
     database: &Database,
@@ -248,12 +248,12 @@ pub(crate) fn mail_worker(
 }
 
 /// The settings that lead to the mail server.
-pub(crate) fn smtp_of(config: &Config) -> String {
+fn smtp_of(config: &Config) -> String {
     format!("{}, {}", config.told(&SMTP_HOST), config.told(&SMTP_PORT))
 }
 
 /// What the mail server answered, with the settings that it is about; 78 when the same settings get the same answer.
-pub(crate) fn smtp_failure(config: &Config, outcome: &Outcome) -> Failure {
+fn smtp_failure(config: &Config, outcome: &Outcome) -> Failure {
     let Some(failure) = outcome.failure() else { return Failure::failed(outcome) };
     let told = format!("{}: no mail can be sent there: {failure}", smtp_of(config));
     let tls = || config.told(&SMTP_TLS);
@@ -288,7 +288,7 @@ pub(crate) fn suppressions(database: &Database) -> Arc<dyn Suppressions> {
 }
 
 /// The mailbox of `dev`.
-pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure> {
+async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure> {
     let path = config.data_dir().join("mail");
     private::directory(&path)?;
     let opened = DevMailbox::open(&path).await;
@@ -296,7 +296,7 @@ pub(crate) async fn mailbox(config: &Config) -> Result<Arc<DevMailbox>, Failure>
 }
 
 /// From: `SMTP_FROM`, else the user name when it is an address; only `dev` may have neither.
-pub(crate) fn from(config: &Config) -> Result<NamedAddress, Failure> {
+fn from(config: &Config) -> Result<NamedAddress, Failure> {
     let user = config.some(&SMTP_USERNAME).filter(|name| name.contains('@'));
     let text = match (config.some(&SMTP_FROM).or(user), config.some(&SMTP_HOST)) {
         (Some(text), _) => text,

@@ -224,9 +224,10 @@ pub(crate) fn retentions(
     database: &Database,
     registry: &Registry,
 ) -> Vec<Arc<dyn Retention>> {
-    let does = |domain: &Domain| registry.known().iter().any(|kind| (domain.queue_of)(kind, None).is_some());
+    let known = registry.known();
+    let does = |kind: &str| known.iter().any(|one| one.as_str() == kind);
     ALL.iter()
-        .filter(|domain| does(domain))
+        .filter(|domain| (domain.kinds)(config).iter().any(|(kind, _)| does(kind)))
         .filter_map(|domain| (domain.retention)(config, database))
         .collect()
 }

@@ -26,7 +26,11 @@ pub(crate) fn all_lines() -> Vec<&'static Line> {
 
 /// The same with these.
 pub(crate) fn lines_with(config: &Config, more: &[&'static Line]) -> Vec<&'static Line> {
-    let mut all = lines(config, Role::Site);
+    joined(lines(config, Role::Site), more.iter().copied())
+}
+
+/// Those and these, each once.
+fn joined(mut all: Vec<&'static Line>, more: impl Iterator<Item = &'static Line>) -> Vec<&'static Line> {
     for line in more {
         if !all.iter().any(|one| one.name == line.name) {
             all.push(line);
@@ -51,16 +55,11 @@ pub(crate) fn names() -> Vec<&'static str> {
 /// As [`migrate::lines_in`].
 pub(crate) async fn and_what_is_there(
     database: &Database,
-    mut wanted: Vec<&'static Line>,
+    wanted: Vec<&'static Line>,
 ) -> Result<Vec<&'static Line>, StoreError> {
     let there = migrate::lines_in(database).await?;
     let more = all_lines().into_iter().filter(|line| there.iter().any(|name| name == line.name));
-    for line in more {
-        if !wanted.iter().any(|one| one.name == line.name) {
-            wanted.push(line);
-        }
-    }
-    Ok(wanted)
+    Ok(joined(wanted, more))
 }
 
 /// The tables of others that are taken over (`database.adopt`).

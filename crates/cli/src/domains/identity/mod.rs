@@ -40,7 +40,7 @@ pub(super) const DOMAIN: Domain = Domain {
     remarks,
     configured,
     queues: &[SendCode::QUEUE],
-    queue_of: |kind, own| is_code(kind).then(|| if own.is_some() { "default" } else { SendCode::QUEUE }),
+    queue_of: |kind, own| (is_code(kind) && own.is_none()).then_some(SendCode::QUEUE),
     kinds: |config| vec![(SendCode::KIND, worked_by(config))],
     attempts_of: |kind| is_code(kind).then_some(mail::ATTEMPTS),
     handlers,
