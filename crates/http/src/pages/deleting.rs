@@ -86,13 +86,8 @@ pub async fn gone(store: &dyn Store, id: JobId) -> Result<String, StoreError> {
     let hands = store.last_hands(&[id]).await?;
     Ok(match hands.first() {
         Some(hand) if hand.deed == Deed::Delete.as_str() => {
-            let why =
-                hand.hand.why.as_ref().map_or(String::new(), |why| format!(": {}", mask::said(why, SAID)));
-            format!(
-                "There is no job {id} any more. {} deleted it at {}{why}",
-                stopped::who(hand),
-                words::full(hand.at)
-            )
+            let (who, why) = (stopped::who(hand), stopped::why(hand, SAID));
+            format!("There is no job {id} any more. {who} deleted it at {}{why}", words::full(hand.at))
         }
         Some(_) => format!("There is no job {id} any more. Finished jobs are deleted after a while."),
         None => format!("There is no job {id}. Finished jobs are deleted after a while."),

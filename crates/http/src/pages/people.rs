@@ -9,7 +9,6 @@ use axum::{
 use backshift_core::StoreError;
 
 use super::{Here, entry::wants_page, guard, mask};
-use crate::API;
 
 /// Every address without a route.
 pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> Response {
@@ -17,7 +16,7 @@ pub(super) async fn missing(Here(pages): Here, uri: Uri, headers: HeaderMap) -> 
     if uri.path().strip_suffix('/') == Some(&*pages.base.0) {
         return Redirect::to(&pages.at("/overview")).into_response();
     }
-    if !wants_page(&headers) || uri.path().starts_with(API) {
+    if !wants_page(&headers) || uri.path().starts_with("/api/") {
         return pages.shape.refusal(StatusCode::NOT_FOUND);
     }
     let text = format!("No page has the address {}.", mask::said(uri.path(), 120));

@@ -38,8 +38,12 @@ pub(super) fn by(hands: &[HandRecord]) -> Option<&HandRecord> {
 
 /// `cancelled by ann@host, with others: mistyped`, as a list says it.
 pub(super) fn told(hand: &HandRecord) -> String {
-    let why = hand.hand.why.as_ref().map_or(String::new(), |why| format!(": {}", mask::said(why, SAID)));
-    format!("cancelled by {}{why}", who(hand))
+    format!("cancelled by {}{}", who(hand), why(hand, SAID))
+}
+
+/// `: mistyped`, where somebody said why, at most so many characters of it.
+pub(super) fn why(hand: &HandRecord, most: usize) -> String {
+    hand.hand.why.as_ref().map_or(String::new(), |why| format!(": {}", mask::said(why, most)))
 }
 
 pub(super) fn who(hand: &HandRecord) -> String {
