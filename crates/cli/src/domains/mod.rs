@@ -274,3 +274,29 @@ impl Equipment<'_> {
         Ok(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use backshift_core::JobOptions;
+    use backshift_store::Options;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_rows_of_a_domain_are_pruned_where_one_of_its_kinds_is_done() {
+        let place = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", place.path().join("jobs.db").display());
+        let database = Database::open(&url, &Options::default()).unwrap();
+        let pruned = |kinds: &[&str]| {
+            let with = |registry: Registry, kind: &&str| {
+                registry.with_raw(&Kind::new(*kind).unwrap(), JobOptions::default(), |_| async { Ok(()) })
+            };
+            let registry = kinds.iter().fold(Registry::default(), with);
+            let all = retentions(&Config::defaults(), &database, &registry);
+            all.iter().map(|retention| retention.name()).collect::<Vec<_>>()
+        };
+        assert!(pruned(&["some.kind", "backshift.probe"]).is_empty());
+        assert_eq!(pruned(&["email.send"]), ["email_sends"]);
+        assert_eq!(pruned(&["identity.send_code", "email.send"]), ["email_sends", "one-time codes"]);
+    }
+}

@@ -114,9 +114,13 @@ async fn an_unknown_address_is_told_to_people_and_to_programs() {
     assert!(page.header("content-security-policy").contains("default-src 'none'"));
     let gone = JobId::generate();
     assert!(house.get(&format!("/jobs/{gone}")).await.text.contains(&format!("There is no job {gone}")));
-    for (path, accept) in
-        [("/nothing", "*/*"), ("/nothing", "application/json"), ("/api/v1/nothing", "text/html")]
-    {
+    for (path, accept) in [
+        ("/nothing", "*/*"),
+        ("/nothing", "application/json"),
+        ("/api/v1/nothing", "text/html"),
+        ("/api/v2", "text/html"),
+        ("/api/x", "text/html"),
+    ] {
         let answer = house.send(Request::get(path).header(header::ACCEPT, accept), "").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
         assert_eq!(answer.header("content-type"), "application/problem+json", "{path} {accept}");
