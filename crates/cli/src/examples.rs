@@ -4,7 +4,7 @@
 
 use clap::{Command, CommandFactory};
 
-use crate::args::Cli;
+use crate::{args::Cli, literal::literal};
 
 /// By the words of the command.
 const EXAMPLES: &[(&str, &[&str])] = &[
@@ -133,12 +133,6 @@ fn text(path: &str) -> Option<String> {
     let (_, examples) = EXAMPLES.iter().find(|(of, _)| *of == path)?;
     let lines: Vec<String> = examples.iter().map(|line| format!("  {}", literal(line))).collect();
     Some(format!("Examples:\n{}", lines.join("\n")))
-}
-
-/// clap makes a line break of `{n}`; a change of colour that changes nothing keeps it from being seen as one, and is taken out
-/// again where no terminal reads.
-pub(crate) fn literal(text: &str) -> String {
-    text.replace("{n}", "{\u{1b}[0mn}")
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod domains;
 mod examples;
 mod exit;
 mod finding;
+mod literal;
 mod memory;
 mod output;
 mod signals;

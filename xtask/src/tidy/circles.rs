@@ -40,7 +40,6 @@ const FOUND: &[Kept] = &[
     ("benches", &["harness/outcome.rs", "harness/rounds.rs"]),
     ("benches", &["ours/mail.rs", "raw/mail.rs", "raw/mail_lettre.rs", "rows/mail.rs"]),
     ("crates/backshift", &["opening.rs", "site.rs"]),
-    ("crates/cli", &["args.rs", "examples.rs"]),
     (
         "crates/core",
         &[

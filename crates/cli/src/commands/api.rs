@@ -10,29 +10,21 @@ use backshift_http::{
     health::{self, Shown},
     server::{finish, serve},
 };
-use backshift_runtime::Shutdown;
 
-use super::worker::follow;
 use crate::{
     config::{Config, keys},
     domains::{self, Equipment, Role},
     exit::Failure,
-    signals::Stops,
-    wiring::{
-        Backend, Names, Patience, Ready, Schema, Site, Taken, bind, health_of, limits, places, start_metrics,
-        warn_of_open_files,
-    },
+    wiring::{Missing, Names, Running, Schema, Site, Taken, bind, health_of, limits, start_metrics},
 };
 
 /// Serves until it is told to stop.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
-    let mut stops = Stops::listen()?;
-    let backend = Backend::build(config, false)?;
-    warn_of_open_files(config, &places(config, false)?);
-    let equipment = Equipment { config, backend: &backend, role: Role::Site, post: None };
+    let mut running = Running::begin(config, false, Missing::Make)?;
+    let Running { backend, ready, shutdown, .. } = &running;
+    let equipment = Equipment { config, backend, role: Role::Site, post: None };
     let faces = equipment.faces()?;
     domains::warn_of_choices(config);
-    let ready = Ready::starting("the store");
     ready.needs_database(backend.database()?);
     if let Some(foreign) = backend.foreign.iter().find(|foreign| !foreign.bound.is_empty()) {
         ready.watches_broker(Arc::clone(&foreign.broker), false);
@@ -43,28 +35,18 @@ pub(super) async fn run(config: &Config) -> Result<(), Failure> {
     let listener = bind(&what, &address, Taken::Refuse).await?;
     let Some(listener) = listener else { return Err(Failure::configuration("the API has no port")) };
     let shown: Option<SocketAddr> = listener.local_addr().ok();
-    let health = health::router(health_of(&ready, &metrics, Shown::Causes));
+    let health = health::router(health_of(ready, &metrics, Shown::Causes));
     let router = finish(faces.routes.merge(health), Shape::SystemC);
-    let shutdown = Shutdown::new();
-    Site::beside(config, &backend, &shutdown).await?;
+    Site::beside(config, backend, shutdown).await?;
     let quiet = shutdown.clone();
     let limits = limits(config)?;
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     tracing::info!(address = shown.map(|a| a.to_string()), "the API listens");
-    tokio::select! {
-        result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
-        () = stops.next() => return Ok(()),
+    if !running.store_answers(config, Schema::Configured).await? {
+        return Ok(());
     }
-    ready.started();
-    let stopping = shutdown.clone();
-    tokio::spawn(async move {
-        follow(
-            &mut stops,
-            &stopping,
-            ("no new requests are taken, open ones may end", "open requests are cut off"),
-        )
-        .await
-    });
+    let (backend, shutdown) =
+        running.started(("no new requests are taken, open ones may end", "open requests are cut off"));
     domains::beside_api(config, &backend, &shutdown).await?;
     let _ = tokio::time::timeout(config.get(&keys::SHUTDOWN_GRACE) + Duration::from_secs(1), serving).await;
     backend.leave().await;

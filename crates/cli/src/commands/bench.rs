@@ -18,13 +18,28 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::{
-    args::Bench,
     config::Config,
     exit::Failure,
     output,
     signals::Stops,
     wiring::{Backend, Plan, worker_builder},
 };
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Jobs of one round, up to a million.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    jobs: u64,
+    /// Rounds, each enqueued and drained; the median is printed with the spread.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=20))]
+    rounds: u64,
+    /// Slots of the worker.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    slots: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 const KIND: &str = "backshift.bench";
 const BATCH: u64 = 500;
@@ -48,7 +63,7 @@ const DELETE_STARTS: &str = "DELETE FROM job_attempts WHERE job_id IN (SELECT id
 
 /// One run on one queue.
 struct Run<'a> {
-    args: &'a Bench,
+    args: &'a Args,
     config: &'a Config,
     backend: &'a Backend,
     kind: Kind,
@@ -68,7 +83,7 @@ struct Round {
 struct Singles(Vec<f64>);
 
 /// Measures, removes what was made, prints.
-pub(super) async fn run(args: &Bench, config: &Config, backend: &Backend) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, config: &Config, backend: &Backend) -> Result<(), Failure> {
     let mut stops = Stops::listen()?;
     let name = format!("backshift-bench-{}", uuid::Uuid::now_v7().simple());
     let run = Run {
@@ -96,7 +111,7 @@ pub(super) async fn run(args: &Bench, config: &Config, backend: &Backend) -> Res
         () = stops.next() => return Err(Failure::failed(format!("queue {} was not removed", run.queue))),
     }
     let (singles, rounds) = measured?;
-    match args.output.json {
+    match args.json {
         true => output::json(&run.json(&singles, &rounds)),
         false => run.print(&singles, &rounds),
     }

@@ -3,21 +3,35 @@
 use serde_json::{Value, json};
 
 use crate::{
-    args::ConfigCommand,
     config::{Config, SETTINGS, template},
     exit::Failure,
     output,
 };
 
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show every setting; secrets are not printed.
+    Show {
+        /// Say where each value comes from.
+        #[arg(long)]
+        origin: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the commented configuration file with every key.
+    Template,
+}
+
 /// Runs the subcommand; it needs no server.
-pub(super) fn run(command: &ConfigCommand, config: &Config) -> Result<(), Failure> {
+pub(super) fn run(command: &Command, config: &Config) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Template => output::lines(template().trim_end()),
-        ConfigCommand::Show { json: true, .. } => {
+        Command::Template => output::lines(template().trim_end()),
+        Command::Show { json: true, .. } => {
             let one = |s: &crate::config::Setting| json!({"key": s.key, "value": config.shown(s), "origin": config.origin(s).to_string(), "variable": s.variable()});
             output::json(&Value::Array(SETTINGS.iter().map(one).collect()));
         }
-        ConfigCommand::Show { origin, .. } => {
+        Command::Show { origin, .. } => {
             let row = |s: &crate::config::Setting| {
                 let mut row = vec![s.key.to_owned(), config.shown(s)];
                 row.extend(origin.then(|| config.origin(s).to_string()));

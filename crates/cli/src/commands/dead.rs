@@ -6,21 +6,32 @@ use backshift_core::{
 };
 use serde_json::{Value, json};
 
-use super::{jobs::filter, many::words};
-use crate::{
-    args::{Dead, DeadGroup, Filters},
-    exit::Failure,
-    output,
-};
+use super::jobs::{Filters, filter, words};
+use crate::{exit::Failure, output};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Group them by cause, the most frequent first.
+    Group(Box<Args>),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    filters: Filters,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Dead, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn run(command: &Command, store: &dyn Store) -> Result<(), Failure> {
     match command {
-        Dead::Group(args) => group(args, store).await,
+        Command::Group(args) => group(args, store).await,
     }
 }
 
-async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
+async fn group(args: &Args, store: &dyn Store) -> Result<(), Failure> {
     let filter = filter(&args.filters)?;
     if filter.state.is_some_and(|state| state != State::Dead) {
         return Err(Failure::usage("only dead letters have a cause to be grouped by: leave --state out"));
@@ -33,7 +44,7 @@ async fn group(args: &DeadGroup, store: &dyn Store) -> Result<(), Failure> {
             output::time(back_to)
         ));
     }
-    if args.output.json {
+    if args.json {
         output::json(&Value::Array(causes.iter().map(json).collect()));
         return Ok(());
     }

@@ -13,17 +13,12 @@ use backshift_http::{
     pages::Pages,
     server::{finish, serve},
 };
-use backshift_runtime::{Shutdown, Worker};
+use backshift_runtime::Worker;
 use backshift_store::notify::Bell;
 use tokio::net::TcpListener;
 
-use super::{
-    dev_lock::DevLock,
-    port_holder::holder,
-    worker::{WORK, follow},
-};
+use super::{dev_lock::DevLock, port_holder::holder};
 use crate::{
-    args,
     config::{Config, Origin, keys},
     domains::{
         self, Equipment, Role, demo,
@@ -31,10 +26,9 @@ use crate::{
     },
     exit::Failure,
     output,
-    signals::Stops,
     wiring::{
-        Backend, Names, Patience, Ready, Schema, Taken, bind, health_of, limits, places, plan, start_metrics,
-        warn_of_open_files, worker_builder, worker_name,
+        Backend, Missing, Names, Running, Schema, Taken, WORK, bind, health_of, limits, plan, start_metrics,
+        worker_builder, worker_name,
     },
 };
 
@@ -43,36 +37,30 @@ const PORTS: u16 = 100;
 
 /// Runs until it is told to stop.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
-    let mut stops = Stops::listen()?;
     let mut lock = DevLock::take(config.data_dir())?;
-    let backend = Backend::build(config, false)?;
-    warn_of_open_files(config, &places(config, false)?);
-    tokio::select! {
-        result = backend.ready(config, Schema::BringUp, Patience::Endless) => result?,
-        () = stops.next() => return Ok(()),
+    let mut running = Running::begin(config, false, Missing::Make)?;
+    if !running.store_answers(config, Schema::BringUp).await? {
+        return Ok(());
     }
-    let ready = Ready::starting("the pools");
+    let Running { backend, ready, shutdown, .. } = &running;
     ready.needs_database(backend.database()?);
     let listener = listen(config).await?;
     let address = listener.local_addr().map_err(Failure::failed)?;
     let url = format!("http://{address}");
-    let house = House::build(config, &backend).await?;
+    let house = House::build(config, backend).await?;
     let metrics = start_metrics(Names::Own)?.with_ledger(Arc::clone(backend.store()?) as _);
-    let health = health::router(health_of(&ready, &metrics, Shown::Details));
+    let health = health::router(health_of(ready, &metrics, Shown::Details));
     // Every route, also those for programs: a page of another site that points its own name here reads nothing.
     let router = loopback_only(finish(house.router.merge(health), Shape::SystemC));
-    let shutdown = Shutdown::new();
     let quiet = shutdown.clone();
     let mut limits = limits(config)?;
     limits.times.grace = Duration::from_secs(1);
     let serving = tokio::spawn(serve(listener, router, limits, async move { quiet.quieted().await }));
     ready.needs_worker(house.worker.readiness());
     ready.needs(house.check);
-    ready.started();
+    let (backend, shutdown) = running.started(WORK);
     lock.sign(&url);
     greet(config, &url, house.mails_to.as_deref());
-    let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping, WORK).await });
     let result = house.worker.run(shutdown.clone()).await;
     shutdown.quiet();
     let _ = tokio::time::timeout(Duration::from_secs(2), serving).await;
@@ -128,9 +116,7 @@ impl House {
             .with_bell(move |queue| bell.ring(&queue))
             .with_own_kinds(domains::own_kinds(config))
             .with_trial(demo::trial(backend));
-        let everything =
-            args::Worker { connection: args::Connection::default(), queues: Vec::new(), no_store: false };
-        let plan = plan(&everything, config, backend)?;
+        let plan = plan(&[], config, backend)?;
         let worker = worker_builder(config, backend, &plan, equipment.registry()?, worker_name(config)?)?;
         let worker = worker.watching(pause).build().map_err(Failure::configuration)?;
         Ok(Self { router: faces.routes.merge(pages.router()), worker, check: Box::new(check), mails_to })

@@ -4,6 +4,7 @@
 //! them need neither a million round trips nor the memory of a million payloads. A payload is measured before it is made:
 //! a line of 2 MiB that asks for a million jobs costs its own bytes and one message.
 
+mod args;
 mod line;
 
 use std::{
@@ -16,11 +17,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{known_kinds::KnownKinds, known_queues::KnownQueues};
 use crate::{
-    args::Enqueue,
     exit::Failure,
     output,
     wiring::{Backend, Foreign},
 };
+pub(crate) use args::Args;
 use line::{Line, Template, from_flags, template};
 
 /// The most jobs of a batch.
@@ -33,7 +34,7 @@ const LINE_BYTES: usize = 2 << 20;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Accepts what the flags or standard input say. However it ends, a program that reads the ids gets a whole array.
-pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, backend: Result<Backend, Failure>) -> Result<(), Failure> {
     let backend = backend.inspect_err(|_| {
         if args.json {
             output::line("[]")
@@ -46,7 +47,7 @@ pub(super) async fn run(args: &Enqueue, backend: Result<Backend, Failure>) -> Re
     ended
 }
 
-async fn accept(args: &Enqueue, mut sink: Sink<'_>) -> Result<(), Failure> {
+async fn accept(args: &Args, mut sink: Sink<'_>) -> Result<(), Failure> {
     let read = match args.stdin {
         true => read_lines(&mut sink).await,
         false => match sink.template(from_flags(args)).await {
@@ -132,7 +133,7 @@ struct Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn new(backend: &'a Backend, args: &Enqueue) -> Self {
+    fn new(backend: &'a Backend, args: &Args) -> Self {
         let (json, count) = (args.json, args.count);
         let style = "{elapsed} {bar:40} {pos}/{len} accepted, {per_sec}";
         let bar = (count > 5000).then(|| {

@@ -12,11 +12,26 @@ use serde::Deserialize;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
-    args,
     config::{Config, keys},
     exit::Failure,
     output,
 };
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Which process of this machine: the worker's port (worker.http_addr) or the API's (api.host, api.port).
+    #[arg(value_parser = ["worker", "api"], default_value = "worker")]
+    process: String,
+    /// Another address instead, such as 127.0.0.1:8080.
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// Only whether it lives (/healthz): for a liveness probe, which must not end a worker because a server is away.
+    #[arg(long)]
+    live: bool,
+    /// Print the answer as it came.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Probes give up after about ten seconds; whoever asks wants to hear why before.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -40,7 +55,7 @@ struct Check {
 }
 
 /// Asks and prints the answer.
-pub(super) async fn run(args: &args::Health, config: &Config) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Failure> {
     let address = address(args, config);
     let path = if args.live { "/healthz" } else { "/readyz" };
     let answer =
@@ -76,7 +91,7 @@ fn told(check: &Check) -> String {
 }
 
 /// Where the process listens; one that listens everywhere is asked on loopback.
-fn address(args: &args::Health, config: &Config) -> String {
+fn address(args: &Args, config: &Config) -> String {
     let address = match (&args.address, args.process.as_str()) {
         (Some(address), _) => address.clone(),
         (None, "api") => format!("{}:{}", config.get(&keys::API_HOST), config.get(&keys::API_PORT)),
@@ -113,7 +128,7 @@ mod tests {
 
     fn asked(process: &str, address: Option<&str>, flags: &[(&'static str, &str)]) -> String {
         let process = process.to_owned();
-        let args = args::Health { process, address: address.map(str::to_owned), live: false, json: false };
+        let args = Args { process, address: address.map(str::to_owned), live: false, json: false };
         super::address(&args, &Config::of_flags(flags))
     }
 

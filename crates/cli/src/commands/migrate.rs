@@ -7,7 +7,6 @@ use backshift_store::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Migrate, MigrateUp, Output},
     config::{Config, keys},
     domains::Role,
     exit::Failure,
@@ -18,13 +17,47 @@ use crate::{
     },
 };
 
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Bring the tables up to this version: the engine's, those of domains that are switched on, and what is there already.
+    Up(Up),
+    /// Say which migrations are in place.
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the SQL of every migration.
+    Sql {
+        /// postgres or sqlite.
+        #[arg(long, default_value = "postgres", value_parser = ["postgres", "sqlite"])]
+        dialect: String,
+        /// Also the tables of this domain; repeat for more.
+        #[arg(long = "line", value_name = "LINE", value_parser = crate::wiring::names())]
+        lines: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// Also the tables of this domain, whether it is switched on here or not; repeat for more.
+    #[arg(long = "line", value_name = "LINE", value_parser = crate::wiring::names())]
+    lines: Vec<String>,
+    /// Change nothing: list the tables that would be made, and every column that a table of another program would gain.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the subcommand.
-pub(super) async fn run(command: &Migrate, config: &Config) -> Result<(), Failure> {
+pub(super) async fn run(command: &Command, config: &Config) -> Result<(), Failure> {
     match command {
-        Migrate::Up(args) if args.dry_run => dry_run(args, config).await,
-        Migrate::Up(args) => up(args, config).await,
-        Migrate::Status(args) => status(args, config).await,
-        Migrate::Sql { dialect, lines } => {
+        Command::Up(args) if args.dry_run => dry_run(args, config).await,
+        Command::Up(args) => up(args, config).await,
+        Command::Status { json } => status(*json, config).await,
+        Command::Sql { dialect, lines } => {
             let dialect = if dialect == "sqlite" { Dialect::Sqlite } else { Dialect::Postgres };
             output::lines(schema_sql(config, dialect, lines));
             Ok(())
@@ -49,13 +82,13 @@ fn open(config: &Config, missing: Missing) -> Result<Database, Failure> {
     open_database(config, &store.ok_or_else(|| Failure::usage("there is no store to migrate"))?, missing)
 }
 
-async fn up(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
+async fn up(args: &Up, config: &Config) -> Result<(), Failure> {
     let database = open(config, Missing::Make)?;
     let failed = |error| schema_failure(error).placed(config);
     let wanted = lines_with(config, &named_lines(&args.lines));
     let apply = || async { bring_up(config, &database, wanted.clone()).await.map_err(failed) };
     let applied = Patience::Short.wait("the store", apply).await?;
-    if args.output.json {
+    if args.json {
         let one =
             |step: &migrate::Step| json!({"line": step.line, "version": step.version, "name": step.name});
         output::json(&applied.iter().map(one).collect());
@@ -69,7 +102,7 @@ async fn up(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
 }
 
 /// What `up` would do to tables; ends as it would end.
-async fn dry_run(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
+async fn dry_run(args: &Up, config: &Config) -> Result<(), Failure> {
     let database = open(config, Missing::Refuse)?;
     let failed = |error| schema_failure(error).placed(config);
     let wanted = lines_with(config, &named_lines(&args.lines));
@@ -78,7 +111,7 @@ async fn dry_run(args: &MigrateUp, config: &Config) -> Result<(), Failure> {
         migrate::preview(&database, &lines, &adopted(config)).await.map_err(failed)
     };
     let changes = Patience::Short.wait("the store", look).await?;
-    if args.output.json {
+    if args.json {
         output::json(&changes.iter().map(in_json).collect());
     } else if changes.is_empty() {
         output::line("no table would be made or changed");
@@ -116,13 +149,13 @@ fn in_words(change: &Change) -> Vec<String> {
     std::iter::once(first).chain(columns).collect()
 }
 
-async fn status(args: &Output, config: &Config) -> Result<(), Failure> {
+async fn status(as_json: bool, config: &Config) -> Result<(), Failure> {
     let database = open(config, Missing::Refuse)?;
     let failed = |error| schema_failure(error).placed(config);
     let wanted = lines(config, Role::Site);
     let ask = || async { migrate::status(&database, &wanted, &all_lines()).await.map_err(failed) };
     let steps = Patience::Short.wait("the store", ask).await?;
-    if args.json {
+    if as_json {
         let one = |step: &migrate::Step| {
             json!({"line": step.line, "version": step.version, "name": step.name, "wanted": step.wanted,
                 "applied_at": step.applied_at.map(output::time)})

@@ -1,34 +1,33 @@
 //! One file a command. Long-running ones log to standard output, the others keep it for results.
 
 mod api;
-mod bench;
-mod config;
-mod dead;
+pub(crate) mod bench;
+mod causes;
+pub(crate) mod config;
+pub(crate) mod dead;
 mod dev;
 mod dev_lock;
-mod doctor;
-mod enqueue;
-mod explain;
-mod hands;
-mod health;
-mod jobs;
+pub(crate) mod doctor;
+pub(crate) mod enqueue;
+mod hand;
+pub(crate) mod health;
+pub(crate) mod jobs;
 mod known_kinds;
 mod known_queues;
-mod many;
-mod migrate;
+pub(crate) mod migrate;
 mod port_holder;
-mod queues;
-mod suppressions;
-mod ui;
-mod users;
-mod worker;
+pub(crate) mod queues;
+pub(crate) mod suppressions;
+pub(crate) mod ui;
+pub(crate) mod users;
+pub(crate) mod worker;
 
 use std::process::ExitCode;
 
 use backshift_store::migrate::Line;
 
 use crate::{
-    args::{Cli, Command, Connection, Dead, Jobs, Migrate, Queues, Suppressions, Users},
+    args::{Cli, Command},
     config::{Config, holds_password, setting},
     examples,
     exit::Failure,
@@ -47,15 +46,15 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let stream = match &cli.command {
-        Command::Worker(_) | Command::Api(_) => Stream::Output,
+        Command::Worker(_) | Command::Api => Stream::Output,
         Command::Ui(_) => Stream::Chatter,
         Command::Dev => Stream::Chatter,
         _ => Stream::Error,
     };
-    let flags = match &cli.command {
-        Command::Ui(args) => args.flags(),
-        command => connection(command).flags(),
-    };
+    if let Some(contradiction) = cli.contradiction() {
+        return Err(Failure::usage(contradiction));
+    }
+    let flags = cli.flags();
     let config = match Config::load(cli.config.as_deref(), &flags) {
         Ok(config) => config,
         Err(problems) => {
@@ -106,16 +105,16 @@ async fn dispatch(command: &Command, config: &Config) -> Result<(), Failure> {
     match command {
         Command::Dev => dev::run(config).await,
         Command::Worker(args) => worker::run(args, config).await,
-        Command::Api(_) => api::run(config).await,
+        Command::Api => api::run(config).await,
         Command::Ui(_) => ui::run(config).await,
         Command::Enqueue(args) => enqueue::run(args, ready(config).await).await,
         Command::Jobs(command) => jobs::run(command, config, &looking(config).await?).await,
         Command::Dead(command) => dead::run(command, &**looking(config).await?.store()?).await,
-        Command::Queues(command @ (Queues::List(_) | Queues::Explain(_))) => {
+        Command::Queues(command @ (queues::Command::List { .. } | queues::Command::Explain(_))) => {
             queues::run(command, config, &looking(config).await?).await
         }
         Command::Queues(command) => queues::run(command, config, &ready(config).await?).await,
-        Command::Suppressions(command @ Suppressions::List(_)) => {
+        Command::Suppressions(command @ suppressions::Command::List { .. }) => {
             suppressions::run(command, looking_at(config, suppressions::TABLES).await?.database()?).await
         }
         Command::Suppressions(command) => {
@@ -154,32 +153,4 @@ async fn looking_at(config: &Config, line: &'static Line) -> Result<Backend, Fai
     let backend = Backend::look(config)?;
     backend.ready(config, Schema::With(line), Patience::Short).await?;
     Ok(backend)
-}
-
-/// `--broker` and `--store` of whatever was typed.
-fn connection(command: &Command) -> Connection {
-    let found = match command {
-        Command::Worker(args) => &args.connection,
-        Command::Api(connection) => connection,
-        Command::Enqueue(args) => &args.connection,
-        Command::Jobs(Jobs::List(args)) => &args.output.connection,
-        Command::Jobs(Jobs::Show(args) | Jobs::Explain(args)) => &args.output.connection,
-        Command::Jobs(Jobs::Retry(args) | Jobs::Cancel(args) | Jobs::Delete(args)) => &args.output.connection,
-        Command::Jobs(Jobs::Hands(args)) => &args.output.connection,
-        Command::Dead(Dead::Group(args)) => &args.output.connection,
-        Command::Queues(Queues::List(output)) => &output.connection,
-        Command::Queues(Queues::Pause(args) | Queues::Resume(args)) => &args.output.connection,
-        Command::Queues(Queues::Explain(args)) => &args.output.connection,
-        Command::Suppressions(Suppressions::List(output)) => &output.connection,
-        Command::Suppressions(Suppressions::Add(args) | Suppressions::Remove(args)) => {
-            &args.output.connection
-        }
-        Command::Users(Users::GrantAdmin { output, .. }) => &output.connection,
-        Command::Migrate(Migrate::Up(args)) => &args.output.connection,
-        Command::Migrate(Migrate::Status(output)) => &output.connection,
-        Command::Doctor(args) => &args.output.connection,
-        Command::Bench(args) => &args.output.connection,
-        _ => return Connection::default(),
-    };
-    found.clone()
 }

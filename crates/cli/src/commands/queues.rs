@@ -1,24 +1,59 @@
 //! `backshift queues`: counts, pause and resume. A pause holds in every worker until somebody resumes.
 
 use backshift_core::{QueueName, State, Store, Sweeps as _};
+use backshift_http::pages::told;
 use serde_json::{Value, json};
 
-use super::{explain, hands::hand, known_queues::KnownQueues};
-use crate::{
-    args::{Queues, SteeredQueue},
-    config::Config,
-    exit::Failure,
-    output,
-    wiring::Backend,
-};
+use super::{causes, hand::hand, known_queues::KnownQueues};
+use crate::{config::Config, domains, exit::Failure, output, wiring::Backend};
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List queues with their counts.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop taking jobs from a queue, in every worker.
+    Pause(Steered),
+    /// Take jobs from it again.
+    Resume(Steered),
+    /// Say what stands in a queue's way and what changes that. Exit 0 = nobody needs to act, 1 = somebody must.
+    Explain(Explained),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explained {
+    /// The queue.
+    queue: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Steered {
+    /// The queue.
+    queue: String,
+    /// Also a queue that no job and no worker knows yet.
+    #[arg(long)]
+    new: bool,
+    /// Why, for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Queues, config: &Config, backend: &Backend) -> Result<(), Failure> {
+pub(super) async fn run(command: &Command, config: &Config, backend: &Backend) -> Result<(), Failure> {
     match command {
-        Queues::List(args) => list(args.json, &**backend.store()?).await,
-        Queues::Pause(args) => pause(args, backend, true).await,
-        Queues::Resume(args) => pause(args, backend, false).await,
-        Queues::Explain(args) => explain::queue(args, config, backend).await,
+        Command::List { json } => list(*json, &**backend.store()?).await,
+        Command::Pause(args) => pause(args, backend, true).await,
+        Command::Resume(args) => pause(args, backend, false).await,
+        Command::Explain(args) => explain(args, config, backend).await,
     }
 }
 
@@ -60,13 +95,13 @@ async fn list(as_json: bool, store: &dyn Store) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn pause(args: &SteeredQueue, backend: &Backend, paused: bool) -> Result<(), Failure> {
+async fn pause(args: &Steered, backend: &Backend, paused: bool) -> Result<(), Failure> {
     let queue = QueueName::new(&args.queue).map_err(Failure::usage)?;
     if !args.new {
         refuse_unknown(&queue, backend).await?;
     }
     let changed = backend.store()?.turn(&queue, paused, &hand(args.why.as_deref())?).await?;
-    if args.output.json {
+    if args.json {
         output::json(&json!({"queue": queue.as_str(), "paused": paused, "changed": changed}));
     } else {
         let word = if paused { "paused" } else { "resumed" };
@@ -87,4 +122,30 @@ async fn refuse_unknown(queue: &QueueName, backend: &Backend) -> Result<(), Fail
         "queue {queue} is unknown, no job is in it and no worker takes jobs from it: {meant}`backshift queues list` shows all; \
          --new does it all the same"
     )))
+}
+
+/// Says what stands in its way.
+async fn explain(args: &Explained, config: &Config, backend: &Backend) -> Result<(), Failure> {
+    let name = QueueName::new(&args.queue).map_err(Failure::usage)?;
+    let Some((counts, told)) = told::queue(&**backend.store()?, &name, &domains::own_kinds(config)).await?
+    else {
+        let meant = KnownQueues::of(backend).nearest_to(&name).await;
+        let meant = meant.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "nothing is known of a queue {name}: no job is in it and no worker works it: {meant}`backshift queues list` shows all"
+        )));
+    };
+    if args.json {
+        let mut value = causes::json(&told);
+        value["queue"] = json!(counts.queue.as_str());
+        value["paused"] = json!(counts.paused);
+        for state in State::ALL {
+            value[state.as_str()] = json!(counts.count(state));
+        }
+        output::json(&value);
+    } else {
+        output::line(&told.headline);
+        causes::because(&told);
+    }
+    causes::verdict(&told)
 }

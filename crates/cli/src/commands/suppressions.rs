@@ -6,11 +6,36 @@ use backshift_store::{Database, migrate::Line};
 use serde_json::{Value, json};
 
 use crate::{
-    args::{self, Suppressions},
     domains::mail::{self, suppressions},
     exit::Failure,
     output,
 };
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List suppressed addresses.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Suppress an address.
+    Add(Args),
+    /// Let an address receive mail again.
+    Remove(Args),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The address.
+    address: String,
+    /// Why (for `add`).
+    #[arg(long, default_value = "manual")]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 const ROWS: usize = 500;
 
@@ -18,11 +43,11 @@ const ROWS: usize = 500;
 pub(super) const TABLES: &Line = mail::TABLES;
 
 /// Runs the subcommand.
-pub(super) async fn run(command: &Suppressions, database: &Database) -> Result<(), Failure> {
+pub(super) async fn run(command: &Command, database: &Database) -> Result<(), Failure> {
     match command {
-        Suppressions::List(args) => list(args.json, database).await,
-        Suppressions::Add(args) => add(args, database).await,
-        Suppressions::Remove(args) => remove(args, database).await,
+        Command::List { json } => list(*json, database).await,
+        Command::Add(args) => add(args, database).await,
+        Command::Remove(args) => remove(args, database).await,
     }
 }
 
@@ -58,7 +83,7 @@ async fn list(as_json: bool, database: &Database) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn add(args: &args::Suppression, database: &Database) -> Result<(), Failure> {
+async fn add(args: &Args, database: &Database) -> Result<(), Failure> {
     let address = EmailAddress::parse(&args.address).map_err(Failure::usage)?;
     let reason = SuppressionReason::parse(&args.reason).unwrap_or(SuppressionReason::Manual);
     let detail = if reason == SuppressionReason::Manual { args.reason.as_str() } else { "" };
@@ -67,7 +92,7 @@ async fn add(args: &args::Suppression, database: &Database) -> Result<(), Failur
     Ok(())
 }
 
-async fn remove(args: &args::Suppression, database: &Database) -> Result<(), Failure> {
+async fn remove(args: &Args, database: &Database) -> Result<(), Failure> {
     let address = EmailAddress::parse(&args.address).map_err(Failure::usage)?;
     match suppressions(database).remove(&address).await? {
         true => {
@@ -79,8 +104,8 @@ async fn remove(args: &args::Suppression, database: &Database) -> Result<(), Fai
     }
 }
 
-fn said(args: &args::Suppression, what: &str, changed: bool) {
-    if args.output.json {
+fn said(args: &Args, what: &str, changed: bool) {
+    if args.json {
         output::json(&json!({"address": args.address, "changed": changed}));
     } else {
         output::line(format!("{} {what}", args.address));

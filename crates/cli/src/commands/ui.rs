@@ -5,19 +5,37 @@
 use std::time::Duration;
 
 use backshift_http::health::{self, Shown};
-use backshift_runtime::Shutdown;
 
-use super::worker::follow;
 use crate::{
     config::{Config, keys},
     exit::Failure,
     output,
-    signals::Stops,
-    wiring::{
-        Backend, Missing, Names, Patience, Ready, Schema, Site, health_of, places, start_metrics,
-        warn_of_open_files,
-    },
+    wiring::{Missing, Names, Running, Schema, Site, health_of, start_metrics},
 };
+
+/// The pages of `ui`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Address and port; 127.0.0.1:8082 when neither this nor ui.listen says another.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Offer no button and accept none.
+    #[arg(long)]
+    read_only: bool,
+    /// Put every address under this path, such as /ops.
+    #[arg(long, value_name = "PATH")]
+    base_path: Option<String>,
+}
+
+impl Args {
+    /// The flags as settings.
+    pub(crate) fn flags(&self) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+        let listen = self.listen.iter().map(|at| ("ui.listen", "--listen", at.clone()));
+        let base = self.base_path.iter().map(|path| ("ui.base_path", "--base-path", path.clone()));
+        let read_only = self.read_only.then(|| ("ui.read_only", "--read-only", "true".to_owned()));
+        listen.chain(base).chain(read_only)
+    }
+}
 
 /// Where the pages are when nobody says.
 const LISTEN: &str = "127.0.0.1:8082";
@@ -26,28 +44,20 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves until it is told to stop.
 pub(super) async fn run(config: &Config) -> Result<(), Failure> {
-    let mut stops = Stops::listen()?;
-    let backend = Backend::with(config, false, Missing::Refuse)?;
-    warn_of_open_files(config, &places(config, false)?);
-    let ready = Ready::starting("the store");
-    ready.needs_database(backend.database()?);
+    let mut running = Running::begin(config, false, Missing::Refuse)?;
+    running.ready.needs_database(running.backend.database()?);
     let metrics = start_metrics(Names::Own)?;
-    let health = health::probes(health_of(&ready, &metrics, Shown::Causes));
-    let shutdown = Shutdown::new();
-    let site = Site::listen(config, &backend, config.some(&keys::UI_LISTEN).unwrap_or(LISTEN)).await?;
+    let health = health::probes(health_of(&running.ready, &metrics, Shown::Causes));
+    let site =
+        Site::listen(config, &running.backend, config.some(&keys::UI_LISTEN).unwrap_or(LISTEN)).await?;
     let url = site.url().to_owned();
-    let serving = site.serve(health, &shutdown);
+    let serving = site.serve(health, &running.shutdown);
     output::line(format!("Backshift's pages are at {url}"));
-    tokio::select! {
-        result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
-        () = stops.next() => return Ok(()),
+    if !running.store_answers(config, Schema::Configured).await? {
+        return Ok(());
     }
-    ready.started();
-    let stopping = shutdown.clone();
-    tokio::spawn(async move {
-        follow(&mut stops, &stopping, ("the pages close; workers elsewhere go on", "open pages are cut off"))
-            .await
-    });
+    let (backend, shutdown) =
+        running.started(("the pages close; workers elsewhere go on", "open pages are cut off"));
     shutdown.quieted().await;
     let _ = tokio::time::timeout(GOODBYE, serving).await;
     backend.leave().await;

@@ -5,46 +5,52 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{Kind, Registry};
-use backshift_runtime::{Readiness, RunError, Shutdown, WorkerOptions};
+use backshift_runtime::{Readiness, RunError, WorkerOptions};
 
 use crate::{
-    args,
     config::Config,
     domains::{
         Equipment, Role,
         mail::{self, Post},
     },
     exit::{Failure, Server},
-    signals::Stops,
     wiring::{
-        Backend, Metrics, Names, Patience, Plan, Ready, Schema, Site, places, plan, serve_probes, server_of,
-        start_metrics, warn_of_open_files, worker_builder, worker_name,
+        Backend, Metrics, Missing, Names, Plan, Running, Schema, Site, WORK, plan, serve_probes, server_of,
+        start_metrics, worker_builder, worker_name,
     },
 };
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Queue and slots, such as default:20; repeat for more queues.
+    #[arg(long = "queue", value_name = "QUEUE[:SLOTS]")]
+    queues: Vec<String>,
+    /// The broker alone: at least once, no fencing, no search.
+    #[arg(long)]
+    pub(crate) no_store: bool,
+}
+
 /// Runs the worker.
-pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Failure> {
-    let mut stops = Stops::listen()?;
-    let backend = Backend::build(config, args.no_store)?;
-    warn_of_open_files(config, &places(config, args.no_store)?);
-    let plan = plan(args, config, &backend)?;
-    let post = Post::of_worker(config, &backend, &plan)?;
-    let equipment = Equipment { config, backend: &backend, role: Role::Site, post };
+pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Failure> {
+    let mut running = Running::begin(config, args.no_store, Missing::Make)?;
+    let Running { backend, ready, shutdown, .. } = &running;
+    let plan = plan(&args.queues, config, backend)?;
+    let post = Post::of_worker(config, backend, &plan)?;
+    let equipment = Equipment { config, backend, role: Role::Site, post };
     let registry = equipment.registry()?;
-    warn_of_long_jobs(&backend, &registry);
-    let ready = Ready::starting("the store");
-    let metrics = metrics_of(&plan, &backend)?;
-    let shutdown = Shutdown::new();
+    let post = equipment.post;
+    warn_of_long_jobs(backend, &registry);
+    let metrics = metrics_of(&plan, backend)?;
     let ended = shutdown.clone();
-    serve_probes(config, &ready, &metrics, async move { ended.aborted().await }).await?;
-    Site::beside(config, &backend, &shutdown).await?;
-    greet(config, &plan, &backend);
-    tokio::select! {
-        result = backend.ready(config, Schema::Configured, Patience::Endless) => result?,
-        () = stops.next() => return Ok(()),
+    serve_probes(config, ready, &metrics, async move { ended.aborted().await }).await?;
+    Site::beside(config, backend, shutdown).await?;
+    greet(config, &plan, backend);
+    if !running.store_answers(config, Schema::Configured).await? {
+        return Ok(());
     }
-    let mut worker = worker_builder(config, &backend, &plan, registry, worker_name(config)?)?;
-    if let Some(post) = &equipment.post {
+    let Running { backend, ready, .. } = &running;
+    let mut worker = worker_builder(config, backend, &plan, registry, worker_name(config)?)?;
+    if let Some(post) = &post {
         worker = worker.watching(post.worker.pause());
         ready.needs(post.check());
     }
@@ -53,10 +59,8 @@ pub(super) async fn run(args: &args::Worker, config: &Config) -> Result<(), Fail
     if let Some(store) = &backend.store {
         ready.needs_database(store.database());
     }
-    ready.started();
+    let (backend, shutdown) = running.started(WORK);
     tokio::spawn(announce(worker.readiness()));
-    let stopping = shutdown.clone();
-    tokio::spawn(async move { follow(&mut stops, &stopping, WORK).await });
     let result = worker.run(shutdown.clone()).await;
     shutdown.abort();
     backend.leave().await;
@@ -103,19 +107,6 @@ fn longer_than(registry: &Registry, limit: Duration) -> Vec<(String, Duration)> 
         (timeout > limit).then(|| (kind.to_string(), timeout))
     };
     registry.kinds().iter().filter_map(of).collect()
-}
-
-/// What a process that works jobs says when it stops, and when it is told a second time.
-pub(super) const WORK: (&str, &str) = ("no new jobs are taken, running ones may end", "running jobs go back");
-
-/// The first signal drains, the second one aborts; `told` = what either means here.
-pub(super) async fn follow(stops: &mut Stops, shutdown: &Shutdown, told: (&str, &str)) {
-    stops.next().await;
-    tracing::info!("stopping: {}", told.0);
-    shutdown.quiet();
-    stops.next().await;
-    tracing::warn!("stopping at once: {}", told.1);
-    shutdown.abort();
 }
 
 /// System C's messages, which its operators look for, where its queue is worked from its broker; else what runs where.

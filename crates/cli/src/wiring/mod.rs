@@ -13,6 +13,7 @@ mod places;
 pub(crate) mod private;
 mod probes;
 mod readiness;
+mod running;
 mod servers;
 mod site;
 mod store;
@@ -30,6 +31,7 @@ pub(crate) use patience::Patience;
 pub(crate) use places::{Place, Places, foreign, place, places};
 pub(crate) use probes::{Taken, bind, health_of, limits, serve_probes};
 pub(crate) use readiness::Ready;
+pub(crate) use running::{Running, WORK};
 pub(crate) use servers::{contradictions, refuse_unsupported, server_of, unsupported};
 pub(crate) use site::Site;
 pub(crate) use store::{

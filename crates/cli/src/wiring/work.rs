@@ -12,7 +12,6 @@ use backshift_store::HandsRetention;
 
 use super::{Backend, Foreign};
 use crate::{
-    args,
     config::{Config, keys},
     domains,
     exit::Failure,
@@ -46,11 +45,7 @@ pub(crate) fn own_queue(kind: &Kind, own: Option<&Foreign>) -> &'static str {
 }
 
 /// Reads `--queue` flags; without them what is configured decides.
-pub(crate) fn plan(args: &args::Worker, config: &Config, backend: &Backend) -> Result<Plan, Failure> {
-    planned(&args.queues, config, backend)
-}
-
-fn planned(named: &[String], config: &Config, backend: &Backend) -> Result<Plan, Failure> {
+pub(crate) fn plan(named: &[String], config: &Config, backend: &Backend) -> Result<Plan, Failure> {
     let slots = config.get(&keys::WORKER_CONCURRENCY);
     let named: Vec<_> = named.iter().map(|text| queue(text, slots)).collect::<Result<_, _>>()?;
     if !named.is_empty() {
@@ -76,7 +71,7 @@ pub(crate) fn foreign_queues(
     backend: &Backend,
     foreign: &Foreign,
 ) -> Result<Vec<QueueName>, Failure> {
-    let plan = planned(named, config, backend)?;
+    let plan = plan(named, config, backend)?;
     let is_own = backend.own().is_some_and(|own| own.source.name == foreign.source.name);
     let own = if is_own { plan.own } else { Vec::new() };
     let bound = plan.beside.into_iter().filter(|(queue, _)| foreign.is_bound(queue.as_str()));

@@ -11,7 +11,6 @@ use backshift_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    args::Doctor,
     config::Config,
     domains,
     exit::Failure,
@@ -23,10 +22,20 @@ use crate::{
     },
 };
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// A queue of a foreign broker that a worker is to work; those of a plain `worker` when none is named.
+    #[arg(long = "queue", value_name = "QUEUE")]
+    queues: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 const BROKER: &str = "broker";
 
 /// Looks and reports; the exit code is that of the worst finding.
-pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
+pub(super) async fn run(args: &Args, config: &Config) -> Result<(), Failure> {
     check_queues(&args.queues)?;
     let mut findings = vec![domains::configured(config)];
     findings.extend(settings(config));
@@ -42,7 +51,7 @@ pub(super) async fn run(args: &Doctor, config: &Config) -> Result<(), Failure> {
     for finding in &mut findings {
         finding.problem = finding.problem.take().map(|problem| problem.placed(config));
     }
-    print(args.output.json, &findings);
+    print(args.json, &findings);
     let all = findings.len();
     let problems: Vec<Failure> = findings.into_iter().filter_map(|f| f.problem).collect();
     let rest = format!("{} of {all} findings are problems", problems.len());
@@ -86,7 +95,7 @@ fn files(config: &Config) -> Vec<Finding> {
 }
 
 /// The foreign brokers, and with the worker's own rights what the worker will need of them.
-async fn brokers(args: &Doctor, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
+async fn brokers(args: &Args, config: &Config, backend: Option<&Backend>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (source, url) in foreign(config) {
         // A store that is not there is no reason not to look at the broker.
@@ -111,7 +120,7 @@ async fn brokers(args: &Doctor, config: &Config, backend: Option<&Backend>) -> V
 }
 
 /// A queue that was named is made ready as a worker would; others are looked at as they are.
-async fn queue_of(args: &Doctor, foreign: &Foreign, queue: &QueueName) -> Finding {
+async fn queue_of(args: &Args, foreign: &Foreign, queue: &QueueName) -> Finding {
     let (broker, title) = (&foreign.broker, foreign.source.title);
     if !args.queues.is_empty() {
         let problem = answered(title, broker.prepare(queue)).await;

@@ -8,8 +8,8 @@ use backshift_core::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::args::{Args, MOST};
 use crate::{
-    args::{Enqueue, MOST},
     config,
     exit::Failure,
     wiring::{Foreign, own_queue},
@@ -37,7 +37,7 @@ pub(super) struct Line {
 }
 
 /// The flags of the command as a line.
-pub(super) fn from_flags(args: &Enqueue) -> Result<Line, Failure> {
+pub(super) fn from_flags(args: &Args) -> Result<Line, Failure> {
     let payload = args.payload.clone().unwrap_or_default();
     let payload = RawValue::from_string(payload)
         .map_err(|error| Failure::usage(format!("--payload is not JSON: {error}")))?;

@@ -1,44 +1,51 @@
-//! What a person does from the command line to single jobs, under their name; and what everybody did.
-//!
-//! The name is that of the machine's user. It is no proof: whoever can run this command can write into the database, too.
+//! `jobs retry|cancel|delete`: these jobs, or all that match; never some of both.
 
 use std::collections::BTreeSet;
 
-use backshift_core::{
-    Deed, Hand, JobId, State, Store, StoreError, Timestamp,
-    sweep::{HandRecord, LONGEST, Upon},
-};
-use serde_json::{Value, json};
+use backshift_core::{Deed, JobId, State, Store, StoreError};
+use serde_json::json;
 
-use super::explain;
+use super::{
+    Filters, filter,
+    many::{self, Many},
+};
 use crate::{
-    args::{Hands, SomeJobs},
+    commands::{causes::gone, hand::hand},
     exit::Failure,
     output,
     wiring::Backend,
 };
 
-/// Whoever runs this: `user@host`.
-pub(super) fn hand(why: Option<&str>) -> Result<Hand, Failure> {
-    let hand = Hand { who: who(), why: why.map(str::to_owned) };
-    match hand.is_signed() {
-        true => Ok(hand),
-        false => Err(Failure::usage(format!("--why: more than {LONGEST} bytes are not kept"))),
-    }
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The jobs; or name a state and more, for all that match.
+    #[arg(conflicts_with = "state")]
+    pub(super) ids: Vec<String>,
+    #[command(flatten)]
+    pub(super) many: Many,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
-fn who() -> String {
-    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let user = named.filter(|user| !user.trim().is_empty());
-    let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{user}@{host}").chars().take(200).collect()
+/// Does it.
+pub(super) async fn run(deed: Deed, args: &Args, backend: &Backend) -> Result<(), Failure> {
+    let Many { filters, dry_run, .. } = &args.many;
+    if args.ids.is_empty() {
+        return many::run(deed, &args.many, args.json, filter(filters)?, backend).await;
+    }
+    if *dry_run || *filters != Filters::default() {
+        return Err(Failure::usage(
+            "name jobs by their ids, or name what they have in common (--state …, --dry-run), not both",
+        ));
+    }
+    each(deed, args, backend).await
 }
 
 /// Does it to each of these jobs, and tells the workers that wait for their queues.
-pub(super) async fn each(deed: Deed, args: &SomeJobs, backend: &Backend) -> Result<(), Failure> {
+async fn each(deed: Deed, args: &Args, backend: &Backend) -> Result<(), Failure> {
     let store: &dyn Store = &**backend.store()?;
-    let ended = steer(deed, args, store).await;
+    let ended = one_by_one(deed, args, store).await;
     if deed != Deed::Retry {
         return ended;
     }
@@ -52,7 +59,7 @@ pub(super) async fn each(deed: Deed, args: &SomeJobs, backend: &Backend) -> Resu
 }
 
 /// One after the other; a job that cannot be steered does not stop the others.
-async fn steer(deed: Deed, args: &SomeJobs, store: &dyn Store) -> Result<(), Failure> {
+async fn one_by_one(deed: Deed, args: &Args, store: &dyn Store) -> Result<(), Failure> {
     let hand = hand(args.many.why.as_deref())?;
     let mut done = Vec::new();
     let (mut problems, mut unknown) = (Vec::new(), 0);
@@ -66,12 +73,12 @@ async fn steer(deed: Deed, args: &SomeJobs, store: &dyn Store) -> Result<(), Fai
             Err(error) if error.is_transient() => return Err(error.into()),
             Err(StoreError::NotFound(_)) => {
                 unknown += 1;
-                problems.push(explain::gone(id, store).await.to_string());
+                problems.push(gone(id, store).await.to_string());
             }
             Err(error) => problems.push(format!("{id}: {error}")),
         }
     }
-    if args.output.json {
+    if args.json {
         let one = |(id, state): &(JobId, &str)| json!({"id": id.to_string(), "state": state, "follows": follows(*id, deed, state)});
         output::json(&done.iter().map(one).collect());
     } else {
@@ -118,60 +125,4 @@ fn already_over(id: JobId, deed: Deed, state: State) -> String {
         }
         _ => format!("job {id} is completed already: there is nothing to cancel"),
     }
-}
-
-/// `jobs hands`.
-pub(super) async fn list(args: &Hands, before: Option<Timestamp>, store: &dyn Store) -> Result<(), Failure> {
-    let hands = store.all_hands(before, args.limit).await?;
-    if args.output.json {
-        output::json(&Value::Array(hands.iter().map(json).collect()));
-        return Ok(());
-    }
-    if hands.is_empty() {
-        output::nothing(if before.is_some() {
-            "nobody did anything by hand before then"
-        } else {
-            "nobody did anything by hand"
-        });
-        return Ok(());
-    }
-    let now = Timestamp::now();
-    let rows: Vec<Vec<String>> = hands
-        .iter()
-        .map(|one| {
-            let why = one.hand.why.clone().unwrap_or_default();
-            vec![output::relative(one.at, now), one.hand.who.clone(), one.deed.clone(), upon(&one.upon), why]
-        })
-        .collect();
-    output::table(&["WHEN", "WHO", "WHAT", "TO", "WHY"], &rows);
-    Ok(())
-}
-
-fn upon(upon: &Upon) -> String {
-    match upon {
-        Upon::Job(id) => id.to_string(),
-        Upon::Queue(queue) => format!("queue {queue}"),
-        Upon::Many { words, changed, done } => {
-            let many = output::count(*changed, "job", "jobs");
-            format!("{many}{}: {words}", if *done { "" } else { " so far" })
-        }
-    }
-}
-
-/// One hand, for programs.
-pub(super) fn json(one: &HandRecord) -> Value {
-    let mut value = json!({
-        "at": output::time(one.at), "deed": one.deed, "who": one.hand.who, "why": one.hand.why,
-        "sweep": one.sweep.map(|id| id.to_string()),
-    });
-    match &one.upon {
-        Upon::Job(id) => value["job"] = json!(id.to_string()),
-        Upon::Queue(queue) => value["queue"] = json!(queue.as_str()),
-        Upon::Many { words, changed, done } => {
-            value["words"] = json!(words);
-            value["changed"] = json!(changed);
-            value["done"] = json!(done);
-        }
-    }
-    value
 }

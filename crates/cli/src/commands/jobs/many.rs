@@ -11,13 +11,24 @@ use backshift_core::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::hands::hand;
-use crate::{
-    args::{Filters, Many, SomeJobs},
-    exit::Failure,
-    output,
-    wiring::Backend,
-};
+use super::{Filters, words};
+use crate::{commands::hand::hand, exit::Failure, output, wiring::Backend};
+
+/// All that match.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Many {
+    #[command(flatten)]
+    pub(super) filters: Filters,
+    /// Say how many match and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do it without asking.
+    #[arg(long)]
+    pub(super) yes: bool,
+    /// Why, for those who look at it later.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) why: Option<String>,
+}
 
 /// So often a batch is tried again while the store is away.
 const TRIES: u32 = 5;
@@ -25,12 +36,13 @@ const TRIES: u32 = 5;
 /// Does it to all that match.
 pub(super) async fn run(
     deed: Deed,
-    args: &SomeJobs,
+    many: &Many,
+    as_json: bool,
     filter: JobFilter,
     backend: &Backend,
 ) -> Result<(), Failure> {
     let store: &dyn Store = &**backend.store()?;
-    let Many { dry_run, yes, why, filters } = &args.many;
+    let Many { dry_run, yes, why, filters } = many;
     let hand = hand(why.as_deref())?;
     let Some(stands) = filter.stands() else {
         return Err(Failure::usage(
@@ -42,7 +54,7 @@ pub(super) async fn run(
     }
     let matching = store.matching(&filter).await?;
     if *dry_run {
-        told(args, deed, matching, None);
+        told(as_json, deed, matching, None);
         return Ok(());
     }
     // Counting gives up after a while: then there may be many further back.
@@ -50,8 +62,8 @@ pub(super) async fn run(
         return Err(Failure::failed("nothing was changed"));
     }
     let sweep = Sweep { deed, filter, words: words(filters), hand, expected: matching };
-    let swept = go(&sweep, matching, args.output.json, backend).await?;
-    told(args, deed, matching, Some(&swept));
+    let swept = go(&sweep, matching, as_json, backend).await?;
+    told(as_json, deed, matching, Some(&swept));
     Ok(())
 }
 
@@ -147,8 +159,8 @@ fn asked(deed: Deed, filter: &JobFilter, matching: Matching) -> Result<bool, Fai
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn told(args: &SomeJobs, deed: Deed, matching: Matching, swept: Option<&Swept>) {
-    if args.output.json {
+fn told(as_json: bool, deed: Deed, matching: Matching, swept: Option<&Swept>) {
+    if as_json {
         output::json(&json!({
             "deed": deed.as_str(), "matching": matching.jobs, "more": matching.more, "dry_run": swept.is_none(),
             "sweep": swept.map(|swept| swept.id.to_string()), "found": swept.map(|swept| swept.found),
@@ -185,51 +197,5 @@ fn told(args: &SomeJobs, deed: Deed, matching: Matching, swept: Option<&Swept>) 
             };
             output::line(format!("{} {done}{rest}", output::count(swept.changed, "job", "jobs")));
         }
-    }
-}
-
-/// The wish as it was typed, in one order: whoever types the same goes on with it.
-pub(super) fn words(filters: &Filters) -> String {
-    let Filters { state, kind, queue, effect, user, since, until, text, error, payload, cause } = filters;
-    let single = [
-        ("state", state),
-        ("kind", kind),
-        ("queue", queue),
-        ("effect", effect),
-        ("user", user),
-        ("since", since),
-        ("until", until),
-        ("cause", cause),
-    ];
-    let single = single.into_iter().filter_map(|(flag, value)| Some((flag, value.as_ref()?)));
-    let several = [("text", text), ("error", error), ("payload", payload)];
-    let several = several.into_iter().flat_map(|(flag, words)| words.iter().map(move |word| (flag, word)));
-    let all: Vec<String> =
-        single.chain(several).map(|(flag, value)| format!("--{flag} {}", in_shell(value))).collect();
-    all.join(" ")
-}
-
-/// As a shell hands it on.
-pub(super) fn in_shell(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/@".contains(&b);
-    match !word.is_empty() && word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wish_is_written_so_that_it_can_be_typed_again() {
-        let filters = Filters {
-            state: Some("dead".into()),
-            cause: Some("error: it's *".into()),
-            error: vec!["550".into(), String::new()],
-            ..Filters::default()
-        };
-        assert_eq!(words(&filters), "--state dead --cause 'error: it'\\''s *' --error 550 --error ''");
     }
 }
