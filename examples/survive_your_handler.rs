@@ -63,7 +63,7 @@ async fn work(site: &Site, name: &str) -> Result<(), Box<dyn Error>> {
 }
 
 async fn test() -> Result<(), Box<dyn Error>> {
-    let stage = Stage::open(Ground::Embedded).await?;
+    let stage = Stage::open(Ground::EMBEDDED).await?;
     let here = open(stage.site()).await?;
     let table = "CREATE TABLE credits (job_id TEXT NOT NULL, cents BIGINT NOT NULL)";
     here.database().sql(table).run().await?;

@@ -10,7 +10,6 @@ pub mod faults;
 pub mod memory;
 pub mod pace;
 pub mod payloads;
-pub mod ports;
 pub mod process;
 pub mod programs;
 pub mod proxy;
@@ -22,3 +21,5 @@ pub mod simulation;
 pub mod survival;
 pub mod wait;
 pub mod watchdog;
+
+pub use backshift_servers::ports;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use backshift_servers::account::is_root;
+use backshift_servers::mirror;
 
-use crate::services::{install, is_root, sources};
+use crate::services::install;
 use crate::workspace::{cargo, run, which};
 
 /// What the servers, the browser and a build of everything take, with some room.
@@ -43,7 +45,7 @@ pub(super) fn suite() -> Result<String> {
 
 /// Apt's sources of the distribution itself (signing key and mirror with them), without those of other vendors.
 pub(super) fn sources() -> Result<PathBuf> {
-    sources::debian().map(|(file, _)| file).context("no Debian mirror is configured under /etc/apt")
+    mirror::debian().map(|(file, _)| file).context("no Debian mirror is configured under /etc/apt")
 }
 
 /// How apt reaches its mirror: proxies and certificates, as configuration lines.

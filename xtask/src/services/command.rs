@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::catalog::{self, ALL};
+use backshift_servers::Service;
+use backshift_servers::catalog::{self, ALL};
+use backshift_servers::programs;
+
 use super::place::Place;
-use super::ports::Ports;
 use super::record::{Engine, Record};
-use super::start::{Service, bring_up, stop};
-use super::{docker, packages, programs};
+use super::start::{bring_up, stop};
+use super::{docker, packages};
 use crate::workspace::print_lines;
 
 /// What `up` was asked for.
@@ -95,7 +97,7 @@ fn names_only(names: &[String]) -> Result<Vec<&'static dyn Service>> {
 fn is_up(place: &Place, service: &dyn Service, fast: bool) -> Result<bool> {
     let Some(record) = Record::load(place, service.name()) else { return Ok(false) };
     // Without variables its start was interrupted.
-    let mut healthy = !record.variables.is_empty() && record.is_alive() && answers(service, &record);
+    let mut healthy = !record.variables.is_empty() && record.is_alive() && answers(place, service, &record);
     if let Some(behind) = service.after().and_then(|name| Record::load(place, name)) {
         healthy &= behind.nonce == record.nonce || record.engine == Engine::Docker;
     }
@@ -111,8 +113,9 @@ fn is_up(place: &Place, service: &dyn Service, fast: bool) -> Result<bool> {
 }
 
 /// A busy machine may miss one answer.
-fn answers(service: &dyn Service, record: &Record) -> bool {
-    (0..3).any(|_| service.probe(record).is_ok())
+fn answers(place: &Place, service: &dyn Service, record: &Record) -> bool {
+    let site = record.site(place, service);
+    site.is_ok_and(|site| (0..3).any(|_| service.probe(&site).is_ok()))
 }
 
 fn clear(place: &Place, record: &Record) -> Result<()> {
@@ -132,7 +135,8 @@ fn clear(place: &Place, record: &Record) -> Result<()> {
 fn install(wanted: &[&dyn Service], in_containers: bool, everything: bool) -> Result<()> {
     let mut missing = BTreeSet::new();
     if !in_containers {
-        missing.extend(wanted.iter().flat_map(|service| service.missing_packages()));
+        missing
+            .extend(wanted.iter().filter(|service| !service.is_installed()).map(|service| service.package()));
     }
     if everything {
         missing.extend(programs::missing_packages());
@@ -150,22 +154,20 @@ fn start_all(place: &Place, wanted: &[&'static dyn Service], fast: bool, in_cont
     if wanted.is_empty() {
         return Ok(());
     }
-    let taken = records(place).into_iter().flat_map(|record| record.ports.into_values());
-    let ports = Ports::except(taken);
     if in_containers {
-        return docker::bring_up(place, wanted, &ports, fast);
+        return docker::bring_up(place, wanted, fast);
     }
     let (first, second): (Vec<_>, Vec<_>) = wanted.iter().partition(|service| service.after().is_none());
     for group in [first, second] {
-        start_together(place, &group, &ports, fast)?;
+        start_together(place, &group, fast)?;
     }
     Ok(())
 }
 
-fn start_together(place: &Place, group: &[&'static dyn Service], ports: &Ports, fast: bool) -> Result<()> {
-    let results: Vec<Result<Record>> = std::thread::scope(|scope| {
+fn start_together(place: &Place, group: &[&'static dyn Service], fast: bool) -> Result<()> {
+    let results: Vec<Result<()>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
-            group.iter().map(|service| scope.spawn(move || bring_up(*service, place, ports, fast))).collect();
+            group.iter().map(|service| scope.spawn(move || bring_up(*service, place, fast))).collect();
         let joined = threads.into_iter().map(|thread| thread.join());
         joined.map(|result| result.unwrap_or_else(|_| bail!("a starting thread panicked"))).collect()
     });
@@ -210,9 +212,16 @@ fn status(root: &Path) -> Result<()> {
             Some(record) => {
                 let pids: Vec<String> =
                     record.processes.iter().map(|process| process.pid.to_string()).collect();
-                let state =
-                    if answers(*service, &record) { "up" } else { "runs, but does not answer as ours" };
-                format!("{state:<4} port {} pid {}", record.port("main")?, pids.join(" "))
+                let state = if answers(&place, *service, &record) {
+                    "up"
+                } else {
+                    "runs, but does not answer as ours"
+                };
+                format!(
+                    "{state:<4} port {} pid {}",
+                    record.ports.get("main").copied().unwrap_or_default(),
+                    pids.join(" ")
+                )
             }
         };
         lines.push(format!("{:<10} {line}", service.name()));

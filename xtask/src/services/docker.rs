@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use anyhow::Result;
+use backshift_servers::command::run;
+use backshift_servers::{Service, Wishes};
 
 use super::place::Place;
-use super::ports::Ports;
 use super::record::{Engine, Record};
-use super::start::{Service, blank, wait_ready};
-use crate::workspace::run;
+use super::start::wait_ready;
 
 /// Whether Compose and a live engine are there. `BACKSHIFT_SERVICES=packages` says no for them.
 pub(crate) fn is_there() -> bool {
@@ -24,29 +24,26 @@ pub(crate) fn is_there() -> bool {
 }
 
 /// Starts the containers and waits until each server answers.
-pub(crate) fn bring_up(place: &Place, wanted: &[&dyn Service], ports: &Ports, fast: bool) -> Result<()> {
+pub(crate) fn bring_up(place: &Place, wanted: &[&dyn Service], fast: bool) -> Result<()> {
     let mut records: Vec<Record> = Vec::new();
     let mut command = compose(place);
     command.args(["up", "--detach", "--no-deps"]);
     for service in wanted {
-        let mut record = blank(*service, Engine::Docker, ports, fast)?;
-        if let Some(name) = service.after() {
-            let behind = records
-                .iter()
-                .find(|other| other.name == name)
-                .cloned()
-                .or_else(|| Record::load(place, name));
-            record.nonce = behind.map_or(record.nonce, |behind| behind.nonce);
-        }
         let dir = place.run_dir(service.name());
+        let mut site = service.site(dir, Wishes { fast, ..Wishes::default() })?;
+        if let Some(name) = service.after() {
+            let behind = records.iter().find(|other| other.name == name).cloned();
+            let behind = behind.or_else(|| Record::load(place, name));
+            site.nonce = behind.map_or(site.nonce, |behind| behind.nonce);
+        }
+        let mut record = Record::new(service.name(), Engine::Docker, &site);
         for (role, port) in &record.ports {
             command.env(variable(&record.name, role), port.to_string());
         }
         command.env(variable(&record.name, "nonce"), &record.nonce);
-        command.env(variable(&record.name, "dir"), &dir);
+        command.env(variable(&record.name, "dir"), &site.dir);
         command.arg(service.name());
-        let variables = service.variables(&record, &dir)?;
-        record.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        record.is_ready(*service, &site)?;
         // Recorded before it answers, so that `down` stops it even when it never does.
         record.save(place)?;
         records.push(record);
@@ -56,7 +53,7 @@ pub(crate) fn bring_up(place: &Place, wanted: &[&dyn Service], ports: &Ports, fa
         .env("DURABLE", if fast { "off" } else { "on" })
         .env("APPENDONLY", if fast { "no" } else { "yes" });
     run(&mut command)?;
-    wanted.iter().zip(&records).try_for_each(|(service, record)| wait_ready(*service, record))
+    wanted.iter().zip(&records).try_for_each(|(service, record)| wait_ready(place, *service, record))
 }
 
 /// Removes one container and its data.

@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-
-use super::{account, programs};
-use crate::workspace::{run, which};
+use backshift_servers::account;
+use backshift_servers::command::run;
+use backshift_servers::programs::{self, which};
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 

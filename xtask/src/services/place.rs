@@ -6,8 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-
-use super::account;
+use backshift_servers::account::{self, enterable};
 
 /// The directories of the test servers of one checkout.
 #[derive(Clone, Debug)]
@@ -72,11 +71,4 @@ fn outside(base: &Path) -> Result<PathBuf> {
     let dir = PathBuf::from("/var/tmp").join(format!("backshift{name}"));
     enterable(&dir)?;
     Ok(dir)
-}
-
-/// Creates a directory that every account may enter, whatever our umask says.
-pub(super) fn enterable(dir: &Path) -> Result<()> {
-    fs::create_dir_all(dir)
-        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
-        .with_context(|| format!("{} cannot be created", dir.display()))
 }

@@ -1,16 +1,15 @@
 //! A server process that outlives us: started in a session of its own, recognised later by pid *and* start time
 //! (a pid alone may by then belong to somebody else), stopped by signal.
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use backshift_servers::command::run;
+use backshift_servers::process::{Stat, family, pids};
+use backshift_servers::{Launch, Signal, Site};
 use serde::{Deserialize, Serialize};
-
-use super::account::Account;
-use crate::workspace::run;
 
 /// How long a server may take to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -25,43 +24,24 @@ pub(crate) struct Process {
     pub(crate) signal: String,
 }
 
-/// What to start and how.
-pub(crate) struct Launch<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) args: Vec<String>,
-    pub(crate) envs: Vec<(String, String)>,
-    /// Working directory; `<dir>/log` receives its output.
-    pub(crate) dir: &'a Path,
-    pub(crate) account: Option<Account>,
-    pub(crate) signal: &'a str,
-}
-
-impl Launch<'_> {
-    /// Starts it, detached from our session, input and output.
-    pub(crate) fn spawn(self) -> Result<Process> {
-        let log = File::options().create(true).append(true).open(self.dir.join("log"))?;
-        let mut command = Command::new("setsid");
-        command.arg(self.program).args(&self.args).current_dir(self.dir).env_clear();
-        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LANG", "C.UTF-8").env("HOME", self.dir);
-        command.envs(self.envs).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        Account::apply(self.account, &mut command);
-        let child =
-            command.spawn().with_context(|| format!("{} could not be started", self.program.display()))?;
-        let pid = child.id();
-        // Deliberately not waited for: the server outlives this command.
-        Process::of(pid, self.signal).with_context(|| format!("{} ended at once", self.program.display()))
-    }
-}
-
 impl Process {
+    /// Starts it, detached from our session, input and output.
+    pub(crate) fn start(launch: Launch, site: &Site) -> Result<Self> {
+        let (program, signal) = (launch.program.display().to_string(), launch.signal);
+        let child = launch.detached().command(site)?.spawn();
+        let pid = child.with_context(|| format!("{program} could not be started"))?.id();
+        // Deliberately not waited for: the server outlives this command.
+        Self::of(pid, signal).with_context(|| format!("{program} ended at once"))
+    }
+
     /// The running process `pid`, to be stopped by `signal`.
-    pub(crate) fn of(pid: u32, signal: &str) -> Option<Self> {
-        Some(Self { pid, started: Stat::read(pid)?.started, signal: signal.to_owned() })
+    pub(crate) fn of(pid: u32, signal: Signal) -> Option<Self> {
+        Some(Self { pid, started: Stat::read(pid)?.started, signal: signal.name().to_owned() })
     }
 
     /// Whether it still runs: same pid, same start time, not a zombie.
     pub(crate) fn is_alive(&self) -> bool {
-        Stat::read(self.pid).is_some_and(|stat| stat.started == self.started && stat.state != 'Z')
+        Stat::read(self.pid).is_some_and(|stat| stat.started == self.started && stat.runs())
     }
 
     /// Asks it to stop, waits, kills it after the limit. Does nothing to a process that is not the one we started.
@@ -84,7 +64,7 @@ impl Process {
     pub(crate) fn kill_session(&self) -> Result<()> {
         for pid in pids() {
             let Some(stat) = Stat::read(pid) else { continue };
-            if stat.session == self.pid && stat.started >= self.started && stat.state != 'Z' {
+            if stat.session == self.pid && stat.started >= self.started && stat.runs() {
                 send("KILL", pid)?;
             }
         }
@@ -117,15 +97,7 @@ fn send(signal: &str, pid: u32) -> Result<()> {
 
 /// What a process started, and what that started, parents first.
 pub(crate) fn descendants(of: u32) -> Vec<u32> {
-    let parents: Vec<(u32, u32)> =
-        pids().into_iter().filter_map(|pid| Some((pid, Stat::read(pid)?.parent))).collect();
-    let mut family = vec![of];
-    let mut next = 0;
-    while let Some(parent) = family.get(next).copied() {
-        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
-        next += 1;
-    }
-    family.split_off(1)
+    family(of).split_off(1)
 }
 
 /// Ends processes at once; one that is gone is not an error.
@@ -149,61 +121,31 @@ pub(crate) fn description(pid: u32) -> String {
     format!("{pid} {line}: {}", states.iter().map(|state| state.trim_end()).collect::<Vec<_>>().join(", "))
 }
 
-fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-struct Stat {
-    state: char,
-    parent: u32,
-    session: u32,
-    started: u64,
-}
-
-impl Stat {
-    fn read(pid: u32) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The name in parentheses may hold anything, so count from the last one (proc(5): state is field 3).
-    fn parse(text: &str) -> Option<Self> {
-        let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
-        Some(Self {
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            session: fields.get(3)?.parse().ok()?,
-            started: fields.get(19)?.parse().ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::{Launch, Process, Stat};
-    use std::path::Path;
+pub(super) mod tests {
     use std::time::Duration;
 
-    #[test]
-    fn reads_stat_lines_with_odd_names() {
-        let line = "77 (a) b) S 1 77 70 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0 0";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.session, stat.started), ('S', 1, 70, 4242));
+    use backshift_servers::{Launch, Signal, Site, Wishes, programs};
+
+    use super::Process;
+
+    /// A place of its own.
+    pub(crate) fn whereabouts(name: &str) -> Site {
+        let dir = std::env::temp_dir().join(format!("backshift-xtask-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut site = Site::new("nobody", &[], dir, Wishes::default()).unwrap();
+        site.account = None;
+        site
+    }
+
+    pub(crate) fn sleeper() -> Launch {
+        Launch::new(programs::find("sleep").unwrap(), ["600"])
     }
 
     #[test]
     fn stops_what_it_started_and_nothing_else() {
-        let dir = std::env::temp_dir().join(format!("backshift-xtask-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let launch = Launch {
-            program: Path::new("sleep"),
-            args: vec!["600".to_owned()],
-            envs: Vec::new(),
-            dir: &dir,
-            account: None,
-            signal: "TERM",
-        };
-        let process = launch.spawn().unwrap();
+        let site = whereabouts("stop");
+        let process = Process::start(sleeper(), &site).unwrap();
         assert!(process.is_alive());
 
         let stranger = Process { started: process.started + 1, ..process.clone() };
@@ -213,31 +155,23 @@ mod tests {
 
         process.stop().unwrap();
         assert!(!process.is_alive());
-        std::fs::remove_dir_all(&dir).unwrap();
+        std::fs::remove_dir_all(&site.dir).unwrap();
     }
 
     #[test]
     fn kills_the_whole_session() {
-        let dir = std::env::temp_dir().join(format!("backshift-xtask-s-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let launch = Launch {
-            program: Path::new("sh"),
-            args: vec!["-c".to_owned(), "sleep 600 & echo $! >child; wait".to_owned()],
-            envs: Vec::new(),
-            dir: &dir,
-            account: None,
-            signal: "TERM",
-        };
-        let leader = launch.spawn().unwrap();
-        let file = dir.join("child");
+        let site = whereabouts("session");
+        let script = ["-c", "sleep 600 & echo $! >child; wait"];
+        let leader = Process::start(Launch::new(programs::find("sh").unwrap(), script), &site).unwrap();
+        let file = site.file("child");
         let child = loop {
             if let Ok(pid) = std::fs::read_to_string(&file).unwrap_or_default().trim().parse() {
-                break Process::of(pid, "TERM").unwrap();
+                break Process::of(pid, Signal::Term).unwrap();
             }
             std::thread::sleep(Duration::from_millis(5));
         };
         leader.kill_session().unwrap();
         assert!(leader.ended_within(Duration::from_secs(5)) && child.ended_within(Duration::from_secs(5)));
-        std::fs::remove_dir_all(&dir).unwrap();
+        std::fs::remove_dir_all(&site.dir).unwrap();
     }
 }

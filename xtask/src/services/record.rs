@@ -6,6 +6,8 @@ use std::fs;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
+use backshift_servers::account::Account;
+use backshift_servers::{Service, Site, Wishes};
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
@@ -38,6 +40,42 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// A server without processes yet.
+    pub(crate) fn new(name: &str, engine: Engine, site: &Site) -> Self {
+        Self {
+            name: name.to_owned(),
+            engine,
+            nonce: site.nonce.clone(),
+            boot: boot_id(),
+            fast: site.wishes.fast,
+            ports: site.ports.clone(),
+            processes: Vec::new(),
+            variables: BTreeMap::new(),
+        }
+    }
+
+    /// Where the server lives.
+    pub(crate) fn site(&self, place: &Place, service: &dyn Service) -> Result<Site> {
+        let behind = service.after().and_then(|name| Record::load(place, name));
+        Ok(Site {
+            dir: place.run_dir(&self.name),
+            account: Account::named(service.account())?,
+            ports: self.ports.clone(),
+            nonce: self.nonce.clone(),
+            wishes: Wishes { fast: self.fast, ..Wishes::default() },
+            behind: behind.and_then(|behind| behind.ports.get("main").copied()),
+            cache: Some(place.cache_dir()),
+            pid: self.processes.first().map(|process| process.pid),
+        })
+    }
+
+    /// What the tests are told from now on.
+    pub(crate) fn is_ready(&mut self, service: &dyn Service, site: &Site) -> Result<()> {
+        let variables = service.variables(site)?;
+        self.variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(())
+    }
+
     /// The record of `name`, if there is one that can be read.
     pub(crate) fn load(place: &Place, name: &str) -> Option<Self> {
         serde_json::from_slice(&fs::read(place.record_file(name)).ok()?).ok()
@@ -72,13 +110,5 @@ impl Record {
                     && self.processes.iter().all(Process::is_alive)
             }
         }
-    }
-
-    /// The port with that role. A record without it was written by another version of this tool.
-    pub(crate) fn port(&self, role: &str) -> Result<u16> {
-        let found = self.ports.get(role).copied();
-        found.with_context(|| {
-            format!("the record of {} has no {role} port: run `cargo xtask services down`", self.name)
-        })
     }
 }

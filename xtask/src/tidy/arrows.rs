@@ -18,8 +18,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domains", &["core", "store", "mail", "http"]),
     ("cli", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
     ("backshift", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
-    ("testkit", &["core", "store", "mail", "runtime", "brokers", "http", "domains"]),
-    ("xtask", &[]),
+    ("servers", &[]),
+    ("testkit", &["servers", "core", "store", "mail", "runtime", "brokers", "http", "domains"]),
+    ("xtask", &["servers"]),
 ];
 
 /// Programs that stand outside of the house and may use all of it.

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use backshift_servers::programs::PROGRAMS;
 
 use super::{
     adapters, arrows, boundary, budgets, circles, documents, domains, links, lockfile, names, programs,
     rules, tree, weight,
 };
-use crate::services::PROGRAMS;
 use crate::workspace;
 
 /// Checks the checkout at `root`.

@@ -1,11 +1,12 @@
 //! A test starts only programs of the services' catalogue, so that a fresh machine has them: a check that was green
 //! because somebody's machine happened to have one is not a check. Developers' tools (`xtask`, `benches`) say themselves
-//! what they lack and are not judged.
+//! what they lack and are not judged, nor are the recipes of
+//! servers, whose packages are installed with them.
 
 use super::lexer::{Literal, closing, line_of, words};
 use super::tree::Source;
 
-const NOT_JUDGED: &[&str] = &["xtask/", "benches/", "fuzz/"];
+const NOT_JUDGED: &[&str] = &["xtask/", "benches/", "fuzz/", "crates/servers/"];
 /// Files that start what they are given: those that give it are judged.
 const DOORS: &[&str] = &[
     "crates/testkit/src/programs.rs",
@@ -135,7 +136,7 @@ fn refuse(source: &Source, at: usize, name: &str, known: &[&str]) -> Vec<String>
 }
 
 fn stranger(name: &str) -> String {
-    format!("{name:?} is not in the catalogue: add it and its package to xtask/src/services/programs.rs")
+    format!("{name:?} is not in the catalogue: add it and its package to crates/servers/src/programs.rs")
 }
 
 /// The string literal that is the whole first argument of the call whose parenthesis is at `open`.

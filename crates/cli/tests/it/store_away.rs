@@ -3,8 +3,7 @@
 use backshift_testkit::{
     ports::free_port,
     process::Running,
-    servers::{TestDatabase, require},
-    survival::{PrivateServer, ServerKind},
+    servers::{Postgres, PrivateServer, TestDatabase, require},
     wait,
 };
 
@@ -58,7 +57,7 @@ async fn pages_say_that_the_store_is_away_and_come_back_by_themselves() {
     if require("POSTGRES_URL").is_none() {
         return;
     }
-    let mut server = PrivateServer::start(ServerKind::Postgres).await.unwrap();
+    let mut server = PrivateServer::start(&Postgres).await.unwrap();
     let database = TestDatabase::create_on(&server.url()).await;
     let port = free_port().unwrap();
     let listen = format!("127.0.0.1:{port}");

@@ -2,7 +2,7 @@
 //!
 //! `0.0.0.0` as a destination ends on this machine and is not a loopback address, so it stands for another machine.
 
-use backshift_testkit::survival::{Door, PrivateServer};
+use backshift_testkit::servers::{Postgres, PrivateServer, RabbitMq, Wishes};
 use serde_json::Value;
 
 use crate::scene::{Authority, Ended, Place, Settings, Smtp, backshift, encrypted, probe};
@@ -71,8 +71,9 @@ async fn less_than_verified_is_said_at_the_start() {
 }
 
 async fn postgres(certificate: Option<(String, String)>, method: &'static str) -> (PrivateServer, String) {
-    let door = Door { certificate, login: Some((method, PASSWORD.to_owned())) };
-    let server = PrivateServer::postgres(door).await.unwrap();
+    let login = Some((method, PASSWORD.to_owned()));
+    let server =
+        PrivateServer::with(&Postgres, Wishes { certificate, login, ..Wishes::default() }).await.unwrap();
     let abroad = server.url().replace("127.0.0.1", "0.0.0.0");
     (server, abroad)
 }
@@ -147,7 +148,8 @@ async fn a_server_without_tls_is_refused_by_default_and_never_gets_the_password_
 #[tokio::test]
 async fn the_doctor_says_of_rabbitmq_what_its_connection_is_worth_and_a_worker_needs_the_same() {
     let (authority, stranger) = (Authority::new(), Authority::new());
-    let server = PrivateServer::rabbitmq(Some(authority.sign(NAMES))).await.unwrap();
+    let wishes = Wishes { certificate: Some(authority.sign(NAMES)), ..Wishes::default() };
+    let server = PrivateServer::with(&RabbitMq::DISTRIBUTION, wishes).await.unwrap();
     let url = server.encrypted_url().unwrap().replace("127.0.0.1", "0.0.0.0");
     let rabbit = |url: &'static str| ("RABBITMQ_URL", url);
     let (url, clear): (&'static str, &'static str) = (url.leak(), server.url().leak());

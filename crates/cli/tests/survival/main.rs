@@ -22,7 +22,7 @@ async fn holds(ground: Ground, plan: Plan) {
     let program = WorkerProgram::backshift(backshift_binary(), 8);
     let stage = Stage::open(ground).await.unwrap();
     let mut run = Survival::new(stage, program, Probes::new(backshift_binary())).jobs(JOBS).plan(plan);
-    if ground != Ground::Embedded {
+    if !ground.servers.is_empty() {
         run = run.proxied();
     }
     let report = run.run().await.unwrap();
@@ -34,7 +34,7 @@ async fn holds(ground: Ground, plan: Plan) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn embedded_survives_killed_workers() {
-    holds(Ground::Embedded, plan().with(1, Fault::KillAllWorkers)).await;
+    holds(Ground::EMBEDDED, plan().with(1, Fault::KillAllWorkers)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +46,7 @@ async fn postgres_survives_killed_workers_and_a_killed_server() {
         .with(1, Fault::KillServer(Duration::from_millis(500)))
         .with(1, Fault::KillWorkerAt(Point::BeforeEffect))
         .with(1, Fault::KillWorkerAt(Point::AfterEffect));
-    holds(Ground::Postgres, plan).await;
+    holds(Ground::POSTGRES, plan).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,5 +58,5 @@ async fn rabbitmq_survives_killed_workers_and_a_killed_server() {
         .with(1, Fault::KillServer(Duration::from_millis(500)))
         .with(1, Fault::KillWorkerAt(Point::AfterEffect))
         .with(1, Fault::KillWorkerAt(Point::BeforeAck));
-    holds(Ground::RabbitMq, plan).await;
+    holds(Ground::RABBITMQ, plan).await;
 }

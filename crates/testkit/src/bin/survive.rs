@@ -109,22 +109,15 @@ async fn survival(order: &Order, ground: Ground) -> io::Result<bool> {
 fn plan(order: &Order, ground: Ground) -> Plan {
     let down = Duration::from_secs(1);
     let plan = Plan::seeded(order.seed).with(order.kills, Fault::KillWorker);
-    let mut plan = match ground {
-        // No server to kill: everything dies at once instead.
-        Ground::Embedded => plan.with(order.server_kills, Fault::KillAllWorkers),
-        Ground::Postgres | Ground::RabbitMq => plan.with(order.server_kills, Fault::KillServer(down)),
-    };
-    if ground != Ground::Embedded {
-        plan = plan.with(order.points, Fault::KillWorkerAt(Point::BeforeEffect));
-        plan = plan.with(order.points, Fault::KillWorkerAt(Point::AfterEffect));
-        for fault in [Fault::Cut, Fault::HalfOpen(down * 2), Fault::Slow(down)] {
-            plan = plan.with(order.network, fault);
-        }
+    if ground.servers.is_empty() {
+        // No server to kill and no network: everything dies at once instead.
+        return plan.with(order.server_kills, Fault::KillAllWorkers);
     }
-    match ground {
-        Ground::RabbitMq => plan.with(order.points, Fault::KillWorkerAt(Point::BeforeAck)),
-        _ => plan,
-    }
+    let plan = plan.with(order.server_kills, Fault::KillServer(down));
+    let held = |plan: Plan, point: &Point| plan.with(order.points, Fault::KillWorkerAt(*point));
+    let plan = ground.points.iter().fold(plan, held);
+    let network = [Fault::Cut, Fault::HalfOpen(down * 2), Fault::Slow(down)];
+    network.into_iter().fold(plan, |plan, fault| plan.with(order.network, fault))
 }
 
 /// The goals: 2 s after a killed worker, 5 s after a killed server.
@@ -137,12 +130,7 @@ async fn recovery(order: &Order, ground: Ground) -> io::Result<bool> {
         all.push((trials.killed_worker(order.trials, 8).await?, 2.0));
         println!("{}", all[0].0);
     }
-    let servers = match ground {
-        _ if order.server_trials == 0 => 0,
-        Ground::Embedded => 0,
-        Ground::Postgres => 1,
-        Ground::RabbitMq => 2,
-    };
+    let servers = if order.server_trials == 0 { 0 } else { ground.servers.len() };
     for server in 0..servers {
         let down = [1, 5, 15].map(Duration::from_secs);
         let times = trials.killed_server(server, order.server_trials, &down).await?;

@@ -7,8 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Fault, Fleet, Plan, Point, PrivateServer, Stage, Step, When, report::Happened};
-use crate::{pace, proxy::Trap};
+use super::{Fault, Fleet, Plan, Point, Stage, Step, When, report::Happened};
+use crate::{pace, proxy::Trap, servers::PrivateServer};
 
 /// How long after its death a worker is started anew.
 const REPLACE: Duration = Duration::from_millis(300);
@@ -182,7 +182,7 @@ impl<'a> Injector<'a> {
         }
         let at = step.pick % self.servers.len();
         let server = &mut self.servers[at];
-        let whom = format!("{:?}", server.kind());
+        let whom = server.name().to_owned();
         match step.fault {
             Fault::KillServer(down) => {
                 server.kill().await;
@@ -217,7 +217,7 @@ impl<'a> Injector<'a> {
         }
         match hit {
             0 => Err("the fleet is not proxied".to_owned()),
-            _ => Ok(format!("ways to {:?}", self.servers.get(server).map(PrivateServer::kind))),
+            _ => Ok(format!("ways to {}", self.servers[server].name())),
         }
     }
 

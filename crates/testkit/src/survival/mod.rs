@@ -10,7 +10,7 @@
 //! # async fn example(binary: &std::path::Path) -> std::io::Result<()> {
 //! let plan = Plan::seeded(7).with(3, Fault::KillWorker).with(1, Fault::KillServer(std::time::Duration::ZERO));
 //! let program = WorkerProgram::backshift(binary, 16);
-//! let stage = Stage::open(Ground::Postgres).await?;
+//! let stage = Stage::open(Ground::POSTGRES).await?;
 //! let report = Survival::new(stage, program, Probes::new(binary)).jobs(400).plan(plan).run().await?;
 //! assert!(report.holds(), "{report}");
 //! # Ok(())
@@ -27,7 +27,6 @@ mod reconciliation;
 mod recovery;
 mod report;
 mod run;
-mod servers;
 mod stage;
 mod worker_program;
 
@@ -40,6 +39,5 @@ pub use reconciliation::{Reconciliation, Trouble};
 pub use recovery::{Recovery, Times};
 pub use report::{Happened, Report};
 pub use run::Survival;
-pub use servers::{Door, PrivateServer, ServerKind};
 pub use stage::{Ground, Site, Stage};
 pub use worker_program::{WorkerProgram, role};

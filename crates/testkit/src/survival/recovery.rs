@@ -9,10 +9,8 @@ use std::{
 
 use serde::Serialize;
 
-use super::{
-    Evidence, Fleet, Ground, PrivateServer, Probes, Producer, Stage, WorkerProgram, evidence::PROBE_EFFECTS,
-};
-use crate::wait;
+use super::{Evidence, Fleet, Probes, Producer, Stage, WorkerProgram, evidence::PROBE_EFFECTS};
+use crate::{servers::PrivateServer, wait};
 
 /// How long one trial may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -97,7 +95,7 @@ impl Recovery {
     /// # Errors
     /// A trial takes more than a minute.
     pub async fn killed_worker(&mut self, trials: usize, jobs: usize) -> io::Result<Times> {
-        if self.stage.ground() == Ground::Postgres {
+        if self.stage.ground().name == "postgres" {
             self.until("the server stays young", UPTIME.to_owned(), YOUNG).await?;
         }
         let mut times = Times::of(format!("{}: killed worker's jobs run again", self.stage.ground()));
@@ -148,10 +146,10 @@ impl Recovery {
         trials: usize,
         down: &[Duration],
     ) -> io::Result<Times> {
-        let Some(kind) = self.stage.servers().get(server).map(PrivateServer::kind) else {
+        let Some(name) = self.stage.servers().get(server).map(PrivateServer::name) else {
             return Err(io::Error::other("this broker has no such server"));
         };
-        let mut times = Times::of(format!("{}: {kind:?} is back, consuming again", self.stage.ground()));
+        let mut times = Times::of(format!("{}: {name} is back, consuming again", self.stage.ground()));
         for trial in 0..trials {
             self.trials += 1;
             let key = format!("trial-{}", self.trials);

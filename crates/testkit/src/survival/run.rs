@@ -17,7 +17,7 @@ use super::{
     Evidence, Expected, Fleet, Plan, Producer, Reconciliation, Report, Stage, WorkerProgram,
     evidence::PROBE_EFFECTS, injector::Injector,
 };
-use crate::pace;
+use crate::{pace, servers::PrivateServer};
 
 /// How often progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -223,7 +223,7 @@ async fn settle(
 }
 
 /// The broker's queues; its statistics lag behind, so that what seems to be left is asked for again.
-async fn queues(broker: &super::PrivateServer) -> io::Result<Vec<(String, u64)>> {
+async fn queues(broker: &PrivateServer) -> io::Result<Vec<(String, u64)>> {
     let begun = Instant::now();
     loop {
         let answer = broker.queues().await;

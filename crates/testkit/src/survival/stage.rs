@@ -1,37 +1,52 @@
-//! Where a run happens: one of the three brokers with its store, on private servers.
+//! Where a run happens: a broker with its store, on private servers.
 //!
 //! Workers may reach the servers through proxies of their own; producers and the reconciliation never do.
 
-use std::{fmt, io, path::PathBuf, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
+use backshift_servers::{Postgres, RabbitMq, Service};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
-use uuid::Uuid;
 
-use super::{PrivateServer, ServerKind};
+use super::Point;
+use crate::servers::PrivateServer;
 
-/// The brokers that a run can stand on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ground {
-    /// Queue and ledger in one SQLite file.
-    Embedded,
-    /// Queue and ledger in one PostgreSQL database.
-    Postgres,
-    /// The queue on RabbitMQ, the ledger on PostgreSQL.
-    RabbitMq,
+/// A broker that a run can stand on. A new one is a constant here, in [`Ground::ALL`].
+#[derive(Clone, Copy)]
+pub struct Ground {
+    /// As the command line and the reports name it.
+    pub name: &'static str,
+    /// What it needs, the broker's server first and the store's last; none = queue and ledger are one SQLite file.
+    pub servers: &'static [&'static dyn Service],
+    /// The points at which a proxied worker can be held and killed.
+    pub points: &'static [Point],
 }
 
 impl Ground {
+    /// Queue and ledger in one SQLite file.
+    pub const EMBEDDED: Self = Self { name: "embedded", servers: &[], points: &[] };
+    /// Queue and ledger in one PostgreSQL database.
+    pub const POSTGRES: Self =
+        Self { name: "postgres", servers: &[&Postgres], points: &[Point::BeforeEffect, Point::AfterEffect] };
+    /// The queue on RabbitMQ, the ledger on PostgreSQL.
+    pub const RABBITMQ: Self = Self {
+        name: "rabbitmq",
+        servers: &[&RabbitMq::DISTRIBUTION, &Postgres],
+        points: &[Point::BeforeEffect, Point::AfterEffect, Point::BeforeAck],
+    };
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Embedded, Self::Postgres, Self::RabbitMq];
+    pub const ALL: [Self; 3] = [Self::EMBEDDED, Self::POSTGRES, Self::RABBITMQ];
+}
+
+impl fmt::Debug for Ground {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 impl fmt::Display for Ground {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Embedded => "embedded",
-            Self::Postgres => "postgres",
-            Self::RabbitMq => "rabbitmq",
-        })
+        f.pad(self.name)
     }
 }
 
@@ -39,8 +54,9 @@ impl FromStr for Ground {
     type Err = io::Error;
 
     fn from_str(text: &str) -> io::Result<Self> {
-        let found = Self::ALL.into_iter().find(|ground| ground.to_string() == text);
-        found.ok_or_else(|| io::Error::other(format!("{text:?} is none of embedded, postgres, rabbitmq")))
+        let found = Self::ALL.into_iter().find(|ground| ground.name == text);
+        let names = Self::ALL.map(|ground| ground.name).join(", ");
+        found.ok_or_else(|| io::Error::other(format!("{text:?} is none of {names}")))
     }
 }
 
@@ -62,7 +78,8 @@ impl Site {
         if self.store != self.broker {
             all.push(self.store.clone());
         }
-        all.retain(|url| url.starts_with("postgres:") || url.starts_with("amqp:"));
+        // A file has no address.
+        all.retain(|url| url.contains("://"));
         all
     }
 }
@@ -73,7 +90,7 @@ pub struct Stage {
     ground: Ground,
     site: Site,
     servers: Vec<PrivateServer>,
-    _file: Option<Scratch>,
+    _scratch: TempDir,
 }
 
 impl Stage {
@@ -83,32 +100,23 @@ impl Stage {
     /// A server is not installed or does not start.
     pub async fn open(ground: Ground) -> io::Result<Self> {
         let queue = "survival".to_owned();
-        let kinds: &[ServerKind] = match ground {
-            Ground::Embedded => &[],
-            Ground::Postgres => &[ServerKind::Postgres],
-            Ground::RabbitMq => &[ServerKind::RabbitMq, ServerKind::Postgres],
-        };
-        if kinds.is_empty() {
-            let scratch = Scratch::new()?;
-            let file = scratch.0.join("jobs.db");
-            let (broker, store) =
-                (format!("embedded:{}", file.display()), format!("sqlite:{}", file.display()));
-            return Ok(Self {
-                ground,
-                site: Site { broker, store, queue },
-                servers: Vec::new(),
-                _file: Some(scratch),
-            });
-        }
+        let scratch = TempDir::with_prefix("backshift-survival-")?;
         let mut starting = JoinSet::new();
-        for (at, kind) in kinds.iter().copied().enumerate() {
-            starting.spawn(async move { (at, PrivateServer::start(kind).await) });
+        for (at, service) in ground.servers.iter().enumerate() {
+            starting.spawn(async move { (at, PrivateServer::start(*service).await) });
         }
         let mut servers = starting.join_all().await;
         servers.sort_by_key(|(at, _)| *at);
         let servers = servers.into_iter().map(|(_, server)| server).collect::<io::Result<Vec<_>>>()?;
-        let (broker, store) = (servers[0].url(), servers[servers.len() - 1].url());
-        Ok(Self { ground, site: Site { broker, store, queue }, servers, _file: None })
+        let (broker, store) = match &servers[..] {
+            [first, .., last] => (first.url(), last.url()),
+            [one] => (one.url(), one.url()),
+            [] => {
+                let file = scratch.path().join("jobs.db");
+                (format!("embedded:{}", file.display()), format!("sqlite:{}", file.display()))
+            }
+        };
+        Ok(Self { ground, site: Site { broker, store, queue }, servers, _scratch: scratch })
     }
 
     /// Which broker it is.
@@ -124,23 +132,5 @@ impl Stage {
     /// The servers: the broker's first, the store's last. Embedded has none.
     pub fn servers(&mut self) -> &mut [PrivateServer] {
         &mut self.servers
-    }
-}
-
-/// A directory that is removed with its value.
-#[derive(Debug)]
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("backshift-survival-{}", Uuid::now_v7().simple()));
-        std::fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }

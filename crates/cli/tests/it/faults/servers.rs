@@ -5,8 +5,7 @@
 use std::time::{Duration, Instant};
 
 use backshift_testkit::{
-    servers::{TestDatabase, require},
-    survival::{PrivateServer, ServerKind},
+    servers::{Postgres, PrivateServer, RabbitMq, TestDatabase, Tuning, require},
     wait,
 };
 
@@ -81,7 +80,7 @@ async fn a_postgresql_that_dies_or_freezes_burns_no_attempt() {
     let Some(vhost) = Vhost::create().await else {
         return;
     };
-    let mut server = PrivateServer::start(ServerKind::Postgres).await.unwrap();
+    let mut server = PrivateServer::start(&Postgres).await.unwrap();
     let broker = Place::in_database(TestDatabase::create_on(&server.url()).await, None);
     let ledger = Place::in_database(TestDatabase::create_on(&server.url()).await, Some(vhost));
     let mut work = [Work::begin(broker).await, Work::begin(ledger).await];
@@ -99,7 +98,7 @@ async fn a_rabbitmq_that_dies_or_freezes_burns_no_attempt() {
     if require("RABBITMQ_URL").is_none() {
         return;
     }
-    let mut server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
+    let mut server = PrivateServer::start(&RabbitMq::DISTRIBUTION).await.unwrap();
     let mut work = [Work::begin(Place::at(&server.url(), database)).await];
     each_trouble(&mut server, &mut work).await;
     alarm(&server, &work[0]).await;
@@ -118,8 +117,8 @@ async fn a_channel_that_the_server_closes_burns_no_attempt() {
     if require("RABBITMQ_URL").is_none() {
         return;
     }
-    let server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
-    server.ack_timeout(Duration::from_secs(1)).await.unwrap();
+    let server = PrivateServer::start(&RabbitMq::DISTRIBUTION).await.unwrap();
+    server.tune(Tuning::AckTimeout(Duration::from_secs(1))).await.unwrap();
     let place = Place::at(&server.url(), database);
     place.migrate().await;
     let long = Load::accepted(&place, QUEUE, 2, "sleep", stretched_ms(6_000)).await;
@@ -138,8 +137,8 @@ async fn a_channel_that_the_server_closes_burns_no_attempt() {
 async fn impatient() -> Option<(PrivateServer, Place)> {
     let database = TestDatabase::create().await?;
     require("RABBITMQ_URL")?;
-    let server = PrivateServer::start(ServerKind::RabbitMq).await.unwrap();
-    server.ack_timeout(Duration::from_secs(6)).await.unwrap();
+    let server = PrivateServer::start(&RabbitMq::DISTRIBUTION).await.unwrap();
+    server.tune(Tuning::AckTimeout(Duration::from_secs(6))).await.unwrap();
     let place = Place::at(&server.url(), database).with(&[("BACKSHIFT_WORKER_HAND_OVER_AFTER", "200ms")]);
     place.migrate().await;
     Some((server, place))
@@ -187,7 +186,7 @@ async fn a_job_that_was_handed_over_survives_its_worker() {
 
 /// Out of memory, the server takes no more messages; what was taken is worked all the same.
 async fn alarm(server: &PrivateServer, work: &Work) {
-    server.memory_alarm(true).await.unwrap();
+    server.tune(Tuning::MemoryAlarm(true)).await.unwrap();
     let place = &work.place;
     let flags: Vec<&str> = place.flags.iter().map(String::as_str).collect();
     let job = ["enqueue", "backshift.probe", "--payload", "{}", "--queue", "elsewhere"];
@@ -195,5 +194,5 @@ async fn alarm(server: &PrivateServer, work: &Work) {
     assert_eq!(refused.code, 69, "{refused:?}");
     assert!(refused.err.contains("memory"), "{refused:?}");
     work.load.wait_effects(place, JOBS, &work.worker).await;
-    server.memory_alarm(false).await.unwrap();
+    server.tune(Tuning::MemoryAlarm(false)).await.unwrap();
 }

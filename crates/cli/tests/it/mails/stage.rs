@@ -8,8 +8,7 @@ use std::{
 
 use backshift_testkit::{
     pace,
-    servers::{self, TestDatabase},
-    survival::{PrivateServer, ServerKind},
+    servers::{self, PrivateServer, RabbitMq, TestDatabase},
     wait,
 };
 
@@ -38,7 +37,7 @@ impl Stage {
     pub(super) async fn open() -> Option<Self> {
         servers::require("RABBITMQ_URL")?;
         let database = TestDatabase::create().await?;
-        let broker = PrivateServer::start(ServerKind::RabbitMq).await.expect("a private RabbitMQ starts");
+        let broker = PrivateServer::start(&RabbitMq::DISTRIBUTION).await.expect("a private RabbitMQ starts");
         let smtp = Arc::new(Smtp::start().await);
         let settings = Settings::system_c(&database.url(), &broker.url(), smtp.port);
         backshift(&["migrate", "up"], &settings.pairs()).await.done();

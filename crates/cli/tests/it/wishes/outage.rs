@@ -8,8 +8,7 @@ use std::{
 };
 
 use backshift_testkit::{
-    servers::{TestDatabase, require},
-    survival::{PrivateServer, ServerKind},
+    servers::{Postgres, PrivateServer, TestDatabase, require},
     wait,
 };
 use serde_json::Value;
@@ -89,7 +88,7 @@ async fn a_stopped_broker_is_about_a_line_a_second() {
     if require("POSTGRES_URL").is_none() {
         return;
     }
-    let server = PrivateServer::start(ServerKind::Postgres).await.unwrap();
+    let server = PrivateServer::start(&Postgres).await.unwrap();
     let place = Place::in_database(TestDatabase::create_on(&server.url()).await, None);
     outage(server, place).await;
 }
@@ -97,7 +96,7 @@ async fn a_stopped_broker_is_about_a_line_a_second() {
 #[tokio::test]
 async fn a_stopped_ledger_is_about_a_line_a_second() {
     let Some(vhost) = Vhost::create().await else { return };
-    let server = PrivateServer::start(ServerKind::Postgres).await.unwrap();
+    let server = PrivateServer::start(&Postgres).await.unwrap();
     let place = Place::in_database(TestDatabase::create_on(&server.url()).await, Some(vhost));
     outage(server, place).await;
 }

@@ -11,19 +11,22 @@ use anyhow::{Context, Result};
 
 /// User and group ids to run as.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Account {
+pub struct Account {
     uid: u32,
     gid: u32,
 }
 
 /// Whether this process is root.
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
 }
 
 impl Account {
     /// The account called `name` when we are root, else `None` (stay who we are).
-    pub(crate) fn named(name: &str) -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Option<Self>> {
         if !is_root() {
             return Ok(None);
         }
@@ -32,21 +35,27 @@ impl Account {
     }
 
     /// Makes `command` run as this account, without supplementary groups.
-    pub(crate) fn apply(account: Option<Self>, command: &mut Command) {
+    pub fn apply(account: Option<Self>, command: &mut Command) {
         if let Some(Self { uid, gid }) = account {
             command.uid(uid).gid(gid);
         }
     }
 
     /// Creates a private directory that belongs to this account.
-    pub(crate) fn own_dir(account: Option<Self>, dir: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be made or given away.
+    pub fn own_dir(account: Option<Self>, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
         Self::own(account, dir)
     }
 
     /// Writes a file that belongs to this account.
-    pub(crate) fn write(account: Option<Self>, file: &Path, text: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be written or given away.
+    pub fn write(account: Option<Self>, file: &Path, text: &str) -> Result<()> {
         fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))?;
         Self::own(account, file)
     }
@@ -58,6 +67,16 @@ impl Account {
         }
         Ok(())
     }
+}
+
+/// Creates a directory that every account may enter, whatever our umask says.
+///
+/// # Errors
+/// It cannot be made.
+pub fn enterable(dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)))
+        .with_context(|| format!("{} cannot be created", dir.display()))
 }
 
 fn parse(passwd: &str, name: &str) -> Option<Account> {

@@ -10,9 +10,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::place::{Place, enterable};
-use super::sources;
-use crate::workspace::{run, which};
+use crate::account::enterable;
+use crate::command::run;
+use crate::mirror;
+use crate::programs::which;
 
 const SUITE: &str = "trixie";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -46,8 +47,8 @@ const ERLANG: &[&str] = &[
 ];
 
 /// The root of an unpacked RabbitMQ 4.x with its Erlang, made on first use (40 MB of downloads).
-pub(crate) fn rabbitmq4(place: &Place) -> Result<PathBuf> {
-    let dir = place.cache_dir().join("rabbitmq4");
+pub(crate) fn rabbitmq4(cache: &Path) -> Result<PathBuf> {
+    let dir = cache.join("rabbitmq4");
     let tree = dir.join("tree");
     let done = dir.join("complete");
     if fs::read_to_string(&done).is_ok_and(|path| path == tree.display().to_string()) {
@@ -84,7 +85,7 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
         fs::create_dir_all(sub)?;
     }
     let sources = apt.join("sources.list");
-    fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {SUITE} main\n", mirror()?))?;
+    fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {SUITE} main\n", own_mirror()?))?;
     let options = [
         format!("Dir::Etc::sourcelist={}", sources.display()),
         "Dir::Etc::sourceparts=/dev/null".to_owned(),
@@ -112,8 +113,8 @@ fn download(dir: &Path, packages: &[String]) -> Result<Vec<PathBuf>> {
 }
 
 /// The mirror that this system itself uses.
-fn mirror() -> Result<String> {
-    let found = sources::debian().and_then(|(_, text)| sources::mirror(&text).map(str::to_owned));
+fn own_mirror() -> Result<String> {
+    let found = mirror::debian().and_then(|(_, text)| mirror::named(&text).map(str::to_owned));
     found.context("no Debian mirror is configured under /etc/apt: RabbitMQ 4 is unpacked from its packages")
 }
 

@@ -12,13 +12,16 @@ const LIMIT: Duration = Duration::from_secs(5);
 const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
 /// `GET path` of a loopback server; the body of a 200 answer.
-pub(crate) fn http_get(port: u16, path: &str) -> Result<String> {
+///
+/// # Errors
+/// The answer is another one, or none within five seconds.
+pub fn http_get(port: u16, path: &str) -> Result<String> {
     let mut stream = connect(port)?;
     let host = format!("127.0.0.1:{port}");
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAuthorization: Basic {GUEST}\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(4 << 20).read_to_end(&mut answer)?;
+    stream.take(16 << 20).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
     let status = head.lines().next().unwrap_or_default();
@@ -29,14 +32,20 @@ pub(crate) fn http_get(port: u16, path: &str) -> Result<String> {
 }
 
 /// The first line that a server sends to whoever connects (SMTP, NATS).
-pub(crate) fn greeting(port: u16) -> Result<String> {
+///
+/// # Errors
+/// The answer is another one, or none within five seconds.
+pub fn greeting(port: u16) -> Result<String> {
     let mut line = String::new();
     BufReader::new(connect(port)?.take(64 << 10)).read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
 }
 
 /// One inline Redis command with a bulk answer.
-pub(crate) fn redis(port: u16, command: &str) -> Result<String> {
+///
+/// # Errors
+/// The answer is another one, or none within five seconds.
+pub fn redis(port: u16, command: &str) -> Result<String> {
     let mut stream = connect(port)?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut reader = BufReader::new(stream);
@@ -52,12 +61,11 @@ pub(crate) fn redis(port: u16, command: &str) -> Result<String> {
 
 /// Runs one statement on PostgreSQL (or through PgBouncer) as `postgres` without a password; the first column of the
 /// first row.
-pub(crate) fn postgres(port: u16, sql: &str) -> Result<String> {
-    let mut stream = connect(port)?;
-    let mut body = 196_608_u32.to_be_bytes().to_vec();
-    body.extend_from_slice(b"user\0postgres\0database\0postgres\0\0");
-    stream.write_all(&length_of(&body))?;
-    stream.write_all(&body)?;
+///
+/// # Errors
+/// The answer is another one, or none within five seconds.
+pub fn postgres(port: u16, sql: &str) -> Result<String> {
+    let mut stream = greeted(port)?;
     until_ready(&mut stream)?;
     let query = [sql.as_bytes(), b"\0"].concat();
     stream.write_all(b"Q")?;
@@ -68,7 +76,31 @@ pub(crate) fn postgres(port: u16, sql: &str) -> Result<String> {
     row.context("PostgreSQL returned no row")
 }
 
-fn connect(port: u16) -> Result<TcpStream> {
+/// Succeeds when PostgreSQL takes clients and asks them for a password.
+///
+/// # Errors
+/// It does not, or not yet.
+pub fn postgres_asks(port: u16) -> Result<()> {
+    let mut head = [0; 5];
+    greeted(port)?.read_exact(&mut head)?;
+    if head[0] == b'R' { Ok(()) } else { bail!("PostgreSQL takes no clients") }
+}
+
+/// A connection on which PostgreSQL was told that `postgres` wants to come in.
+fn greeted(port: u16) -> Result<TcpStream> {
+    let mut stream = connect(port)?;
+    let mut body = 196_608_u32.to_be_bytes().to_vec();
+    body.extend_from_slice(b"user\0postgres\0database\0postgres\0\0");
+    stream.write_all(&length_of(&body))?;
+    stream.write_all(&body)?;
+    Ok(stream)
+}
+
+/// A connection to a loopback server.
+///
+/// # Errors
+/// Nobody listens.
+pub fn connect(port: u16) -> Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), LIMIT)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.set_write_timeout(Some(LIMIT))?;

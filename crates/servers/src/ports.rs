@@ -1,4 +1,5 @@
-//! Ports for servers and processes under test, below the range that the kernel gives to outgoing connections.
+//! Ports for servers and processes under test, below the range that the kernel gives to outgoing connections: any client's
+//! source port may sit there by the time the server binds.
 //!
 //! A port stays taken as long as the process that drew it lives, also while its server is down: another test's server
 //! would sit there when the first one comes back.
@@ -17,7 +18,6 @@ static NEXT: AtomicU16 = AtomicU16::new(0);
 /// A port that nobody listens on and that no other test was given, of this process or another.
 ///
 /// # Errors
-///
 /// All 12,000 are taken.
 pub fn free_port() -> io::Result<u16> {
     let begin = (std::process::id() % u32::from(COUNT)) as u16;
@@ -36,6 +36,16 @@ pub fn free_port() -> io::Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_in_use_is_never_drawn() {
+        let next = u32::from(NEXT.load(Ordering::Relaxed)) + std::process::id() % u32::from(COUNT);
+        let port = |n: u16| FIRST + ((next + u32::from(n)) % u32::from(COUNT)) as u16;
+        let listeners: Vec<_> =
+            (0..60).filter_map(|n| TcpListener::bind(("127.0.0.1", port(n))).ok()).collect();
+        let used: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
+        assert!((0..60).all(|_| !used.contains(&free_port().unwrap())));
+    }
 
     #[test]
     fn a_port_is_drawn_once_though_nobody_listens_there() {

@@ -1,28 +1,12 @@
 //! A process and all that it started: PostgreSQL's backends lead sessions of their own, so that a process group does
 //! not hold them, and the data directory cannot be used again while one of them lives.
 
-use std::{collections::HashMap, fs, time::Duration};
+use std::time::Duration;
 
+use backshift_servers::process::{Stat, family};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
-
-/// The process and its descendants, parents first. Only of a process that we started and did not wait for yet.
-pub(super) fn family(root: u32) -> Vec<u32> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for pid in all() {
-        if let Some((_, parent)) = state_and_parent(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = vec![root];
-    let mut next = 0;
-    while let Some(pid) = found.get(next) {
-        found.extend(children.get(pid).into_iter().flatten());
-        next += 1;
-    }
-    found
-}
 
 /// Sends a signal to each of them; one that is gone is not an error.
 pub(super) fn signal(pids: &[u32], signal: Signal) {
@@ -43,21 +27,8 @@ pub(super) fn kill(root: u32) -> Vec<u32> {
 
 /// Waits until none of them runs; `false` = one still does.
 pub(super) async fn gone(pids: &[u32]) -> bool {
-    let alive = |pid: &u32| state_and_parent(*pid).is_some_and(|(state, _)| state != 'Z');
+    let alive = |pid: &u32| Stat::read(*pid).is_some_and(|stat| stat.runs());
     wait::until(Duration::from_secs(10), || async { !pids.iter().any(alive) }).await
-}
-
-fn all() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// From `/proc/PID/stat`: the name in parentheses may hold anything, so that fields are counted from its end.
-fn state_and_parent(pid: u32) -> Option<(char, u32)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = text.rsplit_once(") ")?;
-    let mut fields = rest.split(' ');
-    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

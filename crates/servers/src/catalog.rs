@@ -2,16 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use super::nats::Nats;
-use super::pgbouncer::PgBouncer;
-use super::postgres::Postgres;
-use super::rabbitmq::RabbitMq;
-use super::redis::Redis;
-use super::smtp::SmtpSink;
-use super::start::Service;
+use crate::{Nats, PgBouncer, Postgres, RabbitMq, Redis, Service, SmtpSink};
 
-/// Every server that `up` starts when no name is given.
-pub(crate) static ALL: &[&dyn Service] = &[
+/// Every server, in the order they are shown; `up` starts them all when no name is given.
+pub static ALL: &[&dyn Service] = &[
     &Postgres,
     &PgBouncer,
     &RabbitMq::DISTRIBUTION,
@@ -23,7 +17,10 @@ pub(crate) static ALL: &[&dyn Service] = &[
 ];
 
 /// The servers of these names (all when empty), each with what it needs, needed ones first.
-pub(crate) fn select(names: &[String]) -> Result<Vec<&'static dyn Service>> {
+///
+/// # Errors
+/// There is no server of that name.
+pub fn select(names: &[String]) -> Result<Vec<&'static dyn Service>> {
     let mut chosen: Vec<&'static dyn Service> = Vec::new();
     for name in names {
         let service = find(name)?;
@@ -35,7 +32,11 @@ pub(crate) fn select(names: &[String]) -> Result<Vec<&'static dyn Service>> {
     Ok(if names.is_empty() { ALL.to_vec() } else { chosen })
 }
 
-fn find(name: &str) -> Result<&'static dyn Service> {
+/// The server of this name.
+///
+/// # Errors
+/// There is none.
+pub fn find(name: &str) -> Result<&'static dyn Service> {
     if let Some(service) = ALL.iter().find(|service| service.name() == name) {
         return Ok(*service);
     }
