@@ -3,7 +3,7 @@
 //! Every result carries a lease; the store compares its token and answers [`Settled::Stale`] to a worker that
 //! was presumed dead. All times are the store's own.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -271,15 +271,20 @@ pub trait Jobs: Send + Sync + 'static {
     async fn retry(&self, id: JobId) -> Result<State, StoreError>;
 }
 
-/// What is over is counted so far: the dead and the cancelled jobs of each queue, and the completed ones among so many of the
-/// newest jobs of all. Of more, nobody needs to know how many, and counting a million reads a million rows.
+/// Dead and cancelled jobs that are counted one by one. Where there are more, each queue gets an equal share of them: counting a
+/// million reads a million rows, and of so many nobody needs to know how many.
 pub const OVER_COUNTED: u32 = 100_000;
+/// The same of jobs that may run now.
+pub const WAITING_COUNTED: u32 = 200_000;
+/// The newest jobs, among which the completed ones are counted.
+pub const NEWEST_COUNTED: u32 = 30_000;
 
 /// Queues as a whole.
 #[async_trait]
 pub trait Queues: Send + Sync + 'static {
-    /// Counts by state of every queue that has a row, sorted by name. Finished jobs count as far as they are kept and up to
-    /// [`OVER_COUNTED`], completed ones for a day; where that ends the counting, [`QueueCounts::more`] says so.
+    /// Counts by state of every queue that has a row, sorted by name. Finished jobs count as far as they are kept, completed
+    /// ones for a day. Every count has a bound that all queues share, such as [`OVER_COUNTED`]: where it ends the counting,
+    /// [`QueueCounts::more`] says so.
     async fn counts(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
     /// Stops or resumes the taking of jobs from a queue, fleet-wide; says whether that changed anything.
@@ -292,10 +297,11 @@ pub trait Queues: Send + Sync + 'static {
     /// worker that knows the kind has not got round to is among them.
     async fn parked(&self) -> Result<Vec<ParkedKind>, StoreError>;
 
-    /// The kinds of the jobs that are next in this queue, as far as the store knows them: of the first few.
-    async fn next_kinds(&self, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
-        let _ = queue;
-        Ok(Vec::new())
+    /// The kinds of the jobs that are next in each of these queues, as far as the store knows them: of the first few. A queue of
+    /// which it knows none may be missing.
+    async fn next_kinds(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<Kind>>, StoreError> {
+        let _ = queues;
+        Ok(BTreeMap::new())
     }
 
     /// Hears when a person wishes something: a running job cancelled, a queue paused or resumed.

@@ -10,7 +10,9 @@ compile_error!(
 
 mod allowances;
 mod breakers;
+mod by_index;
 pub mod check;
+mod counts;
 mod database_clock;
 mod db;
 mod effects;

@@ -19,12 +19,12 @@ use backshift_core::{
 use crate::{
     Database,
     allowances::Allowances,
+    counts::Tally,
     ledger::{
         anonymous, beat, claim, deliveries, finish, forsaken, handover, jobs, list, park, rescue, search,
         upkeep,
     },
     notify::Bell,
-    queues::Tally,
     workers,
 };
 

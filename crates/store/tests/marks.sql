@@ -3,7 +3,7 @@ ALTER TABLE background_jobs ADD CONSTRAINT marks_agree CHECK (broker = 'adopted'
     seat IS NOT DISTINCT FROM CASE WHEN NOT superseded
         AND status IN ('scheduled', 'available', 'running', 'retrying') THEN unique_key END
     AND leaving IS NOT DISTINCT FROM CASE WHEN superseded AND status = 'running' THEN unique_key END
-    AND kept IS NOT DISTINCT FROM CASE WHEN status IN ('dead', 'cancelled') THEN true END
+    AND kept IS NOT DISTINCT FROM CASE WHEN status IN ('dead', 'cancelled') THEN status = 'dead' END
     AND abroad IS NOT DISTINCT FROM CASE WHEN broker <> 'postgres'
         AND status IN ('scheduled', 'available', 'running', 'retrying') THEN queue END
     AND unpublished IS NOT DISTINCT FROM CASE WHEN broker <> 'postgres' AND published_at IS NULL

@@ -89,7 +89,7 @@ const FOUND: &[Kept] = &[
         ],
     ),
     ("crates/mail", &["templates/engine.rs", "templates/shipped.rs"]),
-    ("crates/store", &["allowances.rs", "limits.rs", "queues.rs", "sql_store.rs"]),
+    ("crates/store", &["allowances.rs", "limits.rs", "sql_store.rs"]),
     (
         "crates/store",
         &[

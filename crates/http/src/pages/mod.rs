@@ -45,7 +45,9 @@ mod theme;
 pub mod told;
 mod troubles;
 mod try_it;
+mod view;
 pub mod words;
+mod worked;
 mod workers;
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use backshift_core::{QueueCounts, State, store::WorkerRecord};
+use backshift_core::store::WorkerRecord;
 use minijinja::{Value, context};
 
 /// A lead-in and the command.
@@ -33,6 +33,11 @@ pub(super) struct Need {
 }
 
 impl Need {
+    /// Leads there.
+    pub(super) fn to(self, step: &'static str, path: &'static str) -> Self {
+        Self { step: (step, Value::from_safe_string(path.to_owned())), ..self }
+    }
+
     /// As the template reads it.
     pub(super) fn value(&self) -> Value {
         context! {
@@ -43,12 +48,31 @@ impl Need {
     }
 }
 
+/// A line for all the others of a sort; [`to`](Need::to) leads to their list.
+pub(super) fn rest(tone: &'static str, what: String) -> Need {
+    let step = ("See them", Value::from_safe_string("/overview".to_owned()));
+    Need { tone, what, said: None, why: "The worst are told above.".to_owned(), command: None, step }
+}
+
+/// Lines that are shown of one sort of needs before it is said how many more there are.
+pub(super) const SHOWN: usize = 5;
+
+/// The first few of these, which are sorted, and one line for all the others; a line for one would say less than it.
+pub(super) fn few<T>(
+    all: Vec<T>,
+    told: impl FnMut(&T) -> Need,
+    others: impl FnOnce(&[T], u64) -> Need,
+) -> Vec<Need> {
+    let shown = if all.len() <= SHOWN + 1 { all.len() } else { SHOWN };
+    let mut needs: Vec<Need> = all.iter().take(shown).map(told).collect();
+    let rest = all.get(shown..).unwrap_or_default();
+    if !rest.is_empty() {
+        needs.push(others(rest, rest.len() as u64));
+    }
+    needs
+}
+
 /// Whether a worker takes jobs from this queue.
 pub(super) fn attended(workers: &[WorkerRecord], queue: &str) -> bool {
     workers.iter().any(|worker| worker.works(queue))
-}
-
-/// Whether nobody takes what may run now in it.
-pub(super) fn is_unattended(queue: &QueueCounts, workers: &[WorkerRecord]) -> bool {
-    queue.count(State::Available) > 0 && !queue.paused && !attended(workers, queue.queue.as_str())
 }

@@ -1,15 +1,17 @@
 //! What needs a person, most urgent first, each with the one next step.
 
-use std::collections::BTreeSet;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use backshift_core::{Kind, QueueCounts, QueueName, State, Timestamp, store::BreakerRecord};
 use minijinja::Value;
 
 use super::{
     link, mask,
-    need::{Need, Remedy, is_unattended, remedy},
+    need::{Need, Remedy, few, remedy, rest},
     sight::{SAMPLE, Sight},
-    troubles, words,
+    troubles,
+    view::View,
+    words,
 };
 
 /// So many dead letters are not looked at one by one.
@@ -17,41 +19,89 @@ const MANY: u64 = 10;
 /// Characters of a cause.
 const CAUSE: usize = 90;
 
-/// Reads the needs off a sight.
-pub(super) fn needs(sight: &Sight, now: Timestamp) -> Vec<Need> {
+/// Reads the needs off a sight. Of one sort the worst are told one by one, and all others in one line that leads to their list.
+pub(super) fn needs(view: &View<'_>, now: Timestamp) -> Vec<Need> {
+    let sight = view.sight;
     // What stands still now comes before what is kept.
     let mut needs = troubles::of_workers(sight, now);
-    needs.extend(sight.breakers.iter().filter(|b| b.state != "closed").map(|b| breaker(b, now)));
-    needs.extend(sight.queues.iter().filter_map(|queue| unattended(queue, sight, now)));
-    needs.extend(troubles::unknown_kinds(sight, now));
-    needs.extend(sight.queues.iter().filter_map(|queue| dead(queue, sight)));
-    if sight.unclear_dead > 0 {
-        let many = words::count(sight.unclear_dead, "effect", "effects");
-        let more = if sight.unclear >= u64::from(SAMPLE) { " or more" } else { "" };
-        needs.push(Need {
-            tone: "ambiguous",
-            what: format!("{many}{more} may or may not have happened"),
-            said: None,
-            why: "The other side fell silent at the worst moment. Look, then run the job again or leave it."
-                .into(),
-            command: None,
-            step: ("See them", link::jobs(&[("find", "effect:ambiguous")])),
-        });
-    }
-    needs.extend(sight.queues.iter().filter(|q| q.paused).map(paused));
+    needs.extend(few(
+        sight.breakers.iter().filter(|b| b.state != "closed").collect(),
+        |b| breaker(b, now),
+        |_, n| {
+            rest("retrying", words::count(n, "more breaker is not closed", "more breakers are not closed"))
+                .to("See breakers", "/workers#breakers")
+        },
+    ));
+    needs.extend(few(
+        longest_first(view, now),
+        |queue| nobody(queue, view, now),
+        |_, n| {
+            let what = format!("Nobody works {}", words::count(n, "more queue", "more queues"));
+            rest("available", what).to("All queues", "/queues")
+        },
+    ));
+    needs.extend(troubles::unknown_kinds(view, now));
+    needs.extend(few(most_dead_first(sight), |queue| letters(queue, sight), other_letters));
+    needs.extend((sight.unclear_dead > 0).then(|| unclear(sight)));
+    let mut stopped: Vec<_> = sight.queues.iter().filter(|queue| queue.paused).collect();
+    stopped.sort_by_key(|queue| Reverse(waiting(queue)));
+    needs.extend(few(
+        stopped,
+        |queue| paused(queue),
+        |_, n| {
+            let what = words::count(n, "more queue is paused", "more queues are paused");
+            rest("scheduled", what).to("All queues", "/queues")
+        },
+    ));
     needs
 }
 
+fn longest_first<'a>(view: &View<'a>, now: Timestamp) -> Vec<&'a QueueCounts> {
+    let left = |queue: &&QueueCounts| view.worked.leaves(queue) && late(queue, now).is_some();
+    let mut queues: Vec<_> = view.sight.queues.iter().filter(left).collect();
+    queues.sort_by_key(|queue| queue.oldest_due);
+    queues
+}
+
+fn most_dead_first(sight: &Sight) -> Vec<&QueueCounts> {
+    let mut queues: Vec<_> = sight.queues.iter().filter(|queue| queue.count(State::Dead) > 0).collect();
+    queues.sort_by_key(|queue| Reverse(queue.count(State::Dead)));
+    queues
+}
+
+fn other_letters(queues: &[&QueueCounts], n: u64) -> Need {
+    let dead = queues.iter().map(|queue| queue.count(State::Dead)).sum();
+    let more = queues.iter().any(|queue| queue.more.contains(&State::Dead));
+    let what = words::count(n, "more queue has dead letters", "more queues have dead letters");
+    let why = format!("They hold {}.", words::or_more(dead, more));
+    let need = Need { why, ..rest("dead", what) };
+    Need { step: ("See them", link::jobs(&[("state", "dead")])), ..need }
+}
+
+fn unclear(sight: &Sight) -> Need {
+    let many = words::count(sight.unclear_dead, "effect", "effects");
+    let more = if sight.unclear >= u64::from(SAMPLE) { " or more" } else { "" };
+    Need {
+        tone: "ambiguous",
+        what: format!("{many}{more} may or may not have happened"),
+        said: None,
+        why: "The other side fell silent at the worst moment. Look, then run the job again or leave it."
+            .into(),
+        command: None,
+        step: ("See them", link::jobs(&[("find", "effect:ambiguous")])),
+    }
+}
+
 /// What a queue needs, first what stands before the rest, each with the command that changes it.
-pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Vec<(Need, Remedy)> {
-    let name = &queue.queue;
+pub(super) fn of_queue(queue: &QueueCounts, view: &View<'_>, now: Timestamp) -> Vec<(Need, Remedy)> {
+    let (name, sight) = (&queue.queue, view.sight);
     let stopped = queue.paused.then(|| paused(queue));
     let stopped =
         stopped.map(|need| (need, remedy("To let them run:", format!("backshift queues resume {name}"))));
-    let nobody = unattended(queue, sight, now);
+    let nobody = unattended(queue, view, now);
     let nobody = nobody.map(|need| (need, start(name, sight)));
-    let unknown = troubles::unknown_kinds_of(name, sight, now);
-    let letters = dead(queue, sight);
+    let unknown = troubles::unknown_kinds_of(name, view, now);
+    let letters = (queue.count(State::Dead) > 0).then(|| letters(queue, sight));
     let see = match queue.count(State::Dead) {
         0..MANY => remedy("To see them:", format!("backshift jobs list --state dead --queue {name}")),
         _ => remedy("To see them by cause:", format!("backshift dead group --queue {name}")),
@@ -60,11 +110,8 @@ pub(super) fn of_queue(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Ve
     stopped.into_iter().chain(nobody).chain(unknown).chain(letters).collect()
 }
 
-fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
+fn letters(queue: &QueueCounts, sight: &Sight) -> Need {
     let n = queue.count(State::Dead);
-    if n == 0 {
-        return None;
-    }
     let causes = sight.causes.get(&queue.queue).map(Vec::as_slice).unwrap_or_default();
     let one = causes.first().filter(|first| !first.is_empty() && causes.iter().all(|cause| cause == *first));
     let or_more = if queue.more.contains(&State::Dead) { " or more" } else { "" };
@@ -75,7 +122,7 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
         (Some(_), _, true) => " with one cause",
         (Some(_), _, false) => ", the newest with one cause",
     };
-    Some(Need {
+    Need {
         tone: "dead",
         what: format!("{}{or_more} in {}{word}", words::count(n, "dead letter", "dead letters"), queue.queue),
         said: one.map(|cause| mask::said(cause, CAUSE)),
@@ -84,7 +131,7 @@ fn dead(queue: &QueueCounts, sight: &Sight) -> Option<Need> {
                 .into(),
         command: None,
         step: ("See them", link::jobs(&[("state", "dead"), ("find", &format!("queue:{}", queue.queue))])),
-    })
+    }
 }
 
 pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
@@ -117,24 +164,36 @@ fn paused(queue: &QueueCounts) -> Need {
         said: None,
         why: match waiting(queue) {
             0 => "Nothing waits in it; what comes will, until somebody resumes it.".to_owned(),
-            n => format!("{} until somebody resumes it.", words::count(n, "job waits", "jobs wait")),
+            _ => format!("{} until somebody resumes it.", wait(queue)),
         },
         command: Some(remedy("To resume it:", format!("backshift queues resume {}", queue.queue))),
         step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
 }
 
-pub(super) fn unattended(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Option<Need> {
-    let since = queue.oldest_due.filter(|due| now.as_second() - due.as_second() > 10)?;
+/// Since when something has been due in this queue, when that is no moment ago.
+fn late(queue: &QueueCounts, now: Timestamp) -> Option<Timestamp> {
+    queue.oldest_due.filter(|due| now.as_second() - due.as_second() > 10)
+}
+
+pub(super) fn unattended(queue: &QueueCounts, view: &View<'_>, now: Timestamp) -> Option<Need> {
+    let left = view.worked.leaves(queue) && late(queue, now).is_some();
+    left.then(|| nobody(queue, view, now))
+}
+
+fn nobody(queue: &QueueCounts, view: &View<'_>, now: Timestamp) -> Need {
     let waits = queue.count(State::Available);
-    is_unattended(queue, &sight.workers).then(|| Need {
+    let more = if queue.more.contains(&State::Available) { " or more" } else { "" };
+    let since = words::due(late(queue, now).unwrap_or(now), now);
+    let noun = if waits == 1 && more.is_empty() { "job waits" } else { "jobs wait" };
+    Need {
         tone: "available",
         what: format!("Nobody works {}", queue.queue),
         said: None,
-        why: format!("{} since {}.", words::count(waits, "job waits", "jobs wait"), words::due(since, now)),
-        command: Some(start(&queue.queue, sight)),
+        why: format!("{}{more} {noun} since {since}.", words::number(waits)),
+        command: Some(start(&queue.queue, view.sight)),
         step: ("See jobs", link::jobs_of_queue(&queue.queue)),
-    })
+    }
 }
 
 /// What has the jobs worked that wait in a queue which nobody works.
@@ -143,6 +202,20 @@ pub(super) fn start(queue: &QueueName, sight: &Sight) -> Remedy {
     let next = sight.next_kinds.get(queue).map(Vec::as_slice).unwrap_or_default();
     let kinds: BTreeSet<&Kind> = next.iter().chain(aside).collect();
     sight.own.start(queue, &kinds.into_iter().cloned().collect::<Vec<_>>())
+}
+
+/// `1 job waits`, `400 or more jobs wait`.
+fn wait(queue: &QueueCounts) -> String {
+    match (waiting(queue), waits_more(queue)) {
+        (1, false) => "1 job waits".to_owned(),
+        (n, more) => format!("{} jobs wait", words::or_more(n, more)),
+    }
+}
+
+/// Whether more wait than were counted.
+pub(super) fn waits_more(queue: &QueueCounts) -> bool {
+    const WAIT: [State; 3] = [State::Scheduled, State::Available, State::Retrying];
+    queue.more.iter().any(|state| WAIT.contains(state))
 }
 
 /// Jobs that may run now or later.
@@ -155,7 +228,7 @@ mod tests {
     use super::*;
     use backshift_core::{WorkerName, store::WorkerRecord};
 
-    use super::super::own_kinds::OwnKinds;
+    use super::super::{need::SHOWN, own_kinds::OwnKinds};
 
     fn queue(state: State, n: u64, paused: bool) -> QueueCounts {
         QueueCounts {
@@ -179,11 +252,14 @@ mod tests {
         let mut sight = sight(&[queue(State::Available, 3, false)]);
         let kind = Kind::new("k").unwrap();
         sight.next_kinds.insert(QueueName::new("q").unwrap(), vec![kind.clone()]);
-        let (lead, command) = needs(&sight, now)[0].command.clone().unwrap();
+        let (lead, command) = needs(&View::of(&sight), now)[0].command.clone().unwrap();
         assert!(lead.starts_with("The program that handles k must run"), "{lead}");
         assert_eq!(command, "backshift jobs list --queue q --state available");
         sight.own = OwnKinds::new([kind], []);
-        assert_eq!(needs(&sight, now)[0].command.as_ref().unwrap().1, "backshift worker --queue q");
+        assert_eq!(
+            needs(&View::of(&sight), now)[0].command.as_ref().unwrap().1,
+            "backshift worker --queue q"
+        );
         sight.workers.push(WorkerRecord {
             name: WorkerName::new("w").unwrap(),
             queues: "p:1,q:10".into(),
@@ -193,7 +269,7 @@ mod tests {
             running: 0,
             troubles: Vec::new(),
         });
-        assert!(needs(&sight, now).is_empty());
+        assert!(needs(&View::of(&sight), now).is_empty());
     }
 
     #[test]
@@ -205,10 +281,60 @@ mod tests {
         some.breakers = vec![shut("open")];
         (some.unclear, some.unclear_dead) = (3, 2);
         assert_eq!(
-            needs(&some, now).iter().map(|n| n.tone).collect::<Vec<_>>(),
+            needs(&View::of(&some), now).iter().map(|n| n.tone).collect::<Vec<_>>(),
             ["retrying", "available", "dead", "ambiguous", "scheduled"]
         );
-        assert!(needs(&sight(&[queue(State::Completed, 9, false)]), now).is_empty());
+        assert!(needs(&View::of(&sight(&[queue(State::Completed, 9, false)])), now).is_empty());
+    }
+
+    #[test]
+    fn of_many_of_a_sort_the_worst_are_told_and_how_many_more_there_are() {
+        let now = Timestamp::from_second(100).unwrap();
+        let many = |state, paused, n: u64| -> Vec<QueueCounts> {
+            let named = |i| QueueCounts {
+                queue: QueueName::new(format!("{}-{i:03}", state as u8)).unwrap(),
+                oldest_due: Timestamp::from_second(i64::try_from(80 - i % 50).unwrap()).ok(),
+                ..queue(state, i + 1, paused)
+            };
+            (0..n).map(named).collect()
+        };
+        let mut all = many(State::Dead, false, 500);
+        all.extend(many(State::Available, false, 500));
+        all.extend(many(State::Scheduled, true, 6));
+        let mut some = sight(&all);
+        some.breakers = vec![shut("open"); 40];
+        let needs = needs(&View::of(&some), now);
+        let told: Vec<&str> = needs.iter().map(|need| need.what.as_str()).collect();
+        assert_eq!(
+            needs.len(),
+            3 * (SHOWN + 1) + 6,
+            "six paused queues are as many lines as five and one: {told:?}"
+        );
+        assert_eq!(told[SHOWN], "35 more breakers are not closed");
+        assert_eq!(told[SHOWN + 1], "Nobody works 1-049", "the longest wait first");
+        assert_eq!(told[2 * SHOWN + 1], "Nobody works 495 more queues");
+        assert_eq!(
+            told[2 * SHOWN + 2],
+            format!("500 dead letters in {}-499", State::Dead as u8),
+            "the most first"
+        );
+        let rest = &needs[3 * SHOWN + 2];
+        assert_eq!(rest.what, "495 more queues have dead letters");
+        assert_eq!(
+            (rest.why.as_str(), rest.step.1.to_string().as_str()),
+            ("They hold 122,760.", "/jobs?state=dead")
+        );
+    }
+
+    #[test]
+    fn a_count_that_ended_is_told_as_such() {
+        let now = Timestamp::from_second(100).unwrap();
+        let mut queues = [queue(State::Available, 400, false), queue(State::Scheduled, 1, true)];
+        queues[0].more = vec![State::Available];
+        let needs = needs(&View::of(&sight(&queues)), now);
+        let why: Vec<&str> = needs.iter().map(|need| need.why.as_str()).collect();
+        assert!(why[0].starts_with("400 or more jobs wait since"), "{why:?}");
+        assert_eq!(why[1], "1 job waits until somebody resumes it.");
     }
 
     fn shut(state: &str) -> BreakerRecord {
@@ -243,7 +369,7 @@ mod tests {
         let now = Timestamp::from_second(5).unwrap();
         for (n, command) in [(9, "jobs list --state dead --queue q"), (10, "dead group --queue q")] {
             let queue = queue(State::Dead, n, false);
-            let of_queue = of_queue(&queue, &sight(std::slice::from_ref(&queue)), now);
+            let of_queue = of_queue(&queue, &View::of(&sight(std::slice::from_ref(&queue))), now);
             assert_eq!(of_queue[0].1.1, format!("backshift {command}"));
         }
     }
@@ -254,12 +380,12 @@ mod tests {
         let mut some = sight(&[queue(State::Dead, 2, false)]);
         let name = QueueName::new("q").unwrap();
         some.causes.insert(name.clone(), vec!["503 anna@example.com".into(), "503 anna@example.com".into()]);
-        let need = &needs(&some, now)[0];
+        let need = &needs(&View::of(&some), now)[0];
         assert_eq!(
             (need.what.as_str(), need.said.as_deref()),
             ("2 dead letters in q with one cause", Some("503 an***@example.com"))
         );
         some.causes.insert(name, vec!["a".into(), "b".into()]);
-        assert_eq!(needs(&some, now)[0].said, None);
+        assert_eq!(needs(&View::of(&some), now)[0].said, None);
     }
 }

@@ -6,11 +6,15 @@ use minijinja::{Value, context};
 
 use super::{
     Here, link,
-    need::{Need, attended},
-    needs::{needs, waiting},
+    need::Need,
+    needs::{needs, waiting, waits_more},
     sight::{SAMPLE, Sight},
-    troubles, words,
+    view::View,
+    words,
 };
+
+/// Queues that the first page shows; all are on a page of their own.
+const ROWS: usize = 20;
 
 /// How a queue stands whose jobs no worker takes.
 pub(super) const NOBODY: (&str, &str) = ("retrying", "Nobody works it");
@@ -31,15 +35,13 @@ pub(super) async fn page(Here(pages): Here) -> Response {
 
 fn values(sight: &Sight) -> Value {
     let now = Timestamp::now();
-    let needs = needs(sight, now);
+    let view = View::of(sight);
+    let needs = needs(&view, now);
     let running = sight.total(State::Running);
     let waits = sight.queues.iter().map(waiting).sum();
-    let or_more = |n: u64, more: bool| {
-        let or_more = if more { " or more" } else { "" };
-        format!("{}{or_more}", words::number(n))
-    };
+    let any = |more: &dyn Fn(&QueueCounts) -> bool| sight.queues.iter().any(more);
     let of =
-        |state| or_more(sight.total(state), sight.queues.iter().any(|queue| queue.more.contains(&state)));
+        |state| words::or_more(sight.total(state), any(&|queue: &QueueCounts| queue.more.contains(&state)));
     let figure = |number: String, word: &str| context! { quiet => number == "0", number, word };
     let (queues, workers) = (sight.queues.len() as u64, sight.workers.len() as u64);
     context! {
@@ -49,19 +51,20 @@ fn values(sight: &Sight) -> Value {
         needs => needs.iter().map(Need::value).collect::<Vec<_>>(),
         figures => vec![
             figure(of(State::Completed), "completed, last day"),
-            figure(words::number(running), "running"),
-            figure(words::number(waits), "waiting"),
+            figure(of(State::Running), "running"),
+            figure(words::or_more(waits, any(&waits_more)), "waiting"),
             figure(of(State::Dead), "dead"),
-            figure(or_more(sight.unclear, sight.unclear >= u64::from(SAMPLE)), "ambiguous effects"),
+            figure(words::or_more(sight.unclear, sight.unclear >= u64::from(SAMPLE)), "ambiguous effects"),
         ],
-        queues => troubled_first(sight).into_iter().map(|queue| row(queue, sight, now)).collect::<Vec<_>>(),
+        queues => troubled_first(&view).into_iter().take(ROWS).map(|queue| row(queue, &view, now)).collect::<Vec<_>>(),
+        others => (queues > ROWS as u64).then(|| words::count(queues - ROWS as u64, "more queue", "more queues")),
     }
 }
 
-fn troubled_first(sight: &Sight) -> Vec<&QueueCounts> {
-    let mut queues: Vec<_> = sight.queues.iter().collect();
-    let calm = |queue: &QueueCounts| !queue.paused && standing(queue, sight) != NOBODY;
-    queues.sort_by_key(|queue| (calm(queue), queue.count(State::Dead) == 0));
+fn troubled_first<'a>(view: &View<'a>) -> Vec<&'a QueueCounts> {
+    let mut queues: Vec<_> = view.sight.queues.iter().collect();
+    let calm = |queue: &QueueCounts| !queue.paused && standing(queue, view) != NOBODY;
+    queues.sort_by_cached_key(|queue| (calm(queue), queue.count(State::Dead) == 0));
     queues
 }
 
@@ -92,20 +95,20 @@ fn sentence(sight: &Sight, needs: &[Need], running: u64, waiting: u64) -> String
 }
 
 /// A queue as its row shows it, on this page and on its own.
-pub(super) fn row(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Value {
+pub(super) fn row(queue: &QueueCounts, view: &View<'_>, now: Timestamp) -> Value {
     // A cell has no room for words.
     let n = |state| {
         let more = if queue.more.contains(&state) { "+" } else { "" };
         format!("{}{more}", words::number(queue.count(state)))
     };
-    let (tone, word) = standing(queue, sight);
+    let (tone, word) = standing(queue, view);
     context! {
         name => queue.queue.as_str(),
         href => link::jobs_of_queue(&queue.queue),
         turn => link::queue(&queue.queue, if queue.paused { "resume" } else { "pause" }),
         paused => queue.paused,
         tone, word,
-        waiting => words::number(waiting(queue)),
+        waiting => format!("{}{}", words::number(waiting(queue)), if waits_more(queue) { "+" } else { "" }),
         scheduled => n(State::Scheduled),
         available => n(State::Available),
         running => n(State::Running),
@@ -117,20 +120,20 @@ pub(super) fn row(queue: &QueueCounts, sight: &Sight, now: Timestamp) -> Value {
 }
 
 /// Whether nothing waits that a worker would take, as far as the ledger counts what is parked.
-fn all_parked(queue: &QueueCounts, sight: &Sight) -> bool {
-    let (parked, more) = troubles::stranded_in(&queue.queue, sight);
+fn all_parked(queue: &QueueCounts, view: &View<'_>) -> bool {
+    let (parked, more) = view.stranded_in(&queue.queue);
     parked >= queue.count(State::Available) || (more && parked >= u64::from(ParkedKind::COUNTED))
 }
 
-pub(super) fn standing(queue: &QueueCounts, sight: &Sight) -> (&'static str, &'static str) {
+pub(super) fn standing(queue: &QueueCounts, view: &View<'_>) -> (&'static str, &'static str) {
     let (available, running) = (queue.count(State::Available), queue.count(State::Running));
-    let attended = attended(&sight.workers, queue.queue.as_str());
+    let attended = view.worked.has(&queue.queue);
     match (queue.paused, running, available) {
         (true, ..) => PAUSED,
         (_, 1.., _) => ("running", "Moving"),
         // What is for later waits for nobody yet; what is due does.
         (_, 0, 1..) if !attended => NOBODY,
-        (_, 0, 1..) if all_parked(queue, sight) => PARKED,
+        (_, 0, 1..) if all_parked(queue, view) => PARKED,
         (_, 0, 1..) => ("available", "Waiting"),
         _ if waiting(queue) > 0 && attended => ("scheduled", "Waiting"),
         _ if waiting(queue) > 0 => ("scheduled", "Waiting, no worker"),

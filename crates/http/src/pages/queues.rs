@@ -10,7 +10,7 @@ use minijinja::{Value, context};
 use super::{
     Here, Pages,
     overview::{NOBODY, PARKED, PAUSED, row, standing},
-    sight::Sight,
+    view::View,
     words,
 };
 
@@ -20,16 +20,16 @@ pub(super) async fn page(Here(pages): Here) -> Response {
         Ok(sight) => sight,
         Err(error) => return pages.away(&error),
     };
-    let queues = &sight.queues;
-    let now = Timestamp::now();
-    let rows: Vec<Value> = queues.iter().map(|queue| row(queue, &sight, now)).collect();
-    let sentence = sentence(&sight);
+    let (view, now) = (View::of(&sight), Timestamp::now());
+    let rows: Vec<Value> = sight.queues.iter().map(|queue| row(queue, &view, now)).collect();
+    let sentence = sentence(&view);
     pages.framed("/queues", "queues.html", context! { title => "Queues", sentence, queues => rows }).await
 }
 
 /// What keeps queues from their work, or that nothing does.
-fn sentence(sight: &Sight) -> String {
-    let all: Vec<_> = sight.queues.iter().map(|queue| standing(queue, sight)).collect();
+fn sentence(view: &View<'_>) -> String {
+    let sight = view.sight;
+    let all: Vec<_> = sight.queues.iter().map(|queue| standing(queue, view)).collect();
     let of = |wanted| all.iter().filter(|standing| **standing == wanted).count() as u64;
     let (paused, nobody, parked) = (of(PAUSED), of(NOBODY), of(PARKED));
     let parts = [

@@ -18,9 +18,9 @@ use backshift_core::{
     EffectState, JobFilter, JobRecord, Kind, Page, QueueCounts, QueueName, State, StoreError, Timestamp,
     store::{BreakerRecord, ParkedKind, WorkerRecord},
 };
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-use super::{Pages, need::is_unattended, own_kinds::OwnKinds};
+use super::{Pages, own_kinds::OwnKinds, worked::Worked};
 
 /// How long a sight is good at least.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -97,6 +97,8 @@ pub(super) struct Watch {
     changes: AtomicU64,
     /// The last reading failed: what is shown is how things stood before.
     away: AtomicBool,
+    /// One reads for all who ask meanwhile. It keeps how the last reading failed, which is their answer too.
+    turn: Mutex<Option<(Instant, StoreError)>>,
 }
 
 impl Watch {
@@ -150,9 +152,19 @@ impl Pages {
     }
 
     async fn look(&self) -> Result<Arc<Sight>, StoreError> {
+        let asked = Instant::now();
+        let mut turn = self.watch.turn.lock().await;
+        let since = self.watch.latest.borrow().clone().filter(|sight| sight.read >= asked);
+        if let Some(sight) = since {
+            return Ok(sight);
+        }
+        if let Some((_, error)) = turn.as_ref().filter(|(at, _)| *at >= asked) {
+            return Err(error.clone());
+        }
         let before = self.watch.changes.load(Ordering::SeqCst);
         let read = read(self).await;
         self.watch.away.store(read.is_err(), Ordering::SeqCst);
+        *turn = read.as_ref().err().map(|error| (Instant::now(), error.clone()));
         let sight = Arc::new(read?);
         // What was begun before a change shows what was before it.
         if self.watch.changes.load(Ordering::SeqCst) == before {
@@ -192,16 +204,15 @@ async fn read(pages: &Pages) -> Result<Sight, StoreError> {
         tokio::try_join!(store.counts(), store.workers(), store.breakers(), store.parked())?;
     let own = pages.own.clone();
     let mut sight = Sight { queues, workers, breakers, parked, own, ..Sight::empty() };
+    let worked = Worked::by(&sight.workers);
     let alone: Vec<QueueName> = sight
         .queues
         .iter()
-        .filter(|queue| is_unattended(queue, &sight.workers))
+        .filter(|queue| worked.leaves(queue))
         .map(|queue| queue.queue.clone())
+        .take(UNATTENDED)
         .collect();
-    for queue in alone.into_iter().take(UNATTENDED) {
-        let kinds = store.next_kinds(&queue).await?;
-        sight.next_kinds.insert(queue, kinds);
-    }
+    sight.next_kinds = store.next_kinds(&alone).await?;
     // Rows bring their payloads along: no list is kept while the next one is read. Each is a search, because a search has a bound.
     let mut changes = DefaultHasher::new();
     for filter in [JobFilter::default(), of(State::Running)] {
@@ -262,6 +273,26 @@ mod tests {
     use backshift_store::{Database, Options, SqlStore, migrate};
 
     use super::*;
+
+    /// Pages that open at once, as after a start, would each read everything.
+    #[tokio::test]
+    async fn one_reads_for_all_who_ask_at_once() {
+        let kept = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", kept.path().join("test.db").display());
+        let db = Database::open(&url, &Options::default()).unwrap();
+        migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
+        let pages = Pages::new(Arc::new(SqlStore::new(db.clone())), "a test");
+        let asked = || futures::future::join_all((0..20).map(|_| pages.sight()));
+        let sights: Vec<Arc<Sight>> = asked().await.into_iter().map(Result::unwrap).collect();
+        assert!(sights.iter().all(|sight| Arc::ptr_eq(sight, &sights[0])), "twenty read as one");
+        pages.watch.forget();
+        let anew = pages.sight().await.unwrap();
+        assert!(!Arc::ptr_eq(&anew, &sights[0]), "who changed something sees it");
+        db.close().await;
+        pages.watch.forget();
+        assert!(asked().await.iter().all(Result::is_err), "and all hear that it is away");
+        assert!(pages.watch.away.load(Ordering::SeqCst));
+    }
 
     /// A store that is slow to read is shown as it was; one that is away must not be shown as if it were there.
     #[tokio::test]

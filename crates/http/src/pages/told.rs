@@ -14,11 +14,14 @@ use super::{
     explain::{Surroundings, explain, who_works},
     facts, life,
     mask::{self, Shown},
-    need::{Need, attended, is_unattended, remedy},
+    need::{Need, remedy},
     needs,
     reason::Reason,
     sight::{SAMPLE, Sight, causes},
-    stopped, troubles, words,
+    stopped, troubles,
+    view::View,
+    words,
+    worked::Worked,
 };
 
 /// Kinds of troubles that are looked for in a queue, each with up to four searches.
@@ -125,33 +128,33 @@ pub async fn queue(
 ) -> Result<Option<(QueueCounts, Told)>, StoreError> {
     let mut sight = Sight::empty();
     sight.own = own.clone();
-    (sight.queues, sight.workers) = (store.counts().await?, store.workers().await?);
-    (sight.breakers, sight.parked) = (store.breakers().await?, store.parked().await?);
+    (sight.queues, sight.workers, sight.breakers, sight.parked) =
+        tokio::try_join!(store.counts(), store.workers(), store.breakers(), store.parked())?;
     let (by_state, more) = (Vec::new(), Vec::new());
     let nothing = QueueCounts { queue: name.clone(), paused: false, by_state, more, oldest_due: None };
-    let attended = attended(&sight.workers, name.as_str());
+    let attended = Worked::by(&sight.workers).has(name);
     let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
         Some(queue) => queue,
         None if attended => nothing,
         None => return Ok(None),
     };
-    if is_unattended(&queue, &sight.workers) {
-        sight.next_kinds.insert(name.clone(), store.next_kinds(name).await?);
+    if !attended && Worked::by(&sight.workers).leaves(&queue) {
+        sight.next_kinds = store.next_kinds(std::slice::from_ref(name)).await?;
     }
     let dead = JobFilter { state: Some(State::Dead), queue: Some(name.clone()), ..JobFilter::default() };
     let dead = store.search(&dead, &Page { after: None, limit: SAMPLE }).await?.jobs;
     sight.causes = causes(dead);
-    let now = Timestamp::now();
+    let (view, now) = (View::of(&sight), Timestamp::now());
     let mut told: Vec<Cause> =
-        needs::of_queue(&queue, &sight, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
+        needs::of_queue(&queue, &view, now).into_iter().map(|(need, remedy)| needed(need, remedy)).collect();
     let held = held_kinds(store, name, &sight).await?;
     let holds = |kinds: &[Kind]| kinds.iter().any(|kind| held.contains(kind));
     let keeps = troubles::of_queue(&sight.workers, name, holds, now);
     let keeps = keeps.into_iter().map(|(need, stays)| Cause { stays, ..kept(need) });
     // A pause by a person stands before what would stop the work anyway.
     told.splice(usize::from(queue.paused)..usize::from(queue.paused), keeps);
-    let said = needs::unattended(&queue, &sight, now).is_some();
-    told.extend(next(&queue, attended, &sight).filter(|_| !said));
+    let said = needs::unattended(&queue, &view, now).is_some();
+    told.extend(next(&queue, attended, &view).filter(|_| !said));
     told.extend(sight.breakers.iter().filter(|b| b.state != "closed" && needs::waiting(&queue) > 0).map(
         |b| {
             let need = needs::breaker(b, now);
@@ -200,8 +203,8 @@ fn needed(need: Need, remedy: Remedy) -> Cause {
 }
 
 /// What the jobs that wait are waiting for; a need says it when nobody works the queue for a while.
-fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
-    let (parked, more) = troubles::stranded_in(&queue.queue, sight);
+fn next(queue: &QueueCounts, attended: bool, view: &View<'_>) -> Option<Cause> {
+    let (parked, more) = view.stranded_in(&queue.queue);
     let available = queue.count(State::Available).saturating_sub(parked);
     let later = queue.count(State::Scheduled) + queue.count(State::Retrying);
     let plain =
@@ -209,32 +212,39 @@ fn next(queue: &QueueCounts, attended: bool, sight: &Sight) -> Option<Cause> {
     match (queue.paused, available, later) {
         (true, ..) | (_, 0, 0) => None,
         (_, 1.., _) if attended => {
-            let many = words::count(available, "job waits", "jobs wait");
+            let many = match (available, needs::waits_more(queue)) {
+                (1, false) => "1 job waits".to_owned(),
+                (n, more) => format!("{} jobs wait", words::or_more(n, more)),
+            };
             let running = words::number(queue.count(State::Running));
             // How many of them are parked nobody has counted.
             let or = if more { " or a worker that knows their kind" } else { "" };
             Some(plain(format!("{many} for a free slot{or}, {running} running")))
         }
         (_, 1.., _) => {
-            let remedy = Some(needs::start(&queue.queue, sight));
+            let remedy = Some(needs::start(&queue.queue, view.sight));
             let text = format!("No worker takes jobs from {} now", queue.queue);
-            let evidence = Some(who_works(&sight.workers));
+            let evidence = Some(who_works(&view.sight.workers));
             Some(Cause { remedy, evidence, stays: true, ..plain(text) })
         }
-        _ => Some(plain(words::count(later, "job waits for its time", "jobs wait for their time"))),
+        (_, _, 1) if !needs::waits_more(queue) => Some(plain("1 job waits for its time".to_owned())),
+        _ => {
+            let later = words::or_more(later, needs::waits_more(queue));
+            Some(plain(format!("{later} jobs wait for their time")))
+        }
     }
 }
 
 fn headline(queue: &QueueCounts) -> String {
     let parts = [
-        (needs::waiting(queue), "waiting"),
-        (queue.count(State::Running), "running"),
-        (queue.count(State::Dead), "dead"),
+        (needs::waiting(queue), needs::waits_more(queue), "waiting"),
+        (queue.count(State::Running), queue.more.contains(&State::Running), "running"),
+        (queue.count(State::Dead), queue.more.contains(&State::Dead), "dead"),
     ];
     let some: Vec<String> = parts
         .iter()
-        .filter(|(n, _)| *n > 0)
-        .map(|(n, word)| format!("{} {word}", words::number(*n)))
+        .filter(|(n, ..)| *n > 0)
+        .map(|(n, more, word)| format!("{} {word}", words::or_more(*n, *more)))
         .collect();
     match (some.is_empty(), queue.paused) {
         (true, false) => format!("{} is empty", queue.queue),

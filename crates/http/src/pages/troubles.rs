@@ -13,9 +13,10 @@ use minijinja::Value;
 
 use super::{
     link, mask,
-    need::{Need, Remedy, attended, remedy},
+    need::{Need, Remedy, few, remedy, rest},
     own_kinds::must_run,
     sight::Sight,
+    view::View,
     words,
 };
 
@@ -35,7 +36,18 @@ struct Shared<'a> {
 
 /// What keeps workers from their work, one need a cause.
 pub(super) fn of_workers(sight: &Sight, now: Timestamp) -> Vec<Need> {
-    told(&sight.workers, |_| true, now)
+    few(
+        causes(&sight.workers, |_| true),
+        |shared| need(shared, now),
+        |_, n| {
+            let what = words::count(
+                n,
+                "more thing keeps workers from their work",
+                "more things keep workers from their work",
+            );
+            rest("dead", what).to("See workers", "/workers")
+        },
+    )
 }
 
 /// What those who work this queue have to do with it, each with whether it stays so: nobody who does the same work is well.
@@ -157,28 +169,24 @@ fn follows(shared: &Shared<'_>, now: Timestamp) -> String {
     format!("{does} {next}")
 }
 
-/// Jobs of kinds that none of those who work their queue knows. A queue that nobody works is another need.
-pub(super) fn unknown_kinds(sight: &Sight, now: Timestamp) -> Vec<Need> {
-    stranded(sight).take(LINES).map(|parked| unknown(parked, now)).collect()
+/// Jobs of kinds that none of those who work their queue knows.
+pub(super) fn unknown_kinds(view: &View<'_>, now: Timestamp) -> Vec<Need> {
+    few(
+        view.stranded.clone(),
+        |parked| unknown(parked, now),
+        |_, n| {
+            let more = words::or_more(n, view.has_unlisted());
+            rest("retrying", format!("{more} more kinds are known to no worker of their queue"))
+                .to("See jobs", "/jobs?find=parked")
+        },
+    )
 }
 
 /// The same of one queue, each with the command that shows its jobs.
-pub(super) fn unknown_kinds_of(queue: &QueueName, sight: &Sight, now: Timestamp) -> Vec<(Need, Remedy)> {
-    let here = stranded(sight).filter(|parked| parked.queue == *queue).map(|parked| unknown(parked, now));
+pub(super) fn unknown_kinds_of(queue: &QueueName, view: &View<'_>, now: Timestamp) -> Vec<(Need, Remedy)> {
+    let here = view.stranded.iter().filter(|parked| parked.queue == *queue);
+    let here = here.take(LINES).map(|parked| unknown(parked, now));
     here.filter_map(|mut need| need.command.take().map(|remedy| (need, remedy))).collect()
-}
-
-/// How many jobs of this queue are parked and stay so, and whether there may be more than the ledger counts or lists.
-pub(super) fn stranded_in(queue: &QueueName, sight: &Sight) -> (u64, bool) {
-    let here = || stranded(sight).filter(|parked| parked.queue == *queue);
-    let uncounted = here().any(|parked| parked.jobs >= u64::from(ParkedKind::COUNTED));
-    let unlisted = sight.parked.len() >= ParkedKind::LISTED as usize;
-    (here().map(|parked| parked.jobs).sum(), uncounted || unlisted)
-}
-
-fn stranded(sight: &Sight) -> impl Iterator<Item = &ParkedKind> {
-    let here = |parked: &&ParkedKind| attended(&sight.workers, parked.queue.as_str());
-    sight.parked.iter().filter(here).filter(|parked| !parked.is_known_to(&sight.workers))
 }
 
 fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
@@ -270,7 +278,7 @@ mod tests {
         sight.workers.push(worker("a", Vec::new()));
         sight.parked =
             vec![parked("q", "known", 1), parked("q", "strange", 1000), parked("nobody", "strange", 1)];
-        let needs = unknown_kinds(&sight, at(100));
+        let needs = unknown_kinds(&View::of(&sight), at(100));
         assert_eq!(needs.len(), 1, "{needs:?}");
         assert_eq!(needs[0].what, "No worker of q knows the kind strange");
         assert!(needs[0].why.starts_with("1,000 or more jobs are parked since 00:00:10 UTC"), "{needs:?}");
@@ -288,11 +296,11 @@ mod tests {
         };
         let queue = QueueName::new("q").unwrap();
         sight.parked = vec![parked("strange".into(), 999)];
-        assert_eq!(stranded_in(&queue, &sight), (999, false));
+        assert_eq!(View::of(&sight).stranded_in(&queue), (999, false));
         sight.parked = vec![parked("strange".into(), 1000)];
-        assert_eq!(stranded_in(&queue, &sight), (1000, true));
+        assert_eq!(View::of(&sight).stranded_in(&queue), (1000, true));
         sight.parked = (0..ParkedKind::LISTED).map(|n| parked(format!("strange-{n}"), 1)).collect();
-        assert_eq!(stranded_in(&queue, &sight), (50, true), "there may be other kinds");
+        assert_eq!(View::of(&sight).stranded_in(&queue), (50, true), "there may be other kinds");
     }
 
     fn job(queue: &str, kind: &str) -> JobRecord {

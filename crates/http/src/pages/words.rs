@@ -18,6 +18,11 @@ pub(super) fn number(n: u64) -> String {
     text
 }
 
+/// `400 or more`, where counting ended there.
+pub(super) fn or_more(n: u64, more: bool) -> String {
+    format!("{}{}", number(n), if more { " or more" } else { "" })
+}
+
 /// `1 job`, `2 jobs`.
 pub fn count(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(n), if n == 1 { one } else { many })

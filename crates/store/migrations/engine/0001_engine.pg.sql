@@ -26,7 +26,8 @@ ALTER TABLE background_jobs SET (fillfactor = 45, autovacuum_vacuum_scale_factor
 -- The last five are marks, on which the indexes depend instead of on the status; they stay NULL for nearly every job.
 -- seat: the unique key, while the job has the seat. leaving: the key that a superseded job still runs under.
 -- abroad: the queue of an unfinished job of a foreign broker. unpublished: the broker that still has to get it; of a dead
--- job, whose message was handed over while it ran, the dead letter. kept: a person decides about it.
+-- job, whose message was handed over while it ran, the dead letter. kept: a person decides about it, because it
+-- is dead (true) or was cancelled (false).
 -- Every statement of ours that changes the status writes them as well. Were they generated, PostgreSQL would put every
 -- row together twice that a claim or a completion writes, which costs a tenth of the claim and a fifth of the completion.
 ALTER TABLE background_jobs
@@ -112,10 +113,11 @@ CREATE UNIQUE INDEX IF NOT EXISTS background_jobs_idempotency ON background_jobs
 -- has given up the seat, so no later state of it can collide.
 CREATE UNIQUE INDEX IF NOT EXISTS background_jobs_unique ON background_jobs (seat) WHERE seat IS NOT NULL;
 CREATE INDEX IF NOT EXISTS background_jobs_superseded ON background_jobs (leaving) WHERE leaving IS NOT NULL;
-CREATE INDEX IF NOT EXISTS background_jobs_kept ON background_jobs (created_at, id) WHERE kept;
+CREATE INDEX IF NOT EXISTS background_jobs_kept ON background_jobs (created_at, id) WHERE kept IS NOT NULL;
 -- How many are kept in each queue is counted here, without their rows. Every priority is above that; the count says so too, and
 -- nobody else does: a window of the list would be looked for here and read whole.
-CREATE INDEX IF NOT EXISTS background_jobs_kept_by ON background_jobs (queue, status) WHERE kept AND priority >= -32768;
+CREATE INDEX IF NOT EXISTS background_jobs_kept_by ON background_jobs (queue, kept)
+    WHERE kept IS NOT NULL AND priority >= -32768;
 -- By time within what the broker has, so that looking for what nobody gives a sign of begins with the oldest and meets
 -- neither what the relay still has nor what is parked. Claims and heartbeats change none of these columns.
 CREATE INDEX IF NOT EXISTS background_jobs_abroad ON background_jobs (abroad, unpublished, aside, run_at)
@@ -135,6 +137,8 @@ CREATE TABLE job_line (
     ready       boolean NOT NULL,
     alone       boolean NOT NULL,
     unique_key  text,
+    -- It failed before: what waits for its next attempt is told from what waits for its first without a look at its row.
+    again       boolean NOT NULL,
     -- The kind, once a worker that does not know it met the job: such jobs stand beside the line, one line a kind.
     aside       text
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_insert_scale_factor = 0.05,
@@ -291,8 +295,8 @@ CREATE INDEX job_sweeps_age ON job_sweeps (begun_at);
 -- Every job of the SQL broker that waits has a place in the line, whoever enqueues it.
 CREATE FUNCTION backshift_joins_line() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key)
-        SELECT id, queue, priority, run_at, status = 'available', crashes >= 3, unique_key FROM fresh
+    INSERT INTO job_line (id, queue, priority, run_at, ready, alone, again, unique_key)
+        SELECT id, queue, priority, run_at, status = 'available', crashes >= 3, status = 'retrying', unique_key FROM fresh
         WHERE broker = 'postgres' AND status IN ('scheduled', 'available', 'retrying');
     RETURN NULL;
 END $$;
@@ -310,7 +314,7 @@ DECLARE
     unfinished boolean := waits OR NEW.status = 'running';
     seat text := CASE WHEN unfinished AND NOT NEW.superseded THEN NEW.unique_key END;
     leaving text := CASE WHEN NEW.status = 'running' AND NEW.superseded THEN NEW.unique_key END;
-    kept boolean := CASE WHEN NEW.status IN ('dead', 'cancelled') THEN true END;
+    kept boolean := CASE WHEN NEW.status IN ('dead', 'cancelled') THEN NEW.status = 'dead' END;
     abroad text := CASE WHEN unfinished AND NEW.broker <> 'postgres' THEN NEW.queue END;
     unpublished text := CASE WHEN (waits OR NEW.status = 'dead') AND NEW.broker <> 'postgres' AND NEW.published_at IS NULL
         THEN NEW.broker END;
@@ -325,8 +329,8 @@ BEGIN
     IF NEW.broker = 'postgres' THEN
         DELETE FROM job_line WHERE id = NEW.id;
         IF waits THEN
-            INSERT INTO job_line (id, queue, priority, run_at, ready, alone, unique_key) VALUES (NEW.id, NEW.queue,
-                NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.unique_key);
+            INSERT INTO job_line (id, queue, priority, run_at, ready, alone, again, unique_key) VALUES (NEW.id, NEW.queue,
+                NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.status = 'retrying', NEW.unique_key);
         END IF;
     END IF;
     RETURN NULL;

@@ -6,9 +6,9 @@ use crate::Sql;
 
 /// Builds a [`Sql`] from literals and the words `lock`, `us`, `greatest`, `least`; `ids` and `job_ids` are a column of jobs.
 ///
-/// `ended`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (see the engine's first migration) and end with a comma: of a job
-/// that is dead or cancelled, of one that is cancelled unless it runs, of a running one that gives up its seat, and of
-/// one that waits from the beginning.
+/// `cancelled`, `closed`, `stopped`, `leaving` and `again` set the marks of PostgreSQL's row (see the engine's first migration) and
+/// end with a comma: of a job that is cancelled, of one that becomes what `$2` says (dead or cancelled), of one that is cancelled
+/// unless it runs, of a running one that gives up its seat, and of one that waits from the beginning.
 macro_rules! both {
     ($($part:tt)+) => {
         $crate::Sql {
@@ -19,14 +19,20 @@ macro_rules! both {
 }
 
 macro_rules! part {
-    (pg ended) => {
-        "seat = NULL, leaving = NULL, kept = true, abroad = NULL, unpublished = NULL, "
+    (pg cancelled) => {
+        "seat = NULL, leaving = NULL, kept = false, abroad = NULL, unpublished = NULL, "
     };
-    (sqlite ended) => {
+    (sqlite cancelled) => {
+        ""
+    };
+    (pg closed) => {
+        "seat = NULL, leaving = NULL, kept = ($2 = 'dead'), abroad = NULL, unpublished = NULL, "
+    };
+    (sqlite closed) => {
         ""
     };
     (pg stopped) => {
-        "seat = CASE WHEN status = 'running' THEN seat END, kept = CASE WHEN status <> 'running' THEN true END, \
+        "seat = CASE WHEN status = 'running' THEN seat END, kept = CASE WHEN status <> 'running' THEN false END, \
          abroad = CASE WHEN status = 'running' THEN abroad END, unpublished = NULL, "
     };
     (sqlite stopped) => {

@@ -56,7 +56,7 @@ pub(crate) const END: Sql = Sql {
          abroad = CASE WHEN f.status = 'again' AND NOT (j.superseded OR j.cancel_requested) THEN j.abroad END, \
          unpublished = CASE WHEN j.abroad IS NOT NULL AND j.published_at IS NULL AND (f.status = 'dead' \
          OR (f.status = 'again' AND NOT (j.superseded OR j.cancel_requested))) THEN j.broker END, \
-         kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN true END, \
+         kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN f.status = 'dead' END, \
          updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
          RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \

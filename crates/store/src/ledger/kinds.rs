@@ -2,26 +2,29 @@
 //!
 //! No index leads from kind to kind, so both are answers about a bounded number of jobs and not about the table.
 
+use std::collections::BTreeMap;
+
 use backshift_core::{Kind, QueueName, StoreError};
 
-use crate::{Database, Sql};
+use crate::{Database, Dialect, Executor, Sql};
 
 /// Jobs of a queue that are looked at.
 const NEXT_JOBS: u32 = 50;
 /// The newest jobs that are looked at.
 pub const NEWEST_JOBS: u32 = 5_000;
 
-/// `$1` the queue, `$2` jobs at most of each sort: what stands in line, what must run alone, what a foreign broker has.
+/// `$1` the queue, on PostgreSQL many of them as JSON, `$2` jobs at most of each sort: what stands in line, what must run alone, what
+/// a foreign broker has.
 pub(crate) const NEXT: Sql = Sql {
-    pg: "SELECT DISTINCT j.job_type FROM (\
-         (SELECT id FROM job_line WHERE ready AND NOT alone AND aside IS NULL AND queue = $1 \
+    pg: "SELECT DISTINCT q.name, j.job_type FROM json_array_elements_text($1::text::json) AS q(name) CROSS JOIN LATERAL (\
+         (SELECT id FROM job_line WHERE ready AND NOT alone AND aside IS NULL AND queue = q.name \
          ORDER BY priority DESC, run_at, id LIMIT $2) \
-         UNION ALL (SELECT id FROM job_line WHERE ready AND alone AND queue = $1 \
+         UNION ALL (SELECT id FROM job_line WHERE ready AND alone AND queue = q.name \
          ORDER BY priority DESC, run_at, id LIMIT $2) \
-         UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL AND abroad = $1 AND status = 'available' \
+         UNION ALL (SELECT id FROM background_jobs WHERE abroad IS NOT NULL AND abroad = q.name AND status = 'available' \
          AND aside IS NULL ORDER BY abroad, unpublished, aside, run_at LIMIT $2)) next \
          CROSS JOIN LATERAL (SELECT job_type FROM background_jobs b WHERE b.id = next.id OFFSET 0) j",
-    sqlite: "SELECT DISTINCT job_type FROM (\
+    sqlite: "SELECT DISTINCT $1, job_type FROM (\
              SELECT * FROM (SELECT job_type FROM background_jobs WHERE status = 'available' AND broker = 'embedded' \
              AND crashes < 3 AND aside IS NULL AND queue = $1 ORDER BY priority DESC, run_at LIMIT $2) \
              UNION ALL SELECT * FROM (SELECT job_type FROM background_jobs WHERE status = 'available' \
@@ -36,9 +39,32 @@ pub(crate) const NEWEST: &str = "SELECT DISTINCT job_type FROM (SELECT job_type 
 
 pub(crate) const STATEMENTS: &[Sql] = &[NEXT, super::both::same(NEWEST)];
 
-/// The kinds of the jobs that are next in this queue. What was put aside for its kind is listed elsewhere.
-pub(crate) async fn next(db: &Database, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
-    named(db.sql(NEXT).bind(queue).bind(NEXT_JOBS).all().await?)
+/// The kinds of the jobs that are next in these queues. What was put aside for its kind is listed elsewhere.
+pub(crate) async fn next(
+    db: &Database,
+    queues: &[QueueName],
+) -> Result<BTreeMap<QueueName, Vec<Kind>>, StoreError> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    match db.dialect() {
+        _ if queues.is_empty() => {}
+        Dialect::Postgres => {
+            let names: Vec<&str> = queues.iter().map(QueueName::as_str).collect();
+            let names = serde_json::json!(names).to_string();
+            found = db.sql(NEXT).bind(names).bind(NEXT_JOBS).all().await?;
+        }
+        Dialect::Sqlite => {
+            for queue in queues {
+                let some = db.sql(NEXT).bind(queue).bind(NEXT_JOBS).all::<(String, String)>().await?;
+                found.extend(some);
+            }
+        }
+    }
+    let mut kinds: BTreeMap<QueueName, Vec<String>> = BTreeMap::new();
+    for (queue, kind) in found {
+        let Ok(queue) = QueueName::new(queue) else { continue };
+        kinds.entry(queue).or_default().push(kind);
+    }
+    kinds.into_iter().map(|(queue, kinds)| Ok((queue, named(kinds)?))).collect()
 }
 
 /// The kinds of the newest [`NEWEST_JOBS`] jobs, whatever became of them.

@@ -11,7 +11,7 @@ use backshift_core::{
 };
 
 use super::job_row::{JobRow, job_columns};
-use crate::{Database, Dialect, Executor, query::Query};
+use crate::{Dialect, Executor, query::Query};
 
 /// The longest page.
 const LONGEST_PAGE: u32 = 500;
@@ -27,20 +27,20 @@ pub(crate) type Place = (Timestamp, JobId);
 
 /// One page in the order `(created_at, id)` descending.
 pub(crate) async fn list(
-    db: &Database,
+    on: &impl Executor,
     filter: &JobFilter,
     page: &Page,
 ) -> Result<Vec<JobRecord>, StoreError> {
-    let begin = begin(db, page).await?;
-    let query = db.text(text(db.dialect(), filter.state, filter.effect));
-    rows(said(narrowed(between(query, begin, None), db.dialect(), filter), db.dialect(), filter), page, ORDER)
+    let begin = begin(on, page).await?;
+    let query = on.text(text(on.dialect(), filter.state, filter.effect));
+    rows(said(narrowed(between(query, begin, None), on.dialect(), filter), on.dialect(), filter), page, ORDER)
         .await
 }
 
 /// The place of the row after which the page begins.
-pub(super) async fn begin(db: &Database, page: &Page) -> Result<Option<Place>, StoreError> {
+pub(super) async fn begin(on: &impl Executor, page: &Page) -> Result<Option<Place>, StoreError> {
     let Some(after) = page.after else { return Ok(None) };
-    match db.sql(CURSOR).bind(after).optional::<Timestamp>().await? {
+    match on.sql(CURSOR).bind(after).optional::<Timestamp>().await? {
         Some(at) => Ok(Some((at, after))),
         None => Err(StoreError::NotFound(format!("job {after}, after which the page should begin"))),
     }
@@ -91,7 +91,7 @@ pub(super) fn effect_literal(effect: Option<EffectState>) -> String {
 
 fn found_by(dialect: Dialect, state: State) -> &'static str {
     match (dialect, state) {
-        (Dialect::Postgres, State::Dead | State::Cancelled) => " AND kept",
+        (Dialect::Postgres, State::Dead | State::Cancelled) => " AND kept IS NOT NULL",
         (Dialect::Sqlite, State::Dead | State::Cancelled) => " AND status IN ('dead', 'cancelled')",
         (Dialect::Postgres, State::Running) => {
             " AND id IN (SELECT u.job FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \

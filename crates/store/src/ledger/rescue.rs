@@ -48,7 +48,8 @@ pub(crate) const RESCUE: &str = concat!(
     large_abroad!(pg),
     " AND (j.superseded OR j.cancel_requested) \
      THEN NULL ELSE j.payload END, \
-     kept = CASE WHEN j.superseded OR j.cancel_requested OR (j.crashes >= 3 AND j.lonely_crashes >= 19) THEN true END, \
+     kept = CASE WHEN j.superseded OR j.cancel_requested THEN false \
+     WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN true END, \
      updated_at = clock_timestamp() FROM lost WHERE j.id = lost.id \
      RETURNING j.id, j.token, j.status, j.attempts, j.worker, j.started_at), \
      noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \

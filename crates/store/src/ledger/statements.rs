@@ -8,7 +8,7 @@ use super::{
     anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, kinds,
     list, park, rescue, search, strangers, takeover, unique, upkeep,
 };
-use crate::{Dialect, Sql, breakers, effects, limits, outbox, queues, schedules, sweep, workers};
+use crate::{Dialect, Sql, breakers, counts, effects, limits, outbox, queues, schedules, sweep, workers};
 
 const FIXED: &[&[Sql]] = &[
     anonymous::STATEMENTS,
@@ -30,6 +30,7 @@ const FIXED: &[&[Sql]] = &[
     unique::STATEMENTS,
     upkeep::STATEMENTS,
     breakers::STATEMENTS,
+    counts::STATEMENTS,
     effects::STATEMENTS,
     limits::STATEMENTS,
     outbox::STATEMENTS,

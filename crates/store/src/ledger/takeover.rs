@@ -69,7 +69,7 @@ pub(crate) const CRASHED: &str = "INSERT INTO job_attempts (job_id, token, attem
 
 /// `$2` is `dead` or `cancelled`.
 pub(crate) const CLOSE: Sql = both!(
-    "UPDATE background_jobs SET status = $2, " ended "crashes = crashes + 1, \
+    "UPDATE background_jobs SET status = $2, " closed "crashes = crashes + 1, \
      lonely_crashes = lonely_crashes + CASE WHEN crashes >= 3 THEN 1 ELSE 0 END, \
      reason = CASE WHEN $2 = 'dead' THEN 'crash-loop' END, \
      error_message = CASE WHEN $2 = 'dead' THEN 'crash-loop: ' ELSE '' END || 'the lease ended without a result', \

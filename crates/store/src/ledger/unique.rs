@@ -27,7 +27,7 @@ pub(crate) const REPLACE: &str = "UPDATE background_jobs SET payload = $2, paylo
      WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')";
 
 pub(crate) const DISPLACE: Sql = both!(
-    "UPDATE background_jobs SET status = 'cancelled', aside = NULL, " ended "\
+    "UPDATE background_jobs SET status = 'cancelled', aside = NULL, " cancelled "\
      note = 'superseded by a later job with its unique key', finished_at = clock_timestamp(), \
      updated_at = clock_timestamp(), payload = CASE WHEN sensitive THEN NULL ELSE payload END \
      WHERE id = $1 AND status IN ('scheduled', 'available', 'retrying')"

@@ -59,7 +59,7 @@ pub(crate) const DELETE_EFFECTS_LITE: &str = "DELETE FROM job_effects WHERE job_
 
 /// `$1` age in microseconds, `$2` at most. Dead jobs stand in the small index of what is kept.
 pub(crate) const OLD_DEAD: Sql = Sql {
-    pg: "SELECT id FROM background_jobs WHERE kept AND status = 'dead' \
+    pg: "SELECT id FROM background_jobs WHERE kept IS NOT NULL AND status = 'dead' \
          AND created_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond' \
          AND finished_at < (SELECT clock_timestamp()) - $1 * interval '1 microsecond' ORDER BY created_at LIMIT $2",
     sqlite: "SELECT id FROM background_jobs INDEXED BY background_jobs_kept \

@@ -12,9 +12,10 @@ use backshift_core::{
 };
 use uuid::Uuid;
 
-use super::find::{Met, by_index, lock};
+use super::find::{Met, lock};
 use crate::{
     Column, Database, Dialect, Durability, Executor, Sql, Tx,
+    by_index::by_index,
     ledger::{
         both::{both, same},
         job_row::state,

@@ -13,26 +13,12 @@ use backshift_core::{
 
 use crate::{
     Database, Dialect, Durability, Executor, Tx,
+    by_index::by_index,
     ledger::{
         list::{ORDER, Place, between, literals, narrowed, said},
         search::{end, few, order},
     },
 };
-
-/// Whatever the statistics say, the rows of a window are found by an index and in its order: a part of a table that nobody ever
-/// analysed looks like a third of it, and reading all of it the better way.
-/// Nor is a look at a bounded number of rows worth compiling or sharing out: either takes longer than the look.
-const BY_INDEX: &str = "SELECT set_config('enable_seqscan', 'off', true) || set_config('enable_bitmapscan', 'off', true) \
-     || set_config('jit', 'off', true) || set_config('max_parallel_workers_per_gather', '0', true)";
-
-/// A transaction in which PostgreSQL goes by indexes.
-pub(crate) async fn by_index(db: &Database, durability: Durability) -> Result<Tx, StoreError> {
-    let tx = db.begin_with(durability).await?;
-    if db.dialect() == Dialect::Postgres {
-        tx.sql(BY_INDEX).one::<String>().await?;
-    }
-    Ok(tx)
-}
 
 /// Looks at one window. SQLite reads without a transaction, which would hold its only writer.
 macro_rules! in_window {
@@ -57,6 +43,8 @@ macro_rules! in_window {
 const WINDOWS: usize = 40;
 /// Windows that a count looks at, for which a person waits: then it says that there may be more.
 const COUNT_WINDOWS: usize = 4;
+/// The same of what the dead died of, which reads their rows and not only an index.
+const CAUSE_WINDOWS: usize = 2;
 /// Causes that are told.
 const CAUSES: usize = 100;
 
@@ -197,8 +185,8 @@ type Group = (Option<String>, i64, Timestamp, Timestamp, String);
 pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Causes, StoreError> {
     let filter = JobFilter { state: Some(State::Dead), ..filter.clone() };
     let mut causes: BTreeMap<Option<String>, CauseRecord> = BTreeMap::new();
-    let (mut jobs, mut after) = (0, None::<Place>);
-    for _ in 0..COUNT_WINDOWS {
+    let mut after = None::<Place>;
+    for _ in 0..CAUSE_WINDOWS {
         let (groups, end) = in_window!(db, on, {
             let end = end(on, &filter, after).await?;
             let query = on.text(format!("{CAUSE}{}", window(on.dialect(), &filter)));
@@ -207,11 +195,10 @@ pub(super) async fn causes(db: &Database, filter: &JobFilter) -> Result<Causes, 
             (query.push(" GROUP BY error_fingerprint").all::<Group>().await?, end)
         });
         for group in groups {
-            jobs += group.1.unsigned_abs();
             add(&mut causes, group)?;
         }
         after = end;
-        if jobs >= COUNTED || end.is_none() {
+        if end.is_none() {
             break;
         }
     }

@@ -20,10 +20,10 @@ use uuid::Uuid;
 
 use crate::{
     Durability, FromRow, Row, Sql, SqlStore,
+    by_index::by_index,
     ledger::{both, both::same, jobs},
 };
 
-pub(crate) use find::by_index;
 pub use retention::HandsRetention;
 
 /// A time that every database can hold: after all others.
@@ -195,7 +195,7 @@ impl SqlStore {
     async fn batch(&self, standing: Standing, hand: &Hand) -> Result<Option<Swept>, StoreError> {
         let Standing { record: SweepRecord { sweep, mut swept, .. }, batch, after } = standing;
         let (jobs, next) = find::some(self.database(), &sweep.filter, after).await?;
-        let tx = find::by_index(self.database(), Durability::Strict).await?;
+        let tx = by_index(self.database(), Durability::Strict).await?;
         let found = i64::try_from(jobs.len()).unwrap_or(i64::MAX);
         let go_on = tx.sql(GO_ON).bind(swept.id).bind(batch).bind(found);
         let go_on =

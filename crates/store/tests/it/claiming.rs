@@ -137,7 +137,7 @@ async fn a_due_job_whose_row_somebody_holds_is_passed_over() {
     let first = "SELECT id FROM background_jobs WHERE id = $1 FOR UPDATE";
     other.sql(first).bind(ids[0]).all::<JobId>().await.unwrap();
     assert_eq!(world.store.promote(10).await.unwrap().0, 1, "the other one does not wait");
-    let cancel = "UPDATE background_jobs SET status = 'cancelled', seat = NULL, kept = true WHERE id = $1";
+    let cancel = "UPDATE background_jobs SET status = 'cancelled', seat = NULL, kept = false WHERE id = $1";
     assert_eq!(other.sql(cancel).bind(ids[0]).run().await.unwrap(), 1);
     other.commit().await.unwrap();
     assert_eq!(world.store.promote(10).await.unwrap().0, 0);

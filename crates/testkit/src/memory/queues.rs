@@ -75,14 +75,17 @@ impl Queues for MemoryStore {
         .await
     }
 
-    async fn next_kinds(&self, queue: &QueueName) -> Result<Vec<Kind>, StoreError> {
+    async fn next_kinds(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<Kind>>, StoreError> {
         self.call("store.next_kinds", |store| {
             let table = store.table();
-            let next =
-                |row: &&Row| row.state == State::Available && !row.aside && row.envelope.queue == *queue;
-            let kinds: BTreeSet<Kind> =
-                table.rows.values().filter(next).map(|row| row.envelope.kind.clone()).collect();
-            Ok(kinds.into_iter().collect())
+            let next = |row: &&Row| {
+                row.state == State::Available && !row.aside && queues.contains(&row.envelope.queue)
+            };
+            let mut kinds: BTreeMap<QueueName, BTreeSet<Kind>> = BTreeMap::new();
+            for Row { envelope, .. } in table.rows.values().filter(next) {
+                kinds.entry(envelope.queue.clone()).or_default().insert(envelope.kind.clone());
+            }
+            Ok(kinds.into_iter().map(|(queue, kinds)| (queue, kinds.into_iter().collect())).collect())
         })
         .await
     }

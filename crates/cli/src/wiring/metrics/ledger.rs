@@ -65,7 +65,7 @@ fn page(queues: &[QueueCounts], workers: &[WorkerRecord], now: Timestamp) -> Str
         up(1.0),
         metric(
             JOBS,
-            "Jobs of a queue by state, as the whole fleet has them; dead ones counted up to 100000.",
+            "Jobs of a queue by state, as the whole fleet has them; counted as far as a page needs.",
             queues.iter().flat_map(by_state).collect(),
         ),
         metric(

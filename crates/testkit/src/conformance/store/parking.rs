@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Envelope, JobFilter, JobId, Kind, Page, Settlement, Standing, State, Timestamp, WorkerName,
+    Envelope, JobFilter, JobId, Kind, Page, QueueName, Settlement, Standing, State, Timestamp, WorkerName,
     store::{Liveness, Start, WorkerRecord},
     wire::SENSITIVE,
 };
@@ -153,11 +153,20 @@ async fn s203_the_kinds_that_are_next_in_a_queue_are_told(scene: Scene) -> Verdi
     scene.store.accept(BROKER, vec![one.clone(), two.clone(), of("first.kind", "4")?]).await?;
     let start = scene.start(&aside).await?;
     ensure!(scene.store.park(&[start.lease]).await? == [true], "the job was not parked");
-    let kinds = scene.store.next_kinds(&scene.queue).await?;
-    ensure!(kinds == [one.kind.clone(), two.kind.clone()], "these wait, told are {kinds:?}");
+    let elsewhere = QueueName::new(format!("{}.other", scene.queue))?;
+    scene.store.accept(BROKER, vec![Envelope { queue: elsewhere.clone(), ..of("third.kind", "5")? }]).await?;
+    let both = [scene.queue.clone(), elsewhere.clone()];
+    let kinds = scene.store.next_kinds(&both).await?;
+    let here = kinds.get(&scene.queue).cloned().unwrap_or_default();
+    ensure!(here == [one.kind.clone(), two.kind.clone()], "these wait, told are {kinds:?}");
+    ensure!(
+        kinds.get(&elsewhere) == Some(&vec![Kind::new("third.kind")?]),
+        "each queue has its own: {kinds:?}"
+    );
     scene.store.cancel(two.id).await?;
-    let kinds = scene.store.next_kinds(&scene.queue).await?;
-    ensure!(kinds == [one.kind], "what was cancelled is not next: {kinds:?}");
+    let kinds = scene.store.next_kinds(&both[..1]).await?;
+    ensure!(kinds.get(&scene.queue) == Some(&vec![one.kind]), "what was cancelled is not next: {kinds:?}");
+    ensure!(kinds.len() == 1, "nobody asked for another queue: {kinds:?}");
     Ok(Outcome::Pass)
 }
 
