@@ -3,7 +3,8 @@
 //! `?` on any error means *try again*, and uncounted when it is the store or the broker that is away; everything
 //! else is said explicitly. Any error is whatever becomes a `Box<dyn Error + Send + Sync>`: every error type, such a box
 //! itself, `anyhow::Error`. [`JobError`] deliberately does not implement `std::error::Error`, because that would forbid
-//! the blanket conversion that makes `?` work.
+//! the blanket conversion that makes `?` work (`anyhow::Error` is none for the same reason). It becomes one where it is asked
+//! for: [`JobError::into_error`].
 
 use std::{any::Any, borrow::Cow, error::Error, fmt, io, iter, time::Duration};
 
@@ -34,6 +35,9 @@ pub const MAX_ERROR_BYTES: usize = 4096;
 pub const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that did not complete the job.
+///
+/// It is itself no [`std::error::Error`], because then `?` could make one of no other error. Where one is wanted it turns into one, and back
+/// with its meaning: `?` in a function that returns `anyhow::Error` or `Box<dyn Error>`, [`Self::into_error`] everywhere else.
 ///
 /// `?` makes one of every error that a `Box<dyn Error + Send + Sync>` can be made of, `anyhow::Error` and such boxes
 /// included; a `JobError` inside an `anyhow::Error` keeps its meaning. For anything else that can be printed:
@@ -177,6 +181,32 @@ impl JobError {
         &self.verdict
     }
 
+    /// As an error like any other, for code that passes errors on. `?` in a handler gives it back with its meaning, also out of
+    /// another error that has it as its source.
+    ///
+    /// ```
+    /// # use backshift_core as backshift;
+    /// use backshift::{JobError, JobResult, Reason, Verdict};
+    ///
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("the bill could not be sent")]
+    /// struct Unsent(#[source] Box<dyn std::error::Error + Send + Sync>);
+    ///
+    /// fn send() -> Result<(), Unsent> {
+    ///     Err(Unsent(JobError::permanent("no such address").into_error()))
+    /// }
+    ///
+    /// fn handle() -> JobResult {
+    ///     Ok(send()?)
+    /// }
+    /// let error = handle().unwrap_err();
+    /// assert_eq!(*error.verdict(), Verdict::DeadLetter(Reason::Permanent));
+    /// assert_eq!(error.message(), "the bill could not be sent: no such address");
+    /// ```
+    pub fn into_error(self) -> Box<dyn Error + Send + Sync> {
+        Box::new(Carried(self))
+    }
+
     /// The text with all causes.
     pub fn message(&self) -> &str {
         &self.message
@@ -204,6 +234,25 @@ where
     }
 }
 
+/// A [`JobError`] where an `Error` is asked for. What caused it stands in its text.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Carried(JobError);
+
+/// Not for the box that is `Send`: what can become one is turned into a `JobError` by `?`, and that would include `JobError`.
+impl From<JobError> for Box<dyn Error> {
+    fn from(error: JobError) -> Self {
+        Box::new(Carried(error))
+    }
+}
+
+impl From<JobError> for anyhow::Error {
+    fn from(error: JobError) -> Self {
+        // As `bail!` makes it: whoever looks for a `JobError` inside finds one.
+        Self::msg(error)
+    }
+}
+
 /// As a box, an `anyhow::Error` hides what it was made of: it is looked into before.
 fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
     let mut error = Some(error);
@@ -211,7 +260,9 @@ fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
     let taken = slot.downcast_mut::<Option<anyhow::Error>>().and_then(Option::take);
     match (taken, error) {
         (Some(report), _) => {
-            Ok(report.downcast::<JobError>().unwrap_or_else(|other| of_chain(other.as_ref())))
+            let said = report.downcast_ref::<JobError>().map(|inside| inside.verdict.clone());
+            let error = of_chain(report.as_ref());
+            Ok(JobError { verdict: said.unwrap_or(error.verdict), ..error })
         }
         (None, Some(error)) => Err(error),
         // One of both is there: what is not taken stays.
@@ -222,7 +273,7 @@ fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
 fn of_chain(first: &(dyn Error + 'static)) -> JobError {
     let causes = iter::successors(Some(first), |&cause| cause_of(cause));
     let mut message = String::new();
-    let mut outage = false;
+    let (mut outage, mut said) = (false, None);
     for cause in causes {
         let text = cause.to_string();
         if message.is_empty() {
@@ -232,8 +283,10 @@ fn of_chain(first: &(dyn Error + 'static)) -> JobError {
             message.push_str(&text);
         }
         outage |= is_outage(cause);
+        said = said.or_else(|| cause.downcast_ref::<Carried>().map(|carried| carried.0.verdict.clone()));
     }
-    let verdict = if outage { Verdict::Snooze(OUTAGE_PAUSE) } else { Verdict::Retry };
+    let by_itself = if outage { Verdict::Snooze(OUTAGE_PAUSE) } else { Verdict::Retry };
+    let verdict = said.unwrap_or(by_itself);
     JobError { verdict, message }
 }
 
@@ -390,6 +443,28 @@ mod tests {
     }
 
     #[test]
+    fn a_job_error_passes_through_code_of_others_and_keeps_its_meaning() {
+        fn boxed() -> Result<(), Box<dyn Error>> {
+            Ok(Err(JobError::permanent("no such account"))?)
+        }
+        fn report() -> anyhow::Result<()> {
+            Ok(Err(JobError::snooze(Duration::from_secs(9), "busy"))?)
+        }
+        fn handler() -> JobResult {
+            report()?;
+            Ok(())
+        }
+        assert_eq!(boxed().unwrap_err().to_string(), "no such account");
+        let later = Verdict::Snooze(Duration::from_secs(9));
+        assert_eq!((handler().unwrap_err().verdict(), handler().unwrap_err().message()), (&later, "busy"));
+        assert!(report().unwrap_err().downcast_ref::<JobError>().is_some());
+        let under = JobError::from(report().unwrap_err().context("asking the bank"));
+        assert_eq!((under.verdict(), under.message()), (&later, "asking the bank: busy"));
+        let again = JobError::from(JobError::cancel("nobody wants it").into_error());
+        assert_eq!((again.verdict(), again.message()), (&Verdict::Cancel, "nobody wants it"));
+    }
+
+    #[test]
     fn an_outage_and_a_verdict_inside_anyhow_are_found() {
         let away = || StoreError::Unavailable("connection refused".into());
         for report in [anyhow::Error::new(away()), anyhow::Error::new(away()).context("loading the account")]
@@ -405,7 +480,7 @@ mod tests {
         let never =
             JobError::from(anyhow::anyhow!(JobError::permanent("no such account")).context("charging"));
         assert_eq!(*never.verdict(), Verdict::DeadLetter(Reason::Permanent));
-        assert_eq!(never.message(), "no such account");
+        assert_eq!(never.message(), "charging: no such account");
     }
 
     #[test]
