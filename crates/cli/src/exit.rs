@@ -109,7 +109,10 @@ impl From<StoreError> for Failure {
         match &error {
             StoreError::Unavailable(_) => Self::unreachable(error).by(Server::Store),
             StoreError::Schema(_) | StoreError::Unusable(_) => Self::configuration(error).by(Server::Store),
-            StoreError::NotFound(_) | StoreError::Stale | StoreError::Rejected(_) => Self::failed(error),
+            StoreError::NotFound(_)
+            | StoreError::Stale
+            | StoreError::Rejected(_)
+            | StoreError::Taken { .. } => Self::failed(error),
         }
     }
 }

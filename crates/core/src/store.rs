@@ -41,6 +41,14 @@ pub enum StoreError {
     /// The request cannot succeed as it is: the text names the value and the remedy.
     #[error("{0}")]
     Rejected(String),
+    /// A row with such a value is there already, and a rule of the database forbids a second one.
+    #[error("{text}")]
+    Taken {
+        /// The rule as the database names it: PostgreSQL the constraint or index (`users_pkey`), SQLite the columns (`users.id`).
+        rule: String,
+        /// What the database says.
+        text: String,
+    },
     /// The store refuses this program whatever it asks: a password, a right, a file that cannot be written. A person
     /// must act; no job is to blame, and none may be settled because of it.
     #[error("{0}")]
@@ -54,6 +62,11 @@ impl StoreError {
     /// Whether the same call may succeed later by itself.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// Whether what was asked for cannot succeed as it is, whoever asks for it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Taken { .. })
     }
 
     /// Whether the store is to blame and not what was asked of it: work waits then, and no attempt counts.

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
-    Moment, Reason, Store, StoreError,
+    Moment, Reason, Store,
     store::{ClaimRequest, Claimed},
 };
 use tokio::time::sleep;
@@ -45,10 +45,10 @@ pub(crate) async fn claim(
                 pool.engine.health.clear("store claims");
                 return claimed.into_iter().map(|word| Word::Said(word, asked_at)).collect();
             }
-            Err(StoreError::Rejected(problem)) if requests.len() == 1 => {
-                return vec![Word::Refused(Reason::Malformed, problem)];
+            Err(refusal) if refusal.is_refusal() && requests.len() == 1 => {
+                return vec![Word::Refused(Reason::Malformed, refusal.to_string())];
             }
-            Err(StoreError::Rejected(_)) => return one_by_one(pool, store, requests, quiet).await,
+            Err(refusal) if refusal.is_refusal() => return one_by_one(pool, store, requests, quiet).await,
             Err(error) => {
                 if pool.engine.health.trouble("store claims", &error) {
                     tracing::warn!(%error, queue = %pool.queue, deliveries = requests.len(), "claims wait for the store");

@@ -26,6 +26,7 @@ mod outbox;
 pub mod postgres;
 mod query;
 mod queues;
+mod remedy;
 mod row;
 mod schedules;
 mod sql_store;

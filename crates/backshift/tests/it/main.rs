@@ -4,7 +4,9 @@
 
 mod hands;
 mod jobs;
+mod log;
 mod opening;
+mod sense;
 mod stopping;
 mod testing;
 mod transactions;

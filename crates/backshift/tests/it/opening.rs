@@ -2,6 +2,8 @@
 
 use backshift::{Backshift, Job, OpenError, Registry, Schedule, StoreError, testkit::servers::TestDatabase};
 
+use crate::log::Log;
+
 #[tokio::test]
 async fn what_no_site_can_be_at_is_said_before_anything_is_opened() {
     let file = tempfile::tempdir().unwrap();
@@ -40,7 +42,7 @@ async fn a_site_without_tables_is_refused_with_the_remedy_or_makes_them_also_whe
     let refused = Backshift::postgres(&url).await.err().expect("there are no tables");
     let text = refused.to_string();
     assert!(matches!(refused, OpenError::Store(StoreError::Schema(_))), "{text}");
-    assert!(text.contains("backshift migrate up"), "{text}");
+    assert!(text.contains("`backshift migrate up`") && text.contains("`.migrate()`"), "{text}");
     let (one, two, three) = tokio::join!(
         async { Backshift::postgres(&url).migrate().await.map(drop) },
         async { Backshift::postgres(&url).migrate().await.map(drop) },
@@ -48,6 +50,45 @@ async fn a_site_without_tables_is_refused_with_the_remedy_or_makes_them_also_whe
     );
     one.and(two).and(three).unwrap();
     Backshift::postgres(&url).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_notices_at_the_first_migration_is_not_in_the_log() {
+    let Some(database) = TestDatabase::create().await else { return };
+    let (log, _guard) = Log::keep_of_all();
+    let site = Backshift::postgres(&database.url()).migrate().await.unwrap();
+    let text = log.text();
+    assert!(!text.contains("NOTICE") && !text.contains("already exists"), "{text}");
+    site.database().sql("DO $$ BEGIN RAISE NOTICE 'somebody else speaks'; END $$").run().await.unwrap();
+    assert!(
+        log.text().contains("somebody else speaks"),
+        "nothing of the server would be heard: {}",
+        log.text()
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_is_not_there_may_be_the_user_s_own_and_the_remedy_says_so() {
+    let file = tempfile::tempdir().unwrap();
+    let embedded = Backshift::embedded(&file.path().join("jobs.db").to_string_lossy()).await.unwrap();
+    let database = TestDatabase::create().await;
+    let mut sites = vec![embedded];
+    if let Some(database) = &database {
+        sites.push(Backshift::postgres(&database.url()).migrate().await.unwrap());
+    }
+    for site in sites {
+        let missing =
+            site.database().sql("UPDATE acounts SET cents = 1").run().await.unwrap_err().to_string();
+        for part in [
+            "acounts",
+            "if it is one of Backshift's",
+            "`backshift migrate up`",
+            "`.migrate()`",
+            "whoever owns it",
+        ] {
+            assert!(missing.contains(part), "{part}: {missing}");
+        }
+    }
 }
 
 #[tokio::test]

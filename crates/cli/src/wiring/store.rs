@@ -166,7 +166,7 @@ fn comes_up_by_itself(config: &Config, database: &Database) -> bool {
 /// A schema, a password or a database that does not fit is a matter of configuration; a server that is away is not.
 pub(crate) fn schema_failure(error: StoreError) -> Failure {
     match error {
-        StoreError::Rejected(_) | StoreError::NotFound(_) | StoreError::Stale => {
+        StoreError::Rejected(_) | StoreError::Taken { .. } | StoreError::NotFound(_) | StoreError::Stale => {
             Failure::configuration(error)
         }
         other => other.into(),

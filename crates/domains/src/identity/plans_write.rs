@@ -2,6 +2,7 @@
 //!
 //! A deleted plan keeps its row, because subscriptions point to it; its name and code stay taken.
 
+use backshift_core::StoreError;
 use backshift_store::{Executor, Tx};
 use uuid::Uuid;
 
@@ -10,7 +11,6 @@ use super::{
     plans::find_plan,
     refusals::{
         PLAN_CODE_EXISTS, PLAN_EXISTS, PLAN_FIELD_REQUIRED, PLAN_INVALID, PLAN_NOT_FOUND, Refusal, internal,
-        is_taken,
     },
 };
 use crate::identity::{Caller, IdentityError, Plan, PlanDraft};
@@ -65,8 +65,8 @@ impl IdentityService {
         match update.run().await {
             Ok(0) => return Err(PLAN_NOT_FOUND.into()),
             Ok(_) => {}
-            Err(error) if is_taken(&error) => {
-                let by_code = error.to_string().contains("code");
+            Err(StoreError::Taken { rule, .. }) => {
+                let by_code = rule.contains("code");
                 return Err(if by_code { PLAN_CODE_EXISTS } else { PLAN_EXISTS }.into());
             }
             Err(error) => return Err(internal(error)),

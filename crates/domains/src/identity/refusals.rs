@@ -51,6 +51,5 @@ pub(super) fn internal(error: StoreError) -> IdentityError {
 
 /// Whether a statement failed because a row with such a value exists.
 pub(super) fn is_taken(error: &StoreError) -> bool {
-    let text = error.to_string();
-    text.contains("23505") || text.contains("UNIQUE constraint failed")
+    matches!(error, StoreError::Taken { .. })
 }

@@ -136,13 +136,16 @@ impl Pages {
     pub fn away(&self, error: &StoreError) -> Response {
         let (status, title) = match error {
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "There is nothing here"),
-            StoreError::Rejected(_) | StoreError::Stale => (StatusCode::CONFLICT, "That cannot be done"),
+            StoreError::Rejected(_) | StoreError::Taken { .. } | StoreError::Stale => {
+                (StatusCode::CONFLICT, "That cannot be done")
+            }
             _ => (StatusCode::SERVICE_UNAVAILABLE, "The store does not answer"),
         };
         let (under, said) = match error {
             StoreError::NotFound(text) => (text.as_str(), None),
-            StoreError::Rejected(text) => ("", Some(text.clone())),
-            StoreError::Stale => ("", Some(error.to_string())),
+            StoreError::Rejected(_) | StoreError::Taken { .. } | StoreError::Stale => {
+                ("", Some(error.to_string()))
+            }
             other => ("Nothing is lost. The page works again when the store does.", Some(other.to_string())),
         };
         let said = said.map(|said| mask::said(&said, 400));

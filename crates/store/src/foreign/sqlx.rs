@@ -61,7 +61,7 @@ fn failed(error: &sqlx::Error) -> StoreError {
             let text = format!("sqlx: {}", server.message());
             match server.code() {
                 // Five characters are a SQLSTATE, fewer are SQLite's number.
-                Some(code) if code.len() == 5 => postgres::by_code(&code, text),
+                Some(code) if code.len() == 5 => postgres::by_code(&code, server.constraint(), text),
                 Some(code) => sqlite::by_code(code.parse().unwrap_or_default(), text),
                 None => StoreError::Rejected(text),
             }

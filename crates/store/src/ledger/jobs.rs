@@ -119,10 +119,9 @@ pub(crate) fn held(id: JobId) -> impl Fn(StoreError) -> StoreError {
     }
 }
 
-/// A job could not take its key's seat, because another one has it. By the index's name, which no language changes.
+/// A job could not take its key's seat, because another one has it. By the rule's name, which no language changes.
 pub(crate) fn is_held(error: &StoreError) -> bool {
-    matches!(error, StoreError::Rejected(text) if text.contains("background_jobs_unique")
-        || text.contains("background_jobs.unique_key"))
+    matches!(error, StoreError::Taken { rule, .. } if rule == "background_jobs_unique" || rule == "background_jobs.unique_key")
 }
 
 /// Why a job did not begin anew: the state in which it stays, or what is missing. `None` = it ended a moment ago and can run

@@ -110,7 +110,8 @@ pub(super) fn refuse_foreign(changes: &[Change]) -> Result<(), StoreError> {
             What::Made | What::Adopted(_) => {}
         }
     }
-    const APART: &str = "give Backshift a schema of its own (database.schema), or another database or file";
+    const APART: &str = "give Backshift a schema of its own (database.schema, `store::Options::schema`), or another database or \
+         file";
     if !unfit.is_empty() {
         return Err(StoreError::Schema(format!(
             "nothing was changed, because of tables that are not Backshift's: {}; {APART}",
@@ -121,7 +122,7 @@ pub(super) fn refuse_foreign(changes: &[Change]) -> Result<(), StoreError> {
         return Err(StoreError::Schema(format!(
             "nothing was changed: these tables are there already, and Backshift did not make them: {tables}. If Backshift is to \
              take them over, name them: database.adopt = \"{tables}\" (`backshift migrate up --dry-run` lists every column that \
-             would be added). Else {APART}",
+             would be added), in a Rust program `migrate::up_adopting`. Else {APART}",
             tables = untold.join(",")
         )));
     }

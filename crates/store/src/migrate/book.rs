@@ -57,7 +57,8 @@ pub(super) async fn read(db: &Database) -> Result<Vec<Entry>, StoreError> {
                 StoreError::Schema(_) => StoreError::Schema(
                     "the tables of this database were made by a state of Backshift from before its first release, which \
                      nothing carries over: let that program finish its jobs, then make the database anew (drop it or its \
-                     schema, or remove the SQLite file), or name another schema (database.schema), and run `backshift migrate up`"
+                     schema, or remove the SQLite file), or name another schema (database.schema, `store::Options::schema`), and run `backshift migrate up`, or open the \
+                     site with `.migrate()` in a Rust program"
                         .into(),
                 ),
                 other => other,

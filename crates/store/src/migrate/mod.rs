@@ -15,7 +15,7 @@ pub use line::{ALL, ENGINE, IDENTITY, Line, MAIL, Migration, PROBE};
 use adopt::{THERE, There, changes, refuse_foreign};
 use book::{BOOK, Entry, READ, WRITE, missing};
 
-use crate::{Database, Dialect, Durability, Executor, Tx, Value, postgres::Pg, sqlite};
+use crate::{Database, Dialect, Durability, Executor, Tx, Value, postgres::Pg, remedy::IN_A_PROGRAM, sqlite};
 
 /// A step and whether the database has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,12 +155,12 @@ pub async fn check(db: &Database, lines: &[&'static Line]) -> Result<(), StoreEr
             None if entries.is_empty() => "has no Backshift tables".to_owned(),
             None => format!("has not the tables of the line {}", line.name),
         };
-        let command = match line.name == ENGINE.name {
-            true => "backshift migrate up".to_owned(),
-            false => format!("backshift migrate up --line {}", line.name),
+        let remedy = match line.name == ENGINE.name {
+            true => format!("`backshift migrate up`, {IN_A_PROGRAM}"),
+            false => format!("`backshift migrate up --line {}`", line.name),
         };
         return Err(StoreError::Schema(format!(
-            "the database {at} and this program needs step {} ({}); run `{command}`",
+            "the database {at} and this program needs step {} ({}); run {remedy}",
             step.version, step.name
         )));
     }
@@ -172,8 +172,12 @@ async fn up_postgres(pg: &Pg, lines: &[&'static Line], adopt: &[String]) -> Resu
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('backshift migrations of ' || \
         COALESCE(current_schema()::text, current_setting('search_path')), 0))";
     let tx = pg.begin(Durability::Strict).await?;
-    // Adopting large tables takes its time; the lock keeps other instances waiting.
-    tx.script("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'").await?;
+    // Adopting large tables takes its time; the lock keeps other instances waiting. What is there already is no news for the
+    // user's log, in which the client library writes every NOTICE.
+    tx.script(
+        "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; SET LOCAL client_min_messages = 'warning'",
+    )
+    .await?;
     tx.script(LOCK).await?;
     let tx = Tx::Pg(tx);
     make_schema(pg, &tx).await?;

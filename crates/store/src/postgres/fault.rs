@@ -8,6 +8,7 @@ use backshift_core::StoreError;
 use tokio_postgres::Error;
 
 use super::refusal::Refusal;
+use crate::remedy::MISSING;
 
 /// An error, and whether the statement may simply be sent again.
 #[derive(Debug)]
@@ -59,19 +60,21 @@ pub(crate) fn store_error(error: &Error) -> StoreError {
     let code = server.code().code();
     let constraint = server.constraint().map(|c| format!(", constraint {c}")).unwrap_or_default();
     let hint = server.hint().map(|h| format!("; hint: {h}")).unwrap_or_default();
-    by_code(code, format!("PostgreSQL says {code}: {}{constraint}{hint}", server.message()))
+    let text = format!("PostgreSQL says {code}: {}{constraint}{hint}", server.message());
+    by_code(code, server.constraint(), text)
 }
 
-/// What a SQLSTATE means, whichever client library brought it.
-pub(crate) fn by_code(code: &str, text: String) -> StoreError {
+/// What a SQLSTATE means, and the name of the rule that was broken, whichever client library brought it.
+pub(crate) fn by_code(code: &str, rule: Option<&str>, text: String) -> StoreError {
     match code {
-        "42P01" | "42703" => StoreError::Schema(format!("{text}; run `backshift migrate up`")),
+        "42P01" | "42703" => StoreError::Schema(format!("{text}; {MISSING}")),
+        "23505" => StoreError::Taken { rule: rule.unwrap_or_default().to_owned(), text },
         "28P01" | "28000" => {
             StoreError::Unusable(format!("{text}; check user and password in the database URL"))
         }
         "3F000" => StoreError::Unusable(format!(
-            "{text}; the schema that the database URL names is not there: make it, or name it as database.schema, and \
-             `backshift migrate up` makes it"
+            "{text}; the schema that the database URL names is not there: make it, or name it as database.schema and \
+             `backshift migrate up` makes it; a Rust program names it in `store::Options`, and `.migrate()` makes it"
         )),
         "3D000" => StoreError::Unusable(format!("{text}; check the database's name in the URL")),
         "42501" => StoreError::Unusable(format!("{text}; grant it to the role in the database URL")),
@@ -107,8 +110,8 @@ fn client_error(error: &Error) -> StoreError {
     }
     if text.contains("password missing") {
         return StoreError::Unusable(
-            "PostgreSQL asks for a password and none is set: write it into the database URL, or set POSTGRES_PASSWORD or \
-             POSTGRES_PASSWORD_FILE"
+            "PostgreSQL asks for a password and none is set: write it into the database URL, or, for the binary, set \
+             POSTGRES_PASSWORD or POSTGRES_PASSWORD_FILE"
                 .into(),
         );
     }

@@ -3,7 +3,15 @@
 //! A failed write leaves what was accepted before untouched; the text says so where people worry.
 
 use backshift_core::StoreError;
-use rusqlite::{Error, ErrorCode, ffi};
+use rusqlite::{
+    Error, ErrorCode,
+    ffi::{
+        self, SQLITE_CONSTRAINT_PRIMARYKEY as PRIMARY_KEY, SQLITE_CONSTRAINT_ROWID as ROWID,
+        SQLITE_CONSTRAINT_UNIQUE as UNIQUE,
+    },
+};
+
+use crate::remedy::MISSING;
 
 /// The error as the port phrases it.
 pub fn fault(error: Error) -> StoreError {
@@ -41,7 +49,11 @@ pub fn fault(error: Error) -> StoreError {
         }
         ErrorCode::OutOfMemory => StoreError::Unavailable("SQLite is out of memory".into()),
         _ if words.starts_with("no such table") || words.contains("no such column") => {
-            StoreError::Schema(format!("SQLite: {words}; run `backshift migrate up`"))
+            StoreError::Schema(format!("SQLite: {words}; {MISSING}"))
+        }
+        _ if matches!(code.extended_code, UNIQUE | PRIMARY_KEY | ROWID) => {
+            let (_, rule) = words.split_once(": ").unwrap_or_default();
+            StoreError::Taken { rule: rule.to_owned(), text: format!("SQLite: {words}") }
         }
         _ => StoreError::Rejected(format!("SQLite: {words}")),
     }

@@ -40,7 +40,8 @@ impl FilePlace {
                 if !make {
                     return Err(unusable(
                         path,
-                        "there is no database file here; `backshift dev` or `backshift migrate up` makes one",
+                        "there is no database file here; `backshift dev` or `backshift migrate up` makes one, and a Rust program \
+                         with `Options::create`",
                     ));
                 }
                 refuse_orphaned_log(path)

@@ -134,7 +134,7 @@ async fn errors_say_what_to_do() {
     for place in place::all().await {
         let missing = place.db.sql("SELECT * FROM no_such_table").all::<()>().await.unwrap_err();
         assert!(
-            matches!(&missing, StoreError::Schema(text) if text.contains("backshift migrate up")),
+            matches!(&missing, StoreError::Schema(text) if text.contains("backshift migrate up") && text.contains(".migrate()")),
             "{missing}"
         );
         let broken = place.db.sql("SELEC 1").all::<()>().await.unwrap_err();
@@ -144,7 +144,13 @@ async fn errors_say_what_to_do() {
         let insert = format!("INSERT INTO {table} VALUES (1)");
         place.db.text(insert.clone()).run().await.unwrap();
         let twice = place.db.text(insert).run().await.unwrap_err();
-        assert!(matches!(twice, StoreError::Rejected(_)) && !twice.is_transient(), "{twice}");
+        let rule = if place.db.dialect() == Dialect::Postgres {
+            format!("{table}_pkey")
+        } else {
+            format!("{table}.k")
+        };
+        assert!(matches!(&twice, StoreError::Taken { rule: named, .. } if *named == rule), "{twice:?}");
+        assert!(twice.is_refusal() && !twice.is_transient() && !twice.is_outage(), "{twice}");
         let narrow = place.db.sql("SELECT 300").one::<(u8,)>().await.unwrap_err();
         assert!(narrow.to_string().contains("300 is out of range"), "{narrow}");
     }
