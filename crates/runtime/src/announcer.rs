@@ -30,7 +30,7 @@ pub(crate) async fn run(
     clock: Arc<dyn Clock>,
     watched: Arc<[Arc<dyn Watched>]>,
 ) {
-    let mut troubles = Troubles::of(watched);
+    let mut troubles = Troubles::of(&watched);
     let mut told = Told::default();
     let started_at = clock.now();
     let queues: Vec<_> = pools.iter().map(|pool| format!("{}:{}", pool.queue, pool.options.slots)).collect();

@@ -45,6 +45,7 @@ mod unattended;
 mod vitals;
 mod watchdog;
 mod wishes;
+mod watched;
 mod worker;
 
 pub use builder::WorkerBuilder;

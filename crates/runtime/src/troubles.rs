@@ -1,11 +1,9 @@
 //! What keeps this worker from its work, as it tells the others: the same as its readiness says, with the time since when.
 //!
-//! What is gone at the next look is not told: a call that failed once, a consumer that is being made. Whoever is asked may
-//! be code of others: its panic is a trouble too, because the asker holds the worker's sign of life.
+//! What is gone at the next look is not told: a call that failed once, a consumer that is being made.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
@@ -15,20 +13,21 @@ use backshift_core::{
     store::{Harm, Trouble, Watched},
 };
 
-use crate::{engine::Engine, pool::Pool, readiness};
+use crate::{engine::Engine, pool::Pool, readiness, watched::Asked};
 
 /// A next try that moves by less is not news.
 const NO_NEWS: Duration = Duration::from_secs(1);
 
 /// The troubles of the last look.
 pub(crate) struct Troubles {
-    watched: Arc<[Arc<dyn Watched>]>,
+    watched: Vec<Asked>,
     since: BTreeMap<String, Timestamp>,
 }
 
 impl Troubles {
-    pub(crate) fn of(watched: Arc<[Arc<dyn Watched>]>) -> Self {
-        Self { watched, since: BTreeMap::new() }
+    pub(crate) fn of(watched: &[Arc<dyn Watched>]) -> Self {
+        let watched = watched.iter().enumerate().map(|(place, one)| Asked::new(place, Arc::clone(one)));
+        Self { watched: watched.collect(), since: BTreeMap::new() }
     }
 
     /// Those that stood at the last look too.
@@ -47,8 +46,7 @@ impl Troubles {
             next: None,
             kinds: Vec::new(),
         });
-        let watched =
-            self.watched.iter().enumerate().filter_map(|(place, one)| asked(one.as_ref(), place, now));
+        let watched = self.watched.iter_mut().filter_map(|one| one.look(now));
         let mut all: Vec<Trouble> = watched.chain(own).collect();
         // A broker and its consumer may both speak of one queue.
         let mut parts = BTreeSet::new();
@@ -65,21 +63,6 @@ impl Troubles {
         now_seen.retain(|trouble| before.contains_key(&trouble.part));
         now_seen
     }
-}
-
-/// The answer, or that there was none. A trouble of one place has one name, so that it has one beginning.
-fn asked(watched: &dyn Watched, place: usize, now: Timestamp) -> Option<Trouble> {
-    catch_unwind(AssertUnwindSafe(|| watched.trouble(now))).unwrap_or_else(|_| {
-        Some(Trouble {
-            part: format!("watched part {}", place + 1),
-            said: "it panicked when it was asked for its trouble; the log has the place".into(),
-            harm: Harm::Failing,
-            since: now,
-            next: None,
-            queue: None,
-            kinds: Vec::new(),
-        })
-    })
 }
 
 /// What the others know.
@@ -139,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_trouble_is_told_when_it_lasts_and_since_when_it_stands() {
-        let mut troubles = Troubles::of(Vec::new().into());
+        let mut troubles = Troubles::of(&[]);
         let parts = |found: Vec<Trouble>| -> Vec<(String, i64)> {
             found.into_iter().map(|trouble| (trouble.part, trouble.since.as_second())).collect()
         };
@@ -149,30 +132,6 @@ mod tests {
         assert_eq!(parts(troubles.lasting(both(), at(3))), [("a".to_owned(), 1), ("b".to_owned(), 2)]);
         assert_eq!(parts(troubles.lasting(Vec::new(), at(4))), []);
         assert_eq!(parts(troubles.lasting(both(), at(5))), [], "it began anew");
-    }
-
-    struct Panics;
-
-    impl Watched for Panics {
-        fn trouble(&self, _: Timestamp) -> Option<Trouble> {
-            panic!("the code of somebody else");
-        }
-    }
-
-    struct Says(&'static str);
-
-    impl Watched for Says {
-        fn trouble(&self, _: Timestamp) -> Option<Trouble> {
-            Some(trouble(self.0, None))
-        }
-    }
-
-    #[test]
-    fn a_watched_part_that_panics_is_a_trouble_and_the_next_one_is_asked() {
-        let all: [Arc<dyn Watched>; 3] = [Arc::new(Says("a")), Arc::new(Panics), Arc::new(Says("b"))];
-        let ask = || all.iter().enumerate().filter_map(|(place, one)| asked(one.as_ref(), place, at(1)));
-        let parts: Vec<_> = ask().map(|trouble| trouble.part).collect();
-        assert_eq!(parts, ["a", "watched part 2", "b"]);
     }
 
     #[test]
