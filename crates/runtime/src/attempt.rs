@@ -97,6 +97,7 @@ pub(crate) struct Attempt {
     confirmed: Mutex<Moment>,
     began: OnceLock<Instant>,
     ended: AtomicBool,
+    went_back: AtomicBool,
     shown: Mutex<Option<(u8, String)>>,
 }
 
@@ -127,6 +128,7 @@ impl Attempt {
             confirmed: Mutex::new(claimed_at),
             began: OnceLock::new(),
             ended: AtomicBool::new(false),
+            went_back: AtomicBool::new(false),
             shown: Mutex::default(),
         }
     }
@@ -165,6 +167,11 @@ impl Attempt {
     /// The handler is over; only the settlement is on its way.
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Relaxed);
+    }
+
+    /// It goes back because the worker stops; `false` = that was said before.
+    pub(crate) fn goes_back(&self) -> bool {
+        !self.went_back.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn has_ended(&self) -> bool {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempt::Attempt,
     backoff,
     health::Health,
     lonely::{Gate, Tries},
@@ -38,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) introduced: CancellationToken,
     /// Where the ends of jobs are told.
     pub(crate) endings: Endings,
+    /// Attempts that went back uncounted because this worker stops.
+    pub(crate) returned: AtomicUsize,
     rng: Mutex<SmallRng>,
 }
 
@@ -68,12 +74,18 @@ impl Engine {
             paused,
             introduced,
             endings,
+            returned: AtomicUsize::new(0),
             rng,
         }
     }
 
     pub(crate) fn random<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
         draw(&mut self.rng.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The stop of the worker cut this attempt short; whoever says so first counts.
+    pub(crate) fn went_back(&self, attempt: &Attempt) {
+        self.returned.fetch_add(usize::from(attempt.goes_back()), Ordering::SeqCst);
     }
 
     /// About this long, a little different each time.

@@ -225,6 +225,11 @@ fn conclude(pool: &Pool, attempt: &Attempt, ended: Ended) -> Option<Settlement> 
         stop: attempt.stopped(),
     };
     let settlement = engine.random(|rng| decide(facts, ended, &pool.budget, rng));
+    if attempt.stopped() == Some(Stop::Shutdown)
+        && matches!(&settlement, Some(Settlement::Retry(retry)) if !retry.counted)
+    {
+        engine.went_back(attempt);
+    }
     log(attempt, settlement.as_ref());
     settlement
 }

@@ -3,7 +3,10 @@
 //! The order of stopping is fixed: quiet (take nothing more), drain (let run what runs), abort (tell handlers to
 //! stop, then drop them), put back what is unfinished, settle the rest; all of it within the grace.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use backshift_core::{
     Ack, Broker, Clock, Completion, QueueName, Settlement, Store,
@@ -48,7 +51,8 @@ pub enum RunError {
 /// What a drain left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
-    /// Attempts that did not end in time and went back uncounted.
+    /// Attempts that the stop cut short and that went back uncounted: those whose handlers obeyed when they were told to stop, and
+    /// those that were dropped.
     pub returned: usize,
     /// Settlements that the broker or the store did not confirm in time; those jobs are delivered again.
     pub unconfirmed: usize,
@@ -193,7 +197,7 @@ impl Worker {
         tokio::select! { biased; () = idle => {}, () = sleep_until(told) => {}, () = aborted() => {} }
         self.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
         tokio::select! { biased; () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
-        let returned = self.put_back();
+        self.put_back();
         let last = (now + grace).min(Instant::now() + Duration::from_secs(2)).max(Instant::now());
         // What is not confirmed by then stays unsettled and is delivered again.
         let _ = timeout_at(last, self.emptied()).await;
@@ -206,11 +210,11 @@ impl Worker {
         for pool in &self.pools {
             pool.running.emptied().await;
         }
+        let returned = self.engine.returned.load(Ordering::SeqCst);
     }
 
     /// Puts back, uncounted, what still runs; its handlers are dropped.
-    fn put_back(&self) -> usize {
-        let mut returned = 0;
+    fn put_back(&self) {
         for pool in &self.pools {
             pool.abort_tasks();
             for attempt in pool.running.all().into_iter().filter(|attempt| !attempt.has_ended()) {
@@ -219,9 +223,10 @@ impl Worker {
                 let done = Settlement::Ack(Ack::Completed(Completion::default()));
                 let back = if has(Bug::LosesOnDrain) { done } else { back };
                 attempt.end();
-                returned += usize::from(pool.settler.end(&attempt, Some(back), Places::default()));
+                if pool.settler.end(&attempt, Some(back), Places::default()) {
+                    self.engine.went_back(&attempt);
+                }
             }
         }
-        returned
     }
 }

@@ -53,7 +53,11 @@ async fn what_does_not_end_within_the_grace_is_told_to_stop_and_goes_back_uncoun
     let id = world.publish("a").await;
     until("the start", async || notes.count() == 1).await;
     let began = Instant::now();
-    assert_eq!(live.stop().await, Drained::default());
+    assert_eq!(
+        live.stop().await,
+        Drained { returned: 1, unconfirmed: 0 },
+        "it obeyed, and went back all the same"
+    );
     assert!(began.elapsed() <= Duration::from_secs(30), "{:?}", began.elapsed());
     assert_eq!(notes.all(), ["began", "told to stop"]);
     let row = world.row(id).await;
@@ -80,7 +84,7 @@ async fn a_handler_that_does_not_listen_is_dropped_at_the_end_of_the_grace() {
         world.until_state(id, State::Running).await;
         let began = Instant::now();
         let drained = live.stop().await;
-        assert_eq!(drained.unconfirmed, 0);
+        assert_eq!(drained, Drained { returned: 1, unconfirmed: 0 });
         assert!(began.elapsed() <= Duration::from_secs(30), "{:?}", began.elapsed());
         let row = world.row(id).await;
         assert_eq!((row.state, row.attempt, row.crashes), (State::Available, 1, 0), "ledger {ledger}");
