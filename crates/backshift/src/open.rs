@@ -5,6 +5,7 @@ use backshift_runtime::RunError;
 
 /// What went wrong; each text says what to do.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The store's answer.
     #[error(transparent)]

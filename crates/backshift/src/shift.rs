@@ -63,7 +63,8 @@ impl Shift {
         Self { builder, registry, name: None, outer, breaker: None, limits, places }
     }
 
-    /// Works a queue with this many slots: so many jobs of it run at once here.
+    /// Works a queue with this many slots: so many jobs of it run at once here. 0 is refused by [`Self::build`] and [`Self::run`], as
+    /// every number with which no job would ever run.
     ///
     /// # Errors
     /// The queue's name is not legal on every broker.
@@ -140,7 +141,7 @@ impl Shift {
     /// [`readiness`](Worker::readiness).
     ///
     /// # Errors
-    /// Something is missing; the text says what.
+    /// Something is missing, or a number is one with which no job would ever run; the text says which and what to do.
     pub fn build(self) -> Result<Worker, OpenError> {
         let name = match self.name {
             Some(name) => name,
@@ -162,7 +163,7 @@ impl Shift {
     /// back uncounted. What the drain left.
     ///
     /// # Errors
-    /// Something is missing, or a queue is stuck and a fresh process has to start.
+    /// As [`Self::build`], or a queue is stuck and a fresh process has to start.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<Drained, OpenError> {
         let worker = self.build()?;
         let shutdown = Shutdown::new();

@@ -196,7 +196,8 @@ async fn work(
         .store(store(client))
         .clock(Arc::clone(client.clock()))
         .endings(client.endings().clone())
-        .registry(handlers.clone());
+        .registry(handlers.clone())
+        .without_advice();
     for queue in &queues {
         builder = builder.pool(queue.clone(), SLOTS);
     }

@@ -4,7 +4,7 @@
 //! chain holds is its twin with boxed futures ([`DynMiddleware`], [`DynEnqueueMiddleware`]), which every middleware is by
 //! itself and nobody implements.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, pin::Pin, sync::Arc};
 
 use crate::{Accepted, Envelope, JobContext, JobResult, client::EnqueueError};
 
@@ -36,7 +36,7 @@ pub trait Middleware: Send + Sync + 'static {
 }
 
 /// [`Middleware`] as a chain holds it. Every middleware is one; implement [`Middleware`].
-pub trait DynMiddleware: Send + Sync + 'static {
+pub trait DynMiddleware: Any + Send + Sync {
     /// As [`Middleware::around`].
     fn around_boxed<'a>(&'a self, context: JobContext, next: Next<'a>) -> Boxed<'a, JobResult>;
 }

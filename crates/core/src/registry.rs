@@ -103,6 +103,8 @@ pub struct Registry {
     entries: HashMap<String, (Arc<dyn Erased>, JobOptions)>,
     /// Where the jobs of typed kinds stand unless their producer says otherwise.
     queues: BTreeMap<String, &'static str>,
+    /// Kinds that were configured and have no handler.
+    unset: BTreeSet<String>,
 }
 
 impl Registry {
@@ -127,11 +129,13 @@ impl Registry {
         self
     }
 
-    /// Changes the options of a kind, for numbers that come from configuration; unknown kinds are ignored.
+    /// Changes the options of a kind that has its handler already, for numbers that come from configuration. A worker says at its
+    /// start which kinds had none.
     #[must_use]
     pub fn configure(mut self, kind: &str, change: impl FnOnce(&mut JobOptions)) -> Self {
-        if let Some((_, options)) = self.entries.get_mut(kind) {
-            change(options);
+        match self.entries.get_mut(kind) {
+            Some((_, options)) => change(options),
+            None => drop(self.unset.insert(kind.to_owned())),
         }
         self
     }
@@ -139,6 +143,11 @@ impl Registry {
     /// The numbers of a kind; `None` = nobody here does it.
     pub fn options(&self, kind: &Kind) -> Option<&JobOptions> {
         self.entries.get(kind.as_str()).map(|(_, options)| options)
+    }
+
+    /// The kinds whose options were changed before they had a handler, so that the change is lost.
+    pub fn unset(&self) -> impl Iterator<Item = &str> {
+        self.unset.iter().map(String::as_str)
     }
 
     /// Every kind that has a handler, sorted.

@@ -17,6 +17,7 @@ use crate::{
     health::Health,
     options::{PoolOptions, WorkerOptions},
     pool::Pool,
+    sense,
     shutdown::Shutdown,
     worker::{RunError, Worker},
 };
@@ -36,6 +37,7 @@ pub struct WorkerBuilder {
     options: WorkerOptions,
     clock: Option<Arc<dyn Clock>>,
     maintains: bool,
+    advises: bool,
     relays: Vec<Arc<dyn Broker>>,
     retentions: Vec<Arc<dyn Retention>>,
     endings: Endings,
@@ -51,7 +53,7 @@ impl Worker {
 
 impl WorkerBuilder {
     pub(crate) fn new() -> Self {
-        Self { maintains: true, ..Self::default() }
+        Self { maintains: true, advises: true, ..Self::default() }
     }
 
     /// The process's name, unique among those that run now. Required.
@@ -164,7 +166,15 @@ impl WorkerBuilder {
         self
     }
 
-    /// Checks that nothing is missing.
+    /// Without the words at the start about what was probably not meant (a kind in a queue that nobody works, a limit for a kind
+    /// without a handler): for workers that live for one test.
+    #[must_use]
+    pub fn without_advice(mut self) -> Self {
+        self.advises = false;
+        self
+    }
+
+    /// Checks that nothing is missing, and that no number makes the work impossible.
     pub fn build(self) -> Result<Worker, RunError> {
         let incomplete = |text: String| RunError::Incomplete(text);
         if let Some(queue) = self.missing_broker {
@@ -183,6 +193,13 @@ impl WorkerBuilder {
                 "two schedules are named {name}: each tick of a name happens once, so only one of them would run; rename one"
             )));
         }
+        if let Some(text) = sense::refused(&self.pools, &self.options, &self.registry, &self.chain) {
+            return Err(incomplete(text));
+        }
+        let doubts = match self.advises {
+            true => sense::doubts(self.pools.len(), &self.registry, &self.chain),
+            false => Vec::new(),
+        };
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let first = self.pools.first().map(|(broker, ..)| Arc::clone(broker)).or(self.broker);
         let client = self
@@ -215,6 +232,8 @@ impl WorkerBuilder {
             paused: Arc::new(paused),
             clock,
             maintains: self.maintains,
+            advises: self.advises,
+            doubts,
             shutdown: Shutdown::new(),
         })
     }

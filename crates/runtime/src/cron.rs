@@ -134,6 +134,11 @@ impl Schedule {
         self
     }
 
+    /// What its jobs are, and where they stand.
+    pub(crate) fn job(&self) -> (&Kind, &QueueName) {
+        (&self.kind, &self.queue)
+    }
+
     /// The name.
     pub fn name(&self) -> &str {
         &self.name
@@ -183,6 +188,10 @@ impl Cron {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { schedules, client, store, clock }
+    }
+
+    pub(crate) fn schedules(&self) -> &[Schedule] {
+        &self.schedules
     }
 
     /// Ticks until it is dropped.

@@ -36,6 +36,7 @@ pub mod retry_budget;
 mod runners;
 mod running;
 mod scheduler;
+mod sense;
 mod settler;
 mod settling;
 mod shutdown;
@@ -44,8 +45,8 @@ mod troubles;
 mod unattended;
 mod vitals;
 mod watchdog;
-mod wishes;
 mod watched;
+mod wishes;
 mod worker;
 
 pub use builder::WorkerBuilder;

@@ -96,8 +96,8 @@ pub struct PoolOptions {
 }
 
 impl PoolOptions {
-    /// This many slots (at least one) and no look-ahead.
+    /// This many slots and no look-ahead; a worker with 0 is refused when it is built.
     pub fn slots(slots: usize) -> Self {
-        Self { slots: slots.max(1), lookahead: 0 }
+        Self { slots, lookahead: 0 }
     }
 }

@@ -37,8 +37,9 @@ use crate::{
 
 /// Why a worker cannot run, or ended by itself.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RunError {
-    /// Cannot be built like this; the text says what is missing.
+    /// Cannot be built like this; the text says what is missing or wrong, and what to do.
     #[error("{0}")]
     Incomplete(String),
     /// Jobs wait, slots are free, and even a new consumer gets nothing: start a fresh process.
@@ -70,6 +71,9 @@ pub struct Worker {
     pub(crate) paused: Arc<watch::Sender<Paused>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) maintains: bool,
+    pub(crate) advises: bool,
+    /// What is said at the start.
+    pub(crate) doubts: Vec<String>,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -82,6 +86,7 @@ impl Worker {
     /// Works until `shutdown`, then drains. Brokers stay open: whoever made them closes them. Dropping the future
     /// ends everything at once, as a kill would.
     pub async fn run(self, shutdown: Shutdown) -> Result<Drained, RunError> {
+        self.doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
         let (quiet, end) = (CancellationToken::new(), CancellationToken::new());
         let mut supervisor = Supervisor::new(self.pools.clone());
         self.start(&mut supervisor, &quiet, &end);
@@ -120,10 +125,13 @@ impl Worker {
         supervisor.keep("heartbeater", end, move || {
             heartbeater::run(Arc::clone(&engine), store.clone(), pools.clone())
         });
-        let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
-        supervisor.keep("unattended", quiet, move || {
-            unattended::run(Arc::clone(&engine), store.clone(), pools.clone())
-        });
+        if self.advises {
+            let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
+            let cron = self.cron.clone();
+            supervisor.keep("unattended", quiet, move || {
+                unattended::run(Arc::clone(&engine), store.clone(), pools.clone(), cron.clone())
+            });
+        }
         let pools = self.pools.clone();
         supervisor.keep("gauges", end, move || gauges::run(pools.clone()));
         match &self.store {
@@ -202,6 +210,7 @@ impl Worker {
         // What is not confirmed by then stays unsettled and is delivered again.
         let _ = timeout_at(last, self.emptied()).await;
         let unconfirmed = self.pools.iter().map(|pool| pool.running.len()).sum();
+        let returned = self.engine.returned.load(Ordering::SeqCst);
         tracing::info!(returned, unconfirmed, "drained");
         Drained { returned, unconfirmed }
     }
@@ -210,7 +219,6 @@ impl Worker {
         for pool in &self.pools {
             pool.running.emptied().await;
         }
-        let returned = self.engine.returned.load(Ordering::SeqCst);
     }
 
     /// Puts back, uncounted, what still runs; its handlers are dropped.

@@ -49,6 +49,10 @@ impl Breaker {
         Self { registry, policy, told: Mutex::default() }
     }
 
+    pub(crate) fn policy(&self) -> &BreakerPolicy {
+        &self.policy
+    }
+
     /// Whether a result has to be told: every failure, the success after one, and now and then a success.
     fn is_news(&self, dependency: &'static str, failed: bool, probe: bool) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,6 +25,9 @@ type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
 /// ```
 pub struct Concurrency {
     retry_in: Duration,
+    /// The one kind that it is for, and how many at once.
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) places: Option<u32>,
     key: Box<KeyOf>,
 }
 
@@ -36,14 +39,14 @@ impl Concurrency {
         retry_in: Duration,
         key: impl Fn(&JobContext) -> Option<(String, u32)> + Send + Sync + 'static,
     ) -> Self {
-        Self { retry_in, key: Box::new(key) }
+        Self { retry_in, kind: None, places: None, key: Box::new(key) }
     }
 
     /// So many jobs of one typed kind at once for each key that they name; every other kind passes. A job that finds no
     /// place comes back after a second or later.
     pub fn of<J: Job>(places: u32, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
         let keyed = move |context: &JobContext| job_of(context).as_ref().map(|job| (key(job), places));
-        Self::new(Duration::from_secs(1), keyed)
+        Self { kind: Some(J::KIND), places: Some(places), ..Self::new(Duration::from_secs(1), keyed) }
     }
 }
 

@@ -25,19 +25,22 @@ type KeyOf = dyn Fn(&JobContext) -> Option<String> + Send + Sync;
 ///     RateLimit::of(Rate::per_second(10), |push: &Push| format!("crm-customer-{}", push.customer));
 /// ```
 pub struct RateLimit {
-    rate: Rate,
+    pub(crate) rate: Rate,
+    /// The one kind that it is for.
+    pub(crate) kind: Option<&'static str>,
     key: Box<KeyOf>,
 }
 
 impl RateLimit {
     /// `key` names what is limited, such as a tenant or an address; `None` = no limit for this job.
     pub fn new(rate: Rate, key: impl Fn(&JobContext) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { rate, key: Box::new(key) }
+        Self { rate, kind: None, key: Box::new(key) }
     }
 
     /// Limits one typed kind by something that its job names; every other kind passes.
     pub fn of<J: Job>(rate: Rate, key: impl Fn(&J) -> String + Send + Sync + 'static) -> Self {
-        Self::new(rate, move |context| job_of(context).as_ref().map(&key))
+        let limit = Self::new(rate, move |context| job_of(context).as_ref().map(&key));
+        Self { kind: Some(J::KIND), ..limit }
     }
 }
 

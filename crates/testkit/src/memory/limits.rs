@@ -19,9 +19,12 @@ pub(super) struct Bucket {
 #[async_trait]
 impl Limits for MemoryStore {
     async fn reserve(&self, key: &str, rate: Rate) -> Result<Option<Duration>, StoreError> {
+        if rate.count == 0 || rate.per.is_zero() {
+            return Err(StoreError::Rejected(format!("the rate limit {key:?} allows {rate:?}")));
+        }
         self.call("store.reserve", |store| {
             let (now, mut table) = (store.now(), store.table());
-            let step = rate.per / rate.count.max(1);
+            let step = rate.per / rate.count;
             let bucket = table.buckets.entry(key.to_owned()).or_insert(Bucket { whole_at: now });
             let next = later(bucket.whole_at.max(now), step);
             let latest = later(now, rate.per);
