@@ -171,7 +171,7 @@ async fn claim(pool: &Pool, taken: Vec<Taken>, quiet: &CancellationToken) -> Vec
     let request = |one: &Taken| ClaimRequest {
         envelope: one.envelope.clone(),
         broker: pool.broker.name(),
-        redelivered: is_left(pool, one) || has(Bug::ClaimsHeldJobs),
+        redelivered: is_left(pool, one),
         anonymous: one.anonymous,
         except: match one.anonymous && one.redelivered {
             true => pool.running.nameless(),

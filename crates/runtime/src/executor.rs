@@ -11,9 +11,7 @@ use std::{
     any::Any, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration,
 };
 
-use backshift_core::{
-    Ack, Completion, ErrorClass, Failpoint, JobContext, JobError, JobResult, Next, Settlement,
-};
+use backshift_core::{Ack, ErrorClass, Failpoint, JobContext, JobError, JobResult, Next, Settlement};
 use futures::FutureExt;
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
@@ -38,10 +36,6 @@ const SEAT_DELAY: Duration = Duration::from_secs(5);
 
 /// Runs the attempt and hands its result to the settler; the slot is free then.
 pub(crate) async fn execute(pool: Arc<Pool>, attempt: Arc<Attempt>, slot: OwnedSemaphorePermit, pass: Pass) {
-    if has(Bug::AcksBeforeTheEffect) {
-        let done = Settlement::Ack(Ack::Completed(Completion::default()));
-        pool.settler.end(&attempt, Some(done), Places::default());
-    }
     let slot = Some(slot).filter(|_| !has(Bug::FreesSlotsEarly));
     let alone = attempt.start.as_ref().is_some_and(|start| start.runs_alone());
     let (settlement, pass) = match alone {

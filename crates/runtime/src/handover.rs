@@ -10,13 +10,7 @@ use backshift_core::{Capability, Receipt, Store, store::HandOver};
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    attempt::Attempt,
-    engine::Engine,
-    loan::Loan,
-    planted::{Bug, has},
-    pool::Pool,
-};
+use crate::{attempt::Attempt, engine::Engine, loan::Loan, pool::Pool};
 
 /// How often it is looked, at most and at least.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
@@ -68,14 +62,8 @@ async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<A
     };
     let lent: Vec<_> = attempts.into_iter().filter_map(lent).collect();
     let asked: Vec<_> = lent.iter().map(|(.., job)| job.clone()).collect();
-    let (limit, all) = (pool.engine.options.lease / 3, asked.len());
-    let asking = async {
-        match has(Bug::LetsGoUnasked) {
-            true => Ok(vec![true; all]),
-            false => store.hand_over(asked).await,
-        }
-    };
-    let kept = match timeout(limit, asking).await {
+    let limit = pool.engine.options.lease / 3;
+    let kept = match timeout(limit, store.hand_over(asked)).await {
         Ok(Ok(kept)) => kept,
         // Done or not: asked again at the next look, with the message still held.
         Ok(Err(error)) => {

@@ -12,14 +12,7 @@ use backshift_core::{
 use futures::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    attempt::Attempt,
-    engine::Engine,
-    loan::Loan,
-    outcome::Stop,
-    planted::{Bug, has},
-    pool::Pool,
-};
+use crate::{attempt::Attempt, engine::Engine, loan::Loan, outcome::Stop, pool::Pool};
 
 /// The most leases in one call.
 const BATCH: usize = 1000;
@@ -32,9 +25,6 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let beating = async {
         loop {
             sleep(lease / 3).await;
-            if has(Bug::NeverBeats) {
-                continue;
-            }
             if let Some(store) = &store {
                 beat(&engine, store, &pools).await;
             }
@@ -44,9 +34,6 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let watching = async {
         loop {
             sleep(lease / 12).await;
-            if has(Bug::NeverBeats) {
-                continue;
-            }
             pools.iter().for_each(|pool| stop_unconfirmed(pool, lease));
         }
     };

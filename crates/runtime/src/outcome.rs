@@ -113,18 +113,9 @@ pub fn release(envelope: &Envelope, attempt: u32, delay: Duration, word: &str) -
     Settlement::Retry(Box::new(Retry { next, delay, counted: false, error }))
 }
 
-fn counted(settlement: Settlement) -> Settlement {
-    let Settlement::Retry(mut retry) = settlement else { return settlement };
-    (retry.counted, retry.next.attempt) = (true, retry.next.attempt + 1);
-    Settlement::Retry(retry)
-}
-
 /// A verdict that needs no back-off.
 fn said_so(facts: &Facts<'_>, error: &JobError) -> Settlement {
     match error.verdict() {
-        Verdict::Snooze(delay) if has(Bug::CountsSnoozes) => {
-            counted(release(facts.envelope, facts.attempt, *delay, error.message()))
-        }
         Verdict::Snooze(delay) => release(facts.envelope, facts.attempt, *delay, error.message()),
         Verdict::DeadLetter(reason) => {
             let error = ErrorReport::new(ErrorClass::Error, error.message());

@@ -8,10 +8,7 @@ use std::{sync::Arc, time::Duration};
 use backshift_core::{Broker, Envelope, JobId, Store, StoreError};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    engine::Engine,
-    planted::{Bug, has},
-};
+use crate::engine::Engine;
 
 /// The most jobs in one publish.
 const BATCH: u32 = 500;
@@ -62,7 +59,6 @@ async fn round(store: &Arc<dyn Store>, broker: &Arc<dyn Broker>) -> Result<(usiz
     let mut confirmed = Vec::with_capacity(ids.len());
     for (id, answer) in ids.iter().zip(answers) {
         match answer {
-            Err(_) if has(Bug::IgnoresConfirms) => confirmed.push(*id),
             Ok(_) => confirmed.push(*id),
             Err(error) => {
                 tracing::warn!(%error, job = %id, broker = broker.name(), "not published; tried again later");

@@ -28,7 +28,6 @@ use crate::{
     engine::Engine,
     gone::{Gone, tell},
     health::Health,
-    planted::{Bug, has},
     running::Running,
     settling::Settling,
 };
@@ -168,18 +167,18 @@ impl Settler {
         Failpoint::AfterLedger.pass();
         let mut applied = Vec::with_capacity(batch.len());
         for (mut one, answer) in batch.into_iter().zip(answers) {
-            let trusted = answer == Some(Settled::Applied) || has(Bug::TrustsStaleResults);
-            if answer == Some(Settled::Stale) && !trusted {
+            let is_written = answer == Some(Settled::Applied);
+            if answer == Some(Settled::Stale) {
                 self.count_stale(one.id);
             }
-            if trusted {
+            if is_written {
                 one.tell_end(&self.endings);
             }
             if answer.is_some() {
                 let written = one.receipt.take_if(|receipt| receipt.only_writes_ledger());
                 written.into_iter().for_each(|receipt| receipt.written());
             }
-            match trusted && answer.is_some() && one.receipt.is_some() {
+            match is_written && one.receipt.is_some() {
                 true => applied.push(one),
                 false => self.done(one),
             }
@@ -296,11 +295,7 @@ async fn settle_with(one: &mut Settling, receipt: Box<dyn Receipt>) -> Result<Se
     let heir = |one: &Settling| one.attempt.as_ref().and_then(|attempt| attempt.heir());
     let mut receipt = heir(one).unwrap_or(receipt);
     loop {
-        let settlement = match &one.settlement {
-            Settlement::DeadLetter(_) if has(Bug::BuriesWithoutLetter) => Settlement::Ack(Ack::Cancelled),
-            settlement => settlement.clone(),
-        };
-        let answer = AssertUnwindSafe(settle(receipt, settlement)).catch_unwind().await;
+        let answer = AssertUnwindSafe(settle(receipt, one.settlement.clone())).catch_unwind().await;
         let answer = answer.unwrap_or_else(|_| Err(panicked()));
         let Some(next) = heir(one).filter(|_| answer.is_err()) else { return answer };
         (receipt, one.again) = (next, true);
@@ -310,7 +305,7 @@ async fn settle_with(one: &mut Settling, receipt: Box<dyn Receipt>) -> Result<Se
 /// Whether the ledger is written before the receipt is settled, or instead.
 fn begins_in_ledger(one: &Settling) -> bool {
     let instead = one.lease.is_some() && one.receipt.as_ref().is_some_and(|it| it.only_writes_ledger());
-    instead || (one.ledger_first && !has(Bug::AcksBeforeTheLedger))
+    instead || one.ledger_first
 }
 
 async fn in_flight(flush: &mut Option<BoxFuture<'_, Vec<Settling>>>) -> Vec<Settling> {

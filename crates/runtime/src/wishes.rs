@@ -15,7 +15,6 @@ use crate::{
     attempt::Attempt,
     engine::{Engine, Paused},
     outcome::Stop,
-    planted::{Bug, has},
     pool::Pool,
 };
 
@@ -52,7 +51,7 @@ async fn look_for_pauses(engine: &Engine, store: &Arc<dyn Store>, paused: &watch
     match store.paused().await {
         Ok(queues) => {
             engine.health.clear("store pauses");
-            let queues: Paused = queues.into_iter().filter(|_| !has(Bug::IgnoresPauses)).collect();
+            let queues: Paused = queues.into_iter().collect();
             paused.send_if_modified(|now| {
                 let changed = *now != queues;
                 *now = queues;

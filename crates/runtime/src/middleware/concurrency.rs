@@ -7,7 +7,6 @@ use std::time::Duration;
 use backshift_core::{Job, JobContext, JobError, JobResult, Middleware, Next};
 
 use super::rate_limit::{job_of, spread};
-use crate::planted::{Bug, has};
 
 type KeyOf = dyn Fn(&JobContext) -> Option<(String, u32)> + Send + Sync;
 
@@ -60,9 +59,6 @@ impl Middleware for Concurrency {
         if !placed.map_err(|error| super::snooze::store_away(&error))? {
             let wait = spread(self.retry_in, &context);
             return Err(JobError::snooze(wait, format!("all {slots} places of {key} are taken")));
-        }
-        if has(Bug::VacatesEarly) {
-            store.vacate(&key, &lease).await.map_err(|error| super::snooze::store_away(&error))?;
         }
         let result = next.run(context).await;
         if let Err(error) = store.vacate(&key, &lease).await {

@@ -13,6 +13,8 @@ pub enum StoreFault {
     NoFencing,
     /// Says that late results were applied, and does not write them.
     AcceptsStaleResults,
+    /// Says that results were applied, and writes none.
+    LosesResults,
     /// Lets two workers run one job.
     RunsHeldJobs,
     /// Extends the lease of whoever asks.
@@ -65,6 +67,8 @@ pub enum StoreFault {
     OffersNothing,
     /// Lets every suspect run at once.
     SeatsEverybody,
+    /// Says that no queue is paused.
+    HidesPauses,
     /// Gives nobody a hint of a wish.
     TellsNobody,
     /// Does not find the wish to cancel when it is asked.
@@ -87,9 +91,10 @@ pub enum StoreFault {
 
 impl StoreFault {
     /// Every fault.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::NoFencing,
         Self::AcceptsStaleResults,
+        Self::LosesResults,
         Self::RunsHeldJobs,
         Self::BeatsForAnybody,
         Self::RescuesByAge,
@@ -116,6 +121,7 @@ impl StoreFault {
         Self::TrustsIds,
         Self::OffersNothing,
         Self::SeatsEverybody,
+        Self::HidesPauses,
         Self::TellsNobody,
         Self::HidesWishes,
         Self::ReturnsAtOnce,
@@ -147,7 +153,7 @@ impl StoreFault {
             Self::HandsOutTwice => "S74",
             Self::SkipsRows => "S40",
             Self::ForgetsCancel => "S32",
-            Self::LosesOutput => "S20",
+            Self::LosesOutput | Self::LosesResults => "S20",
             Self::NeverCounts => "S22",
             Self::SaysItBeats => "S30",
             Self::OpensNoLonger => "S66",
@@ -157,6 +163,7 @@ impl StoreFault {
             Self::TrustsIds => "S123",
             Self::OffersNothing => "S100",
             Self::SeatsEverybody => "S102",
+            Self::HidesPauses => "S51",
             Self::TellsNobody | Self::HidesWishes => "S103",
             Self::ReturnsAtOnce => "S104",
             Self::ForsakesWhatRuns => "S124",
