@@ -109,8 +109,6 @@ const FOUND: &[Kept] = &[
     ),
     ("crates/store", &["ledger/anonymous.rs", "ledger/deliveries.rs", "ledger/takeover.rs"]),
     ("crates/store", &["ledger/rescue.rs", "liveness/mod.rs"]),
-    ("crates/testkit", &["faults/broker.rs", "faults/consumer.rs", "faults/receipt.rs"]),
-    ("crates/testkit", &["faults/store.rs", "faults/store_fault.rs"]),
     (
         "crates/testkit",
         &[

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use backshift_core::{Ack, Broker, BrokerError, Completion, Consumer, Delivery};
 
 use super::{
-    broker::BrokerFault,
+    broker_fault::BrokerFault,
     receipt::{Earlier, FaultyReceipt, Forgotten},
 };
 

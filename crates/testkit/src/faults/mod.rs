@@ -3,14 +3,28 @@
 //! They prove that the conformance suites can fail. Each fault names the rule that it breaks; a rule that no fault
 //! can break is worth a second look.
 
+mod breakers;
 mod broker;
+mod broker_fault;
 mod consumer;
+mod effects;
+mod jobs;
+mod ledger;
+mod limits;
+mod maintenance;
+mod outbox;
+mod queues;
 mod receipt;
+mod schedules;
 mod store;
 mod store_fault;
+mod stores;
+mod sweeps;
 
-pub use broker::{BrokerFault, FaultyBrokers};
-pub use store_fault::{FaultyStores, StoreFault};
+pub use broker::FaultyBrokers;
+pub use broker_fault::BrokerFault;
+pub use store_fault::StoreFault;
+pub use stores::FaultyStores;
 
 use std::sync::Arc;
 

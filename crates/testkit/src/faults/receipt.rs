@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use backshift_core::{Ack, Broker, BrokerError, Completion, DeadLetter, Reason, Receipt, Retry, Settled};
 
-use super::broker::BrokerFault;
+use super::broker_fault::BrokerFault;
 
 /// A receipt that somebody else may settle as well.
 type Shared = Arc<Mutex<Option<Box<dyn Receipt>>>>;

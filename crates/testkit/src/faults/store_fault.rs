@@ -1,10 +1,4 @@
-//! A store with one planted fault: the list of faults, and the harness that plants one.
-
-use std::sync::Arc;
-
-use super::store::FaultyStore;
-use crate::conformance::{OpenStore, StoreHarness};
-use async_trait::async_trait;
+//! The lies of a store, and the rule that each breaks.
 
 /// One lie of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,30 +167,5 @@ impl StoreFault {
             Self::ForgetsHands => "S157",
             Self::BeginsAnew => "S151",
         }
-    }
-}
-
-/// The stores of another harness, with a fault.
-#[derive(Debug, Clone)]
-pub struct FaultyStores<H> {
-    /// The honest harness.
-    pub honest: H,
-    /// The fault.
-    pub fault: StoreFault,
-}
-
-#[async_trait]
-impl<H: StoreHarness> StoreHarness for FaultyStores<H> {
-    fn name(&self) -> String {
-        format!("{}+{:?}", self.honest.name(), self.fault)
-    }
-
-    async fn store(&self) -> Result<OpenStore, String> {
-        let OpenStore { store, guard } = self.honest.store().await?;
-        Ok(OpenStore { store: Arc::new(FaultyStore::new(store, self.fault, Arc::default())), guard })
-    }
-
-    fn lease(&self) -> std::time::Duration {
-        self.honest.lease()
     }
 }
