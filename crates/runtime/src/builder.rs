@@ -19,7 +19,7 @@ use crate::{
     pool::Pool,
     sense,
     shutdown::Shutdown,
-    worker::{RunError, Worker},
+    worker::{Parts, RunError, Worker},
 };
 
 /// Collects the parts of a worker.
@@ -176,26 +176,9 @@ impl WorkerBuilder {
 
     /// Checks that nothing is missing, and that no number makes the work impossible.
     pub fn build(self) -> Result<Worker, RunError> {
-        let incomplete = |text: String| RunError::Incomplete(text);
-        if let Some(queue) = self.missing_broker {
-            return Err(incomplete(format!(
-                "the pool of queue {queue} has no broker: call broker() before pool()"
-            )));
-        }
-        let name = self.name.ok_or_else(|| incomplete("a worker needs a name: call name()".into()))?;
-        if !self.schedules.is_empty() && self.store.is_none() {
-            return Err(incomplete(
-                "cron needs a store, so that each tick happens once: call store()".into(),
-            ));
-        }
-        if let Some(name) = twice(&self.schedules) {
-            return Err(incomplete(format!(
-                "two schedules are named {name}: each tick of a name happens once, so only one of them would run; rename one"
-            )));
-        }
-        if let Some(text) = sense::refused(&self.pools, &self.options, &self.registry, &self.chain) {
-            return Err(incomplete(text));
-        }
+        self.refused().map_or(Ok(()), |text| Err(RunError::Incomplete(text)))?;
+        let incomplete = |text: &str| RunError::Incomplete(text.to_owned());
+        let name = self.name.ok_or_else(|| incomplete("a worker needs a name: call name()"))?;
         let doubts = match self.advises {
             true => sense::doubts(self.pools.len(), &self.registry, &self.chain),
             false => Vec::new(),
@@ -210,7 +193,7 @@ impl WorkerBuilder {
                 Some(Arc::new(Cron::new(self.schedules, client, Arc::clone(store), Arc::clone(&clock))))
             }
             (false, ..) => {
-                return Err(incomplete("cron needs a broker or a client to enqueue through".into()));
+                return Err(incomplete("cron needs a broker or a client to enqueue through"));
             }
             (true, ..) => None,
         };
@@ -221,21 +204,40 @@ impl WorkerBuilder {
         let pool = |(broker, queue, options)| {
             Arc::new(Pool::new(queue, broker, self.store.clone(), options, Arc::clone(&engine)))
         };
-        Ok(Worker {
+        let parts = Parts {
             pools: self.pools.into_iter().map(pool).collect(),
             engine,
             store: self.store,
             cron,
-            relays: self.relays,
             retentions: self.retentions,
             watched: self.watched.into(),
             paused: Arc::new(paused),
             clock,
+        };
+        Ok(Worker {
+            parts,
+            relays: self.relays,
             maintains: self.maintains,
             advises: self.advises,
             doubts,
             shutdown: Shutdown::new(),
         })
+    }
+
+    /// What is missing or makes no sense, and what to do about it.
+    fn refused(&self) -> Option<String> {
+        if let Some(queue) = &self.missing_broker {
+            return Some(format!("the pool of queue {queue} has no broker: call broker() before pool()"));
+        }
+        if !self.schedules.is_empty() && self.store.is_none() {
+            return Some("cron needs a store, so that each tick happens once: call store()".to_owned());
+        }
+        if let Some(name) = twice(&self.schedules) {
+            return Some(format!(
+                "two schedules are named {name}: each tick of a name happens once, so only one of them would run; rename one"
+            ));
+        }
+        sense::refused(&self.pools, &self.options, &self.registry, &self.chain)
     }
 }
 

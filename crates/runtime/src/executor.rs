@@ -63,7 +63,7 @@ async fn run_alone(pool: &Pool, attempt: &Arc<Attempt>, pass: Pass) -> Option<Se
         return lonely_later(pool, attempt, SEAT_DELAY, "it has to run alone, and another such job runs");
     }
     let alone = tokio::select! {
-                biased;
+        biased;
         alone = pool.engine.gate.alone(pass, patience(pool, attempt)) => alone,
         () = attempt.out_of_patience(Duration::ZERO) => None,
     };

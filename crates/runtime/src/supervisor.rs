@@ -25,22 +25,24 @@ impl Supervisor {
         Self { parts: JoinSet::new(), fetchers: JoinSet::new(), pools }
     }
 
-    /// Runs a part until `end`; a part that panics or returns earlier is started anew.
-    pub(crate) fn keep<F>(
+    /// Runs a part until `end`; a part that panics or returns earlier is started anew. It is made of a copy of `own`.
+    pub(crate) fn keep<C, F>(
         &mut self,
         name: &'static str,
         end: &CancellationToken,
-        make: impl Fn() -> F + Send + 'static,
+        own: &C,
+        make: impl Fn(C) -> F + Send + 'static,
     ) where
+        C: Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let end = end.clone();
+        let (end, own) = (end.clone(), own.clone());
         self.parts.spawn(async move {
             let mut pause = FIRST_PAUSE;
             while !end.is_cancelled() {
-                let part = AssertUnwindSafe(make()).catch_unwind();
+                let part = AssertUnwindSafe(make(own.clone())).catch_unwind();
                 tokio::select! {
-                biased;
+                    biased;
                     () = end.cancelled() => return,
                     over = part => {
                         let panicked = over.is_err();
@@ -55,15 +57,20 @@ impl Supervisor {
     }
 
     /// Runs a fetcher, which ends by itself after `quiet`: a claim in flight is not cut off.
-    pub(crate) fn keep_fetcher<F>(&mut self, quiet: &CancellationToken, make: impl Fn() -> F + Send + 'static)
-    where
+    pub(crate) fn keep_fetcher<C, F>(
+        &mut self,
+        quiet: &CancellationToken,
+        own: &C,
+        make: impl Fn(C) -> F + Send + 'static,
+    ) where
+        C: Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let quiet = quiet.clone();
+        let (quiet, own) = (quiet.clone(), own.clone());
         self.fetchers.spawn(async move {
             let mut pause = FIRST_PAUSE;
             loop {
-                let panicked = AssertUnwindSafe(make()).catch_unwind().await.is_err();
+                let panicked = AssertUnwindSafe(make(own.clone())).catch_unwind().await.is_err();
                 if quiet.is_cancelled() {
                     return;
                 }

@@ -61,15 +61,8 @@ pub struct Drained {
 
 /// A worker that is ready to run.
 pub struct Worker {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) pools: Vec<Arc<Pool>>,
-    pub(crate) store: Option<Arc<dyn Store>>,
-    pub(crate) cron: Option<Arc<Cron>>,
+    pub(crate) parts: Parts,
     pub(crate) relays: Vec<Arc<dyn Broker>>,
-    pub(crate) retentions: Vec<Arc<dyn Retention>>,
-    pub(crate) watched: Arc<[Arc<dyn Watched>]>,
-    pub(crate) paused: Arc<watch::Sender<Paused>>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) maintains: bool,
     pub(crate) advises: bool,
     /// What is said at the start.
@@ -77,10 +70,23 @@ pub struct Worker {
     pub(crate) shutdown: Shutdown,
 }
 
+/// What the worker's parts are made of: each takes what it needs of a copy, also when it is started anew.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) pools: Vec<Arc<Pool>>,
+    pub(crate) store: Option<Arc<dyn Store>>,
+    pub(crate) cron: Option<Arc<Cron>>,
+    pub(crate) retentions: Vec<Arc<dyn Retention>>,
+    pub(crate) watched: Arc<[Arc<dyn Watched>]>,
+    pub(crate) paused: Arc<watch::Sender<Paused>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
 impl Worker {
     /// Answers readiness probes, also while the worker runs.
     pub fn readiness(&self) -> Readiness {
-        Readiness::new(Arc::clone(&self.engine), self.pools.clone(), self.shutdown.clone())
+        Readiness::new(Arc::clone(&self.parts.engine), self.parts.pools.clone(), self.shutdown.clone())
     }
 
     /// Works until `shutdown`, then drains. Brokers stay open: whoever made them closes them. Dropping the future
@@ -88,18 +94,18 @@ impl Worker {
     pub async fn run(self, shutdown: Shutdown) -> Result<Drained, RunError> {
         self.doubts.iter().for_each(|doubt| tracing::warn!("{doubt}"));
         let (quiet, end) = (CancellationToken::new(), CancellationToken::new());
-        let mut supervisor = Supervisor::new(self.pools.clone());
+        let mut supervisor = Supervisor::new(self.parts.pools.clone());
         self.start(&mut supervisor, &quiet, &end);
         let stuck = tokio::select! {
-                biased;
+            biased;
             () = shutdown.quieted() => None,
-            queue = watchdog::run(self.pools.clone(), self.engine.options.stuck_after) => Some(queue),
+            queue = watchdog::run(self.parts.pools.clone(), self.parts.engine.options.stuck_after) => Some(queue),
         };
         self.shutdown.quiet();
         quiet.cancel();
         let drained = self.drain(&mut supervisor, &shutdown).await;
         end.cancel();
-        for pool in &self.pools {
+        for pool in &self.parts.pools {
             pool.abort_tasks();
             pool.retire(None);
         }
@@ -112,90 +118,61 @@ impl Worker {
     }
 
     fn start(&self, supervisor: &mut Supervisor, quiet: &CancellationToken, end: &CancellationToken) {
-        for pool in &self.pools {
+        let all = &self.parts;
+        for pool in &all.pools {
             let fetching = (Arc::clone(pool), quiet.clone());
-            supervisor.keep_fetcher(quiet, move || fetcher::run(Arc::clone(&fetching.0), fetching.1.clone()));
-            let settling = Arc::clone(pool);
-            supervisor.keep("settler", end, move || {
-                let pool = Arc::clone(&settling);
-                async move { pool.settler.run().await }
-            });
+            supervisor.keep_fetcher(quiet, &fetching, |(pool, quiet)| fetcher::run(pool, quiet));
+            supervisor.keep("settler", end, pool, |pool| async move { pool.settler.run().await });
         }
-        let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
-        supervisor.keep("heartbeater", end, move || {
-            heartbeater::run(Arc::clone(&engine), store.clone(), pools.clone())
-        });
+        supervisor.keep("heartbeater", end, all, |all| heartbeater::run(all.engine, all.store, all.pools));
         if self.advises {
-            let (engine, pools, store) = (Arc::clone(&self.engine), self.pools.clone(), self.store.clone());
-            let cron = self.cron.clone();
-            supervisor.keep("unattended", quiet, move || {
-                unattended::run(Arc::clone(&engine), store.clone(), pools.clone(), cron.clone())
+            supervisor.keep("unattended", quiet, all, |all| {
+                unattended::run(all.engine, all.store, all.pools, all.cron)
             });
         }
-        let pools = self.pools.clone();
-        supervisor.keep("gauges", end, move || gauges::run(pools.clone()));
-        match &self.store {
-            Some(store) => self.start_with_store(supervisor, store, quiet, end),
-            None => self.engine.introduced.cancel(),
+        supervisor.keep("gauges", end, &all.pools, gauges::run);
+        match &all.store {
+            Some(store) => self.start_with_store(supervisor, &(all.clone(), Arc::clone(store)), quiet, end),
+            None => all.engine.introduced.cancel(),
         }
-        if let Some(cron) = &self.cron {
-            let cron = Arc::clone(cron);
-            supervisor.keep("cron", quiet, move || Arc::clone(&cron).run());
+        if let Some(cron) = &all.cron {
+            supervisor.keep("cron", quiet, cron, Cron::run);
         }
     }
 
     fn start_with_store(
         &self,
         supervisor: &mut Supervisor,
-        store: &Arc<dyn Store>,
+        own: &(Parts, Arc<dyn Store>),
         quiet: &CancellationToken,
         end: &CancellationToken,
     ) {
-        // Each part gets its own handles; a restarted part begins with fresh clones of them.
-        let all = (Arc::clone(&self.engine), Arc::clone(store), Arc::clone(&self.clock));
-        let (own, pools, watched) = (all.clone(), self.pools.clone(), Arc::clone(&self.watched));
-        supervisor.keep("announcer", end, move || {
-            let (engine, store, clock) = own.clone();
-            announcer::run(engine, store, pools.clone(), clock, Arc::clone(&watched))
+        supervisor.keep("announcer", end, own, |(all, store)| {
+            announcer::run(all.engine, store, all.pools, all.clock, all.watched)
         });
-        let (own, pools) = (all.clone(), self.pools.clone());
-        supervisor.keep("hand-over", end, move || {
-            handover::run(Arc::clone(&own.0), Arc::clone(&own.1), pools.clone())
-        });
-        let (own, paused, pools) = (all.clone(), Arc::clone(&self.paused), self.pools.clone());
-        supervisor.keep("wishes", end, move || {
-            wishes::run(Arc::clone(&own.0), Arc::clone(&own.1), pools.clone(), Arc::clone(&paused))
-        });
+        supervisor.keep("hand-over", end, own, |(all, store)| handover::run(all.engine, store, all.pools));
+        supervisor
+            .keep("wishes", end, own, |(all, store)| wishes::run(all.engine, store, all.pools, all.paused));
         if !self.maintains {
             return;
         }
-        let own = all.clone();
-        supervisor.keep("scheduler", quiet, move || {
-            let (engine, store, _) = own.clone();
-            scheduler::run(engine, store)
-        });
-        let own = all.clone();
-        supervisor.keep("rescuer", quiet, move || rescuer::run(Arc::clone(&own.0), Arc::clone(&own.1)));
-        let (own, pools) = (Arc::clone(store), self.pools.clone());
-        supervisor.keep("forsaken", quiet, move || forsaken::run(pools.clone(), Arc::clone(&own)));
-        let (own, domains) = (all.clone(), self.retentions.clone());
-        supervisor.keep("pruner", quiet, move || {
-            pruner::run(Arc::clone(&own.0), Arc::clone(&own.1), domains.clone())
-        });
+        supervisor.keep("scheduler", quiet, own, |(all, store)| scheduler::run(all.engine, store));
+        supervisor.keep("rescuer", quiet, own, |(all, store)| rescuer::run(all.engine, store));
+        supervisor.keep("forsaken", quiet, own, |(all, store)| forsaken::run(all.pools, store));
+        supervisor.keep("pruner", quiet, own, |(all, store)| pruner::run(all.engine, store, all.retentions));
         for broker in &self.relays {
-            let (own, broker) = (all.clone(), Arc::clone(broker));
-            supervisor.keep("relay", quiet, move || {
-                relay::run(Arc::clone(&own.0), Arc::clone(&own.1), Arc::clone(&broker))
-            });
+            let own = (self.parts.engine.clone(), Arc::clone(&own.1), Arc::clone(broker));
+            supervisor
+                .keep("relay", quiet, &own, |(engine, store, broker)| relay::run(engine, store, broker));
         }
     }
 
     /// Drain, abort, put back, settle; each with its share of the grace.
     async fn drain(&self, supervisor: &mut Supervisor, shutdown: &Shutdown) -> Drained {
-        let (now, grace) = (Instant::now(), self.engine.options.grace);
+        let (now, grace) = (Instant::now(), self.parts.engine.options.grace);
         let told = now + grace.saturating_sub((grace / 5).min(Duration::from_secs(5)));
         let dropped = now + grace.saturating_sub((grace / 10).min(Duration::from_secs(2)));
-        let running: usize = self.pools.iter().map(|pool| pool.running.len()).sum();
+        let running: usize = self.parts.pools.iter().map(|pool| pool.running.len()).sum();
         tracing::info!(running, ?grace, "draining");
         let aborted = || async { shutdown.aborted().await };
         let idle = async {
@@ -203,27 +180,27 @@ impl Worker {
             self.emptied().await;
         };
         tokio::select! { biased; () = idle => {}, () = sleep_until(told) => {}, () = aborted() => {} }
-        self.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
+        self.parts.pools.iter().for_each(|pool| pool.running.stop_all(Stop::Shutdown));
         tokio::select! { biased; () = self.emptied() => {}, () = sleep_until(dropped) => {}, () = aborted() => {} }
         self.put_back();
         let last = (now + grace).min(Instant::now() + Duration::from_secs(2)).max(Instant::now());
         // What is not confirmed by then stays unsettled and is delivered again.
         let _ = timeout_at(last, self.emptied()).await;
-        let unconfirmed = self.pools.iter().map(|pool| pool.running.len()).sum();
-        let returned = self.engine.returned.load(Ordering::SeqCst);
+        let unconfirmed = self.parts.pools.iter().map(|pool| pool.running.len()).sum();
+        let returned = self.parts.engine.returned.load(Ordering::SeqCst);
         tracing::info!(returned, unconfirmed, "drained");
         Drained { returned, unconfirmed }
     }
 
     async fn emptied(&self) {
-        for pool in &self.pools {
+        for pool in &self.parts.pools {
             pool.running.emptied().await;
         }
     }
 
     /// Puts back, uncounted, what still runs; its handlers are dropped.
     fn put_back(&self) {
-        for pool in &self.pools {
+        for pool in &self.parts.pools {
             pool.abort_tasks();
             for attempt in pool.running.all().into_iter().filter(|attempt| !attempt.has_ended()) {
                 let back =
@@ -232,7 +209,7 @@ impl Worker {
                 let back = if has(Bug::LosesOnDrain) { done } else { back };
                 attempt.end();
                 if pool.settler.end(&attempt, Some(back), Places::default()) {
-                    self.engine.went_back(&attempt);
+                    self.parts.engine.went_back(&attempt);
                 }
             }
         }
