@@ -185,7 +185,7 @@ impl MemoryArm {
         let store_url =
             postgres.as_ref().map_or_else(|| format!("sqlite:{}", file.display()), |site| site.url.clone());
         let database = Database::open(&store_url, &Options::default())?;
-        migrate::up(&database, &[&migrate::ENGINE, &migrate::PROBE]).await?;
+        migrate::up(&database, &[&migrate::ENGINE, &backshift_domains::probe::TABLES]).await?;
         let store = SqlStore::new(database.clone());
         let place = Place::find("RABBITMQ_URL")?;
         // The mails' queue is a foreign one: declared as its peers do, without arguments.

@@ -12,10 +12,7 @@ use backshift_mail::{
     Class, Composer, Credentials, DevMailbox, EmailAddress, Limits, Mailer, NamedAddress, Outcome,
     SmtpOptions, SmtpTransport, Suppressions, TlsMode,
 };
-use backshift_store::{
-    Database,
-    migrate::{Line, MAIL},
-};
+use backshift_store::{Database, migrate::Line};
 use futures::FutureExt as _;
 
 use super::{Bound, Domain, Equipment, Faces, Role, WorkedBy, is_site};
@@ -53,7 +50,7 @@ settings! {
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// The log of sent mails and the suppressed addresses.
-pub(crate) const TABLES: &Line = &MAIL;
+pub(crate) const TABLES: &Line = &backshift_domains::mail::TABLES;
 
 pub(super) const DOMAIN: Domain = Domain {
     settings: SETTINGS,

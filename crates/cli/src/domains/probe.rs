@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use backshift_domains::probe::{KIND, ProbeEffects, ProbeLog, ProbeWorker};
-use backshift_store::migrate;
+use backshift_domains::probe::{KIND, ProbeEffects, ProbeLog, ProbeWorker, TABLES};
 
 use super::{Domain, Equipment, WorkedBy};
 use crate::{
@@ -23,7 +22,7 @@ pub(super) const DOMAIN: Domain = Domain {
         true => Ok(ProbeWorker::new(effects(equipment)?).register(registry)),
         false => Ok(registry),
     },
-    tables: Some(&migrate::PROBE),
+    tables: Some(&TABLES),
     is_on: |config, _| config.get(&PROBE),
     kinds: |config| vec![(KIND, if config.get(&PROBE) { WorkedBy::Worker } else { WorkedBy::Nobody })],
     ..Domain::EMPTY

@@ -67,3 +67,37 @@ pub(crate) fn adopted(config: &Config) -> Vec<String> {
     let names = config.get(&keys::DATABASE_ADOPT).split(',').map(str::trim);
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use backshift_store::Dialect;
+
+    use super::*;
+
+    #[test]
+    fn the_steps_of_a_line_are_numbered_and_their_promises_grow() {
+        for line in all_lines() {
+            let mut oldest = 1;
+            for (step, number) in line.steps.iter().zip(1..) {
+                assert_eq!(step.version, number, "{}", line.name);
+                assert!((oldest..=number).contains(&step.compatible_from), "{} {number}", line.name);
+                oldest = step.compatible_from;
+            }
+            for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+                let made = line.tables(dialect);
+                assert!(line.adoptable.iter().all(|table| made.contains(table)), "{made:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_table_is_made_by_two_lines() {
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            let mut made: Vec<_> = all_lines().iter().flat_map(|line| line.tables(dialect)).collect();
+            let all = made.len();
+            made.sort_unstable();
+            made.dedup();
+            assert_eq!(made.len(), all, "{made:?}");
+        }
+    }
+}

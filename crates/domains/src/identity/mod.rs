@@ -32,6 +32,7 @@ mod sessions;
 mod stored;
 mod subscriptions;
 mod subscriptions_write;
+mod tables;
 mod tokens;
 mod trial;
 mod turns;
@@ -46,3 +47,4 @@ pub use model::{
 pub use retention::IdentityRetention;
 pub use send_code::{CodeRoute, CodeSender, SendCode};
 pub use service::IdentityService;
+pub use tables::TABLES;

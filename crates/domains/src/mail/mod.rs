@@ -14,6 +14,7 @@ mod pause;
 mod retention;
 mod send_log;
 mod suppressions;
+mod tables;
 mod verdict;
 
 pub use decoder::{MailDecoder, RECIPIENT_HASH, SUBJECT};
@@ -25,6 +26,7 @@ pub use pause::{PauseView, TransportPause};
 pub use retention::MailRetention;
 pub use send_log::DatabaseSendLog;
 pub use suppressions::DatabaseSuppressions;
+pub use tables::TABLES;
 
 /// The queue of mails that did not come over system C's exchange.
 pub const QUEUE: &str = "mail";

@@ -6,7 +6,9 @@
 mod file;
 mod handler;
 mod modes;
+mod tables;
 
 pub use file::ProbeLog;
 pub use handler::{KIND, ProbeEffects, ProbeWorker};
 pub use modes::Probe;
+pub use tables::TABLES;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adopted;
+mod adopting;
 mod api;
 mod codes;
 mod databases;

@@ -10,7 +10,7 @@ mod table;
 use backshift_core::{StoreError, Timestamp};
 
 pub use adopt::{Change, What};
-pub use line::{ALL, ENGINE, IDENTITY, Line, MAIL, Migration, PROBE};
+pub use line::{ENGINE, Line, Migration};
 
 use adopt::{THERE, There, changes, refuse_foreign};
 use book::{BOOK, Entry, READ, WRITE, missing};

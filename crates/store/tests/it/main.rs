@@ -4,7 +4,6 @@
 #![allow(unreachable_pub, reason = "one binary: its modules share what they need")]
 
 mod accepting;
-mod adopting;
 mod claiming;
 mod connections;
 mod control;

@@ -46,8 +46,8 @@ async fn every_spelling_of_a_schema_in_the_url_is_honoured() {
         let Some(place) = place::postgres().await else { return };
         make(&place.db, schema).await;
         let db = Database::open(&format!("{}?{spelling}", place.url), &Options::default()).unwrap();
-        migrate::up(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
-        migrate::check(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
+        migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
+        migrate::check(&db, &[&migrate::ENGINE]).await.unwrap();
         assert_eq!(homes(&place.db).await, [schema], "{spelling}");
         let strays = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
         assert_eq!(place.db.sql(strays).one::<i64>().await.unwrap(), 0, "{spelling}");
@@ -98,7 +98,7 @@ async fn two_schemas_of_one_database_are_two_sites_also_behind_a_transaction_poo
         };
         let at = async |schema: &str| {
             let db = Database::open(&place.url, &in_schema(schema)).unwrap();
-            migrate::up(&db, &[&migrate::ENGINE, &migrate::PROBE]).await.unwrap();
+            migrate::up(&db, &[&migrate::ENGINE]).await.unwrap();
             World {
                 store: SqlStore::new(db.clone()),
                 broker: "postgres",

@@ -17,10 +17,7 @@ use backshift_domains::{
 };
 use backshift_mail::Templates;
 use backshift_runtime::Shutdown;
-use backshift_store::{
-    Database,
-    migrate::{IDENTITY, Line},
-};
+use backshift_store::{Database, migrate::Line};
 use futures::FutureExt as _;
 
 use super::{Beside, Domain, Equipment, Faces, Role, WorkedBy, is_site, mail};
@@ -32,7 +29,7 @@ use crate::{
 use keys::{Keys, generated_keys};
 
 /// Accounts and the challenges behind codes.
-pub(crate) const TABLES: &Line = &IDENTITY;
+pub(crate) const TABLES: &Line = &backshift_domains::identity::TABLES;
 
 pub(super) const DOMAIN: Domain = Domain {
     settings: settings::SETTINGS,

@@ -13,10 +13,11 @@ use backshift_domains::{
 };
 use backshift_http::pages::Section;
 use backshift_mail::{Composer, DevMailbox, EmailAddress, MemorySendLog, MemorySuppressions, Templates};
-use backshift_store::Database;
+use backshift_store::{Database, migrate};
 use tokio_util::sync::CancellationToken;
 
 use super::house::House;
+use crate::databases::LINES;
 
 /// A house with both sections.
 pub(super) struct Dev {
@@ -37,6 +38,7 @@ impl Dev {
     pub(super) async fn open() -> Self {
         let mut parts = None;
         let house = House::with(async |db, directory| {
+            migrate::up(db, &LINES).await.unwrap();
             let mailbox = Arc::new(DevMailbox::open(directory.join("mail")).await.unwrap());
             let (identity, registry) = accounts(db, &mailbox);
             let sections = sections(&mailbox, identity);

@@ -1,17 +1,15 @@
 //! Tables that somebody else made: taken over when they are named, else left as they are, and nothing else is made either.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use backshift_core::StoreError;
+use backshift_core::{Envelope, Kind, QueueName, StoreError, Timestamp, WorkerName, store::Holder};
+use backshift_domains::{identity, mail};
 use backshift_store::{
-    Database, Options,
-    migrate::{self, ENGINE, IDENTITY, MAIL, What},
+    Database, Options, ledger,
+    migrate::{self, ENGINE, What},
 };
 
-use crate::{
-    place::{self, Place},
-    world::World,
-};
+use crate::databases::{self, Fresh};
 
 /// System C's tables, and system A's.
 const THEIRS: [&str; 5] = [
@@ -39,22 +37,20 @@ async fn columns(db: &Database) -> BTreeSet<String> {
     db.sql(text).all::<String>().await.unwrap().into_iter().collect()
 }
 
+/// How many jobs a worker gets.
+async fn claimed(db: &Database) -> usize {
+    let worker = Holder { worker: WorkerName::new("w").unwrap(), lease: Duration::from_secs(30) };
+    ledger::claim_available(db, &QueueName::new("ready").unwrap(), 5, &worker).await.unwrap().len()
+}
+
 fn named(tables: &[&str]) -> Vec<String> {
     tables.iter().map(|table| (*table).to_owned()).collect()
 }
 
 /// Directly, and through the pooler.
-async fn places() -> Vec<Place> {
-    let mut places: Vec<Place> = place::postgres().await.into_iter().collect();
-    if let Some(door) = place::server("BACKSHIFT_TEST_PGBOUNCER_URL")
-        && let Some(mut place) = place::postgres().await
-    {
-        let name = place.url.rsplit_once('/').unwrap().1.to_owned();
-        place.url = format!("{}/{name}", door.rsplit_once('/').unwrap().0);
-        place.db = Database::open(&place.url, &Options::default()).unwrap();
-        places.push(place);
-    }
-    places
+async fn places() -> impl Iterator<Item = Fresh> {
+    let (direct, pooled) = (databases::postgres().await, databases::pooled().await);
+    direct.into_iter().chain(pooled)
 }
 
 #[tokio::test]
@@ -63,7 +59,7 @@ async fn tables_of_others_are_left_alone_until_somebody_names_them() {
         let db = &place.db;
         run(db, &THEIRS).await;
         let before = columns(db).await;
-        let lines = [&ENGINE, &MAIL, &IDENTITY];
+        let lines = [&ENGINE, &mail::TABLES, &identity::TABLES];
         for adopt in [&[][..], &["users"], &["users", "plans"], &["background_jobs", "subscriptions"]] {
             let refused = migrate::up_adopting(db, &lines, &named(adopt)).await.unwrap_err();
             let StoreError::Schema(text) = &refused else { panic!("{refused}") };
@@ -81,9 +77,11 @@ async fn tables_of_others_are_left_alone_until_somebody_names_them() {
         let theirs: String = db.sql("SELECT broker FROM background_jobs").one().await.unwrap();
         assert_eq!(theirs, "adopted", "listed and never claimed");
         assert!(migrate::up(db, &lines).await.unwrap().is_empty(), "what was adopted once is ours");
-        let world = World::at(place, "postgres").await;
-        assert!(world.claim("w").await.is_none());
-        world.running("w").await;
+        assert_eq!(claimed(db).await, 0);
+        let (kind, ready) = (Kind::new("test.job").unwrap(), QueueName::new("ready").unwrap());
+        let job = Envelope::new(kind, ready, &b"{}"[..], Timestamp::now());
+        ledger::enqueue(db, "postgres", vec![job]).await.remove(0).unwrap();
+        assert_eq!(claimed(db).await, 1);
     }
 }
 
@@ -93,7 +91,8 @@ async fn the_dry_run_lists_every_column_that_is_added_and_changes_nothing() {
         let db = &place.db;
         run(db, &THEIRS).await;
         let before = columns(db).await;
-        let (lines, adopt) = ([&ENGINE, &MAIL, &IDENTITY], named(&["background_jobs", "users", "plans"]));
+        let (lines, adopt) =
+            ([&ENGINE, &mail::TABLES, &identity::TABLES], named(&["background_jobs", "users", "plans"]));
         let untold = migrate::preview(db, &lines, &[]).await.unwrap();
         assert!(migrate::refusal(&untold).is_some());
         let told = migrate::preview(db, &lines, &adopt).await.unwrap();
@@ -137,11 +136,12 @@ async fn what_cannot_be_adopted_is_refused_with_the_reason_before_anything_is_ch
         ("CREATE TABLE otp_sends (id uuid PRIMARY KEY)", "otp_sends", "Backshift did not make it"),
         ("CREATE VIEW job_queues AS SELECT 1 AS one", "job_queues", "Backshift did not make it"),
     ] {
-        let Some(place) = place::postgres().await else { return };
+        let Some(place) = databases::postgres().await else { return };
         place.db.sql(theirs).run().await.unwrap();
         let before = columns(&place.db).await;
-        let refused =
-            migrate::up_adopting(&place.db, &[&ENGINE, &IDENTITY], &named(&[table])).await.unwrap_err();
+        let refused = migrate::up_adopting(&place.db, &[&ENGINE, &identity::TABLES], &named(&[table]))
+            .await
+            .unwrap_err();
         assert!(
             matches!(&refused, StoreError::Schema(text) if text.contains(&format!("{table}: ")) && text.contains(why)),
             "{refused}"
@@ -150,17 +150,17 @@ async fn what_cannot_be_adopted_is_refused_with_the_reason_before_anything_is_ch
         // In a schema of its own nobody is in anybody's way.
         let apart = Options { schema: Some("apart".into()), ..Options::default() };
         let apart = Database::open(&place.url, &apart).unwrap();
-        migrate::up(&apart, &[&ENGINE, &IDENTITY]).await.unwrap();
-        migrate::check(&apart, &[&ENGINE, &IDENTITY]).await.unwrap();
+        migrate::up(&apart, &[&ENGINE, &identity::TABLES]).await.unwrap();
+        migrate::check(&apart, &[&ENGINE, &identity::TABLES]).await.unwrap();
         assert_eq!(columns(&place.db).await, before);
     }
 }
 
 #[tokio::test]
 async fn a_line_that_is_off_is_in_nobodys_way() {
-    let Some(place) = place::postgres().await else { return };
+    let Some(place) = databases::postgres().await else { return };
     place.db.sql("CREATE TABLE users (id bigserial PRIMARY KEY, name text)").run().await.unwrap();
-    migrate::up(&place.db, &[&ENGINE, &MAIL]).await.unwrap();
+    migrate::up(&place.db, &[&ENGINE, &mail::TABLES]).await.unwrap();
     let theirs: BTreeSet<String> =
         columns(&place.db).await.into_iter().filter(|name| name.starts_with("users.")).collect();
     assert_eq!(theirs, BTreeSet::from(["users.id".to_owned(), "users.name".to_owned()]));
@@ -168,10 +168,10 @@ async fn a_line_that_is_off_is_in_nobodys_way() {
 
 #[tokio::test]
 async fn a_file_with_a_table_of_somebody_else_is_left_as_it_is() {
-    let place = place::sqlite();
+    let place = databases::sqlite();
     place.db.sql("CREATE TABLE users (id integer PRIMARY KEY, name text)").run().await.unwrap();
     let adopt = named(&["users"]);
-    let refused = migrate::up_adopting(&place.db, &[&ENGINE, &IDENTITY], &adopt).await.unwrap_err();
+    let refused = migrate::up_adopting(&place.db, &[&ENGINE, &identity::TABLES], &adopt).await.unwrap_err();
     assert!(
         matches!(&refused, StoreError::Schema(text) if text.contains("none of a SQLite file is adopted")),
         "{refused}"
