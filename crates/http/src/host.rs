@@ -49,7 +49,7 @@ pub fn loopback_only(router: axum::Router) -> axum::Router {
     router.layer(axum::middleware::from_fn(guarded))
 }
 
-async fn guarded(request: Request, next: Next) -> Response {
+pub(crate) async fn guarded(request: Request, next: Next) -> Response {
     match named(request.uri(), request.headers()) {
         Err(why) => (StatusCode::BAD_REQUEST, format!("{why}.\n")).into_response(),
         Ok(Some(host)) if !is_loopback(&host) => {

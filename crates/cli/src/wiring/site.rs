@@ -100,6 +100,7 @@ impl Site {
     pub(crate) fn serve(self, beside: Router, shutdown: &Shutdown) -> JoinHandle<()> {
         let quiet = shutdown.clone();
         self.pages.look_ahead();
+        let beside = self.pages.shutting(beside);
         let router = finish(self.pages.router().merge(beside), Shape::Problem);
         tokio::spawn(async move {
             let stop = async move { quiet.quieted().await };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use backshift_testkit::{ports::free_port, process::Running, wait};
+use base64::Engine as _;
 
 use crate::scene::{Answer, Embedded, JWT_SECRET, PATIENCE, request};
 
@@ -94,6 +95,64 @@ async fn a_set_password_is_asked_for_everywhere_and_printed_nowhere() {
     let pause = request(port, "POST", "/ops/queues/mail/pause", &headers, b"").await.unwrap();
     assert!(pause.status == 403 && pause.body.contains("Nothing was changed."), "{pause:?}");
     assert!(!process.output().contains("correct.horse"), "{}", process.output());
+}
+
+/// Prometheus asks four times a minute: the right password must not use up the tries of its network, and a wrong one must.
+#[tokio::test]
+async fn metrics_beside_closed_pages_are_closed_too_and_health_is_open() {
+    let here = Embedded::with(&[]);
+    let settings = [("BACKSHIFT_UI_PASSWORD", "correct.horse"), ("BACKSHIFT_UI_USER", "ops")];
+    let (process, port) = ui(&here, "127.0.0.1", &[], &settings).await;
+    let basic = |text: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(text));
+    let metrics =
+        async |headers: &[(&str, &str)]| request(port, "GET", "/metrics", headers, b"").await.unwrap();
+    let closed = metrics(&[]).await;
+    assert_eq!(closed.status, 401, "{closed:?}");
+    assert!(closed.header("www-authenticate").is_some_and(|asks| asks.starts_with("Basic")), "{closed:?}");
+    assert!(!closed.body.contains("# HELP"), "{closed:?}");
+    for path in ["/healthz", "/readyz"] {
+        assert_ne!(request(port, "GET", path, &[], b"").await.unwrap().status, 401, "{path}");
+    }
+    let right = basic("ops:correct.horse");
+    for asked in 0..30 {
+        let shown = metrics(&[("Authorization", &right)]).await;
+        assert!(shown.status == 200 && shown.body.contains("# HELP"), "{asked}: {shown:?}");
+    }
+    let opened = enter(port, "/enter", "ops", "correct.horse").await;
+    let cookie = opened.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    assert_eq!(metrics(&[("Cookie", &cookie)]).await.status, 200, "a session is enough");
+
+    // One try was the program's first, one the session's.
+    for guess in 0..8 {
+        let wrong = metrics(&[("Authorization", &basic(&format!("ops:guess-{guess}")))]).await;
+        assert_eq!(wrong.status, 401, "{guess}: {wrong:?}");
+    }
+    for text in ["ops:guess", "ops:correct.horse"] {
+        let locked = metrics(&[("Authorization", &basic(text))]).await;
+        assert_eq!(locked.status, 429, "{text}: {locked:?}");
+        assert!(locked.header("retry-after").is_some(), "{locked:?}");
+    }
+    assert_eq!(
+        enter(port, "/enter", "ops", "correct.horse").await.status,
+        429,
+        "the door counts the same tries"
+    );
+    assert_eq!(metrics(&[("Cookie", &cookie)]).await.status, 200, "who is in stays in");
+    assert!(!process.output().contains("guess-") && !process.output().contains("correct.horse"));
+}
+
+#[tokio::test]
+async fn metrics_beside_open_pages_answer_this_machine_alone() {
+    let here = Embedded::with(&[]);
+    let (_process, port) = ui(&here, "127.0.0.1", &[], &[]).await;
+    let metrics =
+        async |headers: &[(&str, &str)]| request(port, "GET", "/metrics", headers, b"").await.unwrap();
+    assert_eq!(metrics(&[]).await.status, 200);
+    assert_eq!(
+        metrics(&[("X-Forwarded-For", "192.0.2.7")]).await.status,
+        403,
+        "nobody knows who asked the proxy"
+    );
 }
 
 #[tokio::test]

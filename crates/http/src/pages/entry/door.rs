@@ -12,11 +12,12 @@ use axum::{
     response::{AppendHeaders, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use backshift_core::store::Rate;
+use backshift_core::{StoreError, store::Rate};
 use minijinja::context;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::Gate;
 use crate::{
     client::{Client, Network},
     pages::{Here, Pages, link, words},
@@ -93,25 +94,17 @@ async fn enter(
     Form(fields): Form<Fields>,
 ) -> Response {
     let Some(gate) = pages.gate() else { return Redirect::to(&pages.at("/overview")).into_response() };
-    let client = Client::of(&extensions).map_or("unknown".to_owned(), |ip| Network::of(ip).to_string());
-    match pages.store.reserve(&format!("backshift-ui {client}"), TRIES).await {
+    let client = network(&extensions);
+    match may_try(&pages, gate, &client).await {
         Ok(None) => {}
         Ok(Some(wait)) => {
-            if let Some(others) = gate.refusals.worth_a_line(Instant::now()) {
-                tracing::warn!(
-                    network = client,
-                    others,
-                    "signing in to the pages was tried too often; refused for a while"
-                );
-            }
             let seconds = wait.as_secs().max(1);
             let text = format!("That was tried too often. Come back in {}.", words::seconds(seconds));
             let again = pages.door_again(StatusCode::TOO_MANY_REQUESTS, &fields.next, &text);
             return ([(header::RETRY_AFTER, seconds.to_string())], again).into_response();
         }
         // Whoever stands before the door hears nothing of the house.
-        Err(error) => {
-            tracing::warn!(%error, "nobody can sign in to the pages: the store does not count the tries");
+        Err(_) => {
             let text = "The store does not answer, and without it nobody signs in. Try again in a moment.";
             return pages.door_again(StatusCode::SERVICE_UNAVAILABLE, &fields.next, text);
         }
@@ -125,6 +118,36 @@ async fn enter(
     let cookie = gate.sessions.begin(pages.cookie_path(), over_tls(&headers));
     (AppendHeaders([(header::SET_COOKIE, cookie)]), Redirect::to(&pages.at(onward(&fields.next))))
         .into_response()
+}
+
+/// Whose tries these are.
+pub(super) fn network(extensions: &Extensions) -> String {
+    Client::of(extensions).map_or("unknown".to_owned(), |ip| Network::of(ip).to_string())
+}
+
+/// Takes one try from the allowance of this network; how long it has to wait when there is none left.
+pub(super) async fn may_try(
+    pages: &Pages,
+    gate: &Gate,
+    network: &str,
+) -> Result<Option<Duration>, StoreError> {
+    let reserved = pages.store.reserve(&format!("backshift-ui {network}"), TRIES).await;
+    match &reserved {
+        Ok(None) => {}
+        Ok(Some(_)) => {
+            if let Some(others) = gate.refusals.worth_a_line(Instant::now()) {
+                tracing::warn!(
+                    network,
+                    others,
+                    "signing in to the pages was tried too often; refused for a while"
+                );
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "nobody can sign in to the pages: the store does not count the tries");
+        }
+    }
+    reserved
 }
 
 /// `POST /leave`.

@@ -3,6 +3,7 @@
 //! Nobody is asked on loopback because nothing else reaches it; so there only names of this machine are answered, and
 //! nothing that came by a proxy. Everywhere else somebody signs in.
 
+mod beside;
 mod door;
 mod password;
 mod refusals;
@@ -19,6 +20,7 @@ use axum::{
 use secrecy::SecretString;
 
 use super::{Here, assets, live};
+use beside::Known;
 use password::Password;
 use refusals::Refusals;
 use sessions::Sessions;
@@ -65,6 +67,7 @@ impl Auth {
             password: Password::new(user, &password.into()),
             sessions: Sessions::new(),
             refusals: Refusals::default(),
+            known: Known::default(),
         })))
     }
 
@@ -90,6 +93,7 @@ pub(super) struct Gate {
     password: Password,
     sessions: Sessions,
     refusals: Refusals,
+    known: Known,
 }
 
 impl Gate {
