@@ -56,7 +56,8 @@ impl ErrorReport {
         Self { class, message }
     }
 
-    /// Equal for errors that differ only in numbers, ids and quoted values.
+    /// Equal for errors that differ only in numbers, ids and quoted values. What is left reads on: a bracket that such a value
+    /// closes or opens for its neighbours stays.
     pub fn fingerprint(&self) -> String {
         let mut shape = String::with_capacity(self.message.len().min(200));
         for word in self.message.split_whitespace() {
@@ -65,12 +66,35 @@ impl ErrorReport {
             }
             let varies = word.chars().any(|c| c.is_ascii_digit() || "\"'`@".contains(c));
             let known = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
-            shape.push_str(if varies && !known { "*" } else { word });
+            if varies && !known {
+                let (closed, opened) = alone(word);
+                shape.extend(opened.chars().take_while(|_| closed.is_empty()));
+                shape.push('*');
+                shape.push_str(&closed);
+                shape.extend(opened.chars().take_while(|_| !closed.is_empty()));
+            } else {
+                shape.push_str(word);
+            }
             shape.push(' ');
         }
         let text: Cow<'_, str> = shape.trim_end().into();
         format!("{}: {text}", self.class.as_str())
     }
+}
+
+/// The brackets of a word whose other halves stand elsewhere: those that it closes, and those that it opens.
+fn alone(word: &str) -> (String, String) {
+    const PAIRS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
+    let (mut closed, mut opened) = (String::new(), String::new());
+    for c in word.chars() {
+        match PAIRS.iter().find(|(open, close)| c == *open || c == *close) {
+            Some((open, _)) if c == *open => opened.push(c),
+            Some((open, _)) if opened.ends_with(*open) => drop(opened.pop()),
+            Some(_) => closed.push(c),
+            None => {}
+        }
+    }
+    (closed, opened)
 }
 
 #[cfg(test)]
@@ -91,5 +115,43 @@ mod tests {
         let other = ErrorReport::new(ErrorClass::Error, "450 4.2.0 <cd@y.io> unknown after 18 ms");
         assert_eq!(one.fingerprint(), two.fingerprint());
         assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn a_fingerprint_of_balanced_text_is_balanced() {
+        let of = |text: &str| ErrorReport::new(ErrorClass::Error, text).fingerprint();
+        for (text, print) in [
+            ("503 try again later (attempt 3)", "error: 503 try again later (attempt *)"),
+            ("(3 of 7) failed", "error: (* of *) failed"),
+            ("f(3) and g[x1, y2]", "error: * and [* *]"),
+            ("at {a: 1}, (b: [2]) end", "error: at {a: *} (b: *) end"),
+            ("a1)(b2", "error: *)("),
+        ] {
+            assert_eq!(of(text), print, "{text}");
+        }
+        // Every text of five of these words, whichever way they close what they open.
+        let words = ["(a", "b)", "(1", "2)", "[3", "4]", "(5)", "x(6", "7)y", "plain"];
+        let depth = |text: &str| {
+            text.chars().try_fold(Vec::new(), |mut open, c| {
+                match c {
+                    '(' | '[' => open.push(c),
+                    ')' if open.pop() != Some('(') => return None,
+                    ']' if open.pop() != Some('[') => return None,
+                    _ => {}
+                }
+                Some(open)
+            })
+        };
+        let is_balanced = |text: &str| depth(text).is_some_and(|open| open.is_empty());
+        let mut balanced = 0;
+        for n in 0..10_usize.pow(5) {
+            let text: Vec<&str> = (0..5).map(|place| words[n / 10_usize.pow(place) % 10]).collect();
+            let text = text.join(" ");
+            if is_balanced(&text) {
+                balanced += 1;
+                assert!(is_balanced(&of(&text)), "{text}: {}", of(&text));
+            }
+        }
+        assert!(balanced > 1000, "{balanced}");
     }
 }
