@@ -167,6 +167,8 @@ pub struct JobRecord {
     pub queue: QueueName,
     /// The broker that moves it.
     pub broker: String,
+    /// That broker keeps a message of its own beside this row, and may deliver it once more.
+    pub abroad: bool,
     /// Where it stands.
     pub state: State,
     /// The attempt that runs now or next; for a finished job the last one.

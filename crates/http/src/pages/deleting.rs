@@ -23,9 +23,8 @@ pub(super) struct Wish {
 
 /// Whether its broker may still deliver it, and would run it anew.
 fn stays(job: &JobRecord, now: Timestamp) -> bool {
-    let ours = matches!(job.broker.as_str(), "postgres" | "embedded");
     let recent = |ended: Timestamp| ended.checked_add(KEPT_AT_LEAST).is_ok_and(|until| until > now);
-    !ours && job.finished_at.is_none_or(recent)
+    job.abroad && job.finished_at.is_none_or(recent)
 }
 
 /// `GET /jobs/{id}/delete`: the question.

@@ -10,6 +10,7 @@ pub(super) fn job(state: State) -> JobRecord {
         kind: Kind::new("k").unwrap(),
         queue: QueueName::new("q").unwrap(),
         broker: "embedded".into(),
+        abroad: false,
         state,
         attempt: 2,
         max_attempts: Some(3),

@@ -28,6 +28,9 @@ pub(crate) fn job_columns(dialect: Dialect) -> String {
     format!("{JOB_COLUMNS}, {aside}")
 }
 
+/// The brokers whose queue is the ledger: a row of theirs is all that there is of a job.
+const OF_THE_LEDGER: [&str; 2] = ["postgres", "embedded"];
+
 /// A whole job.
 pub(crate) struct JobRow(pub(crate) JobRecord);
 
@@ -44,13 +47,15 @@ impl FromRow for JobRow {
         let aside = row.get::<Option<String>>("aside")?.map(|kind| {
             format!("{PARKED}the workers that looked at it have no handler for kind {kind}; it stays until one comes")
         });
+        let broker: String = row.get("broker")?;
         let percent: Option<u8> = row.get("progress_percent")?;
         let word: Option<String> = row.get("progress_word")?;
         Ok(Self(JobRecord {
             id: row.get("id")?,
             kind: kind(&row.get::<String>("job_type")?),
             queue: queue(&row.get::<String>("queue")?),
-            broker: row.get("broker")?,
+            abroad: !OF_THE_LEDGER.contains(&broker.as_str()),
+            broker,
             state,
             attempt: if state.is_final() { attempts.max(1) } else { next },
             max_attempts: row.get("max_attempts")?,

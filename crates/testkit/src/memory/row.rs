@@ -278,6 +278,7 @@ impl Row {
             kind: self.envelope.kind.clone(),
             queue: self.envelope.queue.clone(),
             broker: self.broker.clone(),
+            abroad: !matches!(self.broker.as_str(), "postgres" | "embedded"),
             state: self.state,
             attempt: self.attempt,
             max_attempts: self.envelope.max_attempts,
