@@ -44,6 +44,7 @@ pub use model::{
     Caller, IdentityError, ListQuery, Listed, Origin, Plan, PlanDraft, Role, Session, Subscription,
     SubscriptionDraft, User,
 };
+pub use refusals::NO_SUCH_USER;
 pub use retention::IdentityRetention;
 pub use send_code::{CodeRoute, CodeSender, SendCode};
 pub use service::IdentityService;

@@ -15,7 +15,9 @@ impl From<Refusal> for IdentityError {
 }
 
 pub(super) const WRONG_BODY: Refusal = Refusal(110_002, "Wrong body");
-pub(super) const USER_NOT_FOUND: Refusal = Refusal(110_003, "User not found");
+/// The code of [`USER_NOT_FOUND`].
+pub const NO_SUCH_USER: u32 = 110_003;
+pub(super) const USER_NOT_FOUND: Refusal = Refusal(NO_SUCH_USER, "User not found");
 pub(super) const USERNAME_EXISTED: Refusal = Refusal(110_004, "Username existed");
 pub(super) const WRONG_PASSWORD: Refusal = Refusal(110_005, "Wrong password");
 pub(super) const WRONG_OTP: Refusal = Refusal(110_006, "Wrong OTP");

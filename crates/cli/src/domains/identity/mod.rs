@@ -9,7 +9,7 @@ use backshift_core::{Broker, Job as _, Kind, QueueName, Registry, WorkerName, st
 use backshift_domains::{
     identity::{
         CodeRoute, CodeSender, IdentityConfig, IdentityError, IdentityRetention, IdentityService,
-        OutboxCodeMail, SendCode,
+        NO_SUCH_USER, OutboxCodeMail, SendCode,
         api::{self, Api},
         pages::Accounts,
     },
@@ -198,7 +198,7 @@ pub(crate) async fn grant_admin(config: &Config, database: &Database, email: &st
     let accounts = identity_service(config, database, &Keys::passing(config), false)?;
     accounts.grant_admin(email).await.map_err(|error| match error {
         IdentityError::Internal(text) => Failure::unreachable(text),
-        IdentityError::Business { code: 110_003, .. } => {
+        IdentityError::Business { code: NO_SUCH_USER, .. } => {
             Failure::usage(format!("{email} has no account: register it first"))
         }
         other => Failure::failed(other),
