@@ -66,7 +66,8 @@ fn row(cause: &CauseRecord, search: &Search, find: &str, now: Timestamp) -> Valu
         said => said.map(|said| mask::said(said, SAID)),
         jobs => words::number(cause.jobs),
         first => words::moment(cause.first, now),
-        last => words::moment(cause.last, now),
+        // Within a minute both read alike.
+        last => (words::relative(cause.first, now) != words::relative(cause.last, now)).then(|| words::moment(cause.last, now)),
         example => link::job(cause.example),
         see => wish.map(|wish| link::jobs(&[("state", "dead"), ("find", wish)])),
         retry => wish.map(|wish| link::many(Deed::Retry, "dead", wish)),

@@ -163,10 +163,16 @@ fn again(job: &JobRecord, lead: impl Into<Cow<'static, str>>) -> Option<Remedy> 
     Some(remedy(lead, format!("backshift jobs retry {}", job.id)))
 }
 
+/// Whether it would end in the same way if it ran again: its bytes are at fault.
+pub(super) fn ends_alike(job: &JobRecord) -> bool {
+    job.state == State::Dead
+        && matches!(job.reason.as_deref(), Some("malformed" | "too-large" | "id-conflict"))
+}
+
 /// What may help: the same bytes end in the same way, and a handler that gave up has its reason.
 fn after_its_death(job: &JobRecord) -> Option<Remedy> {
     match job.reason.as_deref() {
-        Some("malformed" | "too-large" | "id-conflict") => {
+        _ if ends_alike(job) => {
             let lead =
                 "Run again it would end in the same way. Enqueue a corrected job, and delete this one:";
             Some(remedy(lead, format!("backshift jobs delete {}", job.id)))

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     Here, Pages, Trace, deleting,
-    explain::{Surroundings, explain},
+    explain::{Surroundings, ends_alike, explain},
     facts::{Fact, facts, payload},
     jobs::row,
     life::life,
@@ -73,6 +73,8 @@ async fn values(pages: &Pages, id: &str, shown: Shown) -> Result<Value, StoreErr
         whole => shown == Shown::Whole,
         output => job.output.as_ref().map(|output| mask::payload(output, shown)),
         can_retry => matches!(job.state, State::Dead | State::Retrying | State::Scheduled | State::Cancelled),
+        // What the page advises against is no first choice.
+        advised => !ends_alike(&job),
         can_cancel => !job.state.is_final(),
         can_delete => job.state.is_final(),
     })

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Args {
     /// The job.
     id: String,
-    /// Print JSON.
+    /// Print JSON, for programs: headers, error and output whole and unmasked. A payload is never in it.
     #[arg(long)]
     json: bool,
 }
