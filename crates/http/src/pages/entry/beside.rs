@@ -4,12 +4,6 @@
 //! A program asks all day, so the right password takes from the allowance of its network once and not each time; a wrong one of the
 //! same network ends that. Guessing beside such a program is no quicker than at the door.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
-
 use axum::{
     Router,
     extract::{Request, State},
@@ -22,37 +16,6 @@ use secrecy::SecretString;
 
 use super::{Asks, HANDED_ON, door, handed_on};
 use crate::{health::METRICS, host, pages::Pages};
-
-/// How long a network is known that sent the right password.
-const LASTS: Duration = Duration::from_secs(12 * 3600);
-/// So many are kept; one more is asked again each time.
-const MOST: usize = 1000;
-
-/// The networks whose programs sent the right password, and nothing wrong since.
-#[derive(Default)]
-pub(super) struct Known(Mutex<HashMap<String, Instant>>);
-
-impl Known {
-    fn has(&self, network: &str) -> bool {
-        self.networks().get(network).is_some_and(|since| since.elapsed() < LASTS)
-    }
-
-    fn add(&self, network: String) {
-        let mut networks = self.networks();
-        networks.retain(|_, since| since.elapsed() < LASTS);
-        if networks.len() < MOST {
-            networks.insert(network, Instant::now());
-        }
-    }
-
-    fn forget(&self, network: &str) {
-        self.networks().remove(network);
-    }
-
-    fn networks(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Pages {
     /// Puts the metrics of a router that shares a port with the pages behind the same question; health stays open.
@@ -158,14 +121,5 @@ mod tests {
             assert_eq!(of(&[wrong]), None, "{wrong}");
         }
         assert_eq!(of(&[&right, &right]), None, "whoever sends two means two");
-    }
-
-    #[test]
-    fn the_networks_that_are_known_are_bounded() {
-        let known = Known::default();
-        (0..=MOST).for_each(|n| known.add(n.to_string()));
-        assert!(known.has("0") && !known.has(&MOST.to_string()));
-        known.forget("0");
-        assert!(!known.has("0"));
     }
 }

@@ -5,6 +5,7 @@
 
 mod beside;
 mod door;
+mod known;
 mod password;
 mod refusals;
 mod sessions;
@@ -20,7 +21,7 @@ use axum::{
 use secrecy::SecretString;
 
 use super::{Here, assets, live};
-use beside::Known;
+use known::Known;
 use password::Password;
 use refusals::Refusals;
 use sessions::Sessions;
