@@ -44,17 +44,26 @@ pub(super) fn with_policy(mut response: Response) -> Response {
     response
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// The one value of a header; an error when it stands there twice or is no text, which no browser sends.
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ()> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => line.to_str().map(Some).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
+    }
 }
 
 /// Whether a page of this host asks, or a program.
 fn same_site(headers: &HeaderMap, own: Option<&str>) -> bool {
-    match (text(headers, "sec-fetch-site"), text(headers, "origin"), own) {
+    let (Ok(site), Ok(origin)) = (text(headers, "sec-fetch-site"), text(headers, "origin")) else {
+        return false;
+    };
+    match (site, origin, own) {
         (Some(site), _, _) => matches!(site, "same-origin" | "none"),
         (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, from)| from == host),
         // No browser sends a form without either header: this is a program on the same machine.
-        (None, None, _) => !headers.contains_key(header::ORIGIN),
+        (None, None, _) => true,
         (None, Some(_), None) => false,
     }
 }
@@ -76,6 +85,17 @@ mod tests {
         assert!(!same_site(&headers(&[("origin", "http://localhost:3000")]), own));
         assert!(!same_site(&headers(&[("origin", "null")]), own));
         assert!(!same_site(&headers(&[("origin", "http://localhost:8080")]), None));
+        let twice = |name: &'static str, values: [&'static str; 2]| {
+            let mut headers = HeaderMap::new();
+            values.map(|value| headers.append(name, HeaderValue::from_static(value)));
+            headers
+        };
+        let two = twice("origin", ["http://localhost:8080", "http://evil.example"]);
+        assert!(!same_site(&two, own), "the first of two says nothing of the second");
+        assert!(!same_site(&twice("sec-fetch-site", ["same-origin", "cross-site"]), own));
+        let mut unreadable = HeaderMap::new();
+        unreadable.insert("sec-fetch-site", HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(!same_site(&unreadable, own));
         assert!(same_site(&headers(&[("sec-fetch-site", "same-origin")]), own));
         assert!(same_site(&headers(&[("origin", "http://localhost:8080")]), own));
         assert!(same_site(&headers(&[]), own));
