@@ -7,4 +7,3 @@ pub mod demo;
 pub mod identity;
 pub mod mail;
 pub mod probe;
-mod retention;

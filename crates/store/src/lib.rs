@@ -27,6 +27,7 @@ pub mod postgres;
 mod query;
 mod queues;
 mod remedy;
+pub mod retention;
 mod row;
 mod schedules;
 mod sql_store;

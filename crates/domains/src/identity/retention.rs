@@ -10,10 +10,9 @@ use backshift_core::{
     StoreError, Timestamp,
     store::{KEPT_AT_LEAST, Retention},
 };
-use backshift_store::{Database, Sql};
+use backshift_store::{Database, Sql, old};
 
 use super::{limits::HOUR, service::before};
-use crate::retention::old;
 
 const CHALLENGES: Sql = old!("otp_challenges", "id", "issued_at", " AND expires_at < $3");
 const SENDS: Sql = old!("otp_sends", "id", "at", "");

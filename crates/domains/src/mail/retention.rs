@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backshift_core::{StoreError, Timestamp, store::Retention};
-use backshift_store::{Database, Sql};
-
-use crate::retention::old;
+use backshift_store::{Database, Sql, old, retention::older_than};
 
 const SENDS: Sql = old!("email_sends", "id", "at", "");
 const SUPPRESSIONS: Sql = old!("email_suppressions", "address_key", "expires_at", "");
@@ -35,10 +33,9 @@ impl Retention for MailRetention {
 
     async fn prune(&self, limit: u32) -> Result<u64, StoreError> {
         let now = Timestamp::now();
-        let sends = match now.checked_sub(self.keep) {
-            Ok(old) if old < now => self.db.sql(SENDS).bind(old).bind(limit).relaxed().run().await?,
-            // No time means for ever, as with dead jobs, and not everything at once; so does one before all times.
-            _ => 0,
+        let sends = match older_than(self.keep, now) {
+            Some(old) => self.db.sql(SENDS).bind(old).bind(limit).relaxed().run().await?,
+            None => 0,
         };
         let suppressions = self.db.sql(SUPPRESSIONS).bind(now).bind(limit).relaxed().run().await?;
         Ok(sends.max(suppressions))
