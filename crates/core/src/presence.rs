@@ -28,6 +28,12 @@ pub struct WorkerRecord {
 }
 
 impl WorkerRecord {
+    /// One that began at this time, with `queue:slots` pools; it knows no kind, runs nothing and is well.
+    pub fn new(name: WorkerName, queues: impl Into<String>, at: Timestamp) -> Self {
+        let (kinds, troubles) = (Vec::new(), Vec::new());
+        Self { name, queues: queues.into(), kinds, started_at: at, seen_at: at, running: 0, troubles }
+    }
+
     /// The queues that it works; a queue's name may have colons.
     pub fn queue_names(&self) -> impl Iterator<Item = &str> {
         self.queues.split(',').filter_map(|pool| Some(pool.trim().rsplit_once(':')?.0))
@@ -218,15 +224,7 @@ mod tests {
     #[test]
     fn a_queue_with_a_colon_in_its_name_is_worked_too() {
         let at = Timestamp::UNIX_EPOCH;
-        let worker = WorkerRecord {
-            name: WorkerName::new("w").unwrap(),
-            queues: "a:1, b:c:10".into(),
-            kinds: Vec::new(),
-            started_at: at,
-            seen_at: at,
-            running: 0,
-            troubles: Vec::new(),
-        };
+        let worker = WorkerRecord::new(WorkerName::new("w").unwrap(), "a:1, b:c:10", at);
         assert!(worker.works("a") && worker.works("b:c") && !worker.works("b") && !worker.works("c"));
     }
 }

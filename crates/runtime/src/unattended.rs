@@ -140,15 +140,8 @@ mod tests {
         let missing = unattended(&registry, &BTreeSet::from(["default"]));
         assert_eq!(missing, BTreeMap::from([("a:mails", vec!["mail"])]));
         assert!(unattended(&registry, &BTreeSet::from(["a:mails", "default"])).is_empty());
-        let worker = |queues: &str| WorkerRecord {
-            name: WorkerName::new("w").unwrap(),
-            queues: queues.into(),
-            kinds: Vec::new(),
-            started_at: Timestamp::UNIX_EPOCH,
-            seen_at: Timestamp::UNIX_EPOCH,
-            running: 0,
-            troubles: Vec::new(),
-        };
+        let name = WorkerName::new("w").unwrap();
+        let worker = |queues: &str| WorkerRecord::new(name.clone(), queues, Timestamp::UNIX_EPOCH);
         assert!(!worker("default:4").works("a:mails") && worker("x:1,a:mails:10").works("a:mails"));
         assert!(!worker("a:1").works("a:mails") && !worker("mails:10").works("a:mails"));
     }

@@ -13,17 +13,7 @@ use crate::world::{World, completed, failed, holder, job};
 async fn a_job_lives_its_life_behind_a_transaction_pooler() {
     let Some(world) = World::pooled().await else { return };
     assert!(!world.db().access().await.unwrap().direct);
-    let now = Timestamp::now();
-    let name = WorkerName::new("w").unwrap();
-    let worker = WorkerRecord {
-        name,
-        queues: "ready:1".into(),
-        kinds: Vec::new(),
-        started_at: now,
-        seen_at: now,
-        running: 0,
-        troubles: Vec::new(),
-    };
+    let worker = WorkerRecord::new(WorkerName::new("w").unwrap(), "ready:1", Timestamp::now());
     let sign = world.store.announce(&worker).await.unwrap();
     assert!(sign.stands());
     world.enqueue_all((0..50).map(|_| job("ready")).collect()).await;

@@ -147,16 +147,7 @@ pub fn job(queue_name: &str) -> Envelope {
 
 /// A worker that gave a sign of life now and works `ready`.
 pub fn worker(name: &str) -> WorkerRecord {
-    let now = Timestamp::now();
-    WorkerRecord {
-        name: WorkerName::new(name).unwrap(),
-        queues: "ready:4".into(),
-        kinds: Vec::new(),
-        started_at: now,
-        seen_at: now,
-        running: 0,
-        troubles: Vec::new(),
-    }
+    WorkerRecord::new(WorkerName::new(name).unwrap(), "ready:4", Timestamp::now())
 }
 
 pub fn holder(worker: &str) -> Holder {

@@ -88,15 +88,9 @@ async fn s33_progress_is_shown(scene: Scene) -> Verdict {
 }
 
 async fn s34_announced_worker_is_listed(scene: Scene) -> Verdict {
-    let record = WorkerRecord {
-        name: WorkerName::new(scene.holder.worker.as_str())?,
-        queues: "default:8,mail:2".into(),
-        kinds: vec![scene.envelope("").kind],
-        started_at: now(),
-        seen_at: now(),
-        running: 1,
-        troubles: Vec::new(),
-    };
+    let name = WorkerName::new(scene.holder.worker.as_str())?;
+    let kinds = vec![scene.envelope("").kind];
+    let record = WorkerRecord { kinds, running: 1, ..WorkerRecord::new(name, "default:8,mail:2", now()) };
     scene.start(&scene.envelope("x")).await?;
     let guard = scene.store.announce(&record).await?;
     ensure!(guard.stands(), "a fresh sign of life does not stand");

@@ -30,15 +30,7 @@ const HOLD: Duration = Duration::from_millis(50);
 
 fn worker(queues: String, kinds: Vec<Kind>) -> Result<WorkerRecord, Failure> {
     let name = WorkerName::new(unique_name("worker"))?;
-    Ok(WorkerRecord {
-        name,
-        queues,
-        kinds,
-        started_at: now(),
-        seen_at: now(),
-        running: 0,
-        troubles: Vec::new(),
-    })
+    Ok(WorkerRecord { kinds, ..WorkerRecord::new(name, queues, now()) })
 }
 
 async fn relayed(scene: &Scene) -> Result<Vec<Envelope>, Failure> {
