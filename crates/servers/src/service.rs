@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 
-use crate::{Launch, Site, Wishes, programs};
+use crate::{Launch, Site, Wishes, account::Account, programs};
 
 /// One kind of server.
 pub trait Service: Sync {
@@ -46,9 +46,9 @@ pub trait Service: Sync {
     /// A place for it, with an identity and ports of its own.
     ///
     /// # Errors
-    /// As [`Site::new`].
+    /// The account is missing, or no port is free.
     fn site(&self, dir: PathBuf, wishes: Wishes) -> Result<Site> {
-        Site::new(self.account(), self.ports(), dir, wishes)
+        Site::new(Account::named(self.account())?, self.ports(), dir, wishes)
     }
 
     /// Makes its data and configuration in the empty directory of `site`; done once, also for a server that is killed and

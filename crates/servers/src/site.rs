@@ -53,12 +53,12 @@ impl Site {
     /// A site with an identity and ports of its own.
     ///
     /// # Errors
-    /// The account is missing, or no port is free.
-    pub fn new(account: &str, ports: &[&str], dir: PathBuf, wishes: Wishes) -> Result<Self> {
+    /// No port is free.
+    pub fn new(account: Option<Account>, ports: &[&str], dir: PathBuf, wishes: Wishes) -> Result<Self> {
         let drawn = ports.iter().map(|role| Ok(((*role).to_owned(), free_port()?)));
         Ok(Self {
             dir,
-            account: Account::named(account)?,
+            account,
             ports: drawn.collect::<Result<_>>()?,
             nonce: nonce()?,
             wishes,

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use backshift_servers::command::run;
-use backshift_servers::{Service, Wishes};
+use backshift_servers::{Service, Site, Wishes};
 
 use super::place::Place;
 use super::record::{Engine, Record};
@@ -30,7 +30,9 @@ pub(crate) fn bring_up(place: &Place, wanted: &[&dyn Service], fast: bool) -> Re
     command.args(["up", "--detach", "--no-deps"]);
     for service in wanted {
         let dir = place.run_dir(service.name());
-        let mut site = service.site(dir, Wishes { fast, ..Wishes::default() })?;
+        // Its accounts are the container's own: this machine may have none of them.
+        let wishes = Wishes { fast, ..Wishes::default() };
+        let mut site = Site::new(None, service.ports(), dir, wishes)?;
         if let Some(name) = service.after() {
             let behind = records.iter().find(|other| other.name == name).cloned();
             let behind = behind.or_else(|| Record::load(place, name));

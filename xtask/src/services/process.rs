@@ -133,9 +133,7 @@ pub(super) mod tests {
     pub(crate) fn whereabouts(name: &str) -> Site {
         let dir = std::env::temp_dir().join(format!("backshift-xtask-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
-        let mut site = Site::new("nobody", &[], dir, Wishes::default()).unwrap();
-        site.account = None;
-        site
+        Site::new(None, &[], dir, Wishes::default()).unwrap()
     }
 
     pub(crate) fn sleeper() -> Launch {

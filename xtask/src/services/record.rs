@@ -56,10 +56,15 @@ impl Record {
 
     /// Where the server lives.
     pub(crate) fn site(&self, place: &Place, service: &dyn Service) -> Result<Site> {
+        let account = match self.engine {
+            Engine::Packages => Account::named(service.account())?,
+            // The container has accounts of its own.
+            Engine::Docker => None,
+        };
         let behind = service.after().and_then(|name| Record::load(place, name));
         Ok(Site {
             dir: place.run_dir(&self.name),
-            account: Account::named(service.account())?,
+            account,
             ports: self.ports.clone(),
             nonce: self.nonce.clone(),
             wishes: Wishes { fast: self.fast, ..Wishes::default() },
@@ -110,5 +115,31 @@ impl Record {
                     && self.processes.iter().all(Process::is_alive)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_servers::catalog;
+
+    use super::{Engine, Place, Record};
+    use crate::services::process::tests::whereabouts;
+
+    /// A machine that has Docker need not have the accounts that packages make.
+    #[test]
+    fn a_container_is_known_again_whatever_accounts_this_machine_has() {
+        let mut site = whereabouts("container");
+        let place = Place::of(&site.dir).unwrap();
+        for service in catalog::ALL {
+            site.ports = service.ports().iter().zip(20_001..).map(|(role, n)| ((*role).into(), n)).collect();
+            let mut record = Record::new(service.name(), Engine::Docker, &site);
+            record.is_ready(*service, &site).unwrap();
+            assert!(!record.variables.is_empty());
+            record.save(&place).unwrap();
+            let known = Record::load(&place, service.name()).unwrap().site(&place, *service).unwrap();
+            assert_eq!((known.ports, known.nonce, known.pid), (site.ports.clone(), site.nonce.clone(), None));
+            assert!(known.account.is_none());
+        }
+        std::fs::remove_dir_all(&site.dir).unwrap();
     }
 }
