@@ -87,7 +87,9 @@ mod tests {
         assert!(!same_site(&headers(&[("origin", "http://localhost:8080")]), None));
         let twice = |name: &'static str, values: [&'static str; 2]| {
             let mut headers = HeaderMap::new();
-            values.map(|value| headers.append(name, HeaderValue::from_static(value)));
+            for value in values {
+                headers.append(name, HeaderValue::from_static(value));
+            }
             headers
         };
         let two = twice("origin", ["http://localhost:8080", "http://evil.example"]);

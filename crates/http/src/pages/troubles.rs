@@ -3,7 +3,7 @@
 //! A worker speaks of itself through the store, so these are its words of at most a few seconds ago. One cause in many
 //! workers or queues is one line.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use backshift_core::{
     JobRecord, Kind, QueueName, Timestamp,
@@ -171,12 +171,15 @@ fn follows(shared: &Shared<'_>, now: Timestamp) -> String {
 
 /// Jobs of kinds that none of those who work their queue knows.
 pub(super) fn unknown_kinds(view: &View<'_>, now: Timestamp) -> Vec<Need> {
+    let mut kinds = view.stranded.clone();
+    kinds.sort_by_key(|parked| Reverse(parked.jobs));
     few(
-        view.stranded.clone(),
+        kinds,
         |parked| unknown(parked, now),
         |_, n| {
-            let more = words::or_more(n, view.has_unlisted());
-            rest("retrying", format!("{more} more kinds are known to no worker of their queue"))
+            let least = if view.has_unlisted() { "At least " } else { "" };
+            let kinds = words::count(n, "more kind is", "more kinds are");
+            rest("retrying", format!("{least}{kinds} known to no worker of their queue"))
                 .to("See jobs", "/jobs?find=parked")
         },
     )
@@ -282,6 +285,25 @@ mod tests {
         assert_eq!(needs.len(), 1, "{needs:?}");
         assert_eq!(needs[0].what, "No worker of q knows the kind strange");
         assert!(needs[0].why.starts_with("1,000 or more jobs are parked since 00:00:10 UTC"), "{needs:?}");
+    }
+
+    #[test]
+    fn of_many_unknown_kinds_those_with_the_most_jobs_are_told() {
+        let mut sight = Sight::empty();
+        sight.workers.push(worker("a", Vec::new()));
+        let parked = |n: u32| ParkedKind {
+            queue: QueueName::new("q").unwrap(),
+            kind: Kind::new(format!("strange-{n:02}")).unwrap(),
+            jobs: u64::from(n) + 1,
+            since: at(10),
+        };
+        sight.parked = (0..9).map(parked).collect();
+        let told = unknown_kinds(&View::of(&sight), at(100));
+        assert_eq!(told[0].what, "No worker of q knows the kind strange-08");
+        assert_eq!(told.last().unwrap().what, "4 more kinds are known to no worker of their queue");
+        sight.parked = (0..ParkedKind::LISTED).map(parked).collect();
+        let told = unknown_kinds(&View::of(&sight), at(100));
+        assert_eq!(told.last().unwrap().what, "At least 45 more kinds are known to no worker of their queue");
     }
 
     #[test]
