@@ -253,8 +253,9 @@ impl Accepted {
     }
 }
 
-/// Bytes from a broker that are no job. They go to the dead-letter queue unchanged, with the reason.
-#[derive(Debug, Clone, PartialEq)]
+/// Bytes from a broker that are no job. They go to the dead-letter queue unchanged, with the reason. `Debug` does not show
+/// them: whether they are secret cannot be known.
+#[derive(Clone, PartialEq)]
 pub struct Malformed {
     /// The bytes as received.
     pub raw: Bytes,
@@ -266,8 +267,40 @@ pub struct Malformed {
     pub source: String,
 }
 
+impl fmt::Debug for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { raw, reason, problem, source } = self;
+        f.debug_struct("Malformed")
+            .field("raw", &format_args!("{} bytes", raw.len()))
+            .field("reason", reason)
+            .field("problem", problem)
+            .field("source", source)
+            .finish()
+    }
+}
+
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes from {}: {}", self.raw.len(), self.source, self.problem)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_body_that_is_secret_or_may_be() {
+        let (kind, queue) = (Kind::new("a.b").unwrap(), QueueName::new("q").unwrap());
+        let mut envelope = Envelope::new(kind, queue, "geheim", Timestamp::UNIX_EPOCH);
+        assert!(format!("{envelope:?}").contains("geheim"));
+        envelope.headers.insert(SENSITIVE.to_owned(), String::new());
+        let shown = format!("{:?} {envelope:#?}", Ok::<_, Malformed>(envelope.clone()));
+        assert!(!shown.contains("geheim") && shown.contains("6 bytes, sensitive"), "{shown}");
+
+        let (raw, reason, source) = (Bytes::from("geheim"), Reason::Malformed, "q".to_owned());
+        let malformed = Malformed { raw, reason, problem: "no JSON".to_owned(), source };
+        let shown = format!("{malformed:?} {malformed}");
+        assert!(!shown.contains("geheim") && shown.contains("6 bytes"), "{shown}");
     }
 }

@@ -1,6 +1,6 @@
 //! A page in a real Chromium: what a person sees, and what the console said.
 //!
-//! Whoever may do without a browser asks [`programs::require`](crate::programs::require) first.
+//! Whoever may do without a browser asks [`programs::require`] first.
 
 use std::{io, time::Duration};
 
