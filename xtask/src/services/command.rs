@@ -132,21 +132,37 @@ fn clear(place: &Place, record: &Record) -> Result<()> {
 
 /// All at once: one look at the package lists, and without root one text that names everything. Who asks for single
 /// servers gets those; who asks for all gets what the tests start beside them, too.
-fn install(wanted: &[&dyn Service], in_containers: bool, everything: bool) -> Result<()> {
-    let mut missing = BTreeSet::new();
-    if !in_containers {
-        missing
-            .extend(wanted.iter().filter(|service| !service.is_installed()).map(|service| service.package()));
-    }
+fn install(wanted: &[&'static dyn Service], in_containers: bool, everything: bool) -> Result<()> {
+    let servers = installed_here(wanted, in_containers, everything);
+    let mut missing: BTreeSet<_> =
+        servers.iter().filter(|service| !service.is_installed()).map(|service| service.package()).collect();
     if everything {
         missing.extend(programs::missing_packages());
     }
     packages::install(&missing)?;
-    let still = if everything { programs::missing() } else { Vec::new() };
+    let mut still: Vec<&str> =
+        servers.iter().filter(|service| !service.is_installed()).map(|service| service.program()).collect();
+    if everything {
+        still.extend(programs::missing());
+    }
     if still.is_empty() {
         return Ok(());
     }
     bail!("not found although their packages are installed: {}", still.join(", "))
+}
+
+/// The servers that must be on this machine itself. Tests start private ones of their own, also where the shared ones run
+/// in containers.
+fn installed_here<'a>(
+    wanted: &'a [&'static dyn Service],
+    in_containers: bool,
+    everything: bool,
+) -> &'a [&'static dyn Service] {
+    match (everything, in_containers) {
+        (true, _) => ALL,
+        (false, true) => &[],
+        (false, false) => wanted,
+    }
 }
 
 /// Independent servers start at the same time, those that need another one after it.
@@ -228,4 +244,21 @@ fn status(root: &Path) -> Result<()> {
     }
     lines.push("kafka      not yet".to_owned());
     print_lines(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use backshift_servers::{Redis, Service};
+
+    use super::{ALL, installed_here};
+
+    #[test]
+    fn private_servers_of_tests_are_installed_beside_containers_too() {
+        let wanted: &[&'static dyn Service] = &[&Redis];
+        let names = |in_containers, everything| {
+            installed_here(wanted, in_containers, everything).iter().map(|one| one.name()).collect::<Vec<_>>()
+        };
+        assert_eq!((names(false, false), names(true, false)), (vec!["redis"], vec![]));
+        assert_eq!((names(false, true).len(), names(true, true).len()), (ALL.len(), ALL.len()));
+    }
 }
