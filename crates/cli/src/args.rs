@@ -16,7 +16,7 @@ pub(crate) struct Cli {
     /// Configuration file; `backshift.toml` of this directory when it exists.
     #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub(crate) config: Option<String>,
-    /// Broker: embedded:PATH, postgres:…, amqp:… (default: the store's own queue). A password here stands in the process list:
+    /// Broker, such as embedded:PATH, postgres:… or amqp:… (default: the store's own queue). A password here stands in the process list:
     /// set BACKSHIFT_BROKER_URL instead.
     #[arg(long, global = true, value_name = "URL", help_heading = EVERYWHERE)]
     broker: Option<String>,

@@ -50,7 +50,7 @@ settings! {
     DATABASE_SCHEMA: Text = set("database.schema", &[], "", Form::Text, "Schema of the tables on PostgreSQL, made by `migrate up`; the role's own search path when not set.");
     DATABASE_ADOPT: Text = set("database.adopt", &[], "", Form::Text, "Tables of another program that `migrate up` takes over, with commas between: users,plans,subscriptions.");
     DATABASE_CONNECTIONS: usize = set("database.connections", &[], "10", Form::Number(2, 500), "Connections of one process at most.");
-    BROKER_URL: Text = set("broker.url", &[], "", Form::Url, "embedded:PATH, postgres:… or amqp:…; the store's own queue when not set.");
+    BROKER_URL: Text = set("broker.url", &[], "", Form::Url, "Where the jobs wait, such as embedded:PATH, postgres:… or amqp:…; the store's own queue when not set.");
 }
 
 // What comes after them, before the domains' own.

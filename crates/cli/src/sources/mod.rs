@@ -70,6 +70,19 @@ pub(crate) fn of_name(name: &str) -> Option<&'static Source> {
     ALL.iter().copied().find(|source| source.name == name)
 }
 
+/// How the URLs of all of them are written, for remedies.
+pub(crate) fn written() -> String {
+    let foreign = || ALL.iter().filter_map(|source| source.schemes.first());
+    let all: Vec<String> = ["embedded:PATH".to_owned(), "postgres:…".to_owned()]
+        .into_iter()
+        .chain(foreign().map(|scheme| format!("{scheme}:…")))
+        .collect();
+    match all.split_last() {
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// Every beginning of a URL that is understood.
 pub(crate) fn schemes() -> impl Iterator<Item = &'static str> {
     ledger::SCHEMES.into_iter().chain(ALL.iter().flat_map(|source| source.schemes.iter().copied()))

@@ -41,8 +41,9 @@ pub(crate) fn place(config: &Config) -> Result<Place, Failure> {
             let meant = backshift_core::nearest(other, sources::schemes().map(str::to_owned));
             let meant = meant.map(|known| format!("; did you mean {known}:?")).unwrap_or_default();
             Err(Failure::configuration(format!(
-                "{}: {other} is not worked by this version{meant}; use embedded:PATH, postgres:… or amqp:…",
+                "{}: {other} is not worked by this version{meant}; use {}",
                 config.told(&keys::BROKER_URL),
+                sources::written(),
             )))
         }
     }

@@ -70,7 +70,10 @@ pub(crate) fn refuse_unsupported(config: &Config) -> Result<(), Failure> {
     if causes.is_empty() || sites.any(|key| *config.origin(key) != Origin::Default) {
         return Ok(());
     }
-    let remedy = "say where the jobs are: BACKSHIFT_BROKER_URL=postgres:…, amqp:… or embedded:PATH (or --broker), or unset it";
+    let remedy = format!(
+        "say where the jobs are: BACKSHIFT_BROKER_URL={} (or --broker), or unset it",
+        sources::written()
+    );
     let causes: Vec<_> =
         causes.iter().map(|cause| format!("{cause}, and no other place is set; {remedy}")).collect();
     Err(Failure::configuration(causes.join("\n")))
