@@ -51,6 +51,7 @@ fn main() -> Result<()> {
     }
     // Two threads: both arms share the runtime's shape.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut without = Vec::new();
     for name in &arguments.names {
         let Some(bench) = benches.iter().find(|bench| bench.name == name) else {
             let known: Vec<_> = benches.iter().map(|bench| bench.name).collect();
@@ -63,6 +64,11 @@ fn main() -> Result<()> {
         if let Some(folder) = &arguments.results {
             harness::write(folder, &outcome)?;
         }
+        without.extend(outcome.rows.into_iter().filter(|row| row.median.is_none()).map(|row| row.id));
+    }
+    // An arm that went wrong is told where it ran; a run that lacks a row is no measurement.
+    if arguments.arm.is_none() && !without.is_empty() {
+        bail!("no result for {}: see what its arms said above", without.join(", "));
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ use crate::{
 
 const CLAIM: &str = "UPDATE background_jobs SET status = 'running', token = token + 1, attempts = failures + 1, \
      worker = ?2, lease_until = ?3, started_at = ?4, updated_at = ?4 WHERE rowid IN (SELECT rowid FROM background_jobs \
-     INDEXED BY background_jobs_claim WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 \
-     AND queue = ?1 ORDER BY priority DESC, run_at, id LIMIT ?5) RETURNING rowid, token, payload";
+     INDEXED BY background_jobs_claim WHERE status = 'available' AND broker = 'embedded' AND crashes < 3 AND aside IS NULL \
+     AND queue = ?1 ORDER BY priority DESC, run_at, rowid LIMIT ?5) RETURNING rowid, token, payload";
 const COMPLETE: &str = "UPDATE background_jobs SET status = 'completed', finished_at = ?3, updated_at = ?3 \
      WHERE rowid = ?1 AND token = ?2 AND status = 'running'";
 const LEASE_US: i64 = 30_000_000;
