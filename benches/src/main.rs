@@ -67,7 +67,7 @@ fn main() -> Result<()> {
         without.extend(outcome.rows.into_iter().filter(|row| row.median.is_none()).map(|row| row.id));
     }
     // An arm that went wrong is told where it ran; a run that lacks a row is no measurement.
-    if arguments.arm.is_none() && !without.is_empty() {
+    if arguments.arm.is_empty() && !without.is_empty() {
         bail!("no result for {}: see what its arms said above", without.join(", "));
     }
     Ok(())
