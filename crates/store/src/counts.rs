@@ -181,7 +181,11 @@ async fn estimated(on: &impl Executor, waiting: &mut [Group]) -> Result<(), Stor
         return Ok(());
     };
     let more = on.sql(ESTIMATE).one::<i64>().await? - counted;
-    deepest.jobs += more.max(0);
+    if more > 0 {
+        // A guess is no bound: nothing is "or more" than it.
+        deepest.jobs += more;
+        deepest.more = false;
+    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use backshift_core::{Broker, BrokerError, Capability, QueueName, store::Ledger as _, store::Queues};
+use backshift_http::pages::told;
 use backshift_store::{SqlStore, ledger};
 
 use crate::{
@@ -34,6 +35,8 @@ pub(super) struct KnownQueues<'a> {
     broker: &'a dyn Broker,
     /// Those of live workers and of jobs, once they were counted.
     names: Option<BTreeSet<String>>,
+    /// Counting ended before all jobs were met: a queue may be missing among the names.
+    ended: bool,
     /// Every name that was judged, with the text if it was refused.
     verdicts: HashMap<QueueName, Option<String>>,
     unasked_until: Option<Instant>,
@@ -45,7 +48,7 @@ impl<'a> KnownQueues<'a> {
     }
 
     fn new(store: Option<&'a Arc<SqlStore>>, broker: &'a dyn Broker) -> Self {
-        Self { store, broker, names: None, verdicts: HashMap::new(), unasked_until: None }
+        Self { store, broker, names: None, ended: false, verdicts: HashMap::new(), unasked_until: None }
     }
 
     /// Whether somebody knows this queue: it is one of our own, or a worker, a job or the broker has it. Without a store
@@ -68,7 +71,10 @@ impl<'a> KnownQueues<'a> {
                 _ => return Ok(None),
             }
         }
-        Ok(Some(self.names(store).await?.contains(queue.as_str())))
+        if self.names(store).await?.contains(queue.as_str()) {
+            return Ok(Some(true));
+        }
+        Ok(Some(self.ended && told::holds_jobs(&**store, queue).await?))
     }
 
     /// The known name that is nearest to this one.
@@ -130,6 +136,7 @@ impl<'a> KnownQueues<'a> {
             let workers = store.workers().await?;
             let worked = workers.iter().flat_map(|worker| worker.queue_names().map(str::to_owned));
             let counted = store.counts().await?;
+            self.ended = counted.iter().any(told::ended_for_all);
             let names = worked.chain(counted.iter().map(|counted| counted.queue.to_string())).collect();
             self.names = Some(names);
         }

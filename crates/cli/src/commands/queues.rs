@@ -142,6 +142,7 @@ async fn explain(args: &Explained, config: &Config, backend: &Backend) -> Result
         for state in State::ALL {
             value[state.as_str()] = json!(counts.count(state));
         }
+        value["more"] = counts.more.iter().map(|state| state.as_str()).collect();
         output::json(&value);
     } else {
         output::line(&told.headline);

@@ -72,14 +72,22 @@ pub(crate) fn of_name(name: &str) -> Option<&'static Source> {
 
 /// How the URLs of all of them are written, for remedies.
 pub(crate) fn written() -> String {
-    let foreign = || ALL.iter().filter_map(|source| source.schemes.first());
-    let all: Vec<String> = ["embedded:PATH".to_owned(), "postgres:…".to_owned()]
-        .into_iter()
-        .chain(foreign().map(|scheme| format!("{scheme}:…")))
-        .collect();
+    listed(["embedded:PATH".to_owned(), "postgres:…".to_owned()].into_iter().chain(urls()).collect())
+}
+
+/// The same for those that keep their jobs themselves.
+pub(crate) fn foreign_written() -> String {
+    listed(urls().collect())
+}
+
+fn urls() -> impl Iterator<Item = String> {
+    ALL.iter().filter_map(|source| source.schemes.first()).map(|scheme| format!("{scheme}:…"))
+}
+
+fn listed(all: Vec<String>) -> String {
     match all.split_last() {
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => all.concat(),
     }
 }
 

@@ -78,7 +78,10 @@ impl Backend {
             (Place::Foreign(..), Some(own), _) => Arc::clone(&own.broker),
             (_, _, Some(store)) => ledger::open(store),
             (_, _, None) => {
-                return Err(Failure::usage("without a store there must be a broker: --broker amqp:…"));
+                let foreign = crate::sources::foreign_written();
+                return Err(Failure::usage(format!(
+                    "without a store there must be a broker: --broker {foreign}"
+                )));
             }
         };
         let remembers = store.clone().map(|store| store as Arc<dyn Store>);

@@ -61,10 +61,11 @@ pub(crate) fn foreign(config: &Config) -> Vec<(&'static Source, String)> {
 pub(crate) fn places(config: &Config, without_store: bool) -> Result<Places, Failure> {
     let (broker, place) = (config.get(&keys::BROKER_URL), place(config)?);
     if without_store && place == Place::Ledger {
-        return Err(Failure::usage(
+        return Err(Failure::usage(format!(
             "--no-store: the queue of this broker is the ledger of its store; leave --no-store away, or name a broker that keeps \
-             its jobs itself: --broker amqp:…",
-        ));
+             its jobs itself: --broker {}",
+            sources::foreign_written()
+        )));
     }
     let store = match (&place, broker) {
         (Place::Foreign(..), _) if without_store => None,

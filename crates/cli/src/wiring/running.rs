@@ -1,6 +1,6 @@
 //! A process that works until it is told to stop: what `worker`, `api`, `ui` and `dev` begin and end alike.
 //!
-//! Signals are listened for before anything else, so that one that comes while a server is waited for ends the process in order.
+//! Signals are listened for before any server is asked, so that one that comes while it is waited for ends the process in order.
 
 use backshift_runtime::Shutdown;
 

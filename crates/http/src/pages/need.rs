@@ -28,6 +28,8 @@ pub(super) struct Need {
     pub(super) why: String,
     /// A lead-in and the command that helps.
     pub(super) command: Option<Remedy>,
+    /// How many things this line stands for.
+    pub(super) things: u64,
     /// The next step and where it is.
     pub(super) step: (&'static str, Value),
 }
@@ -51,7 +53,15 @@ impl Need {
 /// A line for all the others of a sort; [`to`](Need::to) leads to their list.
 pub(super) fn rest(tone: &'static str, what: String) -> Need {
     let step = ("See them", Value::from_safe_string("/overview".to_owned()));
-    Need { tone, what, said: None, why: "The worst are told above.".to_owned(), command: None, step }
+    Need {
+        tone,
+        what,
+        said: None,
+        why: "The worst are told above.".to_owned(),
+        command: None,
+        things: 1,
+        step,
+    }
 }
 
 /// Lines that are shown of one sort of needs before it is said how many more there are.
@@ -67,7 +77,8 @@ pub(super) fn few<T>(
     let mut needs: Vec<Need> = all.iter().take(shown).map(told).collect();
     let rest = all.get(shown..).unwrap_or_default();
     if !rest.is_empty() {
-        needs.push(others(rest, rest.len() as u64));
+        let things = rest.len() as u64;
+        needs.push(Need { things, ..others(rest, things) });
     }
     needs
 }

@@ -24,8 +24,10 @@ pub(super) fn needs(view: &View<'_>, now: Timestamp) -> Vec<Need> {
     let sight = view.sight;
     // What stands still now comes before what is kept.
     let mut needs = troubles::of_workers(sight, now);
+    let mut broken: Vec<_> = sight.breakers.iter().filter(|b| b.state != "closed").collect();
+    broken.sort_by_key(|b| (b.state != "open", Reverse(b.failures)));
     needs.extend(few(
-        sight.breakers.iter().filter(|b| b.state != "closed").collect(),
+        broken,
         |b| breaker(b, now),
         |_, n| {
             rest("retrying", words::count(n, "more breaker is not closed", "more breakers are not closed"))
@@ -88,6 +90,7 @@ fn unclear(sight: &Sight) -> Need {
         why: "The other side fell silent at the worst moment. Look, then run the job again or leave it."
             .into(),
         command: None,
+        things: 1,
         step: ("See them", link::jobs(&[("find", "effect:ambiguous")])),
     }
 }
@@ -130,6 +133,7 @@ fn letters(queue: &QueueCounts, sight: &Sight) -> Need {
             "Trying again by itself is over. Each job's page says why; running it again gives fresh attempts."
                 .into(),
         command: None,
+        things: 1,
         step: ("See them", link::jobs(&[("state", "dead"), ("find", &format!("queue:{}", queue.queue))])),
     }
 }
@@ -153,6 +157,7 @@ pub(super) fn breaker(breaker: &BreakerRecord, now: Timestamp) -> Need {
         said: breaker.error.as_ref().map(|error| mask::said(error, CAUSE)),
         why: format!("Its jobs are held{since}, which uses no attempt. {next}"),
         command: None,
+        things: 1,
         step: ("See breaker", Value::from_safe_string("/workers#breakers".to_owned())),
     }
 }
@@ -167,6 +172,7 @@ fn paused(queue: &QueueCounts) -> Need {
             _ => format!("{} until somebody resumes it.", wait(queue)),
         },
         command: Some(remedy("To resume it:", format!("backshift queues resume {}", queue.queue))),
+        things: 1,
         step: ("Queues", Value::from_safe_string("/queues".to_owned())),
     }
 }
@@ -192,6 +198,7 @@ fn nobody(queue: &QueueCounts, view: &View<'_>, now: Timestamp) -> Need {
         said: None,
         why: format!("{}{more} {noun} since {since}.", words::number(waits)),
         command: Some(start(&queue.queue, view.sight)),
+        things: 1,
         step: ("See jobs", link::jobs_of_queue(&queue.queue)),
     }
 }

@@ -78,13 +78,16 @@ fn under(queues: u64, workers: u64) -> String {
 
 /// How things stand, in words.
 fn sentence(sight: &Sight, needs: &[Need], running: u64, waiting: u64) -> String {
+    let more = |state: &State| sight.queues.iter().any(|queue| queue.more.contains(state));
+    let ended = [State::Scheduled, State::Available, State::Retrying, State::Running].iter().any(more);
     let work = match (running, waiting) {
         _ if sight.queues.iter().all(|queue| queue.by_state.is_empty()) => "No work yet.",
-        (0, 0) => "All work is done.",
+        (0, 0) if !ended => "All work is done.",
+        (0, 0) => "What was counted is done.",
         (0, _) => "Work is waiting.",
         _ => "Work is moving.",
     };
-    let need = match needs.len() {
+    let need = match needs.iter().map(|need| need.things).sum::<u64>() {
         0 => "Nothing needs you.".to_owned(),
         1 => "One thing needs you.".to_owned(),
         2 => "Two things need you.".to_owned(),

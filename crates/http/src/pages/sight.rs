@@ -249,7 +249,7 @@ fn notice(jobs: &[JobRecord], changes: &mut DefaultHasher) {
 /// Signs of life are left out: they change all the time and nothing on a page is worth less for it.
 fn fingerprint(sight: &Sight, mut changes: DefaultHasher) -> String {
     for queue in &sight.queues {
-        (queue.queue.as_str(), queue.paused, &queue.by_state).hash(&mut changes);
+        (queue.queue.as_str(), queue.paused, &queue.by_state, &queue.more).hash(&mut changes);
     }
     for worker in &sight.workers {
         (worker.name.as_str(), worker.running).hash(&mut changes);

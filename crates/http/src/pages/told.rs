@@ -136,6 +136,10 @@ pub async fn queue(
     let queue = match sight.queues.iter().find(|queue| queue.queue == *name).cloned() {
         Some(queue) => queue,
         None if attended => nothing,
+        // Counting may have ended before it.
+        None if sight.queues.iter().any(ended_for_all) && holds_jobs(store, name).await? => {
+            QueueCounts { more: vec![State::Scheduled, State::Retrying], ..nothing }
+        }
         None => return Ok(None),
     };
     if !attended && Worked::by(&sight.workers).leaves(&queue) {
@@ -168,6 +172,18 @@ pub async fn queue(
         queue.clone(),
         Told { headline: headline(&queue), question: "What stands in its way?", causes: told },
     )))
+}
+
+/// Whether counting ended, so that a queue with jobs may be missing among the counted ones.
+pub fn ended_for_all(counted: &QueueCounts) -> bool {
+    !counted.more.is_empty()
+}
+
+/// Whether any job is in the queue, asked of the jobs themselves: for what no count has met. A search that stopped early says yes.
+pub async fn holds_jobs(store: &dyn Store, name: &QueueName) -> Result<bool, StoreError> {
+    let filter = JobFilter { queue: Some(name.clone()), ..JobFilter::default() };
+    let found = store.search(&filter, &Page { after: None, limit: 1 }).await?;
+    Ok(!found.jobs.is_empty() || found.looked.is_some())
 }
 
 /// Kinds that a worker's trouble concerns and that wait or run in this queue. A search that stopped early, and kinds beyond
@@ -212,11 +228,11 @@ fn next(queue: &QueueCounts, attended: bool, view: &View<'_>) -> Option<Cause> {
     match (queue.paused, available, later) {
         (true, ..) | (_, 0, 0) => None,
         (_, 1.., _) if attended => {
-            let many = match (available, needs::waits_more(queue)) {
+            let many = match (available, queue.more.contains(&State::Available)) {
                 (1, false) => "1 job waits".to_owned(),
                 (n, more) => format!("{} jobs wait", words::or_more(n, more)),
             };
-            let running = words::number(queue.count(State::Running));
+            let running = words::or_more(queue.count(State::Running), queue.more.contains(&State::Running));
             // How many of them are parked nobody has counted.
             let or = if more { " or a worker that knows their kind" } else { "" };
             Some(plain(format!("{many} for a free slot{or}, {running} running")))
@@ -247,6 +263,11 @@ fn headline(queue: &QueueCounts) -> String {
         .map(|(n, more, word)| format!("{} {word}", words::or_more(*n, *more)))
         .collect();
     match (some.is_empty(), queue.paused) {
+        (true, paused) if parts.iter().any(|(_, more, _)| *more) => format!(
+            "{}{}: none of the jobs that were counted is in it, there may be some further back",
+            queue.queue,
+            if paused { " is paused" } else { "" }
+        ),
         (true, false) => format!("{} is empty", queue.queue),
         (true, true) => format!("{} is paused and empty", queue.queue),
         (false, paused) => {

@@ -66,7 +66,7 @@ pub(super) fn of_queue(
         let same = |w: &&WorkerRecord| kinds.is_empty() || w.kinds.iter().any(|kind| kinds.contains(kind));
         theirs().filter(same).all(|worker| worker.troubles.iter().any(keeps))
     };
-    causes(theirs(), keeps).iter().map(|cause| (need(cause, now), stays(cause))).collect()
+    causes(theirs(), keeps).iter().take(LINES).map(|cause| (need(cause, now), stays(cause))).collect()
 }
 
 /// The same for a job: nothing as long as anybody is well who works its queue and knows its kind. Where nobody knows it,
@@ -94,7 +94,7 @@ fn told<'a>(
     tell: impl Fn(&Trouble) -> bool,
     now: Timestamp,
 ) -> Vec<Need> {
-    causes(workers, tell).iter().map(|shared| need(shared, now)).collect()
+    causes(workers, tell).iter().take(LINES).map(|shared| need(shared, now)).collect()
 }
 
 fn causes<'a>(
@@ -121,7 +121,9 @@ fn causes<'a>(
             shared.next = shared.next.into_iter().chain(trouble.next).min();
         }
     }
-    causes.into_values().take(LINES).collect()
+    let mut causes: Vec<_> = causes.into_values().collect();
+    causes.sort_by_key(|cause| (cause.first.harm, Reverse(cause.workers.len())));
+    causes
 }
 
 fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
@@ -147,6 +149,7 @@ fn need(shared: &Shared<'_>, now: Timestamp) -> Need {
         said: Some(mask::said(&shared.first.said, CAUSE)),
         why: follows(shared, now),
         command: Some(remedy("To try its servers:", "backshift doctor")),
+        things: 1,
         step: (if many == 1 { "See worker" } else { "See workers" }, Value::from_safe_string(href)),
     }
 }
@@ -208,6 +211,7 @@ fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
             format!("{}. If the name is wrong:", must_run(&[kind])),
             format!("backshift jobs list --queue {queue} --kind {kind}"),
         )),
+        things: 1,
         step: ("See jobs", link::jobs(&[("find", &format!("queue:{queue} kind:{kind}"))])),
     }
 }

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::http::{Request, StatusCode, header};
 use backshift_core::{
-    JobId, WorkerName,
+    JobId, QueueName, WorkerName,
     store::{Beat, Holder, Ledger},
 };
+
+use backshift_http::pages::{OwnKinds, told};
 
 use super::house::{HOSTILE, House};
 
@@ -251,4 +253,32 @@ async fn a_search_spells_out_no_secret() {
     for hidden in ["hunter2", "payload:hunter", "payload:%22password%5C%22:%5C%22h%22"] {
         assert!(!finds(hidden).await, "{hidden}");
     }
+}
+
+/// Counting ends after so many jobs of a sort: then no queue is said to be empty or unknown, and a queue with a job is found.
+#[tokio::test]
+async fn a_queue_behind_all_that_is_counted_is_never_said_to_be_empty() {
+    let house = House::open().await;
+    let crowd = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50001) \
+        INSERT INTO background_jobs (id, job_type, queue, broker, status, priority, run_at, created_at, updated_at) \
+        SELECT printf('019aa3c1-7f2e-7c40-9d1b-%012x', i), 'k', 'crowd', 'embedded', 'scheduled', 0, clock_timestamp() + 3600000000, clock_timestamp(), \
+        clock_timestamp() FROM n";
+    house.db.sql(crowd).run().await.unwrap();
+    house.enqueue("k", "hidden", "{}").await;
+    house.fail("hidden", "not now", Duration::from_secs(7200)).await;
+    let ask = async |name: &str| {
+        let name = QueueName::new(name).unwrap();
+        told::queue(&house.store, &name, &OwnKinds::default()).await.unwrap()
+    };
+    let (_, told) = ask("hidden").await.expect("its job is there");
+    let honest = "none of the jobs that were counted is in it, there may be some further back";
+    assert!(told.headline.contains(honest), "{}", told.headline);
+    assert!(ask("nobody").await.unwrap().1.headline.contains(honest), "nobody can say so soon");
+    house
+        .db
+        .sql("DELETE FROM background_jobs WHERE queue = 'crowd' AND run_at > 0 AND rowid % 2 = 0")
+        .run()
+        .await
+        .unwrap();
+    assert!(ask("nobody").await.is_none(), "all were counted");
 }
