@@ -209,6 +209,52 @@ async fn diesel_async() {
     is_completed(&place.db, &kept).await;
 }
 
+const TWICE: &str = "INSERT INTO only_once (name) VALUES ($1)";
+const TABLE: &str = "CREATE TABLE only_once (name text PRIMARY KEY)";
+
+async fn is_taken(tx: &mut impl ForeignTx, library: &str, rule: &str) {
+    assert_eq!(tx.execute_one(TWICE, "a".to_owned()).await.unwrap(), 1);
+    match tx.execute_one(TWICE, "a".to_owned()).await {
+        Err(StoreError::Taken { rule: named, text }) => {
+            assert_eq!(named, rule, "{library}");
+            assert!(text.starts_with(library), "{text}");
+        }
+        other => panic!("{library}: {other:?}"),
+    }
+}
+
+async fn is_missing(tx: &mut impl ForeignTx, library: &str) {
+    let answer = tx.execute_one("INSERT INTO nowhere (name) VALUES ($1)", "a".to_owned()).await;
+    assert!(matches!(&answer, Err(StoreError::Schema(text)) if text.starts_with(library)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_second_row_of_one_key_is_taken_in_every_library() {
+    use ::diesel_async::{AsyncConnection as _, SimpleAsyncConnection as _};
+    use ::sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+    use sqlx::Connection as _;
+    let mut places = vec![(migrated(place::sqlite()).await, "only_once.name")];
+    places.extend(postgres().await.map(|place| (place, "only_once_pkey")));
+    for (place, rule) in &places {
+        let orm = ::sea_orm::Database::connect(&place.url).await.unwrap();
+        orm.execute_unprepared(TABLE).await.unwrap();
+        is_taken(&mut orm.begin().await.unwrap(), "SeaORM", rule).await;
+        is_missing(&mut orm.begin().await.unwrap(), "SeaORM").await;
+        if *rule == "only_once.name" {
+            let mut connection = sqlx::SqliteConnection::connect(&place.url).await.unwrap();
+            is_taken(&mut connection.begin().await.unwrap(), "sqlx", rule).await;
+            is_missing(&mut connection, "sqlx").await;
+            continue;
+        }
+        let mut connection = sqlx::PgConnection::connect(&place.url).await.unwrap();
+        is_taken(&mut connection.begin().await.unwrap(), "sqlx", rule).await;
+        is_missing(&mut connection, "sqlx").await;
+        let mut connection = ::diesel_async::AsyncPgConnection::establish(&place.url).await.unwrap();
+        connection.batch_execute("BEGIN").await.unwrap();
+        is_taken(&mut connection, "diesel", rule).await;
+    }
+}
+
 #[test]
 fn the_statement_takes_one_text_parameter() {
     let (sql, argument) = enqueue_statement(BrokerName::EMBEDDED, &[job()]);

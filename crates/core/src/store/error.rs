@@ -18,7 +18,8 @@ pub enum StoreError {
     /// A row with such a value is there already, and a rule of the database forbids a second one.
     #[error("{text}")]
     Taken {
-        /// The rule as the database names it: PostgreSQL the constraint or index (`users_pkey`), SQLite the columns (`users.id`).
+        /// The rule as the database names it: PostgreSQL the constraint or index (`users_pkey`), SQLite the columns (`users.id`), and
+        /// of an index on an expression `index 'name'`. Empty where a client library does not say it.
         rule: String,
         /// What the database says.
         text: String,

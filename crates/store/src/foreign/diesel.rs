@@ -31,6 +31,10 @@ fn failed(error: &Error) -> StoreError {
             | DatabaseErrorKind::SerializationFailure,
             _,
         ) => StoreError::Unavailable(format!("diesel: {error}")),
+        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, server) => StoreError::Taken {
+            rule: server.constraint_name().unwrap_or_default().to_owned(),
+            text: format!("diesel: {error}"),
+        },
         _ => StoreError::Rejected(format!("diesel: {error}")),
     }
 }

@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use backshift_core::StoreError;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, Statement};
 
-use super::ForeignTx;
+use super::{ForeignTx, sqlx};
 use crate::Dialect;
 
 #[async_trait]
@@ -25,6 +25,9 @@ impl ForeignTx for DatabaseTransaction {
 
 fn failed(error: &DbErr) -> StoreError {
     match error {
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
+            sqlx::failed("SeaORM", cause)
+        }
         DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => StoreError::Unavailable(format!("SeaORM: {error}")),
         _ => StoreError::Rejected(format!("SeaORM: {error}")),
     }

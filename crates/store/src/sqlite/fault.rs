@@ -52,7 +52,7 @@ pub fn fault(error: Error) -> StoreError {
             StoreError::Schema(format!("SQLite: {words}; {MISSING}"))
         }
         _ if matches!(code.extended_code, UNIQUE | PRIMARY_KEY | ROWID) => {
-            let (_, rule) = words.split_once(": ").unwrap_or_default();
+            let (_, rule) = words.rsplit_once(": ").unwrap_or_default();
             StoreError::Taken { rule: rule.to_owned(), text: format!("SQLite: {words}") }
         }
         _ => StoreError::Rejected(format!("SQLite: {words}")),
