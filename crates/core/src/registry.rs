@@ -134,7 +134,10 @@ impl Registry {
     #[must_use]
     pub fn configure(mut self, kind: &str, change: impl FnOnce(&mut JobOptions)) -> Self {
         match self.entries.get_mut(kind) {
-            Some((_, options)) => change(options),
+            Some((_, options)) => {
+                change(options);
+                self.unset.remove(kind);
+            }
             None => drop(self.unset.insert(kind.to_owned())),
         }
         self
@@ -145,7 +148,7 @@ impl Registry {
         self.entries.get(kind.as_str()).map(|(_, options)| options)
     }
 
-    /// The kinds whose options were changed before they had a handler, so that the change is lost.
+    /// The kinds whose options were changed before they had a handler and not again since, so that the change is lost.
     pub fn unset(&self) -> impl Iterator<Item = &str> {
         self.unset.iter().map(String::as_str)
     }
@@ -242,5 +245,16 @@ mod tests {
             quoted.message().contains("expected u64") && !quoted.message().contains("hunter2"),
             "{quoted}"
         );
+    }
+
+    #[test]
+    fn a_kind_that_is_configured_again_with_its_handler_is_no_doubt() {
+        let early = Registry::default().configure("greet", |options| options.max_attempts = Some(3));
+        let kind = Kind::new("greet").unwrap();
+        let handled = early.with_raw(&kind, JobOptions::default(), |_| async { Ok(()) });
+        assert_eq!(handled.unset().collect::<Vec<_>>(), ["greet"], "its change was lost");
+        let again = handled.configure("greet", |options| options.max_attempts = Some(3));
+        assert_eq!(again.unset().count(), 0);
+        assert_eq!(again.options(&kind).map(|options| options.max_attempts), Some(Some(3)));
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! A fingerprint leaves out what varies (numbers, ids, quoted values) but for a word of three digits, which is a server's reply code.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 /// The longest error text that is kept, in bytes; the rest is cut with an end mark.
 pub const MAX_ERROR_BYTES: usize = 4096;
+
+/// The longest text of a fingerprint, in bytes. Words are taken up to 200; this cuts a last one that is endless.
+const MAX_SHAPE: usize = 300;
 
 /// What kind of end an attempt came to, for counting and for grouping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,16 +80,25 @@ impl ErrorReport {
             }
             shape.push(' ');
         }
-        let text: Cow<'_, str> = shape.trim_end().into();
+        let end = (0..=MAX_SHAPE).rev().find(|i| shape.is_char_boundary(*i)).unwrap_or(0);
+        let text = shape.get(..end).unwrap_or(&shape).trim_end();
         format!("{}: {text}", self.class.as_str())
     }
 }
 
-/// The brackets of a word whose other halves stand elsewhere: those that it closes, and those that it opens.
+/// The brackets of a word whose other halves stand elsewhere: those that it closes, and those that it opens. What the word has
+/// in quotes does not count; an apostrophe, or a quote that another word closes, is no such quote.
 fn alone(word: &str) -> (String, String) {
     const PAIRS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
     let (mut closed, mut opened) = (String::new(), String::new());
-    for c in word.chars() {
+    let (mut rest, mut before) = (word.chars(), ' ');
+    while let Some(c) = rest.next() {
+        let quotes = "\"'`".contains(c) && !before.is_alphanumeric();
+        before = c;
+        if let Some((_, after)) = rest.as_str().split_once(c).filter(|_| quotes) {
+            rest = after.chars();
+            continue;
+        }
         match PAIRS.iter().find(|(open, close)| c == *open || c == *close) {
             Some((open, _)) if c == *open => opened.push(c),
             Some((open, _)) if opened.ends_with(*open) => drop(opened.pop()),
@@ -115,6 +127,20 @@ mod tests {
         let other = ErrorReport::new(ErrorClass::Error, "450 4.2.0 <cd@y.io> unknown after 18 ms");
         assert_eq!(one.fingerprint(), two.fingerprint());
         assert_ne!(one.fingerprint(), other.fingerprint());
+    }
+
+    #[test]
+    fn brackets_inside_quotes_vary_with_them_and_a_fingerprint_has_an_end() {
+        let of = |text: &str| ErrorReport::new(ErrorClass::Error, text).fingerprint();
+        let plain = of("user 'ab' not found");
+        for name in ["'a(b'", "'a)b'", "\"]\"", "`{{`", "'('"] {
+            assert_eq!(of(&format!("user {name} not found")), plain, "{name}");
+        }
+        assert_eq!(of("find('a(b', 'c)') failed"), "error: (* *) failed");
+        assert_eq!(of("(it's(user's) own)"), "error: (* own)");
+        for long in ["ü".repeat(4000), format!("1{}", "(".repeat(4000)), format!("a{}", "]".repeat(4000))] {
+            assert!(of(&long).len() <= MAX_SHAPE + "error: ".len());
+        }
     }
 
     #[test]
