@@ -66,11 +66,15 @@ fn row(cause: &CauseRecord, search: &Search, find: &str, now: Timestamp) -> Valu
         said => said.map(|said| mask::said(said, SAID)),
         jobs => words::number(cause.jobs),
         first => words::moment(cause.first, now),
-        // Within a minute both read alike.
-        last => (words::relative(cause.first, now) != words::relative(cause.last, now)).then(|| words::moment(cause.last, now)),
+        last => (!at_once(cause)).then(|| words::moment(cause.last, now)),
         example => link::job(cause.example),
         see => wish.map(|wish| link::jobs(&[("state", "dead"), ("find", wish)])),
         retry => wish.map(|wish| link::many(Deed::Retry, "dead", wish)),
         delete => wish.map(|wish| link::many(Deed::Delete, "dead", wish)),
     }
+}
+
+/// All within a minute, for which one time is enough.
+fn at_once(cause: &CauseRecord) -> bool {
+    cause.last.as_millisecond() - cause.first.as_millisecond() < 60_000
 }

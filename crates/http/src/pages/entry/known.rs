@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a network is known that sent the right password.
+/// How long a network is known after it sent the right password last.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
 /// So many are kept; one more is asked again each time.
 const MOST: usize = 1000;
@@ -16,8 +16,20 @@ const MOST: usize = 1000;
 pub(super) struct Known(Mutex<HashMap<String, Instant>>);
 
 impl Known {
+    /// Whether the network is known, for a request with the right password: it is known anew from now on, so that a program
+    /// that asks all day does not need the store for it.
     pub(super) fn has(&self, network: &str) -> bool {
-        self.networks().get(network).is_some_and(|since| since.elapsed() < LASTS)
+        self.has_at(network, Instant::now())
+    }
+
+    fn has_at(&self, network: &str, now: Instant) -> bool {
+        let mut networks = self.networks();
+        let Some(since) = networks.get_mut(network).filter(|since| now.duration_since(**since) < LASTS)
+        else {
+            return false;
+        };
+        *since = now;
+        true
     }
 
     pub(super) fn add(&self, network: String) {
@@ -48,5 +60,17 @@ mod tests {
         assert!(known.has("0") && !known.has(&MOST.to_string()));
         known.forget("0");
         assert!(!known.has("0"));
+    }
+
+    #[test]
+    fn a_program_that_goes_on_asking_stays_known() {
+        let known = Known::default();
+        known.add("a".to_owned());
+        known.add("silent".to_owned());
+        let began = Instant::now();
+        for half in 1..=4 {
+            assert!(known.has_at("a", began + LASTS / 2 * half), "{half}");
+        }
+        assert!(!known.has_at("silent", began + LASTS));
     }
 }
