@@ -1,8 +1,10 @@
 //! What a lying store says of its queues.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use backshift_core::{
-    QueueCounts, QueueName, StoreError,
+    Kind, QueueCounts, QueueName, StoreError,
     store::{Hints, NoHints, ParkedKind, Queues},
 };
 
@@ -28,6 +30,10 @@ impl Queues for FaultyStore {
             return Ok(Vec::new());
         }
         self.honest.parked().await
+    }
+
+    async fn next_kinds(&self, queues: &[QueueName]) -> Result<BTreeMap<QueueName, Vec<Kind>>, StoreError> {
+        self.honest.next_kinds(queues).await
     }
 
     fn wishes(&self) -> Box<dyn Hints> {
