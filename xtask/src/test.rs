@@ -13,13 +13,14 @@ use crate::workspace::cargo;
 use crate::{services, tidy};
 
 /// The crates that a program takes from a registry: each must be whole without the checkout around it.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 9] = [
     "backshift",
     "backshift-brokers",
     "backshift-core",
     "backshift-http",
     "backshift-mail",
     "backshift-runtime",
+    "backshift-servers",
     "backshift-store",
     "backshift-testkit",
 ];

@@ -11,7 +11,7 @@ use backshift_brokers::rabbitmq::fuzzing::{self, Message};
 use backshift_core::{
     Bytes, DeadLetter, Envelope, ErrorReport, Headers, Kind, Malformed, QueueName, Reason, Timestamp,
     broker::{Binding, Decoded, Decoder},
-    error::ErrorClass,
+    report::ErrorClass,
 };
 use lapin::BasicProperties;
 
