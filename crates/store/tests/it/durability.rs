@@ -65,7 +65,7 @@ async fn one_failing_command_does_not_hurt_its_group() {
     );
     assert!(two.is_ok());
     assert!(one.is_ok() != again.is_ok(), "{one:?} {again:?}");
-    assert!(matches!(one.and(again), Err(StoreError::Rejected(_))));
+    assert!(matches!(one.and(again), Err(StoreError::Taken { .. })));
     assert!(matches!(panicked, Err(StoreError::Rejected(_))), "{panicked:?}");
     let kept: Vec<i64> = place.db.sql("SELECT k FROM t ORDER BY k").all().await.unwrap();
     assert_eq!(kept, [1, 2]);
