@@ -35,8 +35,8 @@ pub(super) struct KnownQueues<'a> {
     broker: &'a dyn Broker,
     /// Those of live workers and of jobs, once they were counted.
     names: Option<BTreeSet<String>>,
-    /// Counting ended before all jobs were met: a queue may be missing among the names.
-    ended: bool,
+    /// Counting ended: a queue may be missing among the names.
+    may_miss_one: bool,
     /// Every name that was judged, with the text if it was refused.
     verdicts: HashMap<QueueName, Option<String>>,
     unasked_until: Option<Instant>,
@@ -48,7 +48,14 @@ impl<'a> KnownQueues<'a> {
     }
 
     fn new(store: Option<&'a Arc<SqlStore>>, broker: &'a dyn Broker) -> Self {
-        Self { store, broker, names: None, ended: false, verdicts: HashMap::new(), unasked_until: None }
+        Self {
+            store,
+            broker,
+            names: None,
+            may_miss_one: false,
+            verdicts: HashMap::new(),
+            unasked_until: None,
+        }
     }
 
     /// Whether somebody knows this queue: it is one of our own, or a worker, a job or the broker has it. Without a store
@@ -74,7 +81,7 @@ impl<'a> KnownQueues<'a> {
         if self.names(store).await?.contains(queue.as_str()) {
             return Ok(Some(true));
         }
-        Ok(Some(self.ended && told::holds_jobs(&**store, queue).await?))
+        Ok(Some(self.may_miss_one && told::holds_jobs(&**store, queue).await?))
     }
 
     /// The known name that is nearest to this one.
@@ -136,7 +143,7 @@ impl<'a> KnownQueues<'a> {
             let workers = store.workers().await?;
             let worked = workers.iter().flat_map(|worker| worker.queue_names().map(str::to_owned));
             let counted = store.counts().await?;
-            self.ended = counted.iter().any(told::ended_for_all);
+            self.may_miss_one = told::may_miss_a_queue(&counted);
             let names = worked.chain(counted.iter().map(|counted| counted.queue.to_string())).collect();
             self.names = Some(names);
         }

@@ -137,7 +137,7 @@ pub async fn queue(
         Some(queue) => queue,
         None if attended => nothing,
         // Counting may have ended before it.
-        None if sight.queues.iter().any(ended_for_all) && holds_jobs(store, name).await? => {
+        None if may_miss_a_queue(&sight.queues) && holds_jobs(store, name).await? => {
             QueueCounts { more: vec![State::Scheduled, State::Retrying], ..nothing }
         }
         None => return Ok(None),
@@ -174,9 +174,11 @@ pub async fn queue(
     )))
 }
 
-/// Whether counting ended, so that a queue with jobs may be missing among the counted ones.
-pub fn ended_for_all(counted: &QueueCounts) -> bool {
-    !counted.more.is_empty()
+/// Whether counting ended among jobs that wait for their time or run: a queue that has no others may be missing. Queues with jobs
+/// that are due, dead or cancelled are found one by one, and what is completed makes no queue known.
+pub fn may_miss_a_queue(counted: &[QueueCounts]) -> bool {
+    const LATER: [State; 3] = [State::Scheduled, State::Retrying, State::Running];
+    counted.iter().any(|queue| LATER.iter().any(|state| queue.more.contains(state)))
 }
 
 /// Whether any job is in the queue, asked of the jobs themselves: for what no count has met. A search that stopped early says yes.
