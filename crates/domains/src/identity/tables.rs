@@ -10,14 +10,12 @@ use backshift_store::{
 /// System C's accounts, and the challenges behind one-time codes.
 pub static TABLES: Line = Line {
     name: "identity",
-    steps: &[Migration {
-        version: 1,
-        name: "identity",
-        compatible_from: 1,
-        text: Sql {
+    steps: &[Migration::first(
+        "identity",
+        Sql {
             pg: include_str!("migrations/0001_identity.pg.sql"),
             sqlite: include_str!("migrations/0001_identity.sqlite.sql"),
         },
-    }],
+    )],
     adoptable: &["users", "plans", "subscriptions"],
 };

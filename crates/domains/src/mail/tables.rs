@@ -10,14 +10,12 @@ use backshift_store::{
 /// The log of sent mails and the addresses that get none.
 pub static TABLES: Line = Line {
     name: "mail",
-    steps: &[Migration {
-        version: 1,
-        name: "mail",
-        compatible_from: 1,
-        text: Sql {
+    steps: &[Migration::first(
+        "mail",
+        Sql {
             pg: include_str!("migrations/0001_mail.pg.sql"),
             sqlite: include_str!("migrations/0001_mail.sqlite.sql"),
         },
-    }],
+    )],
     adoptable: &["email_sends"],
 };

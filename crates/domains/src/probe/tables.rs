@@ -10,14 +10,12 @@ use backshift_store::{
 /// What the probe kind leaves behind (docs/contracts/probe.md).
 pub static TABLES: Line = Line {
     name: "probe",
-    steps: &[Migration {
-        version: 1,
-        name: "probe",
-        compatible_from: 1,
-        text: Sql {
+    steps: &[Migration::first(
+        "probe",
+        Sql {
             pg: include_str!("migrations/0001_probe.pg.sql"),
             sqlite: include_str!("migrations/0001_probe.sqlite.sql"),
         },
-    }],
+    )],
     adoptable: &[],
 };

@@ -197,8 +197,8 @@ pub(super) fn unknown_kinds_of(queue: &QueueName, view: &View<'_>, now: Timestam
 
 fn unknown(parked: &ParkedKind, now: Timestamp) -> Need {
     let ParkedKind { queue, kind, jobs, since } = parked;
-    let more = if *jobs >= u64::from(ParkedKind::COUNTED) { " or more" } else { "" };
-    let many = format!("{}{more} {}", words::number(*jobs), if *jobs == 1 { "job is" } else { "jobs are" });
+    let many = words::or_more(*jobs, *jobs >= u64::from(ParkedKind::COUNTED));
+    let many = format!("{many} {}", if *jobs == 1 { "job is" } else { "jobs are" });
     Need {
         tone: "retrying",
         what: format!("No worker of {queue} knows the kind {kind}"),

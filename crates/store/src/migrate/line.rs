@@ -47,6 +47,11 @@ impl Line {
 }
 
 impl Migration {
+    /// The one that a line begins with; it has the line's name.
+    pub const fn first(name: &'static str, text: Sql) -> Self {
+        Self { version: 1, name, compatible_from: 1, text }
+    }
+
     pub(super) fn tables(&self, dialect: Dialect) -> Vec<Table> {
         tables(self.text.text(dialect))
     }
@@ -60,15 +65,13 @@ impl Migration {
 /// The ledger, the line of what waits, and what steers the fleet.
 pub static ENGINE: Line = Line {
     name: "engine",
-    steps: &[Migration {
-        version: 1,
-        name: "engine",
-        compatible_from: 1,
-        text: Sql {
+    steps: &[Migration::first(
+        "engine",
+        Sql {
             pg: include_str!("../../migrations/0001_engine.pg.sql"),
             sqlite: include_str!("../../migrations/0001_engine.sqlite.sql"),
         },
-    }],
+    )],
     adoptable: &["background_jobs"],
 };
 
