@@ -3,6 +3,7 @@
 
 mod bare;
 mod bench;
+mod features;
 mod fuzz;
 mod services;
 mod siege;

@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail};
 use crate::services::Session;
 use crate::watch::{self, Limits};
 use crate::workspace::cargo;
-use crate::{services, tidy};
+use crate::{features, services, tidy};
 
 /// The crates that a program takes from a registry: each must be whole without the checkout around it.
-const PUBLIC: [&str; 9] = [
+const PUBLIC: [&str; 10] = [
     "backshift",
     "backshift-brokers",
     "backshift-core",
+    "backshift-domains",
     "backshift-http",
     "backshift-mail",
     "backshift-runtime",
@@ -32,7 +33,7 @@ struct Step {
     error: Option<String>,
 }
 
-/// Runs everything; `--quick` leaves out clippy, the dependency policy and the packages.
+/// Runs everything; `--quick` leaves out clippy, the sets of features, the dependency policy and the packages.
 pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     let quick = match args {
         [] => false,
@@ -49,6 +50,7 @@ pub(crate) fn run(root: &Path, args: &[String]) -> Result<()> {
     if !quick {
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         steps.push(step("clippy", || status(cargo(root).args(clippy))));
+        steps.push(step("features", || features::check(root)));
         if has_deny(root) {
             let deny = ["deny", "check", "licenses", "bans", "sources"];
             steps.push(step("deny", || status(cargo(root).args(deny))));

@@ -103,6 +103,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::enqueue_in`].
+    #[cfg(feature = "embedded")]
     pub fn enqueue_in_rusqlite<J: Job>(
         &self,
         tx: &rusqlite::Connection,

@@ -59,13 +59,21 @@
 //!
 //! | feature | gives |
 //! |---|---|
-//! | `rabbitmq` | queues on RabbitMQ: [`Backshift::rabbitmq`], and `amqp:` URLs of [`Backshift::open`] |
-//! | `sqlx`, `sea-orm`, `diesel` | transactions of these carry [`Client::enqueue_in`] and [`finish_in`]; tokio-postgres, deadpool-postgres and rusqlite need none |
+//! | `embedded` (on by default) | sites in a SQLite file: [`Backshift::embedded`], `embedded:` and `sqlite:` URLs of [`Backshift::open`]; transactions of rusqlite |
+//! | `postgres` | sites in PostgreSQL: [`Backshift::postgres`], `postgres:` URLs; transactions of tokio-postgres and deadpool-postgres |
+//! | `rabbitmq` | queues on RabbitMQ: [`Backshift::rabbitmq`], `amqp:` URLs; what remembers their jobs is one of the two above |
+//! | `sqlx`, `sea-orm`, `diesel` | transactions of these carry [`Client::enqueue_in`] and [`finish_in`]; the databases that they know are on with them |
+//! | `mail` | [`mail`]: what builds and sends mails; [`domains::mail`]: the job `email.send` |
+//! | `identity`, `probe` | the other ready-made [`domains`]: accounts with one-time codes, and the job that makes promises checkable |
 //! | `ui` | `backshift::ui::router`: the pages, nested in a program that speaks axum |
 //! | `testing` | `backshift::testing`: an in-memory site with a clock of yours |
 //! | `testkit` | that, the conformance suites, private servers and the fault runner |
 //!
-//! Needs Rust 1.95 or newer and a C compiler, because SQLite is built from source. Handlers run on tokio.
+//! A URL whose feature is off is refused with its name. What is not asked for is not compiled: `embedded` alone is 101 packages without
+//! AMQP, PostgreSQL, TLS or a web server, `postgres` is 41 more.
+//!
+//! Needs Rust 1.95 or newer; with `embedded` a C compiler, because SQLite is built from source. (`ring`, under every TLS of
+//! `postgres`, `rabbitmq` and `mail`, needs one too.) Handlers run on tokio.
 
 mod client;
 mod open;
@@ -132,6 +140,7 @@ pub use backshift_store::foreign::ForeignTx;
 pub use backshift_store::foreign::finish_in;
 
 /// The same for a transaction of rusqlite, which is synchronous: pass `&tx`.
+#[cfg(feature = "embedded")]
 pub use backshift_store::foreign::finish_with;
 
 /// Tells a handler to stop; part of [`JobContext::new`](backshift_core::JobContext::new).
@@ -154,6 +163,14 @@ pub use backshift_store as store;
 
 /// Every word of the engine and its two ports, for adapters and for programs that put a worker together by hand.
 pub use backshift_core as vocabulary;
+
+/// What builds mails, sends them over SMTP and says what a server's answer means. Feature `mail`.
+#[cfg(feature = "mail")]
+pub use backshift_mail as mail;
+
+/// Ready-made jobs with their tables, one folder each: features `mail`, `identity` and `probe`.
+#[cfg(any(feature = "mail", feature = "probe"))]
+pub use backshift_domains as domains;
 
 /// For tests: conformance suites, planted faults, private servers, and [`survival`](testkit::survival), which kills
 /// workers with your own handlers under load and counts what became of every job. Feature `testkit`.

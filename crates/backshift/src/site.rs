@@ -9,7 +9,7 @@ use backshift_core::{Broker, Endings, Registry, Store};
 use backshift_runtime::Worker;
 use backshift_store::{Database, HandsRetention, SqlStore};
 
-use crate::{Client, OpenError, Opening, Shift};
+use crate::{Client, Opening, Shift};
 
 /// How long it is known who did what by hand: a year, as the binary keeps it unless it is told otherwise.
 const KEEP_HANDS: Duration = Duration::from_secs(365 * 86_400);
@@ -46,8 +46,9 @@ pub struct Backshift {
 }
 
 impl Backshift {
-    /// Queue and store in one SQLite file, made when it is not there. Needs a tokio runtime.
-    pub async fn embedded(path: &str) -> Result<Self, OpenError> {
+    /// Queue and store in one SQLite file, made when it is not there (feature `embedded`). Needs a tokio runtime.
+    #[cfg(feature = "embedded")]
+    pub async fn embedded(path: &str) -> Result<Self, crate::OpenError> {
         Self::open(&format!("embedded:{path}"), None).await
     }
 
@@ -66,7 +67,8 @@ impl Backshift {
         Opening::new(url, store_url)
     }
 
-    /// Queue and store in one PostgreSQL database; see [`Opening`] for its tables.
+    /// Queue and store in one PostgreSQL database (feature `postgres`); see [`Opening`] for its tables.
+    #[cfg(feature = "postgres")]
     pub fn postgres(url: &str) -> Opening {
         Opening::new(url, None)
     }

@@ -6,7 +6,10 @@ use std::fmt;
 
 use backshift_core::StoreError;
 
-use crate::{Database, sqlite::Sqlite};
+use crate::{
+    Database,
+    sqlite::{self, Connection, Sqlite},
+};
 
 /// One setting that breaks a promise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,12 +69,9 @@ fn usable(version: i64, encoding: &str) -> Result<(), StoreError> {
 
 /// Reads a whole SQLite file for damage; what was found, `None` = nothing. Slow on a large file.
 pub async fn damage(file: &Sqlite) -> Result<Option<String>, StoreError> {
-    let look = |connection: &rusqlite::Connection| {
-        let ask = connection.pragma_query_value(None, "quick_check", |row| row.get::<_, String>(0));
-        ask.map_err(crate::sqlite::fault)
-    };
-    let words = file.read(look).await?;
-    Ok((words != "ok").then_some(words))
+    let look = |connection: &Connection| sqlite::query::<String>(connection, "PRAGMA quick_check(1)", &[]);
+    let words = file.read(look).await?.into_iter().next();
+    Ok(words.filter(|words| words != "ok"))
 }
 
 fn judge((fsync, pages, commit, standby): (String, String, String, bool)) -> Vec<Unsafe> {

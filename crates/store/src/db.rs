@@ -7,7 +7,7 @@ use std::{path::PathBuf, time::Duration};
 use backshift_core::{StoreError, way::Way};
 
 use crate::{
-    Access, Durability, Executor, Query, Sql,
+    Durability, Executor, Query, Sql,
     postgres::{Pg, PgTx},
     query::Target,
     sqlite::{Sqlite, SqliteTx},
@@ -89,6 +89,13 @@ impl Default for Options {
             transaction_limit: Duration::from_secs(5),
         }
     }
+}
+
+/// What the way to the server allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// Sessions are our own: LISTEN and session locks work. Otherwise a transaction pooler stands between.
+    pub direct: bool,
 }
 
 /// The beginnings of the URLs that [`Database::open`] takes.

@@ -20,7 +20,12 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Database, database_clock::DatabaseClock, postgres::Pg, sqlite::Sqlite};
+use crate::{
+    Database,
+    database_clock::DatabaseClock,
+    postgres::Pg,
+    sqlite::{self, Connection, Sqlite},
+};
 
 /// The PostgreSQL channel of the schema, in SQL, as the claim writes it too (`backshift_start_known`); the payload is the
 /// queue's name (or one of the two words below), then optionally a space and who rang.
@@ -379,7 +384,7 @@ async fn hear(inner: &Weak<Inner>, pg: &Pg) -> Result<Heard, backshift_core::Sto
     if let Some(inner) = inner.upgrade() {
         inner.wake_all();
     }
-    while let Some((_, payload)) = session.notifications.recv().await {
+    while let Some((_, payload)) = session.notification().await {
         let Some(inner) = inner.upgrade() else { break };
         let (queue, who) = payload.split_once(' ').unwrap_or((&payload, ""));
         if who != inner.name {
@@ -396,14 +401,10 @@ async fn watch_file(inner: Weak<Inner>, file: Sqlite) {
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        let look = |connection: &rusqlite::Connection| {
-            connection
-                .pragma_query_value(None, "data_version", |row| row.get::<_, i64>(0))
-                .map_err(crate::sqlite::fault)
-        };
+        let look = |connection: &Connection| sqlite::query::<i64>(connection, "PRAGMA data_version", &[]);
         let version = file.peek(look).await;
         let Some(inner) = inner.upgrade() else { return };
-        if let Ok(version) = version
+        if let Ok(Some(version)) = version.map(|rows| rows.first().copied())
             && seen.replace(version).is_some_and(|before| before != version)
         {
             inner.wake_all();

@@ -2,20 +2,20 @@
 //!
 //! PostgreSQL's `numeric` (the type of `sum(bigint)`) is not read: cast it to `bigint` in the statement.
 
-use std::{error::Error, sync::Arc};
-
 use backshift_core::{Bytes, JobId, StoreError, Timestamp, Token};
-use tokio_postgres::types::{FromSql, Kind as PgKind, Type};
 use uuid::Uuid;
+
+use crate::{RawCell, postgres::PgRow, sqlite::LiteRow};
 
 /// One row of an answer.
 #[derive(Debug)]
 pub struct Row(Answer);
 
+/// As the library of that database gave it.
 #[derive(Debug)]
-enum Answer {
-    Pg(tokio_postgres::Row),
-    Sqlite { names: Arc<[String]>, values: Vec<rusqlite::types::Value> },
+pub(crate) enum Answer {
+    Pg(PgRow),
+    Sqlite(LiteRow),
 }
 
 /// Something that a whole row becomes: a tuple in the order of the columns, one scalar, or a `table!` struct.
@@ -30,41 +30,16 @@ pub trait Cell: Sized {
     fn read(raw: RawCell<'_>) -> Result<Self, String>;
 }
 
-/// A cell before its meaning is known; PostgreSQL says more about it than SQLite does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RawCell<'a> {
-    /// No value.
-    Null,
-    /// `boolean`.
-    Bool(bool),
-    /// Any integer.
-    Int(i64),
-    /// Any floating-point number.
-    Real(f64),
-    /// Text, JSON as text, or the label of an enum.
-    Text(&'a str),
-    /// Bytes.
-    Bytes(&'a [u8]),
-    /// `uuid`.
-    Uuid(Uuid),
-    /// `timestamptz`, or `timestamp` taken as UTC.
-    Time(Timestamp),
-}
-
 impl Row {
-    pub(crate) fn pg(row: tokio_postgres::Row) -> Self {
-        Self(Answer::Pg(row))
-    }
-
-    pub(crate) fn sqlite(names: Arc<[String]>, values: Vec<rusqlite::types::Value>) -> Self {
-        Self(Answer::Sqlite { names, values })
+    pub(crate) fn of(answer: Answer) -> Self {
+        Self(answer)
     }
 
     /// The column of this name.
     pub fn get<T: Cell>(&self, name: &str) -> Result<T, StoreError> {
         let found = match &self.0 {
-            Answer::Pg(row) => row.columns().iter().position(|c| c.name() == name),
-            Answer::Sqlite { names, .. } => names.iter().position(|n| n == name),
+            Answer::Pg(row) => row.place_of(name),
+            Answer::Sqlite(row) => row.place_of(name),
         };
         let index = found.ok_or_else(|| StoreError::Schema(format!("the answer has no column {name}")))?;
         self.at(index)
@@ -73,10 +48,8 @@ impl Row {
     /// The column at this place, from 0.
     pub fn at<T: Cell>(&self, index: usize) -> Result<T, StoreError> {
         let raw = match &self.0 {
-            Answer::Pg(row) => row.try_get::<_, RawCell<'_>>(index).map_err(|e| e.to_string()),
-            Answer::Sqlite { values, .. } => {
-                values.get(index).map(from_sqlite).ok_or_else(|| "no such column".into())
-            }
+            Answer::Pg(row) => row.cell(index),
+            Answer::Sqlite(row) => row.cell(index),
         };
         raw.and_then(T::read)
             .map_err(|problem| StoreError::Schema(format!("column {}: {problem}", self.label(index))))
@@ -84,73 +57,10 @@ impl Row {
 
     fn label(&self, index: usize) -> String {
         let name = match &self.0 {
-            Answer::Pg(row) => row.columns().get(index).map(|c| c.name().to_owned()),
-            Answer::Sqlite { names, .. } => names.get(index).cloned(),
+            Answer::Pg(row) => row.name(index),
+            Answer::Sqlite(row) => row.name(index),
         };
-        name.unwrap_or_else(|| format!("number {index}"))
-    }
-}
-
-fn from_sqlite(value: &rusqlite::types::Value) -> RawCell<'_> {
-    use rusqlite::types::Value as Lite;
-    match value {
-        Lite::Null => RawCell::Null,
-        Lite::Integer(v) => RawCell::Int(*v),
-        Lite::Real(v) => RawCell::Real(*v),
-        Lite::Text(v) => RawCell::Text(v),
-        Lite::Blob(v) => RawCell::Bytes(v),
-    }
-}
-
-/// Microseconds from 1970 to 2000, PostgreSQL's own epoch.
-const PG_EPOCH: i64 = 946_684_800_000_000;
-
-impl<'a> FromSql<'a> for RawCell<'a> {
-    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(match *ty {
-            Type::BOOL => Self::Bool(bool::from_sql(ty, raw)?),
-            Type::INT2 => Self::Int(i16::from_sql(ty, raw)?.into()),
-            Type::INT4 => Self::Int(i32::from_sql(ty, raw)?.into()),
-            Type::INT8 => Self::Int(i64::from_sql(ty, raw)?),
-            Type::OID => Self::Int(u32::from_sql(ty, raw)?.into()),
-            Type::FLOAT4 => Self::Real(f32::from_sql(ty, raw)?.into()),
-            Type::FLOAT8 => Self::Real(f64::from_sql(ty, raw)?),
-            Type::BYTEA => Self::Bytes(raw),
-            Type::UUID => Self::Uuid(Uuid::from_sql(ty, raw)?),
-            Type::TIMESTAMPTZ | Type::TIMESTAMP => {
-                let since_2000 = i64::from_be_bytes(raw.try_into()?);
-                Self::Time(Timestamp::from_microsecond(since_2000.saturating_add(PG_EPOCH))?)
-            }
-            Type::JSONB => Self::Text(std::str::from_utf8(raw.get(1..).unwrap_or_default())?),
-            _ => Self::Text(std::str::from_utf8(raw)?),
-        })
-    }
-
-    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self::Null)
-    }
-
-    fn accepts(ty: &Type) -> bool {
-        const KNOWN: [Type; 17] = [
-            Type::BOOL,
-            Type::INT2,
-            Type::INT4,
-            Type::INT8,
-            Type::OID,
-            Type::FLOAT4,
-            Type::FLOAT8,
-            Type::BYTEA,
-            Type::UUID,
-            Type::TIMESTAMPTZ,
-            Type::TIMESTAMP,
-            Type::JSONB,
-            Type::JSON,
-            Type::TEXT,
-            Type::VARCHAR,
-            Type::BPCHAR,
-            Type::NAME,
-        ];
-        KNOWN.contains(ty) || ty.name() == "citext" || matches!(ty.kind(), PgKind::Enum(_))
+        name.map_or_else(|| format!("number {index}"), str::to_owned)
     }
 }
 

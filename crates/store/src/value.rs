@@ -3,12 +3,7 @@
 //! The variant decides the PostgreSQL type, so nothing is asked of the server first. Times are integer
 //! microseconds and ids are lower-case text with hyphens in SQLite.
 
-use std::error::Error;
-
 use backshift_core::{Bytes, JobId, Kind, QueueName, Timestamp, Token, WorkerName};
-use bytes::BytesMut;
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
 /// One parameter; `None` is NULL of that type.
@@ -49,39 +44,6 @@ pub enum Column {
     Times(Vec<Option<Timestamp>>),
 }
 
-impl Value {
-    /// The type that PostgreSQL is told.
-    pub(crate) fn pg_type(&self) -> Type {
-        match self {
-            Self::Bool(_) => Type::BOOL,
-            Self::Int(_) => Type::INT8,
-            Self::Real(_) => Type::FLOAT8,
-            Self::Text(_) => Type::TEXT,
-            Self::Bytes(_) => Type::BYTEA,
-            Self::Uuid(_) => Type::UUID,
-            Self::Time(_) => Type::TIMESTAMPTZ,
-            Self::Json(_) => Type::JSONB,
-        }
-    }
-
-    /// The same value as SQLite stores it.
-    pub(crate) fn to_sqlite(&self) -> ToSqlOutput<'_> {
-        use rusqlite::types::Value as Lite;
-        let own = |value: Lite| ToSqlOutput::Owned(value);
-        let value = match self {
-            Self::Bool(v) => v.map(|v| own(Lite::Integer(v.into()))),
-            Self::Int(v) => v.map(|v| own(Lite::Integer(v))),
-            Self::Real(v) => v.map(|v| own(Lite::Real(v))),
-            Self::Text(v) => v.as_ref().map(|v| ToSqlOutput::Borrowed(ValueRef::Text(v.as_bytes()))),
-            Self::Bytes(v) => v.as_ref().map(|v| ToSqlOutput::Borrowed(ValueRef::Blob(v))),
-            Self::Uuid(v) => v.map(|v| own(Lite::Text(v.as_hyphenated().to_string()))),
-            Self::Time(v) => v.map(|v| own(Lite::Integer(v.as_microsecond()))),
-            Self::Json(v) => v.as_ref().map(|v| own(Lite::Text(v.to_string()))),
-        };
-        value.unwrap_or(ToSqlOutput::Owned(Lite::Null))
-    }
-}
-
 impl Column {
     /// How many rows it has.
     pub fn len(&self) -> usize {
@@ -100,17 +62,6 @@ impl Column {
         self.len() == 0
     }
 
-    pub(crate) fn pg_type(&self) -> Type {
-        match self {
-            Self::Bools(_) => Type::BOOL_ARRAY,
-            Self::Ints(_) => Type::INT8_ARRAY,
-            Self::Texts(_) => Type::TEXT_ARRAY,
-            Self::Bytes(_) => Type::BYTEA_ARRAY,
-            Self::Uuids(_) => Type::UUID_ARRAY,
-            Self::Times(_) => Type::TIMESTAMPTZ_ARRAY,
-        }
-    }
-
     /// The value of one row; NULL beyond the end.
     pub(crate) fn row(&self, row: usize) -> Value {
         match self {
@@ -122,48 +73,6 @@ impl Column {
             Self::Times(v) => Value::Time(v.get(row).copied().flatten()),
         }
     }
-}
-
-type Encoded = Result<IsNull, Box<dyn Error + Sync + Send>>;
-
-impl ToSql for Value {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
-        match self {
-            Self::Bool(v) => v.to_sql(ty, out),
-            Self::Int(v) => v.to_sql(ty, out),
-            Self::Real(v) => v.to_sql(ty, out),
-            Self::Text(v) => v.to_sql(ty, out),
-            Self::Bytes(v) => v.as_deref().to_sql(ty, out),
-            Self::Uuid(v) => v.to_sql(ty, out),
-            Self::Time(v) => v.to_sql(ty, out),
-            Self::Json(v) => v.to_sql(ty, out),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
-}
-
-impl ToSql for Column {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Encoded {
-        match self {
-            Self::Bools(v) => v.to_sql(ty, out),
-            Self::Ints(v) => v.to_sql(ty, out),
-            Self::Texts(v) => v.to_sql(ty, out),
-            Self::Bytes(v) => v.iter().map(|b| b.as_deref()).collect::<Vec<_>>().to_sql(ty, out),
-            Self::Uuids(v) => v.to_sql(ty, out),
-            Self::Times(v) => v.to_sql(ty, out),
-        }
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    to_sql_checked!();
 }
 
 macro_rules! into_value {
@@ -235,18 +144,6 @@ impl From<Option<serde_json::Value>> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sqlite_stores_times_as_microseconds_and_ids_as_lower_case_text() {
-        use rusqlite::types::Value as Lite;
-        let time: Timestamp = "2026-11-21T12:00:00.5Z".parse().unwrap();
-        let own = ToSqlOutput::Owned;
-        assert_eq!(Value::from(time).to_sqlite(), own(Lite::Integer(1_795_262_400_500_000)));
-        let id: JobId = "019AA3C17F2E7C409D1B2B1F0E6D8A55".parse().unwrap();
-        let text = "019aa3c1-7f2e-7c40-9d1b-2b1f0e6d8a55";
-        assert_eq!(Value::from(id).to_sqlite(), own(Lite::Text(text.into())));
-        assert_eq!(Value::from(None::<&str>).to_sqlite(), own(Lite::Null));
-    }
 
     #[test]
     fn a_column_gives_one_value_a_row() {

@@ -147,12 +147,9 @@ const FOUND: &[Kept] = &[
             "identity/limits.rs",
             "identity/send_code.rs",
             "identity/service.rs",
-            "mail/deliver.rs",
-            "mail/handler.rs",
-            "mail/pause.rs",
-            "mail/verdict.rs",
         ],
     ),
+    ("crates/domains", &["mail/deliver.rs", "mail/verdict.rs"]),
     ("crates/domains", &["probe/handler.rs", "probe/modes.rs"]),
 ];
 

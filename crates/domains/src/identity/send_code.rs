@@ -21,7 +21,7 @@ use super::{
     CodeKey,
     challenges::{ISSUED, Issued, IssuedRow, latest},
 };
-use crate::mail::{AmbiguousPolicy, KIND, Letter, MAIL_CLASS, MailWorker, QUEUE_OF_SYSTEM_C};
+use crate::mail::{AmbiguousPolicy, KIND, Letter, MAIL_CLASS, MailWorker, QUEUE_OF_CODES, QUEUE_OF_SYSTEM_C};
 
 /// The payload: which challenge, in which language.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub struct SendCode {
 
 impl Job for SendCode {
     const KIND: &'static str = "identity.send_code";
-    const QUEUE: &'static str = "identity";
+    const QUEUE: &'static str = QUEUE_OF_CODES;
 }
 
 /// Where the mails with codes go.

@@ -8,6 +8,7 @@ mod decoder;
 mod deliver;
 mod effect;
 mod handler;
+#[cfg(feature = "mailbox")]
 mod mailbox;
 mod options;
 mod pause;
@@ -20,6 +21,7 @@ mod verdict;
 pub use decoder::{MailDecoder, RECIPIENT_HASH, SUBJECT};
 pub use deliver::{Letter, MailWorker};
 pub use handler::{KIND, register};
+#[cfg(feature = "mailbox")]
 pub use mailbox::Mailbox;
 pub use options::{AmbiguousPolicy, MailOptions};
 pub use pause::{PauseView, TransportPause};
@@ -30,6 +32,8 @@ pub use tables::TABLES;
 
 /// The queue of mails that did not come over system C's exchange.
 pub const QUEUE: &str = "mail";
+/// The queue of the mails with one-time codes, which must not stand behind others.
+pub const QUEUE_OF_CODES: &str = "identity";
 /// The queue of system C's consumers.
 pub const QUEUE_OF_SYSTEM_C: &str = "smtp_send_email";
 /// Header with the [`MailClass`](backshift_mail::MailClass) of a mail; a mail without it is an unknown one.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use backshift_core::{
-    Job as _, JobContext, Kind, Timestamp,
+    JobContext, Kind, Timestamp,
     store::{Harm, Trouble, Watched},
 };
 use backshift_mail::{Class, EmailAddress, Failure, Mailer, Outcome, Stage};
@@ -32,7 +32,7 @@ const ABSENT: Duration = Duration::from_secs(1);
 /// between broker and worker, with a row of the ledger for each start. In a queue that holds other work too it keeps none.
 const HOLD: Duration = Duration::from_secs(5);
 /// Queues that hold nothing but mails; system C's is the last.
-const MAILS_ALONE: [&str; 3] = [super::QUEUE, crate::identity::SendCode::QUEUE, super::QUEUE_OF_SYSTEM_C];
+const MAILS_ALONE: [&str; 3] = [super::QUEUE, super::QUEUE_OF_CODES, super::QUEUE_OF_SYSTEM_C];
 
 /// Shared by every job of a process that sends through the same transport.
 #[derive(Debug)]

@@ -5,7 +5,9 @@
 
 mod encode;
 mod own;
+#[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "embedded")]
 mod rusqlite;
 
 #[cfg(feature = "diesel")]
@@ -18,6 +20,7 @@ mod sqlx;
 use async_trait::async_trait;
 use backshift_core::{BrokerName, Envelope, JobContext, Lease, StoreError};
 
+#[cfg(feature = "embedded")]
 pub use rusqlite::{enqueue_with, finish_with};
 
 use crate::{

@@ -6,11 +6,13 @@ use backshift_core::{
     JobId, Lease, StoreError, Timestamp, Token, WorkerName,
     store::{Beat, Holder, Pulse},
 };
-use rusqlite::Connection;
 
 use super::both::only_sqlite;
 use super::entry::lease_us;
-use crate::{Column, Database, Durability, Sql, Value, sqlite};
+use crate::{
+    Column, Database, Durability, Sql, Value,
+    sqlite::{self, Connection},
+};
 
 /// `$1` worker, `$2` lease, `$3` jobs, `$4` tokens, `$5` per cent, `$6` words.
 pub(crate) const BEAT: Sql = Sql {

@@ -6,11 +6,10 @@ use backshift_core::{
     Envelope, Kind, Kinds, Lease, QueueName, StoreError, Timestamp,
     store::{Holder, Start},
 };
-use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow, lite};
-use crate::{Database, Durability, Query, Sql};
+use crate::{Database, Durability, Query, Sql, sqlite::Connection};
 
 macro_rules! claim {
     ($start:literal, $settled:literal) => {

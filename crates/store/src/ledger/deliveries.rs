@@ -9,14 +9,16 @@ use backshift_core::{
     JobId, StoreError, Timestamp,
     store::{ClaimRequest, Claimed, Holder, Start},
 };
-use rusqlite::Connection;
 
 use super::{
     anonymous,
     entry::{Entry, foreign_columns, lease_us},
     takeover,
 };
-use crate::{Column, Database, Durability, Sql, Value, sqlite};
+use crate::{
+    Column, Database, Durability, Sql, Value,
+    sqlite::{self, Connection},
+};
 
 /// `$1` worker, `$2` lease; the rest is `foreign_columns`.
 pub(crate) const FIRST: Sql = Sql {

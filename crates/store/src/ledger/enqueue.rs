@@ -5,14 +5,13 @@
 use std::{collections::HashSet, sync::Arc};
 
 use backshift_core::{Accepted, Bytes, Envelope, JobId, QueueName, StoreError};
-use rusqlite::Connection;
 
 use super::{
     both::{only_sqlite, same},
     entry::{Entry, columns},
     lite, unique,
 };
-use crate::{Database, Durability, Sql};
+use crate::{Database, Durability, Sql, sqlite::Connection};
 
 /// `$1` is the broker, the rest are columns. Times are the database's; the position in the batch breaks ties.
 pub(crate) const ENQUEUE: Sql = Sql {

@@ -6,7 +6,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use backshift_core::{Ack, JobId, Lease, Settled, Settlement, StoreError, Token, store::Finish};
-use rusqlite::Connection;
 
 use super::{
     both::only_sqlite,
@@ -14,7 +13,10 @@ use super::{
     lite,
     outcome::{Outcome, completion_columns, end_columns, lease_columns},
 };
-use crate::{Database, Durability, Sql, sqlite};
+use crate::{
+    Database, Durability, Sql,
+    sqlite::{self, Connection},
+};
 
 /// Arrays in brackets: the planner then expects few rows and goes by id, whatever the table's statistics say.
 pub(crate) const COMPLETE: Sql = Sql {

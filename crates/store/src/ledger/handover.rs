@@ -5,9 +5,11 @@
 //! here, so such a job stays with its broker.
 
 use backshift_core::{JobId, StoreError, store::HandOver};
-use rusqlite::Connection;
 
-use crate::{Column, Database, Durability, Sql, sqlite};
+use crate::{
+    Column, Database, Durability, Sql,
+    sqlite::{self, Connection},
+};
 
 /// `$1` jobs, `$2` tokens, `$3` bodies; one of each on SQLite. A hand says who runs them: the rescuer looks at hands only.
 pub(crate) const HAND_OVER: Sql = Sql {

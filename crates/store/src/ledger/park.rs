@@ -5,10 +5,12 @@
 //! already it goes back after a moment, and a longer one each time, because the same ignorant worker may get it again.
 
 use backshift_core::{JobId, Lease, StoreError, Token, store::WorkerRecord};
-use rusqlite::Connection;
 
 use super::{both::only_sqlite, large::large};
-use crate::{Column, Database, Durability, Sql, Tx, sqlite};
+use crate::{
+    Column, Database, Durability, Sql, Tx,
+    sqlite::{self, Connection},
+};
 
 /// Whoever announces kinds holds this exclusively, whoever parks shares it: a job is parked before or after an
 /// announcement and never beside it.

@@ -4,10 +4,12 @@
 //! its broker, and the crash is counted when the redelivery takes the row over.
 
 use backshift_core::{JobId, State, StoreError, Token, WorkerName, store::Rescued};
-use rusqlite::Connection;
 
 use super::{both::only_sqlite, large::large_abroad};
-use crate::{Column, Database, Durability, Sql, liveness, sqlite};
+use crate::{
+    Column, Database, Durability, Sql, liveness,
+    sqlite::{self, Connection},
+};
 
 /// Workers that hold something and whose sign of life can be asked for.
 pub(crate) const HOLDERS: Sql = Sql {

@@ -12,13 +12,15 @@ use backshift_core::{
     JobId, QueueName, StoreError, Timestamp,
     store::{Due, KEPT_AT_LEAST},
 };
-use rusqlite::Connection;
 
 use super::{
     both::{both, only_sqlite, same},
     entry::{between, micros},
 };
-use crate::{Column, Database, Durability, Sql, sqlite};
+use crate::{
+    Column, Database, Durability, Sql,
+    sqlite::{self, Connection},
+};
 
 /// `$1`: at most this many.
 pub(crate) const PROMOTE: Sql = Sql {

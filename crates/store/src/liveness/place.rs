@@ -14,7 +14,7 @@ use std::{
 use backshift_core::StoreError;
 use rustix::{fs::OFlags, process::geteuid};
 
-use crate::sqlite::Inode;
+use crate::inode::Inode;
 
 const ELSEWHERE: &str =
     "stop the workers of this database and remove it, or keep the database in a directory of your own";

@@ -59,7 +59,7 @@ pub async fn up_adopting(
         Database::Pg(pg) => up_postgres(pg, lines, adopt).await,
         Database::Sqlite(file) => {
             let (lines, adopt) = (lines.to_vec(), adopt.to_vec());
-            let work = move |connection: &rusqlite::Connection| up_sqlite(connection, &lines, &adopt);
+            let work = move |connection: &sqlite::Connection| up_sqlite(connection, &lines, &adopt);
             file.write(Durability::Strict, work).await
         }
     }
@@ -210,11 +210,11 @@ async fn make_schema(pg: &Pg, tx: &Tx) -> Result<(), StoreError> {
 }
 
 fn up_sqlite(
-    connection: &rusqlite::Connection,
+    connection: &sqlite::Connection,
     lines: &[&'static Line],
     adopt: &[String],
 ) -> Result<Vec<Step>, StoreError> {
-    connection.execute_batch(BOOK.sqlite).map_err(sqlite::fault)?;
+    sqlite::script(connection, BOOK.sqlite)?;
     let entries: Vec<Entry> = sqlite::query(connection, READ, &[])?;
     let steps: Missing = missing(&entries, lines, Dialect::Sqlite)?;
     if steps.is_empty() {
@@ -223,8 +223,7 @@ fn up_sqlite(
     let there: Vec<There> = sqlite::query(connection, THERE.sqlite, &[])?;
     refuse_foreign(&changes(&steps, &there, adopt, Dialect::Sqlite))?;
     for (line, step) in &steps {
-        let run = connection.execute_batch(step.text.sqlite);
-        run.map_err(|error| named(line, step, &sqlite::fault(error)))?;
+        sqlite::script(connection, step.text.sqlite).map_err(|error| named(line, step, &error))?;
         let entry: [Value; 5] = [
             line.name.into(),
             step.version.into(),

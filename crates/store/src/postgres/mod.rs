@@ -13,11 +13,13 @@ mod schema;
 mod session;
 mod tls;
 mod tx;
+mod value;
 mod ways;
 
 #[cfg(feature = "sqlx")]
 pub(crate) use fault::by_code;
 pub(crate) use fault::store_error;
-pub use pool::{Access, Pg};
+pub use pool::Pg;
 pub(crate) use session::Session;
 pub use tx::PgTx;
+pub(crate) use value::PgRow;

@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 
 use backshift_core::StoreError;
-use url::form_urlencoded;
 
 use super::schema::SearchPath;
 

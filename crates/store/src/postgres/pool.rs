@@ -18,27 +18,20 @@ use tokio_postgres::{
 };
 
 use super::{
-    PgTx, Session,
+    PgRow, PgTx, Session,
     address::Address,
     connector::Connector,
     fault::{Fault, ends_connection, store_error},
     schema::quoted,
     tls,
 };
-use crate::{Durability, Options, Row, query::Statement};
+use crate::{Access, Durability, Options, Row, query::Statement, row::Answer};
 
 /// Server-side limits: they end before our own deadline, so that the server's words reach the caller.
 pub(super) const LIMITS: [(&str, &str); 3] =
     [("statement_timeout", "10s"), ("lock_timeout", "2s"), ("idle_in_transaction_session_timeout", "15s")];
 /// How often a statement is sent again after a serialization failure or a deadlock.
 const CONFLICT_RETRIES: u32 = 4;
-
-/// What the way to the server allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// Sessions are our own: LISTEN and session locks work. Otherwise a transaction pooler stands between.
-    pub direct: bool,
-}
 
 /// A PostgreSQL server. Cheap to clone.
 #[derive(Clone)]
@@ -327,7 +320,7 @@ pub(super) async fn send(
     pin_mut!(stream);
     let mut rows = Vec::new();
     while let Some(row) = stream.try_next().await? {
-        rows.push(Row::pg(row));
+        rows.push(Row::of(Answer::Pg(PgRow(row))));
     }
     Ok((rows, stream.rows_affected().unwrap_or(0)))
 }

@@ -18,7 +18,7 @@ pub(crate) struct Session {
     client: Client,
     driver: JoinHandle<()>,
     /// Channel and payload of each notification; closed when the connection is.
-    pub(crate) notifications: mpsc::Receiver<(String, String)>,
+    notifications: mpsc::Receiver<(String, String)>,
 }
 
 impl Session {
@@ -58,9 +58,14 @@ impl Session {
         }))
     }
 
+    /// Channel and payload of the next notification; `None` = the connection is lost.
+    pub(crate) async fn notification(&mut self) -> Option<(String, String)> {
+        self.notifications.recv().await
+    }
+
     /// Returns when the connection is lost.
     pub(crate) async fn lost(&mut self) {
-        while self.notifications.recv().await.is_some() {}
+        while self.notification().await.is_some() {}
     }
 }
 

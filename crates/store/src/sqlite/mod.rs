@@ -11,12 +11,15 @@ mod readers;
 mod statement;
 mod store;
 mod tx;
+mod value;
 mod writer;
 
 #[cfg(feature = "sqlx")]
 pub(crate) use fault::by_code;
 pub use fault::fault;
-pub(crate) use place::Inode;
+pub use rusqlite::Connection;
+pub(crate) use statement::script;
 pub use statement::{query, run};
 pub use store::{Sqlite, WriterStats, path_of};
 pub use tx::SqliteTx;
+pub(crate) use value::LiteRow;

@@ -11,6 +11,8 @@ use std::{
 
 use backshift_core::StoreError;
 
+use crate::inode::Inode;
+
 /// What was opened, and where.
 #[derive(Debug)]
 pub(crate) struct FilePlace {
@@ -19,16 +21,6 @@ pub(crate) struct FilePlace {
     /// The same for every path through links and relative parts.
     canonical: PathBuf,
     inode: Option<Inode>,
-}
-
-/// Device and inode: which file it is, whatever it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Inode(u64, u64);
-
-impl Inode {
-    pub(crate) fn of(found: &fs::Metadata) -> Self {
-        Self(found.dev(), found.ino())
-    }
 }
 
 impl FilePlace {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use backshift_core::StoreError;
 use rusqlite::{CachedStatement, Connection};
 
-use super::fault::fault;
-use crate::{FromRow, Row, Value, query::Statement};
+use super::{LiteRow, fault::fault};
+use crate::{FromRow, Row, Value, query::Statement, row::Answer};
 
 /// Rows of a statement, for closures on the writer thread or a reader.
 pub fn query<T: FromRow>(
@@ -37,6 +37,11 @@ pub fn run(connection: &Connection, text: &str, values: &[Value]) -> Result<u64,
     }
     drop(rows);
     Ok(changed(connection, &prepared, answered))
+}
+
+/// Runs a script of many statements.
+pub(crate) fn script(connection: &Connection, text: &str) -> Result<(), StoreError> {
+    connection.execute_batch(text).map_err(fault)
 }
 
 pub(super) fn execute(connection: &Connection, statement: &Statement) -> Result<(Vec<Row>, u64), StoreError> {
@@ -102,7 +107,7 @@ fn collect(
         for index in 0..names.len() {
             values.push(row.get(index).map_err(fault)?);
         }
-        into.push(Row::sqlite(Arc::clone(names), values));
+        into.push(Row::of(Answer::Sqlite(LiteRow { names: Arc::clone(names), values })));
     }
     Ok(())
 }

@@ -5,19 +5,9 @@ use rusqlite::{Connection, params};
 
 use super::IdText;
 use crate::{
-    ledger::{large::large_abroad, outcome::Outcome},
+    ledger::{lite::statements::COMPLETE, outcome::Outcome},
     sqlite::fault,
 };
-
-/// `?1` job, `?2` token, `?3` output, `?4` note, `?5` now.
-pub(crate) const COMPLETE: &str = concat!(
-    "UPDATE background_jobs SET status = 'completed', finished_at = ?5, \
-     updated_at = ?5, error_message = NULL, error_fingerprint = NULL, output = ?3, note = ?4, \
-     payload = CASE WHEN sensitive OR (",
-    large_abroad!(sqlite),
-    ") THEN NULL ELSE payload END \
-     WHERE id = ?1 AND token = ?2 AND status = 'running'"
-);
 
 /// Returns the jobs whose completion was written.
 pub(crate) fn complete_on(connection: &Connection, outcomes: &[Outcome]) -> Result<Vec<JobId>, StoreError> {

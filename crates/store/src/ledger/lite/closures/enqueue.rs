@@ -5,16 +5,12 @@ use rusqlite::{Connection, params};
 
 use super::IdText;
 use crate::{
-    ledger::entry::{Entry, bounded, failures, policy},
+    ledger::{
+        entry::{Entry, bounded, failures, policy},
+        lite::statements::INSERT,
+    },
     sqlite::fault,
 };
-
-/// The columns of a job as it is accepted, in the order of `?n`.
-pub(crate) const INSERT: &str = "INSERT INTO background_jobs (id, user_id, job_type, status, created_at, updated_at, \
-     queue, broker, payload, payload_hash, payload_size, headers, sensitive, priority, max_attempts, failures, \
-     run_at, unique_key, unique_policy, idempotency_key) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
-     ON CONFLICT DO NOTHING";
 
 /// Inserts what does not collide with another job; one answer each, in order: whether it was inserted.
 pub(crate) fn insert_on<'e>(
