@@ -87,7 +87,8 @@ impl State {
     }
 }
 
-/// How the error of a job begins that its worker has no handler for: it waits, and that is no failure.
+/// How the error of a parked job begins, for people who read it. It decides nothing, because a handler may say the same:
+/// [`JobRecord::parked`] does.
 pub const PARKED: &str = "parked: ";
 
 /// Why a job that waits is not simply next: a word beside its state, on pages, in lists and searches.
@@ -171,6 +172,8 @@ pub struct JobRecord {
     pub abroad: bool,
     /// Where it stands.
     pub state: State,
+    /// It waits because no worker that looked at it has a handler for its kind.
+    pub parked: bool,
     /// The attempt that runs now or next; for a finished job the last one.
     pub attempt: u32,
     /// How many attempts it may take; `None` = whatever its worker says.
@@ -220,9 +223,8 @@ pub struct JobRecord {
 impl JobRecord {
     /// Whether it is parked or held; `None` = its state says all.
     pub fn standing(&self) -> Option<Standing> {
-        let parked = || self.error.as_ref().is_some_and(|error| error.starts_with(PARKED));
         match self.state {
-            State::Scheduled | State::Available if parked() => Some(Standing::Parked),
+            State::Scheduled | State::Available if self.parked => Some(Standing::Parked),
             State::Scheduled if self.token.0 > 0 => Some(Standing::Held),
             _ => None,
         }

@@ -21,8 +21,11 @@ pub enum ErrorClass {
     Timeout,
     /// The lease ended without a result: killed, frozen or cut off.
     Crash,
-    /// Sent back uncounted: snooze, shutdown, open breaker, unknown kind.
+    /// Sent back uncounted: snooze, shutdown, open breaker.
     Released,
+    /// Sent back uncounted because its worker has no handler for the kind: the job is parked. In the attempts it is one that was
+    /// released, like the others.
+    UnknownKind,
 }
 
 impl ErrorClass {
@@ -34,6 +37,7 @@ impl ErrorClass {
             Self::Timeout => "timeout",
             Self::Crash => "crash",
             Self::Released => "released",
+            Self::UnknownKind => "unknown-kind",
         }
     }
 }

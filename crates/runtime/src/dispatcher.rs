@@ -317,8 +317,11 @@ fn park(pool: &Pool, taken: &Taken) -> Settlement {
         pool.engine.name
     );
     let mut settlement = release(&taken.envelope, taken.envelope.attempt, delay, &word);
-    if let (Settlement::Retry(retry), None) = (&mut settlement, &taken.start) {
-        retry.next.headers.insert(wire::PARKED.to_owned(), before.saturating_add(1).to_string());
+    if let Settlement::Retry(retry) = &mut settlement {
+        retry.error = Some(ErrorReport::new(ErrorClass::UnknownKind, word));
+        if taken.start.is_none() {
+            retry.next.headers.insert(wire::PARKED.to_owned(), before.saturating_add(1).to_string());
+        }
     }
     settlement
 }

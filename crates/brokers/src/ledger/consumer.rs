@@ -195,7 +195,7 @@ async fn back(delivery: Delivery, stranger_to: Option<&Holder>) {
     let Ok(next) = delivery.job else { return };
     let error = stranger_to.map(|holder| {
         let text = format!("{PARKED}worker {} has no handler for kind {}", holder.worker, next.kind);
-        ErrorReport::new(ErrorClass::Released, text)
+        ErrorReport::new(ErrorClass::UnknownKind, text)
     });
     let retry = Retry { next, delay: Duration::ZERO, counted: false, error };
     if let Err(error) = delivery.receipt.retry(retry).await {

@@ -12,6 +12,7 @@ pub(super) fn job(state: State) -> JobRecord {
         broker: "embedded".into(),
         abroad: false,
         state,
+        parked: false,
         attempt: 2,
         max_attempts: Some(3),
         priority: 0,

@@ -25,9 +25,7 @@ async fn an_unknown_kind_is_parked_and_runs_when_a_worker_knows_it() {
             .pool(queue(), 1),
     );
     let id = world.publish("a").await;
-    let parked = |error: &Option<String>| error.as_ref().is_some_and(|error| error.starts_with("parked: "));
-    until("the parking", async || matches!(world.store.find(id).await, Ok(Some(row)) if parked(&row.error)))
-        .await;
+    until("the parking", async || matches!(world.store.find(id).await, Ok(Some(row)) if row.parked)).await;
     sleep(Duration::from_secs(3600)).await;
     let row = world.row(id).await;
     assert_eq!((row.attempt, row.crashes, row.token.0), (1, 0, 1), "it waits and nobody turns in circles");

@@ -4,8 +4,8 @@
 //! never fail a whole list.
 
 use backshift_core::{
-    Bytes, EffectState, Envelope, Headers, JobId, JobRecord, Kind, Lease, QueueName, State, StoreError,
-    Timestamp, Token, record::PARKED, store::Start, wire::SENSITIVE,
+    Bytes, EffectState, Envelope, ErrorClass, Headers, JobId, JobRecord, Kind, Lease, QueueName, State,
+    StoreError, Timestamp, Token, record::PARKED, store::Start, wire::SENSITIVE,
 };
 
 use super::entry::unique_key;
@@ -47,6 +47,10 @@ impl FromRow for JobRow {
         let aside = row.get::<Option<String>>("aside")?.map(|kind| {
             format!("{PARKED}the workers that looked at it have no handler for kind {kind}; it stays until one comes")
         });
+        // What a worker gives back as strange says so in the column of the reason; no page shows it as one.
+        let reason: Option<String> = row.get("reason")?;
+        let strange = reason.as_deref() == Some(ErrorClass::UnknownKind.as_str());
+        let waits = matches!(state, State::Scheduled | State::Available);
         let broker: String = row.get("broker")?;
         let percent: Option<u8> = row.get("progress_percent")?;
         let word: Option<String> = row.get("progress_word")?;
@@ -57,6 +61,7 @@ impl FromRow for JobRow {
             abroad: !OF_THE_LEDGER.contains(&broker.as_str()),
             broker,
             state,
+            parked: waits && (strange || aside.is_some()),
             attempt: if state.is_final() { attempts.max(1) } else { next },
             max_attempts: row.get("max_attempts")?,
             priority: row.get("priority")?,
@@ -66,7 +71,7 @@ impl FromRow for JobRow {
             started_at: row.get("started_at")?,
             finished_at: row.get("finished_at")?,
             error: aside.or(row.get("error_message")?),
-            reason: row.get("reason")?,
+            reason: reason.filter(|_| !strange),
             effect: EffectState::parse(&row.get::<String>("effect")?).unwrap_or_default(),
             note: row.get("note")?,
             worker: row.get::<Option<String>>("worker")?.filter(|_| running),

@@ -133,16 +133,16 @@ pub(crate) fn narrowed<'a>(query: Query<'a>, dialect: Dialect, filter: &JobFilte
 pub(super) fn stands(dialect: Dialect, standing: Standing) -> &'static str {
     match (standing, dialect) {
         (Standing::Parked, Dialect::Postgres) => {
-            " AND (status = 'available' OR status = 'scheduled') AND (error_message LIKE 'parked: %' \
+            " AND (status = 'available' OR status = 'scheduled') AND (reason = 'unknown-kind' \
              OR (status = 'available' AND broker = 'postgres' \
              AND EXISTS (SELECT 1 FROM job_line l WHERE l.id = background_jobs.id AND l.aside IS NOT NULL)))"
         }
         (Standing::Parked, Dialect::Sqlite) => {
-            " AND (status = 'available' OR status = 'scheduled') AND (substr(error_message, 1, 8) = 'parked: ' \
+            " AND (status = 'available' OR status = 'scheduled') AND (reason = 'unknown-kind' \
              OR (status = 'available' AND broker = 'embedded' AND aside IS NOT NULL))"
         }
         (Standing::Held, _) => {
-            " AND status = 'scheduled' AND token > 0 AND COALESCE(substr(error_message, 1, 8), '') <> 'parked: '"
+            " AND status = 'scheduled' AND token > 0 AND COALESCE(reason, '') <> 'unknown-kind'"
         }
     }
 }
@@ -163,7 +163,9 @@ pub(crate) fn said<'a>(mut query: Query<'a>, dialect: Dialect, filter: &JobFilte
     query
 }
 
-const SAID: &str = "COALESCE(error_message, '') || ' ' || COALESCE(reason, '') || ' ' || COALESCE(note, '')";
+/// The reason of a parked job is not shown, so nobody looks for it.
+const SAID: &str = "COALESCE(error_message, '') || ' ' || COALESCE(NULLIF(reason, 'unknown-kind'), '') || ' ' \
+     || COALESCE(note, '')";
 
 fn within<'a>(query: Query<'a>, dialect: Dialect, text: &str, word: &str) -> Query<'a> {
     let find = match dialect {

@@ -86,7 +86,9 @@ impl Outcome {
         };
         let delay_us = micros(retry.delay);
         let again = Self { delay_us, counted: retry.counted, ..Self::plain(lease, "again", class.as_str()) };
-        again.with(retry.error)
+        let strange = retry.error.as_ref().is_some_and(|report| report.class == ErrorClass::UnknownKind);
+        let reason = (strange && !retry.counted).then(|| ErrorClass::UnknownKind.as_str());
+        Self { reason, ..again }.with(retry.error)
     }
 
     fn dead(lease: Lease, letter: DeadLetter) -> Self {

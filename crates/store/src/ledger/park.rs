@@ -38,7 +38,7 @@ pub(crate) const PARK: Sql = Sql {
          publish_hold_until = CASE WHEN f.known THEN clock_timestamp() \
          + LEAST(30, power(2, LEAST(j.token, 12) - 6)) * interval '1 second' END, \
          error_message = 'parked: worker ' || COALESCE(j.worker, '?') || ' has no handler for kind ' || j.job_type \
-         || '; it stays until one comes', error_fingerprint = NULL, updated_at = clock_timestamp() \
+         || '; it stays until one comes', error_fingerprint = NULL, reason = 'unknown-kind', updated_at = clock_timestamp() \
          FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' AND j.broker <> 'postgres' \
          AND NOT (j.superseded OR j.cancel_requested) \
          AND NOT (j.sensitive OR ",
@@ -59,7 +59,7 @@ pub(crate) const PARK: Sql = Sql {
              publish_hold_until = CASE WHEN f.known THEN clock_timestamp() \
              + MIN(30000000, 15625 << MIN(token, 12)) END, \
              error_message = 'parked: worker ' || COALESCE(worker, '?') || ' has no handler for kind ' || job_type \
-             || '; it stays until one comes', error_fingerprint = NULL, updated_at = clock_timestamp() \
+             || '; it stays until one comes', error_fingerprint = NULL, reason = 'unknown-kind', updated_at = clock_timestamp() \
              FROM (SELECT EXISTS (SELECT 1 FROM job_workers w JOIN background_jobs j ON j.id = $1 \
              WHERE w.seen_at > clock_timestamp() - 60000000 \
              AND instr(',' || w.kinds || ',', ',' || j.job_type || ',') > 0 \

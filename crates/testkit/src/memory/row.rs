@@ -44,6 +44,8 @@ pub(super) struct Row {
     pub(super) taken_at: Option<Token>,
     /// Nobody who looked at it knows its kind; it is out of everybody's way until somebody does.
     pub(super) aside: bool,
+    /// Its last worker had no handler for its kind.
+    pub(super) strange: bool,
     pub(super) attempts: Vec<AttemptRecord>,
 }
 
@@ -76,6 +78,7 @@ impl Row {
             absorbed: Some(0),
             taken_at: Some(Token(0)),
             aside: false,
+            strange: false,
             attempts: Vec::new(),
         }
     }
@@ -84,7 +87,7 @@ impl Row {
     pub(super) fn start(&mut self, holder: &Holder, now: Timestamp) -> Start {
         self.token = Token(self.token.0 + 1);
         self.starts += 1;
-        self.aside = false;
+        (self.aside, self.strange) = (false, false);
         self.state = State::Running;
         self.worker = Some(holder.worker.to_string());
         let until = later(now, holder.lease);
@@ -116,7 +119,7 @@ impl Row {
     pub(super) fn again(&mut self, now: Timestamp) {
         self.state = State::Available;
         (self.attempt, self.crashes) = (1, 0);
-        (self.cancel_requested, self.superseded) = (false, false);
+        (self.cancel_requested, self.superseded, self.strange) = (false, false, false);
         (self.run_at, self.finished_at, self.reason) = (now, None, None);
         (self.published, self.held_until) = (false, None);
         // A confirm that is still on its way is not of the message that it gets now.
@@ -214,8 +217,14 @@ impl Row {
             }
             Settlement::Retry(retry) => {
                 self.error = retry.error.as_ref().map(|error| error.message.clone());
-                let class = retry.error.as_ref().map_or("released", |error| error.class.as_str());
-                self.end_attempt(class, self.error.clone(), now);
+                let class = match (&retry.error, retry.counted) {
+                    (Some(error), true) => error.class,
+                    (None, true) => ErrorClass::Error,
+                    (_, false) => ErrorClass::Released,
+                };
+                let strange = |error: &ErrorReport| error.class == ErrorClass::UnknownKind;
+                self.strange = !retry.counted && retry.error.as_ref().is_some_and(strange);
+                self.end_attempt(class.as_str(), self.error.clone(), now);
                 self.run_at = later(now, retry.delay);
                 if retry.counted {
                     self.attempt = retry.next.attempt;
@@ -246,6 +255,7 @@ impl Row {
         (self.lease_until, self.worker) = (None, None);
         self.state = State::Available;
         self.aside = !known;
+        self.strange = true;
         self.published = !known;
         let pause = Duration::from_millis((16 << self.token.0.clamp(0, 11)).min(30_000));
         self.held_until = known.then(|| later(now, pause));
@@ -280,6 +290,7 @@ impl Row {
             broker: self.broker.clone(),
             abroad: !matches!(self.broker.as_str(), "postgres" | "embedded"),
             state: self.state,
+            parked: (self.strange || self.aside) && matches!(self.state, State::Scheduled | State::Available),
             attempt: self.attempt,
             max_attempts: self.envelope.max_attempts,
             priority: self.envelope.priority,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use backshift_core::{
-    Bytes, EnqueueOptions, Job, JobContext, JobError, JobRecord, Registry, State, record::PARKED,
+    Bytes, EnqueueOptions, Job, JobContext, JobError, JobRecord, Registry, Standing, State,
 };
 use serde::{Deserialize, Serialize};
 
@@ -255,7 +255,7 @@ async fn e10_unknown_kind_is_parked(scene: Scene) -> Verdict {
     let _worker = run(scene.builder_of(Registry::default(), &scene.broker)?.pool(scene.queue.clone(), 2))?;
     let id = scene.enqueue("{}").await?;
     let parked = wait::until_some(wait::PATIENCE, || async {
-        let parked = |row: &JobRecord| row.error.as_ref().is_some_and(|error| error.starts_with(PARKED));
+        let parked = |row: &JobRecord| row.standing() == Some(Standing::Parked);
         scene.store.find(id).await.ok().flatten().filter(parked)
     });
     let Some(row) = parked.await else {

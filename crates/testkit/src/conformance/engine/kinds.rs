@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use backshift_core::{JobRecord, Registry, State, record::PARKED};
+use backshift_core::{JobRecord, Registry, Standing, State};
 
 use super::scene::{Scene, run};
 use crate::{
@@ -43,7 +43,7 @@ async fn e61_parked_job_runs_when_a_worker_that_knows_it_begins(scene: Scene) ->
     for _ in 0..5 {
         ids.push(scene.enqueue("{}").await?);
     }
-    let parked = |row: JobRecord| row.error.is_some_and(|error| error.starts_with(PARKED));
+    let parked = |row: JobRecord| row.standing() == Some(Standing::Parked);
     for id in &ids {
         let waits = || async { scene.store.find(*id).await.ok().flatten().is_some_and(parked) };
         ensure!(

@@ -116,6 +116,8 @@ async fn s202_what_is_parked_or_held_is_found_by_that_word(scene: Scene) -> Verd
         let mut settlement = retry(envelope, 1, counted);
         if let Settlement::Retry(retry) = &mut settlement {
             retry.delay = Duration::from_secs(3600);
+            // A handler may say what it likes.
+            retry.error.as_mut().expect("an error").message.insert_str(0, "parked: ");
         }
         applied(scene.finish(start.lease, settlement).await?)?;
     }
