@@ -20,7 +20,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The ledger's word on one delivery.
 #[derive(Debug)]
 pub(crate) enum Word {
-    /// It said so, asked at this moment.
+    /// The answer of the ledger, and the moment at which it was asked.
     Said(Claimed, Moment),
     /// It refuses this envelope for good, with the reason.
     Refused(Reason, String),
@@ -54,7 +54,7 @@ pub(crate) async fn claim(
                     tracing::warn!(%error, queue = %pool.queue, deliveries = requests.len(), "claims wait for the store");
                 }
                 tokio::select! {
-                biased;
+                    biased;
                     () = quiet.cancelled() => return requests.iter().map(|_| Word::Unasked).collect(),
                     () = sleep(pool.engine.around(pause)) => {}
                 }

@@ -56,7 +56,7 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
             tokio::select! { biased; () = quiet.cancelled() => return, _ = resumed => continue }
         }
         let consumer = tokio::select! {
-                biased;
+            biased;
             () = quiet.cancelled() => return,
             consumer = begin(&pool, broken) => consumer,
         };

@@ -1,6 +1,6 @@
 //! Every statement of the ledger and of the control tables, for the test that prepares them on both databases.
 //!
-//! A new statement belongs into its module's `STATEMENTS`; a typo in SQL fails there and not in production.
+//! A new statement goes into its module's `STATEMENTS`; a typo in SQL fails there and not in production.
 
 use backshift_core::{EffectState, State};
 
