@@ -102,7 +102,7 @@ impl Shared {
             None => (None, self.place.next()),
         };
         let mut claim = self.claim_round(limit, from, kinds).await?;
-        if claim.jobs.is_empty() && from.is_some() {
+        if claim.jobs.is_empty() && from.is_some() && self.place.patience().is_zero() {
             claim = self.claim_round(limit, None, None).await?;
         }
         if claim.jobs.is_empty() {
@@ -124,8 +124,10 @@ impl Shared {
         let (asked_at, began) = (Moment::now(), Instant::now());
         let jobs = ledger::claim_round(&self.database, &self.queue, limit, &self.holder, &round).await;
         let jobs = jobs.map_err(|error| BrokerError::of_store(self.broker, error))?;
-        let last = jobs.last().filter(|_| jobs.len() == limit as usize).map(|(envelope, _)| envelope);
-        self.place.ended(last, from.is_none().then(|| began.elapsed()));
+        let (last, full) = (jobs.last().map(|(envelope, _)| envelope), jobs.len() == limit as usize);
+        // A claim that asks for kinds takes from several places, and says nothing of one.
+        let last = last.filter(|_| round.kinds.is_none());
+        self.place.ended(last, full, from.is_none().then(|| began.elapsed()));
         self.care.claimed(jobs.len(), limit as usize);
         Ok(Claim { hand: round.hand, asked_at, jobs })
     }
@@ -172,7 +174,9 @@ impl Consumer for LedgerConsumer {
                 return Ok(deliveries);
             }
             // A ring since the last look counts, so a job that arrived in between is found at once.
-            self.ear.rung(POLL).await;
+            // What a claim from its place did not see is looked for as soon as that may be.
+            let patience = Some(self.shared.place.patience()).filter(|left| !left.is_zero());
+            self.ear.rung(patience.map_or(POLL, |left| left.min(POLL))).await;
         }
     }
 
