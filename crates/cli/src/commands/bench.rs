@@ -50,10 +50,10 @@ const PIECE: u32 = 2_000;
 
 /// Begins with the oldest row that may be ours, so that no other row is looked at. `$1` time, `$2` queue, `$3` at most.
 const DELETE: Sql = Sql {
-    pg: "WITH some AS MATERIALIZED (SELECT id FROM background_jobs WHERE created_at >= $1 AND queue = $2 \
+    pg: "WITH made AS MATERIALIZED (SELECT id FROM background_jobs WHERE created_at >= $1 AND queue = $2 \
          ORDER BY created_at LIMIT $3), \
-         starts AS (DELETE FROM job_attempts WHERE job_id IN (SELECT id FROM some)) \
-         DELETE FROM background_jobs WHERE id IN (SELECT id FROM some)",
+         starts AS (DELETE FROM job_attempts WHERE job_id IN (SELECT id FROM made)) \
+         DELETE FROM background_jobs WHERE id IN (SELECT id FROM made)",
     sqlite: "DELETE FROM background_jobs WHERE rowid IN (SELECT rowid FROM background_jobs \
              WHERE created_at >= $1 AND queue = $2 ORDER BY created_at LIMIT $3)",
 };

@@ -6,7 +6,7 @@ use backshift_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::scene::{Embedded, PATIENCE, Worker, backshift};
+use crate::scene::{Embedded, PATIENCE, Place, Worker, backshift};
 
 /// A store whose jobs may be probes and come back soon.
 fn here() -> Embedded {
@@ -178,6 +178,37 @@ async fn the_bench_measures_and_leaves_nothing_in_the_way() {
     }
     assert!(measured["single_enqueue_ms"]["p99"].as_f64() >= measured["single_enqueue_ms"]["p50"].as_f64());
     assert!(here.list(&[]).await.is_empty(), "the bench removes its rows");
+}
+
+/// A statement that one of the databases refuses is seen here at the latest.
+#[tokio::test]
+async fn every_command_of_an_operator_works_on_both_databases() {
+    for place in [Some(Place::embedded()), Place::postgres().await].into_iter().flatten() {
+        place.migrate().await;
+        let job = place.enqueue(&[json!({"kind": "k", "queue": "q", "payload": {}})]).await.remove(0);
+        for arguments in [
+            &["jobs", "list", "--state", "running"][..],
+            &["jobs", "show", &job],
+            &["jobs", "explain", &job],
+            &["jobs", "cancel", &job],
+            &["jobs", "retry", &job],
+            &["jobs", "hands"],
+            &["jobs", "retry", "--state", "dead", "--dry-run"],
+            &["queues", "list"],
+            &["queues", "explain", "q"],
+            &["queues", "pause", "q"],
+            &["queues", "resume", "q"],
+            &["dead", "group"],
+            &["migrate", "status"],
+            &["bench", "--jobs", "200", "--rounds", "1", "--json"],
+        ] {
+            let ended = place.run(arguments).await;
+            // 1 = something stands in the way, as `explain` was asked.
+            assert!(ended.code <= 1 && !ended.err.contains("error"), "{arguments:?}: {ended:?}");
+        }
+        let left = place.run(&["jobs", "list", "--json"]).await.done().json();
+        assert_eq!(left.as_array().map(Vec::len), Some(1), "the bench left its rows: {left}");
+    }
 }
 
 #[tokio::test]
