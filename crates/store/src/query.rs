@@ -84,6 +84,8 @@ pub(crate) struct Statement {
     pub(crate) values: Vec<Value>,
     pub(crate) columns: Vec<Column>,
     pub(crate) durability: Durability,
+    /// PostgreSQL plans it for a long table.
+    pub(crate) by_index: bool,
 }
 
 /// A statement that is being put together. Nothing happens before `all`, `optional`, `one` or `run`.
@@ -140,6 +142,13 @@ impl Query<'_> {
         self.durability(Durability::Relaxed)
     }
 
+    /// PostgreSQL goes by its indexes, however short the table is when the plan is made: plans are kept, and tables grow. Relaxed
+    /// statements do so anyway. Inside a transaction the transaction decides.
+    pub(crate) fn by_index(mut self) -> Self {
+        self.statement.by_index = true;
+        self
+    }
+
     /// How sure the commit must be.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.statement.durability = durability;
@@ -180,7 +189,13 @@ impl Query<'_> {
 
 impl Statement {
     pub(crate) fn new(text: Cow<'static, str>) -> Self {
-        Self { text, values: Vec::new(), columns: Vec::new(), durability: Durability::Strict }
+        Self {
+            text,
+            values: Vec::new(),
+            columns: Vec::new(),
+            durability: Durability::Strict,
+            by_index: false,
+        }
     }
 
     fn check(&self) -> Result<(), StoreError> {

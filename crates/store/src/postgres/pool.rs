@@ -191,6 +191,10 @@ impl Pg {
         let answer = async {
             let prepared = if direct { prepare(&client, statement).await? } else { None };
             match statement.durability.at_least(self.0.durability) {
+                Durability::Strict if path.is_empty() && statement.by_index => {
+                    const BY_INDEX: &str = "BEGIN; SET LOCAL enable_seqscan = off";
+                    send_within(&client, BY_INDEX, statement, prepared.as_ref()).await
+                }
                 Durability::Strict if path.is_empty() => send(&client, statement, prepared.as_ref()).await,
                 Durability::Strict => send_within(&client, &format!("BEGIN{path}"), statement, None).await,
                 Durability::Relaxed => send_relaxed(&client, &path, statement, prepared.as_ref()).await,
@@ -326,18 +330,19 @@ pub(super) async fn send(
 }
 
 /// The same without waiting for the disk: three messages, still one round trip, and safe on a pooler. A plan is kept
-/// whatever the values are: these statements go by ids and indexes, and planning one takes longer than running it.
+/// whatever the values are: these statements go by ids and indexes, and planning one takes longer than running it. And it is
+/// made for a long table, because the one of this moment may be short.
 async fn send_relaxed(
     client: &Client,
     path: &str,
     statement: &Statement,
     prepared: Option<&Prepared>,
 ) -> Result<(Vec<Row>, u64), tokio_postgres::Error> {
-    const RELAXED: &str = "BEGIN; SET LOCAL synchronous_commit = off";
+    const RELAXED: &str = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off";
     match prepared {
         Some(_) => {
-            let opening =
-                "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL plan_cache_mode = force_generic_plan";
+            let opening = "BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off; \
+                           SET LOCAL plan_cache_mode = force_generic_plan";
             send_within(client, opening, statement, prepared).await
         }
         None if path.is_empty() => send_within(client, RELAXED, statement, None).await,
