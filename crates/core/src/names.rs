@@ -215,6 +215,8 @@ pub struct Lease {
     pub token: Token,
     /// When the right ends, by the store's clock.
     pub until: Timestamp,
+    /// The claim that it came with, where a claim leaves the job's row as it is and is noted beside it (PostgreSQL).
+    pub claim: Option<Uuid>,
 }
 
 #[cfg(test)]

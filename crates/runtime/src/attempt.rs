@@ -95,6 +95,8 @@ pub(crate) struct Attempt {
     /// The receipt of the delivery that took the place of a lost one whose settlement had begun.
     heir: Mutex<Option<Box<dyn Receipt>>>,
     confirmed: Mutex<Moment>,
+    /// The ledger had a sign of life.
+    beaten: AtomicBool,
     began: OnceLock<Instant>,
     ended: AtomicBool,
     went_back: AtomicBool,
@@ -126,6 +128,7 @@ impl Attempt {
             stays: AtomicBool::new(false),
             heir: Mutex::default(),
             confirmed: Mutex::new(claimed_at),
+            beaten: AtomicBool::new(false),
             began: OnceLock::new(),
             ended: AtomicBool::new(false),
             went_back: AtomicBool::new(false),
@@ -187,6 +190,17 @@ impl Attempt {
     /// A sign of life that was sent at `at` was confirmed.
     pub(crate) fn confirm(&self, at: Moment) {
         *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    /// The ledger confirmed a sign of life that was sent at `at`.
+    pub(crate) fn beaten(&self, at: Moment) {
+        self.beaten.store(true, Ordering::Relaxed);
+        self.confirm(at);
+    }
+
+    /// Its claim alone says that it runs: its row does not yet.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.lease().is_some_and(|lease| lease.claim.is_some()) && !self.beaten.load(Ordering::Relaxed)
     }
 
     /// Somebody else may hold the job already, or will before this one could hear of it. Where no lease is kept by us

@@ -1,5 +1,8 @@
 //! Keeps the leases of everything that runs: one call to the ledger for all of them, each third of the lease.
 //!
+//! Where a claim leaves the job's row as it is (PostgreSQL), the first sign of life of a new attempt comes sooner: with it the row
+//! says that the job runs.
+//!
 //! Work whose lease nobody confirmed for two thirds of its length is stopped *before* somebody else may begin
 //! it. That check runs beside the calls, so a store that hangs cannot delay it.
 
@@ -10,12 +13,14 @@ use backshift_core::{
     store::{Beat, Pulse},
 };
 use futures::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{attempt::Attempt, engine::Engine, loan::Loan, outcome::Stop, pool::Pool};
 
 /// The most leases in one call.
 const BATCH: usize = 1000;
+/// How soon an attempt gives its first sign of life, where that has to be written.
+const FIRST: Duration = Duration::from_secs(1);
 /// How many receipts are extended side by side.
 const EXTENSIONS: usize = 64;
 
@@ -24,9 +29,16 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     let lease = engine.options.lease;
     let beating = async {
         loop {
-            sleep(lease / 3).await;
+            let all_due = Instant::now() + lease / 3;
+            while let Some(store) = &store
+                && Instant::now() + FIRST < all_due
+            {
+                sleep(FIRST).await;
+                beat(&engine, store, &pools, Attempt::is_unwritten).await;
+            }
+            sleep_until(all_due).await;
             if let Some(store) = &store {
-                beat(&engine, store, &pools).await;
+                beat(&engine, store, &pools, |_| true).await;
             }
             extend(lease, &pools).await;
         }
@@ -40,16 +52,17 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Option<Arc<dyn Store>>, pool
     tokio::join!(beating, watching);
 }
 
-async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>]) {
+async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>], due: fn(&Attempt) -> bool) {
     let leased = |attempt: &Arc<Attempt>| {
         attempt.lease().is_some() && !attempt.is_beyond_control(engine.options.handler_grace)
     };
     let all = pools.iter().flat_map(|pool| pool.running.all());
-    let attempts: Vec<_> = all.filter(leased).collect();
+    let mut attempts: Vec<_> = all.filter(leased).collect();
     if attempts.is_empty() {
         // Nothing waits for an answer any more: an idle worker is not to stay unready because of the last one.
         engine.health.clear("store heartbeats");
     }
+    attempts.retain(|attempt| due(attempt));
     for batch in attempts.chunks(BATCH) {
         let beats = batch
             .iter()
@@ -76,9 +89,9 @@ async fn beat(engine: &Engine, store: &Arc<dyn Store>, pools: &[Arc<Pool>]) {
 
 fn take(attempt: &Attempt, pulse: Pulse, sent_at: Moment) {
     match pulse {
-        Pulse::Until(_) => attempt.confirm(sent_at),
+        Pulse::Until(_) => attempt.beaten(sent_at),
         Pulse::CancelRequested => {
-            attempt.confirm(sent_at);
+            attempt.beaten(sent_at);
             if !attempt.has_ended() {
                 attempt.stop(Stop::CancelRequested);
             }

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_result_is_on_disk_before_its_message_is_acknowledged_and_no_other_waits_for_the_disk() {
         let job = JobId::generate();
-        let lease = Lease { job, token: Token(1), until: Timestamp::UNIX_EPOCH };
+        let lease = Lease { job, token: Token(1), until: Timestamp::UNIX_EPOCH, claim: None };
         for (only_ledger, durable) in [(false, true), (true, false)] {
             let settlement = Settlement::Ack(Ack::Completed(Completion::default()));
             let settling = Settling::unstarted(Some(job), settlement, Box::new(Paper(only_ledger)));

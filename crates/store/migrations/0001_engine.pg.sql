@@ -150,15 +150,20 @@ CREATE INDEX job_line_aside ON job_line (queue, aside, priority DESC, run_at, id
 CREATE INDEX job_line_alone ON job_line (queue, priority DESC, run_at, id) WHERE ready AND alone;
 CREATE INDEX job_line_due ON job_line (run_at) WHERE NOT ready;
 
--- One row a claim or a hand-over: which jobs were taken with it, because no index says which jobs run. Its worker deletes it
--- when all of them are settled, else the rescuer.
+-- One row a claim or a hand-over: which jobs were taken with it, under which tokens, by whom and until when. No index says which jobs
+-- run, and a job that was just claimed says it nowhere else: its own row is written by the first heartbeat or by its end. Its worker
+-- deletes it when all of them are settled, else the rescuer. lease_until: the first of its jobs can be lost then; heartbeats go to the
+-- jobs, and the rescuer writes the new time when it looks.
 CREATE TABLE job_claims (
-    id      uuid PRIMARY KEY,
-    worker  text NOT NULL,
-    jobs    uuid[] NOT NULL
+    id          uuid PRIMARY KEY,
+    worker      text NOT NULL,
+    started_at  timestamptz NOT NULL,
+    lease_until timestamptz NOT NULL,
+    jobs        uuid[] NOT NULL,
+    tokens      bigint[] NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 -- Ids do not compress; trying costs time.
-ALTER TABLE job_claims ALTER COLUMN jobs SET STORAGE EXTERNAL;
+ALTER TABLE job_claims ALTER COLUMN jobs SET STORAGE EXTERNAL, ALTER COLUMN tokens SET STORAGE EXTERNAL;
 
 -- One row a start that failed or was lost, never deleted before its job: the history of a job. The end of a completed start is
 -- the job's own finished_at.
@@ -303,14 +308,17 @@ END $$;
 CREATE TRIGGER background_jobs_joins_line AFTER INSERT ON background_jobs REFERENCING NEW TABLE AS fresh
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_joins_line();
 
--- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here. The
--- condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
+-- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here (a completion
+-- raises the token of a row that no heartbeat had written). A place is taken away and made anew, never changed: whoever
+-- claims beside it then meets no half of it. The condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
 -- hand leaves marks and a place in the line behind; they are put right.
 CREATE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 <<marks>>
 DECLARE
     waits boolean := NEW.status IN ('scheduled', 'available', 'retrying');
+    waited boolean := OLD.status IN ('scheduled', 'available', 'retrying');
+    had_place boolean;
     unfinished boolean := waits OR NEW.status = 'running';
     seat text := CASE WHEN unfinished AND NOT NEW.superseded THEN NEW.unique_key END;
     leaving text := CASE WHEN NEW.status = 'running' AND NEW.superseded THEN NEW.unique_key END;
@@ -324,11 +332,17 @@ BEGIN
     THEN
         UPDATE background_jobs j SET seat = marks.seat, leaving = marks.leaving, kept = marks.kept,
             abroad = marks.abroad, unpublished = marks.unpublished WHERE j.id = NEW.id;
-        RETURN NULL;
     END IF;
     IF NEW.broker = 'postgres' THEN
         DELETE FROM job_line WHERE id = NEW.id;
-        IF waits THEN
+        had_place := FOUND;
+        IF waits AND waited AND NOT had_place AND NEW.token = OLD.token THEN
+            -- Somebody runs it since a moment. Who only writes a column does not disturb; who gives it another state by hand takes it
+            -- away from whoever runs it, and comes here again.
+            IF NEW.status <> OLD.status THEN
+                UPDATE background_jobs j SET token = j.token + 1 WHERE j.id = NEW.id;
+            END IF;
+        ELSIF waits THEN
             INSERT INTO job_line (id, queue, priority, run_at, ready, alone, again, unique_key) VALUES (NEW.id, NEW.queue,
                 NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.status = 'retrying', NEW.unique_key);
         END IF;
@@ -337,7 +351,8 @@ BEGIN
 END $$;
 CREATE TRIGGER background_jobs_moves_in_line AFTER UPDATE ON background_jobs FOR EACH ROW
     WHEN (NEW.status NOT IN ('running', 'completed')
-        OR (NEW.status = 'completed' AND (OLD.status <> 'running' OR NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
+        OR (NEW.status = 'completed' AND ((OLD.status <> 'running' AND NEW.token = OLD.token)
+            OR NEW.seat IS NOT NULL OR NEW.abroad IS NOT NULL)))
     EXECUTE FUNCTION backshift_moves_in_line();
 -- Waiting jobs are deleted by hand only; nothing else would ever clear their queue's entries away.
 CREATE FUNCTION backshift_leaves_line() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -349,12 +364,13 @@ END $$;
 CREATE TRIGGER background_jobs_leaves_line AFTER DELETE ON background_jobs REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_leaves_line();
 
--- The claim: jobs out of the line, started, and noted as a claim. All in ONE statement, so that line and job are seen by
--- one snapshot: a claim whose parts look at different moments takes a job out of the line that it cannot see yet, and
--- loses it.
--- The job's row is locked before, and its place in the line with it: whoever moves a waiting job holds its row. A job whose
--- row somebody else holds is passed over, else it would hold up all behind it. One that somebody has just changed has
--- another place by then, and is taken by the next claim.
+-- The claim: jobs out of the line, and noted as a claim. The job's own row is read and not written: that is done once, by its
+-- end, or by the first heartbeat of a job that takes longer. A job that waits and has no place runs.
+-- The place decides: whoever takes it away has the job. Whoever else moves a waiting job holds its row first and then takes its
+-- place away; if that is gone, the job runs (backshift_show_starts). So a claim waits for nobody, and passes over a place that
+-- somebody is about to take away.
+-- All in ONE statement, so that line and job are seen by one snapshot: a claim whose parts look at different moments takes a job
+-- out of the line that it cannot see yet, and loses it. A place whose job does not wait is left over by a crash of the database.
 -- A function for its settings: on a table without fresh statistics the planner would sort the whole queue for every claim
 -- instead of walking the index. In plpgsql, because that keeps its plan for the session: planning takes longer than
 -- taking one job.
@@ -377,33 +393,32 @@ DECLARE
     until timestamptz := moment + lease * interval '1 microsecond';
 BEGIN
     RETURN QUERY WITH urgent AS MATERIALIZED (
-        SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
+        SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority > COALESCE(level, -32768)::smallint
-          AND j.status = 'available' AND (known IS NULL OR j.job_type = ANY (known)) AND (l.unique_key IS NULL
-               OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
+          AND (known IS NULL OR (SELECT j.job_type = ANY (known) FROM background_jobs j WHERE j.id = l.id))
+          AND (l.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many FOR UPDATE OF j SKIP LOCKED),
+        LIMIT many FOR UPDATE OF l SKIP LOCKED),
     rest AS MATERIALIZED (
-        SELECT l.id, l.ctid AS place, j.ctid AS tuple FROM job_line l JOIN background_jobs j ON j.id = l.id
+        SELECT l.ctid AS place FROM job_line l
         WHERE l.ready AND NOT l.alone AND l.aside IS NULL AND l.queue = line AND l.priority = COALESCE(level, -32768)::smallint
           AND l.run_at >= COALESCE(since, '-infinity')
-          AND j.status = 'available' AND (known IS NULL OR j.job_type = ANY (known)) AND (l.unique_key IS NULL
-               OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
+          AND (known IS NULL OR (SELECT j.job_type = ANY (known) FROM background_jobs j WHERE j.id = l.id))
+          AND (l.unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF j SKIP LOCKED),
-    picked AS MATERIALIZED (SELECT array_agg(w.id) AS ids, array_agg(w.place) AS places, array_agg(w.tuple) AS tuples
-        FROM (SELECT * FROM urgent UNION ALL SELECT * FROM rest) w),
-    left_line AS (DELETE FROM job_line l WHERE l.ctid = ANY ((SELECT p.places FROM picked p)::tid[])),
-    noted AS (INSERT INTO job_claims (id, worker, jobs) SELECT hand, who, p.ids FROM picked p WHERE p.ids IS NOT NULL)
-    UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1, worker = who,
-        lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
-        WHERE j.ctid = ANY ((SELECT p.tuples FROM picked p)::tid[]) AND j.status = 'available'
-        RETURNING j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority,
-            j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token,
-            j.lease_until, j.crashes;
+        LIMIT many - (SELECT COUNT(*) FROM urgent) FOR UPDATE OF l SKIP LOCKED),
+    left_line AS (DELETE FROM job_line l WHERE l.ctid = ANY (ARRAY(SELECT u.place FROM urgent u UNION ALL SELECT r.place FROM rest r))
+        RETURNING l.id),
+    taken AS MATERIALIZED (SELECT j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority,
+            j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token + 1 AS token,
+            until AS lease_until, j.crashes
+        FROM left_line w JOIN background_jobs j ON j.id = w.id WHERE j.status = 'available'),
+    noted AS (INSERT INTO job_claims (id, worker, started_at, lease_until, jobs, tokens)
+        SELECT hand, who, moment, until, array_agg(t.id), array_agg(t.token) FROM taken t HAVING COUNT(*) > 0)
+    SELECT t.* FROM taken t;
 END $$;
 
--- Starts jobs whose rows the caller has locked in this transaction.
+-- The same of jobs whose places the caller has locked in this transaction.
 CREATE FUNCTION backshift_begin(picked uuid[], who text, lease bigint, hand uuid)
     RETURNS TABLE (id uuid, job_type text, queue text, payload bytea,
     headers text, failures integer, max_attempts integer, priority smallint, run_at timestamptz, unique_key text,
@@ -419,13 +434,47 @@ DECLARE
     until timestamptz := moment + lease * interval '1 microsecond';
 BEGIN
     DELETE FROM job_line l WHERE l.id = ANY (picked);
-    INSERT INTO job_claims (id, worker, jobs) VALUES (hand, who, picked);
-    RETURN QUERY UPDATE background_jobs j SET status = 'running', token = j.token + 1, attempts = j.failures + 1,
-        worker = who, lease_until = until, started_at = moment, updated_at = moment, cancel_requested = false
-        WHERE j.id = ANY (picked) AND j.status = 'available'
-        RETURNING j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures, j.max_attempts, j.priority,
-            j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at, j.token,
-            j.lease_until, j.crashes;
+    RETURN QUERY WITH taken AS MATERIALIZED (SELECT j.id, j.job_type::text, j.queue, j.payload, j.headers, j.failures,
+            j.max_attempts, j.priority, j.run_at, j.unique_key, j.unique_policy, j.idempotency_key, j.user_id, j.created_at,
+            j.token + 1 AS token, until AS lease_until, j.crashes
+        FROM background_jobs j WHERE j.id = ANY (picked) AND j.status = 'available'),
+    noted AS (INSERT INTO job_claims (id, worker, started_at, lease_until, jobs, tokens)
+        SELECT hand, who, moment, until, array_agg(t.id), array_agg(t.token) FROM taken t HAVING COUNT(*) > 0)
+    SELECT t.* FROM taken t;
+END $$;
+
+-- Writes into their rows what claims took and no heartbeat has written yet. Whoever changes jobs that may run calls it first, with
+-- their rows locked: from then on every job says itself whether it runs. A claim that is under way ends before, and none comes
+-- after it, because it holds the places.
+CREATE FUNCTION backshift_show_starts(picked uuid[]) RETURNS void LANGUAGE plpgsql VOLATILE
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM 1 FROM job_line l WHERE l.id = ANY (picked) FOR UPDATE;
+    UPDATE background_jobs j SET status = 'running', token = s.token, attempts = j.failures + 1, worker = h.worker,
+        lease_until = h.lease_until, started_at = h.started_at, updated_at = h.started_at, cancel_requested = false
+        FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS s(job, token)
+        WHERE s.job = ANY (picked) AND j.id = s.job AND j.token = s.token - 1 AND j.status = 'available' AND j.broker = 'postgres';
+END $$;
+
+-- The same of all whose worker is dead or whose lease is over, so that the rescuer meets them in their rows.
+CREATE FUNCTION backshift_show_lost(dead text[]) RETURNS void LANGUAGE plpgsql VOLATILE
+SET enable_bitmapscan = off SET enable_sort = off SET enable_seqscan = off SET jit = off
+SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    lost uuid[];
+BEGIN
+    lost := ARRAY(SELECT b.id FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS s(job, token)
+        CROSS JOIN LATERAL (SELECT j.id FROM background_jobs j WHERE j.id = s.job AND j.status = 'available'
+            AND j.broker = 'postgres' AND j.token = s.token - 1 FOR UPDATE SKIP LOCKED) b
+        WHERE h.lease_until < clock_timestamp() OR h.worker = ANY (dead) LIMIT 1000);
+    IF lost <> '{}' THEN
+        PERFORM backshift_show_starts(lost);
+    END IF;
 END $$;
 
 -- The claim of a worker that may not know every kind of its queue. What it does not know and finds among the first that
@@ -491,11 +540,11 @@ BEGIN
                     SELECT l.id, l.priority, l.run_at, l.unique_key FROM job_line l
                     WHERE l.ready AND NOT l.alone AND l.aside IS NOT NULL AND l.aside = k.kind AND l.queue = line
                     ORDER BY l.priority DESC, l.run_at, l.id LIMIT reach) c),
-            best AS (SELECT p.id FROM (SELECT * FROM places ORDER BY priority DESC, run_at, id) p
-                JOIN background_jobs j ON j.id = p.id
-                WHERE j.status = 'available' AND j.job_type = ANY (known) AND (p.unique_key IS NULL
+            best AS (SELECT l.id FROM (SELECT * FROM places ORDER BY priority DESC, run_at, id) p
+                JOIN background_jobs j ON j.id = p.id JOIN job_line l ON l.id = p.id
+                WHERE j.status = 'available' AND j.job_type = ANY (known) AND l.ready AND (p.unique_key IS NULL
                      OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = p.unique_key))
-                ORDER BY p.priority DESC, p.run_at, p.id LIMIT many FOR UPDATE OF j SKIP LOCKED)
+                ORDER BY p.priority DESC, p.run_at, p.id LIMIT many FOR UPDATE OF l SKIP LOCKED)
         SELECT (SELECT array_agg(b.id) FROM best b), (SELECT COUNT(*) FROM places) INTO picked, met;
         EXIT WHEN cardinality(picked) = many OR met < reach OR met = met_before;
         reach := reach * 4;
@@ -560,9 +609,11 @@ BEGIN
           AND j.status = 'available' AND (l.unique_key IS NULL
                OR NOT EXISTS (SELECT 1 FROM background_jobs r WHERE r.leaving = l.unique_key))
         ORDER BY l.priority DESC, l.run_at, l.id
-        LIMIT 1 FOR UPDATE OF j SKIP LOCKED;
+        LIMIT 1 FOR UPDATE OF j, l SKIP LOCKED;
     IF suspect IS NOT NULL THEN
         RETURN QUERY SELECT * FROM backshift_begin(ARRAY[suspect], who, lease, hand);
+        -- The seat goes by the row.
+        PERFORM backshift_show_starts(ARRAY[suspect]);
         INSERT INTO job_alone (seat, job_id, token) SELECT 1, j.id, j.token FROM background_jobs j WHERE j.id = suspect
             ON CONFLICT (seat) DO UPDATE SET job_id = excluded.job_id, token = excluded.token;
     END IF;

@@ -97,10 +97,12 @@ pub(crate) const OTHERS: Sql = Sql {
          FROM job_line WHERE NOT ready LIMIT $1) waiting \
          UNION ALL SELECT 3, queue, status, CASE WHEN status = 'available' THEN run_at END \
          FROM (SELECT queue, status, run_at FROM background_jobs WHERE abroad IS NOT NULL LIMIT $1) abroad \
-         UNION ALL SELECT 4, queue, status, NULL FROM (SELECT j.queue, j.status FROM (SELECT DISTINCT u.job FROM job_claims h \
-         CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
-         WHERE h.id >= '00000000-0000-0000-0000-000000000000') c CROSS JOIN LATERAL (SELECT queue, status, abroad FROM background_jobs b \
-         WHERE b.id = c.job OFFSET 0) j WHERE j.status = 'running' AND j.abroad IS NULL LIMIT $1) running) sorts \
+         UNION ALL SELECT 4, queue, status, NULL FROM (SELECT j.queue, j.status FROM (SELECT DISTINCT u.job, u.token FROM job_claims h \
+         CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS u(job, token) \
+         WHERE h.id >= '00000000-0000-0000-0000-000000000000') c CROSS JOIN LATERAL (SELECT queue, \
+         'running' AS status FROM background_jobs b WHERE b.id = c.job AND b.abroad IS NULL \
+         AND ((b.status = 'running' AND b.token = c.token) OR (b.status = 'available' AND b.broker = 'postgres' \
+         AND b.token = c.token - 1)) OFFSET 0) j LIMIT $1) running) sorts \
          GROUP BY sort, queue, status",
     sqlite: "SELECT sort, queue, status, COUNT(*) AS n, MIN(due) AS oldest FROM (\
              SELECT 0 AS sort, queue, status, run_at AS due FROM (SELECT queue, status, run_at FROM background_jobs \

@@ -6,10 +6,12 @@ use async_trait::async_trait;
 use backshift_core::{EffectState, EffectStatus, Lease, StoreError, store::Effects};
 
 use crate::ledger::both::same;
-use crate::{Sql, SqlStore, Tx, ledger::both::both};
+use crate::{Sql, SqlStore, Tx, ledger::taken::holds};
 
-pub(crate) const HELD: Sql =
-    both!("SELECT 1 FROM background_jobs WHERE id = $1 AND token = $2 AND status = 'running'" lock);
+pub(crate) const HELD: Sql = Sql {
+    pg: concat!("SELECT 1 FROM background_jobs j WHERE j.id = $1 AND ", holds!("j", "$2"), " FOR UPDATE"),
+    sqlite: "SELECT 1 FROM background_jobs WHERE id = $1 AND token = $2 AND status = 'running'",
+};
 
 pub(crate) const KNOWN: &str =
     "SELECT state, tries, receipt FROM job_effects WHERE job_id = $1 AND effect_key = $2";

@@ -12,7 +12,10 @@ use backshift_core::{
 };
 
 use crate::ledger::both::same;
-use crate::{Database, Durability, Sql, SqlStore, ledger::both::both};
+use crate::{
+    Database, Durability, Sql, SqlStore,
+    ledger::{both::both, taken::holds},
+};
 
 /// `$1` key, `$2` the share of one, `$3` the whole period; no row = not now.
 pub(crate) const RESERVE: Sql = both!(
@@ -30,14 +33,23 @@ pub(crate) const NEXT: Sql = both!(
 pub(crate) const LOCK: &str = "SELECT 1 FROM (SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.places:' || $1, 0))) locked";
 
 /// `$1` key, `$2` job, `$3` token, `$4` places.
-pub(crate) const OCCUPY: &str = "INSERT INTO job_slots (key, job_id, token) SELECT $1, $2, $3 \
-     WHERE (SELECT COUNT(*) FROM job_slots s JOIN background_jobs j ON j.id = s.job_id AND j.token = s.token \
-     WHERE s.key = $1 AND s.job_id <> $2 AND j.status = 'running' AND j.lease_until > clock_timestamp()) < $4 \
-     ON CONFLICT (key, job_id) DO UPDATE SET token = excluded.token";
+pub(crate) const OCCUPY: Sql = Sql {
+    pg: concat!(
+        "INSERT INTO job_slots (key, job_id, token) SELECT $1, $2, $3 \
+         WHERE (SELECT COUNT(*) FROM job_slots s JOIN background_jobs j ON j.id = s.job_id AND ",
+        holds!("j", "s.token"),
+        " WHERE s.key = $1 AND s.job_id <> $2 AND (j.status <> 'running' OR j.lease_until > clock_timestamp())) < $4 \
+         ON CONFLICT (key, job_id) DO UPDATE SET token = excluded.token"
+    ),
+    sqlite: "INSERT INTO job_slots (key, job_id, token) SELECT $1, $2, $3 \
+             WHERE (SELECT COUNT(*) FROM job_slots s JOIN background_jobs j ON j.id = s.job_id AND j.token = s.token \
+             WHERE s.key = $1 AND s.job_id <> $2 AND j.status = 'running' AND j.lease_until > clock_timestamp()) < $4 \
+             ON CONFLICT (key, job_id) DO UPDATE SET token = excluded.token",
+};
 pub(crate) const VACATE: &str = "DELETE FROM job_slots WHERE key = $1 AND job_id = $2 AND token = $3";
 
 pub(crate) const STATEMENTS: &[Sql] =
-    &[RESERVE, NEXT, Sql { pg: LOCK, sqlite: "SELECT 1" }, same(OCCUPY), same(VACATE)];
+    &[RESERVE, NEXT, Sql { pg: LOCK, sqlite: "SELECT 1" }, OCCUPY, same(VACATE)];
 
 #[async_trait]
 impl Limits for SqlStore {

@@ -24,9 +24,10 @@ const REFRESH: Duration = Duration::from_secs(20);
 /// each job's key; joined, a ledger without statistics may be read whole.
 macro_rules! in_claims {
     () => {
-        "job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) \
-         CROSS JOIN LATERAL (SELECT b.id, b.worker FROM background_jobs b \
-         WHERE b.id = u.job AND b.status = 'running' OFFSET 0) j"
+        "job_claims h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS u(job, token) \
+         CROSS JOIN LATERAL (SELECT b.id, CASE WHEN b.status = 'running' THEN b.worker ELSE h.worker END AS worker \
+         FROM background_jobs b WHERE b.id = u.job AND (b.status = 'running' OR (b.status = 'available' \
+         AND b.broker = 'postgres' AND b.token = u.token - 1)) OFFSET 0) j"
     };
 }
 

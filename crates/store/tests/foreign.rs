@@ -40,7 +40,7 @@ async fn state(db: &Database, id: JobId) -> Option<(String, backshift_core::Byte
 async fn start(db: &Database, id: JobId) -> Lease {
     let text = "UPDATE background_jobs SET status = 'running', token = 7, worker = 'w' WHERE id = $1";
     assert_eq!(db.sql(text).bind(id).run().await.unwrap(), 1);
-    Lease { job: id, token: Token(7), until: Timestamp::now() }
+    Lease { job: id, token: Token(7), until: Timestamp::now(), claim: None }
 }
 
 /// What is asked of every library: given its open transaction, accept one job.

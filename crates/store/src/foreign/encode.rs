@@ -36,11 +36,13 @@ fn row(broker: &str, job: &Envelope) -> serde_json::Value {
     })
 }
 
-/// `[{id, token, output, note}]`
+/// `[{id, token, claim, output, note}]`
 pub(super) fn completion(lease: &Lease, said: Option<&Said>) -> String {
     let output = said.and_then(|s| s.output.as_ref()).map(|bytes| hex(bytes));
     let note = said.and_then(|s| s.note.as_ref());
-    let row = json!({ "id": lease.job.to_string(), "token": lease.token.0, "output": output, "note": note });
+    let claim = lease.claim.map(|id| id.as_hyphenated().to_string());
+    let (job, token) = (lease.job.to_string(), lease.token.0);
+    let row = json!({ "id": job, "token": token, "claim": claim, "output": output, "note": note });
     serde_json::Value::Array(vec![row]).to_string()
 }
 

@@ -9,21 +9,29 @@ use backshift_core::{
 
 use super::both::only_sqlite;
 use super::entry::lease_us;
+use super::taken::{holds, shown};
 use crate::{
     Column, Database, Durability, Sql, Value,
     sqlite::{self, Connection},
 };
 
-/// `$1` worker, `$2` lease, `$3` jobs, `$4` tokens, `$5` per cent, `$6` words.
+/// `$1` worker, `$2` lease, `$3` jobs, `$4` tokens, `$5` per cent, `$6` words, `$7` claims. The first one says that the job runs:
+/// its claim left the row as it was.
 pub(crate) const BEAT: Sql = Sql {
-    pg: "WITH seen AS (UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1), \
-         beaten AS (UPDATE background_jobs j SET lease_until = clock_timestamp() + $2 * interval '1 microsecond', \
+    pg: concat!(
+        "WITH seen AS (UPDATE job_workers SET seen_at = clock_timestamp() WHERE name = $1), \
+         beaten AS (UPDATE background_jobs j SET status = 'running', ",
+        shown!(),
+        ", cancel_requested = (j.cancel_requested AND j.status = 'running'), updated_at = CASE WHEN j.status = 'running' \
+         THEN j.updated_at ELSE clock_timestamp() END, lease_until = clock_timestamp() + $2 * interval '1 microsecond', \
          progress_percent = COALESCE(f.percent, j.progress_percent), \
          progress_word = CASE WHEN f.percent IS NULL THEN j.progress_word ELSE f.word END \
-         FROM unnest($3::uuid[], $4::bigint[], $5::bigint[], $6::text[]) AS f(id, token, percent, word) \
-         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
-         RETURNING j.id, j.token, j.lease_until, j.cancel_requested) \
-         SELECT id, token, lease_until, cancel_requested FROM beaten",
+         FROM unnest((SELECT $3::uuid[]), $4::bigint[], $5::bigint[], $6::text[], $7::uuid[]) \
+         AS f(id, token, percent, word, claim) LEFT JOIN job_claims c ON c.id = f.claim WHERE j.id = f.id AND ",
+        holds!("j", "f.token"),
+        " RETURNING j.id, j.token, j.lease_until, j.cancel_requested) \
+         SELECT id, token, lease_until, cancel_requested FROM beaten"
+    ),
     sqlite: "UPDATE background_jobs SET lease_until = clock_timestamp() + $2, \
              progress_percent = COALESCE($5, progress_percent), \
              progress_word = CASE WHEN $5 IS NULL THEN progress_word ELSE $6 END \
@@ -96,6 +104,7 @@ fn columns(beats: &[Beat]) -> Vec<Column> {
         Column::Ints(beats.iter().map(|beat| Some(beat.lease.token.0)).collect()),
         Column::Ints(beats.iter().map(percent).collect()),
         Column::Texts(beats.iter().map(word).collect()),
+        Column::Uuids(beats.iter().map(|beat| beat.lease.claim).collect()),
     ]
 }
 

@@ -9,7 +9,7 @@ use backshift_core::{
 use uuid::Uuid;
 
 use super::{both::only_sqlite, entry::lease_us, job_row::ClaimedRow, lite};
-use crate::{Database, Durability, Query, Sql, sqlite::Connection};
+use crate::{Database, Dialect, Durability, Executor, Query, Sql, sqlite::Connection};
 
 macro_rules! claim {
     ($start:literal, $settled:literal) => {
@@ -153,7 +153,12 @@ async fn claim(
         }
     };
     rows.sort_unstable_by_key(ClaimedRow::place);
-    Ok(rows.into_iter().map(|row| (row.envelope, row.start)).collect())
+    let claim = (db.dialect() == Dialect::Postgres).then_some(round.hand);
+    let started = rows.into_iter().map(|ClaimedRow { envelope, start, .. }| {
+        let lease = Lease { claim, ..start.lease };
+        (envelope, Start { lease, ..start })
+    });
+    Ok(started.collect())
 }
 
 fn on_pg<'a>(

@@ -1,7 +1,7 @@
 //! Writing results, many at once; a result whose token is not the row's changes nothing.
 //!
-//! A completion touches one row only: its start stands in the job's own row. Every other end also writes the start
-//! into the attempts table, because the job's row goes on.
+//! A completion touches one row only: its start stands in the job's own row, or is written into it here. Every other end also
+//! writes the start into the attempts table, because the job's row goes on.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,6 +12,7 @@ use super::{
     large::large_abroad,
     lite,
     outcome::{Outcome, completion_columns, end_columns, lease_columns},
+    taken::{holds, shown},
 };
 use crate::{
     Database, Durability, Sql,
@@ -23,23 +24,27 @@ pub(crate) const COMPLETE: Sql = Sql {
     pg: concat!(
         "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, output = f.output, \
-         note = f.note, \
-         payload = CASE WHEN j.sensitive OR (",
+         note = f.note, ",
+        shown!(),
+        ", payload = CASE WHEN j.sensitive OR (",
         large_abroad!(pg),
         ") THEN NULL ELSE j.payload END, \
          seat = NULL, leaving = NULL, abroad = NULL \
-         FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::bytea[]), (SELECT $4::text[])) \
-         AS f(id, token, output, note) \
-         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' RETURNING j.id"
+         FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::uuid[]), (SELECT $4::bytea[]), (SELECT $5::text[])) \
+         AS f(id, token, claim, output, note) LEFT JOIN job_claims c ON c.id = f.claim \
+         WHERE j.id = f.id AND ",
+        holds!("j", "f.token"),
+        " RETURNING j.id"
     ),
     sqlite: lite::COMPLETE,
 };
 
 pub(crate) const END: Sql = Sql {
     pg: concat!(
-        "WITH f AS (SELECT * FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], \
-         $6::text[], $7::text[], $8::text[], $9::text[]) \
-         AS f(id, token, status, delay, counted, class, error, fingerprint, reason)), \
+        "WITH f AS (SELECT f.*, c.worker, c.started_at FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::uuid[], $4::text[], \
+         $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[]) \
+         AS f(id, token, claim, status, delay, counted, class, error, fingerprint, reason) \
+         LEFT JOIN job_claims c ON c.id = f.claim), \
          ended AS (UPDATE background_jobs j SET status = CASE WHEN f.status <> 'again' THEN f.status \
          WHEN j.superseded OR j.cancel_requested THEN 'cancelled' WHEN f.delay = 0 THEN 'available' \
          WHEN j.failures + f.counted > 0 THEN 'retrying' ELSE 'scheduled' END, \
@@ -59,9 +64,11 @@ pub(crate) const END: Sql = Sql {
          unpublished = CASE WHEN j.abroad IS NOT NULL AND j.published_at IS NULL AND (f.status = 'dead' \
          OR (f.status = 'again' AND NOT (j.superseded OR j.cancel_requested))) THEN j.broker END, \
          kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN f.status = 'dead' END, \
-         updated_at = clock_timestamp() \
-         FROM f WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' \
-         RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \
+         updated_at = clock_timestamp(), ",
+        shown!(f),
+        " FROM f WHERE j.id = f.id AND ",
+        holds!("j", "f.token"),
+        " RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \
          noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \
          SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \
          clock_timestamp(), class, error FROM ended ON CONFLICT (job_id, token) DO UPDATE SET \
@@ -96,9 +103,13 @@ pub(crate) const END_ATTEMPT: &str = "INSERT INTO job_attempts (job_id, token, a
 
 /// What is known about starts: the job's state while this start is its last, and how the start ended.
 pub(crate) const LOOK: Sql = Sql {
-    pg: "SELECT j.id, j.token, j.status, a.outcome FROM unnest($1::uuid[], $2::bigint[]) AS f(id, token) \
-         JOIN background_jobs j ON j.id = f.id AND j.token = f.token \
-         LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token",
+    pg: concat!(
+        "SELECT f.id, f.token, CASE WHEN j.token = f.token THEN j.status ELSE 'running' END, a.outcome \
+         FROM unnest($1::uuid[], $2::bigint[]) AS f(id, token) \
+         JOIN background_jobs j ON j.id = f.id AND (j.token = f.token OR ",
+        holds!("j", "f.token"),
+        ") LEFT JOIN job_attempts a ON a.job_id = f.id AND a.token = f.token"
+    ),
     sqlite: "SELECT j.id, j.token, j.status, a.outcome FROM background_jobs j \
              LEFT JOIN job_attempts a ON a.job_id = j.id AND a.token = j.token WHERE j.id = $1 AND j.token = $2",
 };
@@ -173,7 +184,7 @@ async fn write(
         Database::Pg(_) => {
             let completes = statement == COMPLETE;
             let columns = if completes { completion_columns(&outcomes) } else { end_columns(&outcomes) };
-            db.sql(statement).durability(durability).columns(columns).all::<JobId>().await?
+            db.sql(statement).durability(durability).by_index().columns(columns).all::<JobId>().await?
         }
         Database::Sqlite(file) => {
             let outcomes = outcomes.clone();
@@ -219,7 +230,7 @@ async fn look(db: &Database, leases: Vec<Lease>) -> Result<Seen, StoreError> {
         return Ok(Seen::new());
     }
     let rows: Vec<(JobId, Token, String, Option<String>)> = match db {
-        Database::Pg(_) => db.sql(LOOK).columns(lease_columns(leases.iter())).all().await?,
+        Database::Pg(_) => db.sql(LOOK).by_index().columns(lease_columns(&leases)).all().await?,
         Database::Sqlite(lite) => {
             let work = move |connection: &Connection| {
                 let mut rows = Vec::new();

@@ -2,7 +2,10 @@
 //!
 //! They use only what a plain connection has: no function of our own, no RETURNING. On SQLite that is 3.42 or newer.
 
-use super::large::large_abroad;
+use super::{
+    large::large_abroad,
+    taken::{holds, shown},
+};
 use crate::Sql;
 
 /// Accepts jobs: `[{id, kind, queue, broker, payload, payload_hash, payload_size, headers, sensitive, attempt,
@@ -40,18 +43,20 @@ pub const ENQUEUE_JSON: Sql = Sql {
              ON CONFLICT DO NOTHING",
 };
 
-/// Completes running jobs: `[{id, token, output, note}]`. Fewer changed rows than asked for = a lease is over.
+/// Completes running jobs: `[{id, token, claim, output, note}]`. Fewer changed rows than asked for = a lease is over.
 pub const FINISH_JSON: Sql = Sql {
     pg: concat!(
         "UPDATE background_jobs j SET status = 'completed', finished_at = clock_timestamp(), \
          updated_at = clock_timestamp(), error_message = NULL, error_fingerprint = NULL, \
-         output = decode(f.output, 'hex'), note = f.note, \
-         payload = CASE WHEN j.sensitive OR (",
+         output = decode(f.output, 'hex'), note = f.note, ",
+        shown!(),
+        ", payload = CASE WHEN j.sensitive OR (",
         large_abroad!(pg),
         ") THEN NULL ELSE j.payload END, \
          seat = NULL, leaving = NULL, abroad = NULL \
-         FROM json_to_recordset($1::text::json) AS f(id uuid, token bigint, output text, note text) \
-         WHERE j.id = f.id AND j.token = f.token AND j.status = 'running'"
+         FROM json_to_recordset($1::text::json) AS f(id uuid, token bigint, claim uuid, output text, note text) \
+         LEFT JOIN job_claims c ON c.id = f.claim WHERE j.id = f.id AND ",
+        holds!("j", "f.token")
     ),
     sqlite: concat!(
         "UPDATE background_jobs SET status = 'completed', \

@@ -18,9 +18,11 @@ pub(crate) const HAND_OVER: Sql = Sql {
          FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::bytea[]) AS f(id, token, payload) \
          WHERE j.id = f.id AND j.token = f.token AND j.status = 'running' AND j.broker <> 'postgres' \
          AND NOT j.sensitive AND NOT j.anonymous AND strpos(COALESCE(j.headers, ''), '\"backshift-body-not-kept\"') = 0 \
-         AND length(COALESCE(j.payload, f.payload)) = j.payload_size RETURNING j.id, j.worker), \
-         noted AS (INSERT INTO job_claims (id, worker, jobs) \
-         SELECT gen_random_uuid(), COALESCE(worker, '?'), array_agg(id) FROM kept GROUP BY worker) \
+         AND length(COALESCE(j.payload, f.payload)) = j.payload_size RETURNING j.id, j.token, j.worker, \
+         j.started_at, j.lease_until), \
+         noted AS (INSERT INTO job_claims (id, worker, started_at, lease_until, jobs, tokens) SELECT gen_random_uuid(), \
+         COALESCE(worker, '?'), COALESCE(min(started_at), clock_timestamp()), COALESCE(min(lease_until), clock_timestamp()), \
+         array_agg(id), array_agg(token) FROM kept GROUP BY worker) \
          SELECT id FROM kept",
     sqlite: "UPDATE background_jobs SET payload = COALESCE(payload, $3), published_at = NULL, \
              publish_hold_until = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' \

@@ -8,7 +8,7 @@ use backshift_core::{
     StoreError, Timestamp, Token, record::PARKED, store::Start, wire::SENSITIVE,
 };
 
-use super::entry::unique_key;
+use super::{entry::unique_key, taken::taken};
 use crate::{Dialect, FromRow, Row};
 
 /// What `JobRow` needs.
@@ -25,18 +25,27 @@ pub(crate) fn job_columns(dialect: Dialect) -> String {
         }
         Dialect::Sqlite => "CASE WHEN status = 'available' AND broker = 'embedded' THEN aside END AS aside",
     };
-    format!("{JOB_COLUMNS}, {aside}")
+    let taken = match dialect {
+        Dialect::Postgres => taken!(),
+        Dialect::Sqlite => "0",
+    };
+    format!("{JOB_COLUMNS}, {aside}, {taken} AS taken")
 }
 
 /// The brokers whose queue is the ledger: a row of theirs is all that there is of a job.
 const OF_THE_LEDGER: [&str; 2] = ["postgres", "embedded"];
 
-/// A whole job.
+/// A whole job. Who runs it may have to be [told](super::taken::told) yet.
 pub(crate) struct JobRow(pub(crate) JobRecord);
 
 impl FromRow for JobRow {
     fn from_row(row: &Row) -> Result<Self, StoreError> {
-        let state = state(&row.get::<Option<String>>("status")?.unwrap_or_default());
+        let taken = row.get::<bool>("taken")?;
+        let state = match taken {
+            true => State::Running,
+            false => state(&row.get::<Option<String>>("status")?.unwrap_or_default()),
+        };
+        let token: Token = row.get("token")?;
         let headers = headers(row.get::<Option<String>>("headers")?.as_deref());
         let payload_size = row.get::<i64>("payload_size")?.unsigned_abs();
         let whole =
@@ -65,7 +74,7 @@ impl FromRow for JobRow {
             attempt: if state.is_final() { attempts.max(1) } else { next },
             max_attempts: row.get("max_attempts")?,
             priority: row.get("priority")?,
-            token: row.get("token")?,
+            token: if taken { Token(token.0 + 1) } else { token },
             run_at: row.get("run_at")?,
             created_at: row.get::<Option<Timestamp>>("created_at")?.unwrap_or(Timestamp::UNIX_EPOCH),
             started_at: row.get("started_at")?,
@@ -74,8 +83,8 @@ impl FromRow for JobRow {
             reason: reason.filter(|_| !strange),
             effect: EffectState::parse(&row.get::<String>("effect")?).unwrap_or_default(),
             note: row.get("note")?,
-            worker: row.get::<Option<String>>("worker")?.filter(|_| running),
-            lease_until: row.get::<Option<Timestamp>>("lease_until")?.filter(|_| running),
+            worker: row.get::<Option<String>>("worker")?.filter(|_| running && !taken),
+            lease_until: row.get::<Option<Timestamp>>("lease_until")?.filter(|_| running && !taken),
             crashes: row.get("crashes")?,
             progress: percent.map(|percent| (percent, word.unwrap_or_default())),
             output: row.get("output")?,
@@ -142,7 +151,7 @@ impl ClaimedRow {
 /// One start of this envelope; the token counts the starts.
 pub(crate) fn start(envelope: &Envelope, token: Token, until: Timestamp, crashes: u32) -> Start {
     Start {
-        lease: Lease { job: envelope.id, token, until },
+        lease: Lease { job: envelope.id, token, until, claim: None },
         attempt: envelope.attempt,
         starts: u32::try_from(token.0).unwrap_or(u32::MAX),
         crashes,

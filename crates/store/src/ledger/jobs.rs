@@ -4,22 +4,40 @@
 
 use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
 
-use super::both::{both, same};
+use super::both::both;
 use super::job_row::{JobRow, job_columns, state};
-use crate::{Database, Dialect, Executor, FromRow, Row, Sql};
+use super::taken::{self, state_of};
+use crate::{Database, Dialect, Durability, Executor, FromRow, Row, Sql, by_index::by_index};
 
 /// The starts that are shown of one job.
 const ATTEMPTS_SHOWN: u32 = 200;
 
-pub(crate) const ATTEMPTS: &str = "SELECT a.attempt, a.token, a.worker, a.started_at, a.ended_at, a.outcome, a.error, \
+macro_rules! attempts {
+    ($more:expr) => {
+        concat!("SELECT a.attempt, a.token, a.worker, a.started_at, a.ended_at, a.outcome, a.error, \
      j.status, j.finished_at FROM job_attempts a LEFT JOIN background_jobs j ON j.id = a.job_id AND j.token = a.token \
      WHERE a.job_id = $1 \
      UNION ALL SELECT j.attempts, j.token, COALESCE(j.worker, '?'), j.started_at, NULL, NULL, NULL, j.status, \
      j.finished_at FROM background_jobs j WHERE j.id = $1 AND j.token > 0 AND j.started_at IS NOT NULL \
-     AND NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = j.id AND a.token = j.token) \
-     ORDER BY token LIMIT $2";
+     AND NOT EXISTS (SELECT 1 FROM job_attempts a WHERE a.job_id = j.id AND a.token = j.token)", $more, " ORDER BY token LIMIT $2")
+    };
+}
 
-/// What waits is cancelled, what runs is asked. The caller ends both statements: one job or many.
+/// The last start may be known to its claim alone.
+pub(crate) const ATTEMPTS: Sql = Sql {
+    pg: attempts!(
+        " UNION ALL SELECT j.failures + 1, s.token, h.worker, h.started_at, NULL, NULL, NULL, 'running', NULL \
+         FROM background_jobs j JOIN job_claims h ON true CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS s(job, token) \
+         WHERE j.id = $1 AND s.job = $1 AND j.status = 'available' AND j.broker = 'postgres' AND j.token = s.token - 1"
+    ),
+    sqlite: attempts!(""),
+};
+
+/// One job.
+pub(crate) const LOCK: Sql = both!("SELECT 1 FROM background_jobs WHERE id = $1" lock);
+
+/// What waits is cancelled, what runs is asked. The caller ends both statements: one job or many, and before this one has the starts
+/// of these jobs written.
 pub(crate) const CANCEL: Sql = both!(
     "UPDATE background_jobs SET " stopped "\
      status = CASE WHEN status = 'running' THEN 'running' ELSE 'cancelled' END, \
@@ -41,11 +59,20 @@ pub(crate) const RETRY: Sql = both!(
      AND payload IS NOT NULL AND length(payload) = payload_size"
 );
 
-pub(crate) const STATE: &str = "SELECT status FROM background_jobs WHERE id = $1";
+pub(crate) const STATE: Sql = Sql {
+    pg: concat!("SELECT ", state_of!(), " FROM background_jobs WHERE id = $1"),
+    sqlite: "SELECT status FROM background_jobs WHERE id = $1",
+};
 
 /// What [`RETRY`] asks of a job, in one look: its state may change between two.
-pub(crate) const KEPT: &str = "SELECT status, payload IS NOT NULL AND length(payload) = payload_size \
-     FROM background_jobs WHERE id = $1";
+pub(crate) const KEPT: Sql = Sql {
+    pg: concat!(
+        "SELECT ",
+        state_of!(),
+        ", payload IS NOT NULL AND length(payload) = payload_size FROM background_jobs WHERE id = $1"
+    ),
+    sqlite: "SELECT status, payload IS NOT NULL AND length(payload) = payload_size FROM background_jobs WHERE id = $1",
+};
 
 /// How often a job is asked to run again that changes each time between the wish and the look at what stood in its way.
 pub(crate) const TRIES: u32 = 5;
@@ -57,7 +84,7 @@ pub(crate) const OVER: Sql = Sql {
              AND status IN ('completed', 'dead', 'cancelled')",
 };
 
-pub(crate) const STATEMENTS: &[Sql] = &[same(ATTEMPTS), CANCEL, RETRY, same(STATE), same(KEPT), OVER];
+pub(crate) const STATEMENTS: &[Sql] = &[ATTEMPTS, LOCK, CANCEL, RETRY, STATE, KEPT, OVER];
 
 /// The statement that finds one job.
 pub(crate) fn find_text(dialect: Dialect) -> String {
@@ -66,7 +93,10 @@ pub(crate) fn find_text(dialect: Dialect) -> String {
 
 /// One job, or `None`.
 pub(crate) async fn find(db: &Database, id: JobId) -> Result<Option<JobRecord>, StoreError> {
-    Ok(db.text(find_text(db.dialect())).bind(id).optional::<JobRow>().await?.map(|row| row.0))
+    let row = db.text(find_text(db.dialect())).bind(id).optional::<JobRow>().await?;
+    let mut found: Vec<JobRecord> = row.into_iter().map(|row| row.0).collect();
+    taken::told(db, &mut found).await?;
+    Ok(found.pop())
 }
 
 /// The starts of one job, oldest first.
@@ -89,7 +119,12 @@ pub(crate) async fn over(db: &Database, ids: &[JobId]) -> Result<Vec<JobId>, Sto
 
 /// Cancels what waits, asks what runs; the state after the call.
 pub(crate) async fn cancel(db: &Database, id: JobId) -> Result<State, StoreError> {
-    match db.sql(CANCEL).push(" RETURNING status").column(vec![id]).optional::<String>().await? {
+    let tx = by_index(db, Durability::Strict).await?;
+    tx.sql(LOCK).bind(id).all::<()>().await?;
+    taken::show_starts(&tx, &[id]).await?;
+    let cancelled = tx.sql(CANCEL).push(" RETURNING status").column(vec![id]).optional::<String>().await?;
+    tx.commit().await?;
+    match cancelled {
         Some(status) => Ok(state(&status)),
         None => current(db, id).await,
     }

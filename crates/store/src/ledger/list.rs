@@ -11,6 +11,7 @@ use backshift_core::{
 };
 
 use super::job_row::{JobRow, job_columns};
+use super::taken::{self, taken};
 use crate::{Dialect, Executor, query::Query};
 
 /// The longest page.
@@ -33,8 +34,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<JobRecord>, StoreError> {
     let begin = begin(on, page).await?;
     let query = on.text(text(on.dialect(), filter.state, filter.effect));
-    rows(said(narrowed(between(query, begin, None), on.dialect(), filter), on.dialect(), filter), page, ORDER)
-        .await
+    let query = said(narrowed(between(query, begin, None), on.dialect(), filter), on.dialect(), filter);
+    rows(on, query, page, ORDER).await
 }
 
 /// The place of the row after which the page begins.
@@ -47,10 +48,17 @@ pub(super) async fn begin(on: &impl Executor, page: &Page) -> Result<Option<Plac
 }
 
 /// The page's rows.
-pub(super) async fn rows(query: Query<'_>, page: &Page, order: &str) -> Result<Vec<JobRecord>, StoreError> {
+pub(super) async fn rows(
+    on: &impl Executor,
+    query: Query<'_>,
+    page: &Page,
+    order: &str,
+) -> Result<Vec<JobRecord>, StoreError> {
     let limit = i64::from(limit(page));
     let rows = query.push(order).push_bind(limit).all::<JobRow>().await?;
-    Ok(rows.into_iter().map(|row| row.0).collect())
+    let mut jobs: Vec<JobRecord> = rows.into_iter().map(|row| row.0).collect();
+    taken::told(on, &mut jobs).await?;
+    Ok(jobs)
 }
 
 /// How many rows a page really has.
@@ -71,10 +79,23 @@ pub(crate) fn text(dialect: Dialect, state: Option<State>, effect: Option<Effect
 pub(crate) fn literals(dialect: Dialect, state: Option<State>, effect: Option<EffectState>) -> String {
     let mut text = String::new();
     if let Some(state) = state {
-        let _ = write!(text, " AND status = '{}'", state.as_str());
+        text.push_str(&state_literal(dialect, state));
         text.push_str(found_by(dialect, state));
     }
     text + &effect_literal(effect)
+}
+
+/// Rows of this state. What a claim of PostgreSQL's took waits by its own words.
+pub(crate) fn state_literal(dialect: Dialect, state: State) -> String {
+    match (dialect, state) {
+        (Dialect::Postgres, State::Running) => {
+            concat!(" AND (status = 'running' OR ", taken!(), ")").to_owned()
+        }
+        (Dialect::Postgres, State::Available) => {
+            concat!(" AND status = 'available' AND NOT ", taken!()).to_owned()
+        }
+        _ => format!(" AND status = '{}'", state.as_str()),
+    }
 }
 
 /// What an effect is found by.

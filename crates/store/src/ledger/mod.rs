@@ -27,6 +27,7 @@ pub(crate) mod rescue;
 pub(crate) mod search;
 mod statements;
 pub(crate) mod strangers;
+pub(crate) mod taken;
 pub(crate) mod takeover;
 pub(crate) mod unique;
 pub(crate) mod upkeep;

@@ -121,16 +121,25 @@ impl Outcome {
 }
 
 /// Id and token of each.
-pub(crate) fn lease_columns<'a>(leases: impl Iterator<Item = &'a Lease> + Clone) -> Vec<Column> {
+pub(crate) fn lease_columns(leases: &[Lease]) -> Vec<Column> {
     vec![
-        Column::Uuids(leases.clone().map(|lease| Some(lease.job.0)).collect()),
-        Column::Ints(leases.map(|lease| Some(lease.token.0)).collect()),
+        Column::Uuids(leases.iter().map(|lease| Some(lease.job.0)).collect()),
+        Column::Ints(leases.iter().map(|lease| Some(lease.token.0)).collect()),
+    ]
+}
+
+/// The same, and the claim of each.
+fn start_columns(batch: &[Outcome]) -> Vec<Column> {
+    vec![
+        Column::Uuids(batch.iter().map(|outcome| Some(outcome.lease.job.0)).collect()),
+        Column::Ints(batch.iter().map(|outcome| Some(outcome.lease.token.0)).collect()),
+        Column::Uuids(batch.iter().map(|outcome| outcome.lease.claim).collect()),
     ]
 }
 
 /// The columns of `COMPLETE`.
 pub(crate) fn completion_columns(batch: &[Outcome]) -> Vec<Column> {
-    let mut columns = lease_columns(batch.iter().map(|outcome| &outcome.lease));
+    let mut columns = start_columns(batch);
     columns.push(Column::Bytes(batch.iter().map(|outcome| outcome.output.clone()).collect()));
     columns.push(Column::Texts(batch.iter().map(|outcome| outcome.note.clone()).collect()));
     columns
@@ -139,7 +148,7 @@ pub(crate) fn completion_columns(batch: &[Outcome]) -> Vec<Column> {
 /// The columns of `END`.
 pub(crate) fn end_columns(batch: &[Outcome]) -> Vec<Column> {
     let texts = |of: fn(&Outcome) -> Option<String>| Column::Texts(batch.iter().map(of).collect());
-    let mut columns = lease_columns(batch.iter().map(|outcome| &outcome.lease));
+    let mut columns = start_columns(batch);
     columns.extend([
         texts(|o| Some(o.status.to_owned())),
         Column::Ints(batch.iter().map(|outcome| Some(outcome.delay_us)).collect()),
@@ -160,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_result_waits_for_the_disk_when_its_kind_or_its_caller_says_so() {
-        let lease = Lease { job: JobId::generate(), token: Token(1), until: Timestamp::UNIX_EPOCH };
+        let lease =
+            Lease { job: JobId::generate(), token: Token(1), until: Timestamp::UNIX_EPOCH, claim: None };
         let completed =
             |strict| Settlement::Ack(Ack::Completed(Completion { strict, ..Completion::default() }));
         let cancelled = || Settlement::Ack(Ack::Cancelled);

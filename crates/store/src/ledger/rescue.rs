@@ -18,18 +18,28 @@ pub(crate) const HOLDERS: Sql = Sql {
              JOIN background_jobs j ON j.worker = w.name AND j.status = 'running' WHERE w.signed",
 };
 
-/// `$1`: dead workers. The crash counters decide between running again, running alone, and dead. A hand of which
-/// nothing runs any more goes as well.
+/// `$1`: dead workers. Before [`RESCUE`]: what no heartbeat has written yet is written, so that it is met there.
+pub(crate) const SHOW_LOST: &str = "SELECT backshift_show_lost($1::text[])::text";
+
+/// `$1`: dead workers. The crash counters decide between running again, running alone, and dead. Only claims are looked into whose
+/// first lease may be over: each then says when that can be again, so that a fleet does not read all that it runs again and
+/// again. A claim of which nothing runs any more goes.
 pub(crate) const RESCUE: &str = concat!(
-    "WITH held AS MATERIALIZED (SELECT h.id AS hand, j.id, \
-     (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[])) AS lost \
-     FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs) AS u(job) JOIN background_jobs j ON j.id = u.job \
-     WHERE j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)), \
+    "WITH doubtful AS MATERIALIZED (SELECT * FROM job_claims h \
+     WHERE h.lease_until < (SELECT clock_timestamp()) OR h.worker = ANY($1::text[]) \
+     ORDER BY h.lease_until LIMIT 200 FOR UPDATE SKIP LOCKED), \
+     held AS MATERIALIZED (SELECT h.id AS claim, j.id, \
+     CASE WHEN j.status = 'running' THEN j.lease_until ELSE h.lease_until END AS until, \
+     (j.status = 'running' AND (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[]))) AS lost \
+     FROM doubtful h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS u(job, token) JOIN background_jobs j ON j.id = u.job \
+     WHERE (j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)) \
+     OR (j.status = 'available' AND j.broker = 'postgres' AND j.token = u.token - 1)), \
      lost AS MATERIALIZED (SELECT id FROM background_jobs WHERE id IN (SELECT id FROM held WHERE held.lost LIMIT 1000) \
      AND status = 'running' AND (lease_until < clock_timestamp() OR worker = ANY($1::text[])) \
      FOR UPDATE SKIP LOCKED), \
-     emptied AS (DELETE FROM job_claims WHERE id IN (SELECT h.id FROM job_claims h \
-     WHERE h.id NOT IN (SELECT hand FROM held) FOR UPDATE SKIP LOCKED)), \
+     emptied AS (DELETE FROM job_claims WHERE id IN (SELECT id FROM doubtful) AND id NOT IN (SELECT claim FROM held)), \
+     standing AS (UPDATE job_claims h SET lease_until = s.until FROM (SELECT claim, min(until) AS until FROM held GROUP BY claim) s \
+     WHERE h.id = s.claim), \
      back AS (UPDATE background_jobs j SET \
      status = CASE WHEN j.superseded OR j.cancel_requested THEN 'cancelled' \
      WHEN j.crashes >= 3 AND j.lonely_crashes >= 19 THEN 'dead' ELSE 'available' END, \
@@ -83,8 +93,12 @@ pub(crate) const RETURN_LITE: &str = concat!(
      updated_at = clock_timestamp() WHERE id = $1 AND token = $2 AND status = 'running' RETURNING status"
 );
 
-pub(crate) const STATEMENTS: &[Sql] =
-    &[HOLDERS, Sql { pg: RESCUE, sqlite: RETURN_LITE }, only_sqlite(LOST_LITE), only_sqlite(ORPHANS_LITE)];
+pub(crate) const STATEMENTS: &[Sql] = &[
+    HOLDERS,
+    Sql { pg: SHOW_LOST, sqlite: LOST_LITE },
+    Sql { pg: RESCUE, sqlite: RETURN_LITE },
+    only_sqlite(ORPHANS_LITE),
+];
 
 /// Returns what nobody works on any more.
 pub(crate) async fn rescue(db: &Database) -> Result<Rescued, StoreError> {
@@ -103,7 +117,8 @@ pub(crate) async fn rescue_from(db: &Database, dead: &[WorkerName]) -> Result<Re
     let states = match db {
         Database::Pg(_) => {
             let names = Column::from(dead.iter().collect::<Vec<_>>());
-            db.sql(RESCUE).column(names).all::<String>().await?
+            db.sql(SHOW_LOST).column(names.clone()).all::<Option<String>>().await?;
+            db.sql(RESCUE).by_index().column(names).all::<String>().await?
         }
         Database::Sqlite(lite) => {
             let dead = dead.to_vec();

@@ -10,7 +10,10 @@ use backshift_core::{
 
 use super::{
     job_row::job_columns,
-    list::{ORDER, Place, begin, between, effect_literal, limit, list, narrowed, rows, said, stands, text},
+    list::{
+        ORDER, Place, begin, between, effect_literal, limit, list, narrowed, rows, said, stands,
+        state_literal, text,
+    },
 };
 use crate::{Database, Dialect, Durability, Executor, by_index::by_index};
 
@@ -49,7 +52,7 @@ async fn search_on(on: &impl Executor, filter: &JobFilter, page: &Page) -> Resul
         && on.text(up_to(held)).bind(FEW + 1).one::<i64>().await? <= FEW
     {
         let some = on.text(among(dialect, filter, held));
-        return rows(narrowed(between(some, begin, None), dialect, filter), page, sorted(dialect))
+        return rows(on, narrowed(between(some, begin, None), dialect, filter), page, sorted(dialect))
             .await
             .map(everything);
     }
@@ -59,7 +62,7 @@ async fn search_on(on: &impl Executor, filter: &JobFilter, page: &Page) -> Resul
         _ => plain(dialect, filter),
     };
     let query = said(narrowed(between(on.text(statement), begin, end), dialect, filter), dialect, filter);
-    let jobs = rows(query, page, order(dialect, filter)).await?;
+    let jobs = rows(on, query, page, order(dialect, filter)).await?;
     let looked = end.filter(|_| jobs.len() < limit(page) as usize);
     let looked = looked.map(|(back_to, last)| Looked { jobs: looked_at(filter), last, back_to });
     Ok(Found { jobs, looked })
@@ -100,12 +103,12 @@ fn looked_at(filter: &JobFilter) -> u32 {
 
 /// The statement without what finds a state elsewhere than in the order of the page.
 fn plain(dialect: Dialect, filter: &JobFilter) -> String {
-    format!("SELECT {} FROM background_jobs WHERE true{}", job_columns(dialect), literals(filter))
+    format!("SELECT {} FROM background_jobs WHERE true{}", job_columns(dialect), literals(dialect, filter))
 }
 
 /// The same among these few ids. PostgreSQL looks each one up, whatever its statistics say about the table.
 fn among(dialect: Dialect, filter: &JobFilter, held: &str) -> String {
-    let (columns, literals) = (job_columns(dialect), literals(filter));
+    let (columns, literals) = (job_columns(dialect), literals(dialect, filter));
     match dialect {
         Dialect::Postgres => format!(
             "SELECT {columns} FROM (SELECT DISTINCT id AS held FROM ({held}) some_jobs) h \
@@ -118,8 +121,8 @@ fn among(dialect: Dialect, filter: &JobFilter, held: &str) -> String {
     }
 }
 
-fn literals(filter: &JobFilter) -> String {
-    let state = filter.state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
+fn literals(dialect: Dialect, filter: &JobFilter) -> String {
+    let state = filter.state.map_or(String::new(), |state| state_literal(dialect, state));
     state + &effect_literal(filter.effect)
 }
 

@@ -6,7 +6,7 @@ use backshift_core::{EffectState, State};
 
 use super::{
     anonymous, beat, claim, deliveries, depth, enqueue, finish, foreign, forsaken, handover, jobs, kinds,
-    list, park, rescue, search, strangers, takeover, unique, upkeep,
+    list, park, rescue, search, strangers, taken, takeover, unique, upkeep,
 };
 use crate::{Dialect, Sql, breakers, counts, effects, limits, outbox, queues, schedules, sweep, workers};
 
@@ -27,6 +27,7 @@ const FIXED: &[&[Sql]] = &[
     rescue::STATEMENTS,
     strangers::STATEMENTS,
     takeover::STATEMENTS,
+    taken::STATEMENTS,
     unique::STATEMENTS,
     upkeep::STATEMENTS,
     breakers::STATEMENTS,

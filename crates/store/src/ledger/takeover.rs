@@ -240,7 +240,7 @@ async fn take(
         let Some(one) = asked.get_mut(*place) else { continue };
         let max_attempts = max_attempts.or(one.entry.envelope.max_attempts);
         let starts = u32::try_from(token.0).unwrap_or(u32::MAX);
-        let lease = Lease { job, token, until };
+        let lease = Lease { job, token, until, claim: None };
         one.answer = Some(Claimed::Run(Start { lease, attempt, starts, crashes, max_attempts }));
     }
     Ok(())

@@ -8,6 +8,7 @@ use backshift_core::{JobId, State, StoreError, UniquePolicy};
 use super::{
     both::{both, same},
     entry::Entry,
+    taken,
 };
 use crate::{Sql, Tx};
 
@@ -43,8 +44,13 @@ pub(crate) const STATEMENTS: &[Sql] = &[HOLDER, same(REPLACE), DISPLACE, SUPERSE
 /// Makes room for a job; `Some` = the job that holds the key stays and nothing is to be inserted.
 pub(crate) async fn make_room(tx: &Tx, entry: &Entry) -> Result<Option<JobId>, StoreError> {
     let Some(unique) = &entry.envelope.unique else { return Ok(None) };
-    let holder = tx.sql(HOLDER).bind(&unique.key).optional::<(JobId, String, bool)>().await?;
-    let Some((holder, status, still_here)) = holder else { return Ok(None) };
+    let ask = || tx.sql(HOLDER).bind(&unique.key).optional::<(JobId, String, bool)>();
+    let Some((holder, mut status, still_here)) = ask().await? else { return Ok(None) };
+    if status == State::Available.as_str() {
+        taken::show_starts(tx, &[holder]).await?;
+        let Some((_, by_now, _)) = ask().await? else { return Ok(None) };
+        status = by_now;
+    }
     let running = status == State::Running.as_str();
     match unique.policy {
         UniquePolicy::Reject => Ok(Some(holder)),

@@ -14,8 +14,9 @@ use backshift_core::{
 };
 
 use super::{
-    both::{both, only_sqlite, same},
+    both::{both, only_sqlite},
     entry::{between, micros},
+    taken::holds,
 };
 use crate::{
     Column, Database, Durability, Sql,
@@ -78,8 +79,15 @@ pub(crate) const DELETE_DEAD: Sql = Sql {
 };
 
 /// What no job needs any more: places of jobs that do not run, allowances that are full again, workers of yesterday.
-pub(crate) const SLOTS: &str = "DELETE FROM job_slots WHERE NOT EXISTS (SELECT 1 FROM background_jobs j \
-     WHERE j.id = job_slots.job_id AND j.token = job_slots.token AND j.status = 'running')";
+pub(crate) const SLOTS: Sql = Sql {
+    pg: concat!(
+        "DELETE FROM job_slots WHERE NOT EXISTS (SELECT 1 FROM background_jobs j WHERE j.id = job_slots.job_id AND ",
+        holds!("j", "job_slots.token"),
+        ")"
+    ),
+    sqlite: "DELETE FROM job_slots WHERE NOT EXISTS (SELECT 1 FROM background_jobs j \
+             WHERE j.id = job_slots.job_id AND j.token = job_slots.token AND j.status = 'running')",
+};
 pub(crate) const LIMITS: Sql =
     both!("DELETE FROM job_limits WHERE tat < (SELECT clock_timestamp()) - 86400000000" us);
 pub(crate) const WORKERS: Sql =
@@ -92,7 +100,7 @@ pub(crate) const STATEMENTS: &[Sql] = &[
     DELETE,
     OLD_DEAD,
     DELETE_DEAD,
-    same(SLOTS),
+    SLOTS,
     LIMITS,
     WORKERS,
     only_sqlite(DELETE_STARTS_LITE),

@@ -19,7 +19,7 @@ use crate::{
     ledger::{
         both::{both, same},
         job_row::state,
-        jobs,
+        jobs, taken,
     },
     queues,
 };
@@ -107,7 +107,12 @@ pub(super) async fn many(
     if jobs.is_empty() {
         return Ok(done);
     }
-    let locked = lock(tx, filter, &jobs).await?;
+    let mut locked = lock(tx, filter, &jobs).await?;
+    if deed == Deed::Cancel {
+        taken::show_starts(tx, &locked.iter().map(|job| job.id).collect::<Vec<_>>()).await?;
+        // Whoever was taken in between may match no more.
+        locked = lock(tx, filter, &jobs).await?;
+    }
     let (keyed, plain): (Vec<Met>, Vec<Met>) =
         locked.into_iter().partition(|job| deed == Deed::Retry && job.has_key);
     if !keyed.is_empty() && tx.dialect() == Dialect::Postgres {
@@ -134,6 +139,10 @@ pub(super) async fn many(
 pub(super) async fn one(db: &Database, deed: Deed, job: JobId, hand: &Hand) -> Result<State, StoreError> {
     for _ in 0..jobs::TRIES {
         let tx = by_index(db, Durability::Strict).await?;
+        if deed == Deed::Cancel {
+            tx.sql(jobs::LOCK).bind(job).all::<()>().await?;
+            taken::show_starts(&tx, &[job]).await?;
+        }
         let query = tx.text(text(db.dialect(), deed, false)).column(Column::from(vec![job]));
         let changed = query.all::<(JobId, String, String)>().await.map_err(jobs::held(job))?.pop();
         if let Some((.., status)) = changed {

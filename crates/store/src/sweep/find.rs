@@ -15,7 +15,7 @@ use crate::{
     Database, Dialect, Durability, Executor, Tx,
     by_index::by_index,
     ledger::{
-        list::{ORDER, Place, between, literals, narrowed, said},
+        list::{ORDER, Place, between, literals, narrowed, said, state_literal},
         search::{end, few, order},
     },
 };
@@ -148,7 +148,7 @@ fn window(dialect: Dialect, filter: &JobFilter) -> String {
     match filter.state {
         Some(State::Dead | State::Cancelled) => literals(dialect, filter.state, filter.effect),
         state => {
-            let state = state.map_or(String::new(), |state| format!(" AND status = '{}'", state.as_str()));
+            let state = state.map_or(String::new(), |state| state_literal(dialect, state));
             state + &literals(dialect, None, filter.effect)
         }
     }

@@ -113,15 +113,26 @@ async fn a_claim_walks_the_index_on_a_table_without_statistics() {
 }
 
 #[tokio::test]
-async fn a_waiting_job_whose_row_somebody_holds_is_passed_over() {
+async fn a_waiting_job_that_somebody_is_about_to_change_is_passed_over() {
     let Some(world) = World::postgres().await else { return };
     world.enqueue_all((0..3).map(|_| job("ready")).collect()).await;
     let other = world.db().begin().await.unwrap();
-    let first = "SELECT id FROM background_jobs ORDER BY run_at LIMIT 1 FOR UPDATE";
+    let first = "SELECT id FROM job_line ORDER BY run_at LIMIT 1 FOR UPDATE";
     other.sql(first).all::<JobId>().await.unwrap();
     assert_eq!(world.claim_many("w", 3).await.len(), 2, "those behind it are claimed");
     other.rollback().await.unwrap();
     assert_eq!(world.claim_many("w", 3).await.len(), 1);
+}
+
+/// A claim reads the row and does not write it: a lock on the row holds nobody up.
+#[tokio::test]
+async fn a_waiting_job_whose_row_somebody_only_holds_is_claimed() {
+    let Some(world) = World::postgres().await else { return };
+    world.enqueue(job("ready")).await;
+    let other = world.db().begin().await.unwrap();
+    other.sql("SELECT id FROM background_jobs FOR UPDATE").all::<JobId>().await.unwrap();
+    assert!(world.claim("w").await.is_some());
+    other.rollback().await.unwrap();
 }
 
 /// The row is locked before its place in the line, by everybody: else promoting and a wish wait for each other in a circle.

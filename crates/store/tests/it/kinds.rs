@@ -249,7 +249,7 @@ const STARTS: &str =
 #[tokio::test]
 async fn a_claim_of_what_stands_aside_locks_what_it_takes_and_passes_over_what_is_locked() {
     let Some(world) = three_kinds_aside(20).await else { return };
-    const FREE: &str = "SELECT id FROM background_jobs WHERE status = 'available' ORDER BY run_at, id FOR UPDATE SKIP LOCKED";
+    const FREE: &str = "SELECT id FROM job_line ORDER BY run_at, id FOR UPDATE SKIP LOCKED";
     let first = world.db().begin().await.unwrap();
     let taken: Vec<JobId> = first.sql(STARTS).all().await.unwrap();
     let second = world.db().begin().await.unwrap();
@@ -258,7 +258,7 @@ async fn a_claim_of_what_stands_aside_locks_what_it_takes_and_passes_over_what_i
     first.rollback().await.unwrap();
     // More than one look reaches are held by somebody; those behind them are claimed all the same.
     let held = world.db().begin().await.unwrap();
-    let text = "SELECT j.id FROM job_line l JOIN background_jobs j ON j.id = l.id ORDER BY l.run_at, l.id LIMIT 50 FOR UPDATE OF j";
+    let text = "SELECT id FROM job_line ORDER BY run_at, id LIMIT 50 FOR UPDATE";
     let held_ids: Vec<JobId> = held.sql(text).all().await.unwrap();
     let others = claim(&world, 4, Some(&["a", "b", "c"])).await;
     assert_eq!(others.len(), 4);

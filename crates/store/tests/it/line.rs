@@ -113,6 +113,9 @@ async fn a_hand_goes_with_a_later_claim_or_with_the_rescuer() {
     assert_eq!(hands(&world).await, [second.hand], "its job runs");
     world.db().sql("UPDATE background_jobs SET status = 'completed'").run().await.unwrap();
     world.store.rescue().await.unwrap();
+    assert_eq!(hands(&world).await, [second.hand], "nobody looks before a lease of it may be over");
+    world.claims_are_doubtful().await;
+    world.store.rescue().await.unwrap();
     assert!(hands(&world).await.is_empty());
 }
 

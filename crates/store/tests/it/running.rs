@@ -56,7 +56,8 @@ on_both_databases! {
         abroad(world, 2, Some("w2")).await;
         if world.is_postgres() {
             // The message of one was handed over: it has a hand, and is a foreign broker's all the same.
-            let handed = "INSERT INTO job_claims (id, worker, jobs) SELECT gen_random_uuid(), 'w2', ARRAY[id] \
+            let handed = "INSERT INTO job_claims (id, worker, started_at, lease_until, jobs, tokens) \
+                          SELECT gen_random_uuid(), 'w2', now(), now() + interval '1 hour', ARRAY[id], ARRAY[token] \
                           FROM background_jobs WHERE broker = 'rabbitmq' LIMIT 1";
             world.db().sql(handed).run().await.unwrap();
         }

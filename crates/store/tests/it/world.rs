@@ -133,7 +133,20 @@ impl World {
     }
 
     pub async fn end_lease(&self, id: JobId) {
+        if self.is_postgres() {
+            // As the first heartbeat of all jobs of its claim does.
+            let show = "SELECT backshift_show_starts(jobs)::text FROM job_claims WHERE $1 = ANY (jobs)";
+            self.db().sql(show).bind(id).all::<Option<String>>().await.unwrap();
+            let doubtful = "UPDATE job_claims SET lease_until = clock_timestamp() - interval '1 second' WHERE $1 = ANY (jobs)";
+            self.db().sql(doubtful).bind(id).run().await.unwrap();
+        }
         self.set_time(id, "lease_until", -1).await;
+    }
+
+    /// The rescuer looks into every claim, and what no heartbeat has written is lost.
+    pub async fn claims_are_doubtful(&self) {
+        let doubtful = "UPDATE job_claims SET lease_until = clock_timestamp() - interval '1 second'";
+        self.db().sql(doubtful).run().await.unwrap();
     }
 }
 

@@ -102,7 +102,7 @@ impl Row {
             error: None,
         });
         Start {
-            lease: Lease { job: self.envelope.id, token: self.token, until },
+            lease: Lease { job: self.envelope.id, token: self.token, until, claim: None },
             attempt: self.attempt,
             starts: self.starts,
             crashes: self.crashes,

@@ -21,6 +21,10 @@ async fn written_times_move(place: &Place, columns: &[&str], minutes: i64) {
         Some(database) => {
             let session = Session::open(&database.url()).await;
             session.run(&set(&format!("interval '{minutes} minutes'"))).await;
+            // A claim that no heartbeat has written yet says it itself.
+            let claims =
+                format!("UPDATE job_claims SET lease_until = lease_until + interval '{minutes} minutes'");
+            session.run(&claims).await;
         }
         None => {
             let file = rusqlite::Connection::open(place.file()).unwrap();

@@ -178,7 +178,7 @@ async fn s28_results_are_answered_one_each_in_order(scene: Scene) -> Verdict {
 
 async fn s29_result_without_a_job_is_stale(scene: Scene) -> Verdict {
     let unknown = scene.envelope("x").id;
-    let lease = Lease { job: unknown, token: Token(1), until: super::scene::now() };
+    let lease = Lease { job: unknown, token: Token(1), until: super::scene::now(), claim: None };
     let settled = scene.finish(lease, completed()).await?;
     ensure!(settled == Settled::Stale, "the result of a job that nobody knows was {settled:?}");
     ensure!(scene.store.find(unknown).await?.is_none(), "a result made a row");
