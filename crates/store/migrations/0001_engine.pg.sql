@@ -13,12 +13,12 @@ CREATE TABLE IF NOT EXISTS background_jobs (
     updated_at      timestamptz NOT NULL DEFAULT now()
 );
 
--- A claim and a completion write the row where it stands (HOT): room for the next version of every row of a page, and no
+-- A heartbeat and a completion write the row where it stands (HOT): room for the next version of every row of a page, and no
 -- index that names what they change.
 ALTER TABLE background_jobs SET (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 1);
 
--- The order matters: what a claim and a completion write, then what has a fixed width, then what never changes. Of an
+-- The order matters: what a start and a completion write, then what has a fixed width, then what never changes. Of an
 -- updated row PostgreSQL logs only what lies between the common beginning and the common end of both versions; with the
 -- payload in the middle, every job would be logged three times over.
 -- publish_token: the token when the relay took it; a confirm that comes after the next start says nothing about this one.
@@ -29,7 +29,7 @@ ALTER TABLE background_jobs SET (fillfactor = 45, autovacuum_vacuum_scale_factor
 -- job, whose message was handed over while it ran, the dead letter. kept: a person decides about it, because it
 -- is dead (true) or was cancelled (false).
 -- Every statement of ours that changes the status writes them as well. Were they generated, PostgreSQL would put every
--- row together twice that a claim or a completion writes, which costs a tenth of the claim and a fifth of the completion.
+-- row together twice that a completion writes, which costs a fifth of it.
 ALTER TABLE background_jobs
     ADD COLUMN IF NOT EXISTS user_id            uuid,
     ADD COLUMN IF NOT EXISTS error_message      text,
@@ -309,7 +309,7 @@ CREATE TRIGGER background_jobs_joins_line AFTER INSERT ON background_jobs REFERE
     FOR EACH STATEMENT EXECUTE FUNCTION backshift_joins_line();
 
 -- A claim takes its rows out of the line itself, and a completion of ours writes the marks: neither comes here (a completion
--- raises the token of a row that no heartbeat had written). A place is taken away and made anew, never changed: whoever
+-- raises the token of a row that no heartbeat had written). A job that moves has its place taken away and made anew, never changed: whoever
 -- claims beside it then meets no half of it. The condition is short, because PostgreSQL reads it anew for every statement that updates a job. Whoever writes a status by
 -- hand leaves marks and a place in the line behind; they are put right.
 CREATE FUNCTION backshift_moves_in_line() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -327,18 +327,12 @@ DECLARE
     unpublished text := CASE WHEN (waits OR NEW.status = 'dead') AND NEW.broker <> 'postgres' AND NEW.published_at IS NULL
         THEN NEW.broker END;
 BEGIN
-    IF (NEW.seat, NEW.leaving, NEW.kept, NEW.abroad, NEW.unpublished)
-        IS DISTINCT FROM (marks.seat, marks.leaving, marks.kept, marks.abroad, marks.unpublished)
-    THEN
-        UPDATE background_jobs j SET seat = marks.seat, leaving = marks.leaving, kept = marks.kept,
-            abroad = marks.abroad, unpublished = marks.unpublished WHERE j.id = NEW.id;
-    END IF;
     IF NEW.broker = 'postgres' THEN
         DELETE FROM job_line WHERE id = NEW.id;
         had_place := FOUND;
-        IF waits AND waited AND NOT had_place AND NEW.token = OLD.token THEN
+        IF waited AND OLD.broker = 'postgres' AND NOT had_place AND NEW.token = OLD.token THEN
             -- Somebody runs it since a moment. Who only writes a column does not disturb; who gives it another state by hand takes it
-            -- away from whoever runs it, and comes here again.
+            -- away from whoever runs it, for good, and comes here again.
             IF NEW.status <> OLD.status THEN
                 UPDATE background_jobs j SET token = j.token + 1 WHERE j.id = NEW.id;
             END IF;
@@ -346,6 +340,12 @@ BEGIN
             INSERT INTO job_line (id, queue, priority, run_at, ready, alone, again, unique_key) VALUES (NEW.id, NEW.queue,
                 NEW.priority, NEW.run_at, NEW.status = 'available', NEW.crashes >= 3, NEW.status = 'retrying', NEW.unique_key);
         END IF;
+    END IF;
+    IF (NEW.seat, NEW.leaving, NEW.kept, NEW.abroad, NEW.unpublished)
+        IS DISTINCT FROM (marks.seat, marks.leaving, marks.kept, marks.abroad, marks.unpublished)
+    THEN
+        UPDATE background_jobs j SET seat = marks.seat, leaving = marks.leaving, kept = marks.kept,
+            abroad = marks.abroad, unpublished = marks.unpublished WHERE j.id = NEW.id;
     END IF;
     RETURN NULL;
 END $$;
@@ -453,6 +453,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM 1 FROM job_line l WHERE l.id = ANY (picked) FOR UPDATE;
+    -- Only of what no row says the claims are read.
+    picked := ARRAY(SELECT j.id FROM background_jobs j WHERE j.id = ANY (picked) AND j.status = 'available' AND j.broker = 'postgres'
+        AND NOT EXISTS (SELECT 1 FROM job_line l WHERE l.id = j.id));
+    IF picked = '{}' THEN
+        RETURN;
+    END IF;
     UPDATE background_jobs j SET status = 'running', token = s.token, attempts = j.failures + 1, worker = h.worker,
         lease_until = h.lease_until, started_at = h.started_at, updated_at = h.started_at, cancel_requested = false
         FROM job_claims h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS s(job, token)

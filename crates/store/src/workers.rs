@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use backshift_core::{
     Kind, StoreError, Timestamp, WorkerName,
-    store::{Liveness, Trouble, WorkerRecord},
+    store::{Liveness, Rescued, Trouble, WorkerRecord},
 };
 use tokio::task::JoinHandle;
 
@@ -78,7 +78,8 @@ pub(crate) async fn announce(db: &Database, worker: &WorkerRecord) -> Result<Arc
     let before = db.sql(BEGAN).bind(&worker.name).optional::<Timestamp>().await?;
     let reborn = before.is_some_and(|at| at.as_microsecond() != worker.started_at.as_microsecond());
     if reborn && sign.is_some() {
-        rescue::rescue_from(db, std::slice::from_ref(&worker.name)).await?;
+        // To the end: from here on the name is alive again.
+        while rescue::rescue_from(db, std::slice::from_ref(&worker.name)).await? != Rescued::default() {}
     }
     let tx = db.begin_with(Durability::Relaxed).await?;
     tx.sql(park::ANNOUNCING).all::<String>().await?;

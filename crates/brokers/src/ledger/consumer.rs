@@ -127,7 +127,8 @@ impl Shared {
         let (last, full) = (jobs.last().map(|(envelope, _)| envelope), jobs.len() == limit as usize);
         // A claim that asks for kinds takes from several places, and says nothing of one.
         let last = last.filter(|_| round.kinds.is_none());
-        self.place.ended(last, full, from.is_none().then(|| began.elapsed()));
+        let whole = from.is_none() && round.kinds.is_none();
+        self.place.ended(last, full, whole.then(|| began.elapsed()));
         self.care.claimed(jobs.len(), limit as usize);
         Ok(Claim { hand: round.hand, asked_at, jobs })
     }

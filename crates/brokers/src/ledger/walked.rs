@@ -16,6 +16,8 @@ use backshift_store::ledger::Place;
 const WHOLE_AFTER: Duration = Duration::from_millis(250);
 /// ... or after so many times its own length, if that is longer.
 const SHARE: u32 = 10;
+/// ... and after this long whatever it took: it may have waited for a connection.
+const LONGEST: Duration = Duration::from_secs(5);
 /// A walk that is no longer than this may follow at once where a claim from its place found nothing.
 const CHEAP: Duration = Duration::from_millis(10);
 /// A job may have been accepted so much before another one and be seen after it: its transaction ended later.
@@ -40,7 +42,7 @@ struct Whole {
 impl Whole {
     /// So long after it the next one may begin.
     fn pause(self) -> Duration {
-        if self.took <= CHEAP { Duration::ZERO } else { self.took * SHARE }
+        if self.took <= CHEAP { Duration::ZERO } else { (self.took * SHARE).min(LONGEST) }
     }
 
     fn left(self, pause: Duration) -> Duration {
@@ -119,8 +121,10 @@ mod tests {
         assert_eq!(walked.patience(), Duration::ZERO);
         walked.ended(None, false, Some(CHEAP));
         assert_eq!(walked.patience(), Duration::ZERO);
-        walked.ended(None, false, Some(Duration::from_secs(6)));
+        walked.ended(None, false, Some(Duration::from_millis(400)));
         let left = walked.patience();
-        assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60), "{left:?}");
+        assert!(left > Duration::ZERO && left <= Duration::from_secs(4), "{left:?}");
+        walked.ended(None, false, Some(Duration::from_secs(60)));
+        assert!(walked.patience() <= LONGEST);
     }
 }

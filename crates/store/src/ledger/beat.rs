@@ -28,7 +28,7 @@ pub(crate) const BEAT: Sql = Sql {
          progress_word = CASE WHEN f.percent IS NULL THEN j.progress_word ELSE f.word END \
          FROM unnest((SELECT $3::uuid[]), $4::bigint[], $5::bigint[], $6::text[], $7::uuid[]) \
          AS f(id, token, percent, word, claim) LEFT JOIN job_claims c ON c.id = f.claim WHERE j.id = f.id AND ",
-        holds!("j", "f.token"),
+        holds!("j", "f.token", " AND c.id IS NOT NULL"),
         " RETURNING j.id, j.token, j.lease_until, j.cancel_requested) \
          SELECT id, token, lease_until, cancel_requested FROM beaten"
     ),

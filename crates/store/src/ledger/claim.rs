@@ -14,9 +14,9 @@ use crate::{Database, Dialect, Durability, Executor, Query, Sql, sqlite::Connect
 macro_rules! claim {
     ($start:literal, $settled:literal) => {
         concat!(
-            "WITH settled AS (DELETE FROM job_claims WHERE id = ANY(",
+            "WITH settled AS (DELETE FROM job_claims WHERE id IN (SELECT id FROM job_claims WHERE id = ANY(",
             $settled,
-            "::uuid[])) SELECT * FROM ",
+            "::uuid[]) FOR UPDATE SKIP LOCKED)) SELECT * FROM ",
             $start,
             " WHERE NOT EXISTS (SELECT 1 FROM job_queues WHERE name = $1 AND paused)"
         )

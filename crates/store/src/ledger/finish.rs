@@ -33,7 +33,7 @@ pub(crate) const COMPLETE: Sql = Sql {
          FROM unnest((SELECT $1::uuid[]), (SELECT $2::bigint[]), (SELECT $3::uuid[]), (SELECT $4::bytea[]), (SELECT $5::text[])) \
          AS f(id, token, claim, output, note) LEFT JOIN job_claims c ON c.id = f.claim \
          WHERE j.id = f.id AND ",
-        holds!("j", "f.token"),
+        holds!("j", "f.token", " AND c.id IS NOT NULL"),
         " RETURNING j.id"
     ),
     sqlite: lite::COMPLETE,
@@ -41,33 +41,33 @@ pub(crate) const COMPLETE: Sql = Sql {
 
 pub(crate) const END: Sql = Sql {
     pg: concat!(
-        "WITH f AS (SELECT f.*, c.worker, c.started_at FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::uuid[], $4::text[], \
+        "WITH f AS (SELECT f.*, c.id AS noted, c.worker, c.started_at FROM unnest((SELECT $1::uuid[]), $2::bigint[], $3::uuid[], $4::text[], \
          $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[]) \
          AS f(id, token, claim, status, delay, counted, class, error, fingerprint, reason) \
          LEFT JOIN job_claims c ON c.id = f.claim), \
          ended AS (UPDATE background_jobs j SET status = CASE WHEN f.status <> 'again' THEN f.status \
-         WHEN j.superseded OR j.cancel_requested THEN 'cancelled' WHEN f.delay = 0 THEN 'available' \
+         WHEN j.superseded OR (j.cancel_requested AND j.status = 'running') THEN 'cancelled' WHEN f.delay = 0 THEN 'available' \
          WHEN j.failures + f.counted > 0 THEN 'retrying' ELSE 'scheduled' END, \
          failures = j.failures + f.counted, \
          run_at = CASE WHEN f.status = 'again' AND f.delay > 0 \
          THEN clock_timestamp() + f.delay * interval '1 microsecond' ELSE j.run_at END, \
-         finished_at = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN clock_timestamp() END, \
-         payload = CASE WHEN (j.sensitive AND (f.status <> 'again' OR j.superseded OR j.cancel_requested)) \
+         finished_at = CASE WHEN f.status <> 'again' OR j.superseded OR (j.cancel_requested AND j.status = 'running') THEN clock_timestamp() END, \
+         payload = CASE WHEN (j.sensitive AND (f.status <> 'again' OR j.superseded OR (j.cancel_requested AND j.status = 'running'))) \
          OR (",
         large_abroad!(pg),
         " AND (f.status = 'cancelled' \
-         OR (f.status = 'again' AND (j.superseded OR j.cancel_requested)))) THEN NULL ELSE j.payload END, \
+         OR (f.status = 'again' AND (j.superseded OR (j.cancel_requested AND j.status = 'running'))))) THEN NULL ELSE j.payload END, \
          error_message = COALESCE(f.error, j.error_message), \
          error_fingerprint = COALESCE(f.fingerprint, j.error_fingerprint), reason = f.reason, \
-         seat = CASE WHEN f.status = 'again' AND NOT j.cancel_requested THEN j.seat END, leaving = NULL, \
-         abroad = CASE WHEN f.status = 'again' AND NOT (j.superseded OR j.cancel_requested) THEN j.abroad END, \
+         seat = CASE WHEN f.status = 'again' AND NOT (j.cancel_requested AND j.status = 'running') THEN j.seat END, leaving = NULL, \
+         abroad = CASE WHEN f.status = 'again' AND NOT (j.superseded OR (j.cancel_requested AND j.status = 'running')) THEN j.abroad END, \
          unpublished = CASE WHEN j.abroad IS NOT NULL AND j.published_at IS NULL AND (f.status = 'dead' \
-         OR (f.status = 'again' AND NOT (j.superseded OR j.cancel_requested))) THEN j.broker END, \
-         kept = CASE WHEN f.status <> 'again' OR j.superseded OR j.cancel_requested THEN f.status = 'dead' END, \
+         OR (f.status = 'again' AND NOT (j.superseded OR (j.cancel_requested AND j.status = 'running')))) THEN j.broker END, \
+         kept = CASE WHEN f.status <> 'again' OR j.superseded OR (j.cancel_requested AND j.status = 'running') THEN f.status = 'dead' END, \
          updated_at = clock_timestamp(), ",
         shown!(f),
         " FROM f WHERE j.id = f.id AND ",
-        holds!("j", "f.token"),
+        holds!("j", "f.token", " AND f.noted IS NOT NULL"),
         " RETURNING j.id, j.token, j.attempts, j.worker, j.started_at, f.class, f.error), \
          noted AS (INSERT INTO job_attempts (job_id, token, attempt, worker, started_at, ended_at, outcome, error) \
          SELECT id, token, attempts, COALESCE(worker, '?'), COALESCE(started_at, clock_timestamp()), \

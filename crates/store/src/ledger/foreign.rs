@@ -56,7 +56,7 @@ pub const FINISH_JSON: Sql = Sql {
          seat = NULL, leaving = NULL, abroad = NULL \
          FROM json_to_recordset($1::text::json) AS f(id uuid, token bigint, claim uuid, output text, note text) \
          LEFT JOIN job_claims c ON c.id = f.claim WHERE j.id = f.id AND ",
-        holds!("j", "f.token")
+        holds!("j", "f.token", " AND c.id IS NOT NULL")
     ),
     sqlite: concat!(
         "UPDATE background_jobs SET status = 'completed', \

@@ -1,6 +1,6 @@
 //! Single jobs: looking at them, cancelling them, running them again.
 //!
-//! The last start may stand in the job's own row only: claiming and completing write one row each.
+//! The last start may stand in the job's own row only, or in its claim: claiming and completing write one row each.
 
 use backshift_core::{AttemptRecord, JobId, JobRecord, State, StoreError, Timestamp, Token};
 
@@ -26,9 +26,11 @@ macro_rules! attempts {
 /// The last start may be known to its claim alone.
 pub(crate) const ATTEMPTS: Sql = Sql {
     pg: attempts!(
-        " UNION ALL SELECT j.failures + 1, s.token, h.worker, h.started_at, NULL, NULL, NULL, 'running', NULL \
-         FROM background_jobs j JOIN job_claims h ON true CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS s(job, token) \
-         WHERE j.id = $1 AND s.job = $1 AND j.status = 'available' AND j.broker = 'postgres' AND j.token = s.token - 1"
+        " UNION ALL SELECT j.failures + 1, s.token, s.worker, s.started_at, NULL, NULL, NULL, 'running', NULL \
+         FROM (SELECT failures, token FROM background_jobs WHERE id = $1 AND status = 'available' AND broker = 'postgres' \
+         AND NOT EXISTS (SELECT 1 FROM job_line l WHERE l.id = $1) OFFSET 0) j \
+         CROSS JOIN LATERAL (SELECT c.worker, c.started_at, u.token FROM job_claims c \
+         CROSS JOIN LATERAL unnest(c.jobs, c.tokens) AS u(job, token) WHERE u.job = $1 AND u.token = j.token + 1 OFFSET 0) s"
     ),
     sqlite: attempts!(""),
 };

@@ -27,18 +27,18 @@ pub(crate) const SHOW_LOST: &str = "SELECT backshift_show_lost($1::text[])::text
 pub(crate) const RESCUE: &str = concat!(
     "WITH doubtful AS MATERIALIZED (SELECT * FROM job_claims h \
      WHERE h.lease_until < (SELECT clock_timestamp()) OR h.worker = ANY($1::text[]) \
-     ORDER BY h.lease_until LIMIT 200 FOR UPDATE SKIP LOCKED), \
+     ORDER BY h.lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED), \
      held AS MATERIALIZED (SELECT h.id AS claim, j.id, \
      CASE WHEN j.status = 'running' THEN j.lease_until ELSE h.lease_until END AS until, \
      (j.status = 'running' AND (j.lease_until < (SELECT clock_timestamp()) OR j.worker = ANY($1::text[]))) AS lost \
      FROM doubtful h CROSS JOIN LATERAL unnest(h.jobs, h.tokens) AS u(job, token) JOIN background_jobs j ON j.id = u.job \
-     WHERE (j.status = 'running' AND (j.broker = 'postgres' OR j.published_at IS NULL)) \
+     WHERE (j.status = 'running' AND j.token = u.token AND (j.broker = 'postgres' OR j.published_at IS NULL)) \
      OR (j.status = 'available' AND j.broker = 'postgres' AND j.token = u.token - 1)), \
      lost AS MATERIALIZED (SELECT id FROM background_jobs WHERE id IN (SELECT id FROM held WHERE held.lost LIMIT 1000) \
      AND status = 'running' AND (lease_until < clock_timestamp() OR worker = ANY($1::text[])) \
      FOR UPDATE SKIP LOCKED), \
      emptied AS (DELETE FROM job_claims WHERE id IN (SELECT id FROM doubtful) AND id NOT IN (SELECT claim FROM held)), \
-     standing AS (UPDATE job_claims h SET lease_until = s.until FROM (SELECT claim, min(until) AS until FROM held GROUP BY claim) s \
+     standing AS (UPDATE job_claims h SET lease_until = s.until FROM (SELECT claim, COALESCE(min(until), clock_timestamp()) AS until FROM held GROUP BY claim) s \
      WHERE h.id = s.claim), \
      back AS (UPDATE background_jobs j SET \
      status = CASE WHEN j.superseded OR j.cancel_requested THEN 'cancelled' \

@@ -9,9 +9,13 @@ use backshift_core::{JobId, JobRecord, State, StoreError, Timestamp, Token};
 
 use crate::{Column, Dialect, Executor, Sql, Tx};
 
-/// Whether this row is the job's that runs under this token, written or not.
+/// Whether this row is the job's that runs under this token, written or not. Who writes the row names the claim too, and it must be
+/// there: a crash of the server may have undone it, and then somebody else may have the job.
 macro_rules! holds {
     ($row:literal, $token:literal) => {
+        $crate::ledger::taken::holds!($row, $token, "")
+    };
+    ($row:literal, $token:literal, $noted:literal) => {
         concat!(
             "((",
             $row,
@@ -27,7 +31,9 @@ macro_rules! holds {
             $token,
             " - 1 AND ",
             $row,
-            ".broker = 'postgres'))"
+            ".broker = 'postgres'",
+            $noted,
+            "))"
         )
     };
 }

@@ -46,7 +46,7 @@ pub(crate) async fn make_room(tx: &Tx, entry: &Entry) -> Result<Option<JobId>, S
     let Some(unique) = &entry.envelope.unique else { return Ok(None) };
     let ask = || tx.sql(HOLDER).bind(&unique.key).optional::<(JobId, String, bool)>();
     let Some((holder, mut status, still_here)) = ask().await? else { return Ok(None) };
-    if status == State::Available.as_str() {
+    if status == State::Available.as_str() && unique.policy != UniquePolicy::Reject {
         taken::show_starts(tx, &[holder]).await?;
         let Some((_, by_now, _)) = ask().await? else { return Ok(None) };
         status = by_now;

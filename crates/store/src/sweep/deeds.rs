@@ -109,9 +109,10 @@ pub(super) async fn many(
     }
     let mut locked = lock(tx, filter, &jobs).await?;
     if deed == Deed::Cancel {
-        taken::show_starts(tx, &locked.iter().map(|job| job.id).collect::<Vec<_>>()).await?;
-        // Whoever was taken in between may match no more.
-        locked = lock(tx, filter, &jobs).await?;
+        let met: Vec<JobId> = locked.iter().map(|job| job.id).collect();
+        taken::show_starts(tx, &met).await?;
+        // Whoever was taken in between may match no more; and nobody else is touched, whose start was not written.
+        locked = lock(tx, filter, &met).await?;
     }
     let (keyed, plain): (Vec<Met>, Vec<Met>) =
         locked.into_iter().partition(|job| deed == Deed::Retry && job.has_key);

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use backshift_core::{
     EffectState, Envelope, JobFilter, JobId, Page, Settled, State, UniqueKey, UniquePolicy, WorkerName,
-    store::{Beat, Effects, Jobs, Ledger, Limits, Maintenance, Pulse, Queues, Start},
+    store::{Beat, Effects, Jobs, Ledger, Limits, Maintenance, Outbox, Pulse, Queues, Start},
 };
 use backshift_store::{
     Executor,
@@ -209,7 +209,7 @@ async fn a_row_that_is_written_by_hand_under_a_job_that_was_just_claimed_is_neve
         ("status = 'scheduled', run_at = now() + interval '1 hour'", Settled::Stale, 1),
         ("status = 'cancelled'", Settled::Stale, 0),
         ("status = 'dead'", Settled::Stale, 0),
-        ("status = 'completed'", Settled::Stale, 0),
+        ("status = 'completed'", Settled::Applied, 0),
     ] {
         let Some(world) = World::postgres().await else { return };
         world.db().sql("ALTER TABLE background_jobs DROP CONSTRAINT marks_agree").run().await.unwrap();
@@ -323,4 +323,75 @@ async fn the_rescuer_looks_into_a_claim_once_in_a_lease() {
     assert_eq!(world.store.rescue().await.unwrap().returned, 1);
     world.store.rescue().await.unwrap();
     assert!(world.db().sql(AHEAD).one::<bool>().await.unwrap());
+}
+
+/// A state that was written by hand and taken back by a retry: the next start has a token of its own.
+#[tokio::test]
+async fn a_job_that_was_taken_from_its_worker_by_hand_starts_again_under_a_new_token() {
+    let Some(world) = World::postgres().await else { return };
+    world.db().sql("ALTER TABLE background_jobs DROP CONSTRAINT marks_agree").run().await.unwrap();
+    let (envelope, start) = world.running("w1").await;
+    let by_hand = "UPDATE background_jobs SET status = 'dead' WHERE id = $1";
+    world.db().sql(by_hand).bind(envelope.id).run().await.unwrap();
+    assert_eq!(world.store.retry(envelope.id).await.unwrap(), State::Available);
+    let (_, next) = world.claim("w2").await.unwrap();
+    assert!(next.lease.token > start.lease.token, "two workers under one token");
+    assert_eq!(beat(&world, &start).await, Pulse::Lost);
+    assert_eq!(world.finish(start.lease, completed()).await, Settled::Stale);
+    assert_eq!(world.finish(next.lease, completed()).await, Settled::Applied);
+}
+
+#[tokio::test]
+async fn a_waiting_job_that_is_moved_to_this_broker_by_hand_gets_a_place() {
+    let Some(world) = World::postgres().await else { return };
+    world.db().sql("ALTER TABLE background_jobs DROP CONSTRAINT marks_agree").run().await.unwrap();
+    world.store.accept("rabbitmq", vec![job("ready")]).await.unwrap();
+    assert!(world.claim("w").await.is_none());
+    world.db().sql("UPDATE background_jobs SET broker = 'postgres'").run().await.unwrap();
+    assert!(world.claim("w").await.is_some(), "nobody would ever run it");
+}
+
+/// A crash of the server may undo a claim that its worker was answered: then the job waits again, and the worker has nothing.
+#[tokio::test]
+async fn a_worker_whose_claim_was_undone_by_a_crash_gives_no_sign_of_life_and_no_result() {
+    let Some(world) = World::postgres().await else { return };
+    let (envelope, start) = world.running("w1").await;
+    world.db().sql("DELETE FROM job_claims").run().await.unwrap();
+    let place = "INSERT INTO job_line (id, queue, priority, run_at, ready, alone, again) \
+                 SELECT id, queue, priority, run_at, true, false, false FROM background_jobs";
+    world.db().sql(place).run().await.unwrap();
+    assert_eq!(beat(&world, &start).await, Pulse::Lost);
+    assert_eq!(world.finish(start.lease, completed()).await, Settled::Stale);
+    let (again, next) = world.claim("w2").await.unwrap();
+    assert_eq!(again.id, envelope.id);
+    assert_eq!(world.finish(next.lease, completed()).await, Settled::Applied);
+}
+
+/// One row that says nothing of its lease keeps nobody else's job from coming back.
+#[tokio::test]
+async fn a_row_that_was_set_to_run_by_hand_stops_no_rescue() {
+    let Some(world) = World::postgres().await else { return };
+    let (odd, _) = world.running("w1").await;
+    let by_hand = "UPDATE background_jobs SET status = 'running', token = 1 WHERE id = $1";
+    world.db().sql(by_hand).bind(odd.id).run().await.unwrap();
+    let (lost, _) = world.running("w2").await;
+    world.claims_are_doubtful().await;
+    assert_eq!(world.store.rescue().await.unwrap().returned, 1);
+    assert_eq!(world.state(lost.id).await, State::Available);
+}
+
+/// A key that a waiting job holds is asked about by every producer.
+#[tokio::test]
+async fn who_asks_for_the_start_of_a_job_that_waits_reads_no_claim() {
+    let Some(world) = World::postgres().await else { return };
+    world.enqueue_all((0..50).map(|_| job("ready")).collect()).await;
+    assert_eq!(world.claim_many("w", 50).await.len(), 50);
+    let waiting = world.enqueue(job("ready")).await.id();
+    let tx = world.db().begin().await.unwrap();
+    const READ: &str = "SELECT (seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_xact_user_tables WHERE relname = 'job_claims'";
+    let before = tx.sql(READ).one::<i64>().await.unwrap();
+    let show = "SELECT backshift_show_starts(ARRAY[$1])::text";
+    tx.sql(show).bind(waiting).all::<Option<String>>().await.unwrap();
+    assert_eq!(tx.sql(READ).one::<i64>().await.unwrap(), before);
+    tx.rollback().await.unwrap();
 }
