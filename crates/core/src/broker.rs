@@ -55,8 +55,8 @@ pub trait Broker: Send + Sync + 'static {
         options: ConsumeOptions,
     ) -> Result<Box<dyn Consumer>, BrokerError>;
 
-    /// How much later than its time a job may come that was for so long from now, while a worker is idle: the granularity
-    /// of this broker's delays. Never earlier.
+    /// How late a job with this delay may come although a worker is idle: the granularity of this broker's delays. It never
+    /// comes early.
     fn lateness(&self, _delay: Duration) -> Duration {
         Duration::from_millis(50)
     }
@@ -64,7 +64,7 @@ pub trait Broker: Send + Sync + 'static {
     /// How many envelopes wait, about.
     async fn depth(&self, queue: &QueueName) -> Result<u64, BrokerError>;
 
-    /// How many messages of this queue nobody holds, those included that wait in places of our own for their time.
+    /// How many messages of this queue are held by no consumer, including those that wait for their time in queues of ours.
     async fn left(&self, queue: &QueueName) -> Result<u64, BrokerError> {
         self.depth(queue).await
     }
@@ -154,7 +154,8 @@ pub trait Consumer: Send {
     async fn next(&mut self, free: usize) -> Result<Vec<Delivery>, BrokerError>;
 
     /// Gives back, uncounted, what was taken and not handed out, because the next call of `next` may be a long time off.
-    /// Brokers whose undelivered messages are under no lease give back what stands behind [occupied](Occupied) slots only.
+    /// A broker that holds such messages by its connection, without a lease, gives back only those for which no slot is left
+    /// because of [occupied](Occupied) ones.
     async fn put_back(&mut self) {}
 
     /// Stops taking; deliveries already handed out stay settleable, prefetched ones go back uncounted.

@@ -34,8 +34,8 @@ pub struct Moment {
     asleep: Duration,
 }
 
-/// A sleep that is shorter is not told from the time between two looks at the clocks. It also keeps real time out of
-/// tests that own the clock.
+/// A shorter sleep cannot be told from the time that passes between reading one clock and the other. The bound also keeps real
+/// time out of tests that own the clock.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 impl Moment {

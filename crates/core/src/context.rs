@@ -84,7 +84,7 @@ impl JobContext {
     /// What the handler says is read with [`Self::said`].
     ///
     /// # Panics
-    /// When the job cannot be written as JSON or its kind, queue or worker has no legal name: its test shall fail.
+    /// When the job cannot be written as JSON or its kind, queue or worker has no legal name, so that the test fails.
     pub fn for_test<J: Job>(job: &J) -> Self {
         let legal = |what: &str, problem: &dyn fmt::Display| -> ! { panic!("{what}: {problem}") };
         let kind = Kind::new(J::KIND).unwrap_or_else(|error| legal("the job's KIND", &error));

@@ -1,8 +1,8 @@
 //! The ends of jobs: told by the workers of this process as they happen, waited for one by one.
 //!
-//! A subscription hears what *this process* brought to an end, and a cancelled waiting job is nobody's attempt. Waiting for
-//! one job works from everywhere: whoever waits is told by a worker of the same process, and else by a look at the store
-//! that all who wait share.
+//! A subscription hears only what *this process* brought to an end; a job that is cancelled while it waits has no attempt, so no
+//! subscription hears of it. Waiting for one job works from everywhere: a worker of the same process tells whoever waits, and
+//! for the ends of other processes all who wait share one look at the store.
 
 use std::{
     collections::{HashMap, HashSet},

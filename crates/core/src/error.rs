@@ -3,8 +3,8 @@
 //! `?` on any error means *try again*, and uncounted when it is the store or the broker that is away; everything
 //! else is said explicitly. Any error is whatever becomes a `Box<dyn Error + Send + Sync>`: every error type, such a box
 //! itself, `anyhow::Error`. [`JobError`] deliberately does not implement `std::error::Error`, because that would forbid
-//! the blanket conversion that makes `?` work (`anyhow::Error` is none for the same reason). It becomes one where it is asked
-//! for: [`JobError::into_error`].
+//! the blanket conversion that makes `?` work (`anyhow::Error` does not either, for the same reason). Where an `Error` is asked
+//! for, [`JobError::into_error`] makes one.
 
 use std::{any::Any, error::Error, fmt, io, iter, time::Duration};
 
@@ -33,8 +33,9 @@ pub const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
 
 /// An attempt that did not complete the job.
 ///
-/// It is itself no [`std::error::Error`], because then `?` could make one of no other error. Where one is wanted it turns into one, and back
-/// with its meaning: `?` in a function that returns `anyhow::Error` or `Box<dyn Error>`, [`Self::into_error`] everywhere else.
+/// It does not implement [`std::error::Error`], because then `?` could not turn other errors into it. Where an `Error` is wanted it
+/// becomes one, and later a `JobError` again with the same verdict: by `?` in a function that returns `anyhow::Error` or
+/// `Box<dyn Error>`, by [`Self::into_error`] everywhere else.
 ///
 /// `?` makes one of every error that a `Box<dyn Error + Send + Sync>` can be made of, `anyhow::Error` and such boxes
 /// included; a `JobError` inside an `anyhow::Error` keeps its meaning. For anything else that can be printed:
@@ -236,7 +237,8 @@ where
 #[error("{0}")]
 struct Carried(JobError);
 
-/// Not for the box that is `Send`: what can become one is turned into a `JobError` by `?`, and that would include `JobError`.
+/// Only for the box without `Send`. `?` turns whatever can become a box that is `Send` into a `JobError`; could a `JobError` become
+/// one, that conversion would collide with the standard library's `From<T> for T`.
 impl From<JobError> for Box<dyn Error> {
     fn from(error: JobError) -> Self {
         Box::new(Carried(error))
@@ -250,7 +252,7 @@ impl From<JobError> for anyhow::Error {
     }
 }
 
-/// As a box, an `anyhow::Error` hides what it was made of: it is looked into before.
+/// Made into a box, an `anyhow::Error` hides what it was made of, so it is searched for a `JobError` before that.
 fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
     let mut error = Some(error);
     let slot: &mut dyn Any = &mut error;
@@ -262,7 +264,7 @@ fn of_anyhow<E: 'static>(error: E) -> Result<JobError, E> {
             Ok(JobError { verdict: said.unwrap_or(error.verdict), ..error })
         }
         (None, Some(error)) => Err(error),
-        // One of both is there: what is not taken stays.
+        // Cannot happen: an error that was not taken is still there.
         (None, None) => Ok(JobError::retry("an error without a text")),
     }
 }

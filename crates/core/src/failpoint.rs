@@ -45,7 +45,7 @@ impl Failpoint {
         }
     }
 
-    /// The process comes by. Ends it when the armed plan says so; does nothing in a build without failpoints.
+    /// The process has reached this point: ends it when the armed plan says so. Does nothing in a build without failpoints.
     #[inline]
     pub fn pass(self) {
         armed::pass(self);

@@ -196,7 +196,7 @@ pub struct JobRecord {
     pub reason: Option<String>,
     /// What is known about its effect in the outside world.
     pub effect: EffectState,
-    /// A word about the outcome that is no error.
+    /// A remark on the outcome, such as `suppressed`; it is not an error.
     pub note: Option<String>,
     /// Who holds it.
     pub worker: Option<String>,

@@ -63,8 +63,8 @@ impl ErrorReport {
         Self { class, message }
     }
 
-    /// Equal for errors that differ only in numbers, ids and quoted values. What is left reads on: a bracket that such a value
-    /// closes or opens for its neighbours stays.
+    /// Equal for errors that differ only in numbers, ids and quoted values. A bracket that belongs to the words around such a value
+    /// stays, so that the rest still reads well.
     pub fn fingerprint(&self) -> String {
         let mut shape = String::with_capacity(self.message.len().min(200));
         for word in self.message.split_whitespace() {
@@ -74,7 +74,7 @@ impl ErrorReport {
             let varies = word.chars().any(|c| c.is_ascii_digit() || "\"'`@".contains(c));
             let known = word.len() == 3 && word.bytes().all(|b| b.is_ascii_digit());
             if varies && !known {
-                let (closed, opened) = alone(word);
+                let (closed, opened) = unpaired(word);
                 shape.extend(opened.chars().take_while(|_| closed.is_empty()));
                 shape.push('*');
                 shape.push_str(&closed);
@@ -90,9 +90,9 @@ impl ErrorReport {
     }
 }
 
-/// The brackets of a word whose other halves stand elsewhere: those that it closes, and those that it opens. What the word has
-/// in quotes does not count; an apostrophe, or a quote that another word closes, is no such quote.
-fn alone(word: &str) -> (String, String) {
+/// The brackets of a word that have no partner in it: first those that close, then those that open. What the word has between two
+/// quotes is skipped. An apostrophe inside the word does not begin a quotation, nor does a quote that only another word closes.
+fn unpaired(word: &str) -> (String, String) {
     const PAIRS: [(char, char); 3] = [('(', ')'), ('[', ']'), ('{', '}')];
     let (mut closed, mut opened) = (String::new(), String::new());
     let (mut rest, mut before) = (word.chars(), ' ');

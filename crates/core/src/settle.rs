@@ -13,7 +13,8 @@ pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// What becomes of a delivery.
 ///
-/// Nearly all are acks, and each is moved through several queues: the retry with its whole envelope stands apart.
+/// Nearly all are acks, and each is moved through several queues, so the value is kept small: a retry, which carries a whole
+/// envelope, is boxed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settlement {
     /// It is over.

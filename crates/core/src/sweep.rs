@@ -248,7 +248,7 @@ pub trait Sweeps: Send + Sync + 'static {
         Ok(Vec::new())
     }
 
-    /// What was done by hand before this time, newest first; a sweep is one of it. At most 500.
+    /// What was done by hand before this time, newest first; a whole sweep counts as one. At most 500.
     async fn all_hands(&self, before: Option<Timestamp>, limit: u32) -> Result<Vec<HandRecord>, StoreError> {
         let _ = (before, limit);
         Ok(Vec::new())

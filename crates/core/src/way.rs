@@ -148,8 +148,8 @@ impl fmt::Display for Authority {
     }
 }
 
-/// What a handshake of rustls that failed asks for, from the words in which it says so; `setting` names the file of authorities.
-/// `None` = it is no matter of certificates.
+/// What to do about a handshake of rustls that failed, read from its error text; `setting` is the setting that names the file
+/// of authorities. `None` = neither TLS nor the certificate is to blame.
 pub fn handshake_remedy(problem: &str, setting: &str) -> Option<String> {
     let certificate = problem.contains("invalid peer certificate");
     match problem {

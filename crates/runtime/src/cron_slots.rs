@@ -48,7 +48,7 @@ impl Slots {
         if let Some(interval) = when.trim().strip_prefix("@every") {
             return interval_of(interval.trim()).map(Self::Every).map_err(|p| InvalidSchedule::new(when, p));
         }
-        // The parser takes a list without a member for a field that nothing matches, and then looks for minutes.
+        // The parser accepts a list with an empty member as a field that never matches, and then searches for minutes.
         if when.split_whitespace().any(|field| field.split(',').any(str::is_empty)) {
             return Err(InvalidSchedule::new(when, "a list has an empty place; write 0,30 and not 0,,30"));
         }

@@ -95,7 +95,7 @@ fn is_stranger(pool: &Pool, taken: &Taken) -> bool {
     pool.engine.registry.options(&taken.envelope.kind).is_none() && !has(Bug::FailsUnknownKinds)
 }
 
-/// Lets the ledger keep the jobs that nobody here knows; whose payload it has not whole goes round at the broker.
+/// Lets the ledger keep the jobs whose kind nobody here knows. One whose payload it does not have whole goes round at the broker.
 async fn take_in(pool: &Pool, strangers: Vec<Taken>) {
     let leases: Vec<_> = strangers.iter().filter_map(|taken| Some(taken.start.as_ref()?.lease)).collect();
     let parked = match &pool.store {
@@ -134,7 +134,7 @@ async fn jobs(pool: &Pool, batch: Vec<Delivery>) -> Vec<Taken> {
         let Delivery { job, redelivered, anonymous, start, claimed_at, receipt } = delivery;
         let claimed_at = claimed_at.unwrap_or(received);
         match job {
-            // What still runs here and lost its delivery goes on with this one.
+            // A job that still runs here and whose delivery was lost with its connection goes on with this delivery.
             Ok(envelope) if redelivered && start.is_none() && !has(Bug::AdoptsNothing) => {
                 match pool.running.adopt(&envelope, anonymous, receipt) {
                     Ok(()) => {
@@ -197,7 +197,8 @@ fn is_left(pool: &Pool, one: &Taken) -> bool {
     one.redelivered && (!pool.running.holds(one.envelope.id) || has(Bug::AdoptsNothing))
 }
 
-/// Takes over what the ledger said about a delivery that may run; the third is whether the ledger is told first.
+/// Puts into the delivery what the ledger answered. The flag: the ledger has started it, so its result goes there before the
+/// receipt is settled.
 fn started(mut taken: Taken, word: Option<Word>) -> (Taken, Option<Word>, bool) {
     match word {
         Some(Word::Said(Claimed::Run(start), asked_at)) => {
@@ -236,7 +237,7 @@ async fn turn_away(pool: &Pool, taken: Taken, word: Option<Word>, ledger_first: 
             let word = "another job with this id has another payload, kind, queue or broker";
             dead(Reason::IdConflict, word, attempt)
         }
-        // Never: it was opened where the word came in.
+        // Cannot happen: `started` has replaced it by the answer inside.
         Some(Word::Said(Claimed::Known(..), _)) => return,
         Some(Word::Refused(reason, problem)) => dead(reason, problem, attempt),
         Some(Word::Unasked) => release(&taken.envelope, attempt, Duration::ZERO, "the worker stopped"),
@@ -255,8 +256,8 @@ fn put_back(envelope: &Envelope, delay: Duration) -> Settlement {
     Settlement::Retry(Box::new(Retry { next, delay, counted: false, error: None }))
 }
 
-/// The ledger says dead and the message is still here: its worker was lost before the broker's own dead-letter place
-/// had it, or it is dead because of that. A second copy there is allowed, none is not.
+/// The ledger says dead and the message is still here: its worker was lost before the message reached the broker's own dead
+/// letters, or losing workers is what made it dead. Two copies there are allowed, none is not.
 async fn buried(pool: &Pool, envelope: &Envelope) -> Settlement {
     let record = match &pool.store {
         Some(store) => store.find(envelope.id).await.ok().flatten(),

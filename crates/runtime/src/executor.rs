@@ -90,7 +90,7 @@ fn lonely_later(pool: &Pool, attempt: &Attempt, delay: Duration, word: &str) -> 
     Some(release(attempt.context.envelope(), attempt.number, delay, word))
 }
 
-/// On an SQL broker it was claimed with the seat.
+/// On a SQL broker the claim took the seat as well.
 async fn has_seat(pool: &Pool, attempt: &Attempt) -> bool {
     let (Some(store), Some(lease), true) = (&pool.store, attempt.lease(), attempt.ledger_first) else {
         return true;
@@ -104,8 +104,9 @@ async fn has_seat(pool: &Pool, attempt: &Attempt) -> bool {
     }
 }
 
-/// How long the neighbours may take: twice as long each time that they took longer, so that the fleet's least patient
-/// moment is short and a fleet of long jobs finds one all the same, at the end of the longest time-out at the latest.
+/// How long this job waits for its neighbours to end: a short time at first, twice as long after each time that it was not enough,
+/// up to the worker's time-out. So slots stand idle only for a moment where jobs are short, and where they are long it finds its turn
+/// all the same.
 fn patience(pool: &Pool, attempt: &Attempt) -> Duration {
     let options = &pool.engine.options;
     let before = pool.engine.lonely_tries.of(attempt.id());
@@ -125,7 +126,7 @@ async fn run(pool: &Pool, attempt: &Arc<Attempt>) -> Option<Settlement> {
     };
     let chain = Next::new(&engine.chain, &innermost).run(attempt.context.clone());
     let mut chain = std::pin::pin!(AssertUnwindSafe(chain).catch_unwind());
-    // Most handlers end here or wait long: what only a waiting one needs is made when it waits.
+    // Most handlers end at this first poll, the others wait long: what only a waiting one needs is made when it waits.
     let ended = match futures::poll!(chain.as_mut()) {
         Poll::Ready(ended) => Some(ended),
         Poll::Pending => Box::pin(patiently(chain, attempt, engine.options.handler_grace)).await,
@@ -232,7 +233,7 @@ fn log(attempt: &Attempt, settlement: Option<&Settlement>) {
     let (job, kind, number) = (attempt.id(), attempt.context.kind(), attempt.number);
     match settlement {
         Some(Settlement::Ack(Ack::Cancelled)) if attempt.stopped() == Some(Stop::CancelRequested) => {
-            // By whom stands with the job: the wish came through the store.
+            // Who cancelled it is not known here: the wish came through the store, which has written that down.
             tracing::info!(%job, %kind, attempt = number, "cancelled by hand: the handler was asked to stop and did");
         }
         Some(Settlement::Ack(Ack::Cancelled)) => {

@@ -19,7 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How long a consumer may take to stop taking, or to give back what it took.
 const QUIET_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long a worker that got only jobs which it does not know lets others go first, doubled so many times at most.
+/// A worker that got nothing but jobs of kinds that it does not know lets others go first: this long, doubled with each such batch in
+/// a row, and so many times at most.
 const BESIDE_STRANGERS: Duration = Duration::from_millis(10);
 const MOST_STRANGE: u32 = 5;
 
@@ -44,7 +45,7 @@ pub(crate) async fn run(pool: Arc<Pool>, quiet: CancellationToken) {
         biased;
         () = quiet.cancelled() => return,
         () = pool.engine.introduced.cancelled() => {}
-        // A store that does not even refuse.
+        // The store gave no answer at all: begin anyway.
         () = sleep(pool.engine.options.lease / 3) => {}
     }
     let (mut pause, mut broken) = (FIRST_PAUSE, false);
@@ -175,7 +176,7 @@ async fn take_beside(
     }
 }
 
-/// Waits until no job of this pool may begin any more, or none for a while.
+/// Waits until this pool may begin no more jobs: for good, or while its queue is paused.
 async fn stopped(pool: &Pool, quiet: &CancellationToken) -> Over {
     let mut paused = pool.engine.paused.clone();
     tokio::select! {
@@ -191,7 +192,8 @@ async fn ask(pool: &Pool, consumer: &mut Box<dyn Consumer>) -> Asked {
         tokio::select! {
             biased;
             slots = pool.take_slots() => break slots,
-            // What the consumer has at hand for a slot that a long job keeps now would wait as long as that runs.
+            // A long job keeps its slot although its message is gone. What the consumer holds ready for that slot would wait as
+            // long as the job runs.
             () = pool.occupied.changed() => put_back(pool, consumer).await,
         }
     };

@@ -10,10 +10,10 @@ use tokio::time::sleep;
 
 use crate::pool::Pool;
 
-/// How often, at most and at least.
+/// The shortest and the longest time between two looks.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(60));
-/// A queue is empty for so many times as long before a job is given up that nobody had begun: another worker may hold its
-/// message and not come to it.
+/// A job that nobody had begun is given up only when its queue has been empty for so many times as long: another worker may hold
+/// its message and not have come to it.
 const EMPTY_FOR: u32 = 6;
 
 /// Looks until it is dropped.
@@ -35,7 +35,7 @@ pub(crate) async fn run(pools: Vec<Arc<Pool>>, store: Arc<dyn Store>) {
 /// `empty` = since when the broker has had nothing of the queue at each look.
 async fn look(pool: &Pool, store: &Arc<dyn Store>, after: Duration, empty: &mut Option<Moment>) {
     let since = empty.take();
-    // What waits here for its copy is in nobody's queue, and is not lost.
+    // While the broker refuses copies, the deliveries that wait for theirs are in no queue and yet not lost.
     if !pool.vitals.is_consuming() || pool.is_paused() || pool.broker.trouble(&pool.queue).is_some() {
         return;
     }

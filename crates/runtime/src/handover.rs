@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{attempt::Attempt, engine::Engine, loan::Loan, pool::Pool};
 
-/// How often it is looked, at most and at least.
+/// The shortest and the longest time between two looks.
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(15));
 /// The most jobs, and the most bytes of several, in one call.
 const BATCH: (usize, usize) = (100, 1024 * 1024);
@@ -78,14 +78,15 @@ async fn hand_over(pool: &Arc<Pool>, store: &Arc<dyn Store>, attempts: Vec<Arc<A
             attempt.stays();
             continue;
         }
-        // Before any acknowledgement: the results of those that have ended meanwhile wait for none.
+        // Every loan ends before the first acknowledgement is sent: an attempt that has ended meanwhile can settle at once and does
+        // not wait for one.
         let slot = Arc::new(pool.occupied.take());
         leaving.extend(loan.hand_over(Arc::clone(&slot)).map(|receipt| (attempt, receipt, slot)));
     }
-    // All at once, at most a batch: what ends its subscription for them does it once.
+    // All at once, and no more than one batch: a broker that has to end its subscription for this ends it once for all of them.
     let let_go = leaving.into_iter().map(|(attempt, receipt, slot)| async move {
         acknowledge(pool, &attempt, receipt, limit).await;
-        // Until the server has it, whoever counts deliveries counts it with its slot.
+        // Until the server has the acknowledgement it counts this delivery as unsettled, so the slot stays taken as long.
         drop(slot);
     });
     join_all(let_go).await;

@@ -81,7 +81,7 @@ pub fn decide(
     if let Ended::Returned(Err(error)) = &ended
         && explicit(error.verdict())
         && facts.stop != Some(Stop::LeaseLost)
-        // Whoever was asked to stop and asks for another time has stopped: there is none.
+        // A person cancelled the job, and its handler asks for a later run: there is none.
         && !(facts.stop == Some(Stop::CancelRequested) && matches!(error.verdict(), Verdict::Snooze(_)))
     {
         return Some(said_so(&facts, error));

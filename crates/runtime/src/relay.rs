@@ -24,7 +24,7 @@ pub(crate) async fn run(engine: Arc<Engine>, store: Arc<dyn Store>, broker: Arc<
     loop {
         let pause = match round(&store, &broker).await {
             Ok((published, 0)) => {
-                // Right after a refusal nothing is to be taken, because the refused rows are still held.
+                // Nothing to take right after a refusal says nothing about the broker: the refused rows are still held.
                 if published > 0 || refused_at.is_none_or(|at| at.elapsed() > HOLD * 2) {
                     engine.health.clear(&part);
                 }

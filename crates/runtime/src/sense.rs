@@ -148,7 +148,7 @@ enum Guard<'a> {
 impl<'a> Guard<'a> {
     fn of(middleware: &'a dyn DynMiddleware) -> Option<Self> {
         let any: &dyn Any = middleware;
-        // Whoever keeps several kinds of them keeps them shared.
+        // A program that keeps several kinds of middleware in one list keeps them behind an `Arc`: look inside.
         if let Some(shared) = any.downcast_ref::<Arc<dyn DynMiddleware>>() {
             return Self::of(shared.as_ref());
         }

@@ -81,8 +81,8 @@ impl Settler {
         }
     }
 
-    /// An attempt is over with this result, or with none that anybody would accept. `false` = it is settled later, when a loan of
-    /// its receipt ends, or was before.
+    /// An attempt is over with this result; `None` = its lease is over and nobody would accept one. `false` = it is not settled by
+    /// this call: its receipt is on loan, and it is settled when the loan ends, or it was settled before.
     pub(crate) fn end(&self, attempt: &Arc<Attempt>, settlement: Option<Settlement>, places: Places) -> bool {
         let unsettled = attempt.over(settlement, places);
         let now = unsettled.is_some();
@@ -248,12 +248,12 @@ impl Settler {
         Failpoint::BeforeAck.pass();
         let answer = settle_with(&mut one, receipt).await;
         if !one.ledger_first && one.lease.is_some() {
-            // The receipt was the ledger's.
+            // Settling this receipt wrote the ledger.
             Failpoint::AfterLedger.pass();
         }
         match answer {
             Ok(Settled::Applied) => {
-                // What the ledger has heard before was told then.
+                // An end that went to the ledger first was told when the ledger had it.
                 if !one.ledger_first {
                     one.tell_end(&self.endings);
                 }

@@ -46,8 +46,8 @@ impl Settling {
         }
     }
 
-    /// The job whose message is gone for good now, if the ledger would else expect it once more. A first delivery that
-    /// ran to its end is left out: nearly all are that, and its row answers for one redelivery only.
+    /// The job whose message is gone for good now, if the ledger would otherwise expect it once more. A first delivery that was
+    /// acknowledged is left out: nearly all are such, and the price is that its row may answer for one redelivery too many.
     pub(crate) fn gone(&self) -> Option<JobId> {
         let expected = self.again || !matches!(self.settlement, Settlement::Ack(_));
         self.id.filter(|_| self.nameless && expected)
@@ -76,7 +76,7 @@ impl Settling {
     /// The ledger's part of it.
     pub(crate) fn finish(&self) -> Option<Finish> {
         let lease = self.lease?;
-        // A job that waits in the ledger itself comes back from there; a message that is acknowledged does not.
+        // Durable, when a message is acknowledged next: it does not come again. A job of a SQL broker comes back from the ledger.
         let durable = !self.receipt.as_ref().is_some_and(|receipt| receipt.only_writes_ledger());
         Some(Finish { lease, settlement: self.settlement.clone(), durable })
     }

@@ -70,7 +70,7 @@ impl Troubles {
 pub(crate) struct Told(Option<Vec<Trouble>>);
 
 impl Told {
-    /// Whether they have to be told: also after an answer that never came, which says nothing of what was written.
+    /// Whether the others have to be told: something changed, or the last call failed, and nobody knows what it wrote.
     pub(crate) fn is_news(&self, now: &[Trouble]) -> bool {
         self.0.as_ref().is_none_or(|told| is_news(told, now))
     }
@@ -81,7 +81,7 @@ impl Told {
     }
 }
 
-/// Whether others know nothing of what has changed.
+/// Whether something has changed since the others were told.
 fn is_news(told: &[Trouble], now: &[Trouble]) -> bool {
     let close = |a: Timestamp, b: Timestamp| a.duration_since(b).unsigned_abs() < NO_NEWS;
     let same = |(a, b): (&Trouble, &Trouble)| {

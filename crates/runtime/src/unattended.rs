@@ -61,7 +61,7 @@ pub(crate) async fn run(
         }
     }
     tracing::debug!("every kind of this worker was looked at for a queue that nobody works");
-    // Ended, it would be begun again.
+    // The supervisor would start a part that returned anew.
     std::future::pending().await
 }
 

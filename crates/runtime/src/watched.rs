@@ -1,8 +1,8 @@
-//! Asks what is watched for its trouble, on a thread of its own: it is code of others, and the asker holds the worker's sign of life.
+//! Asks what is watched for its trouble, on a thread of its own: it is not our code and may hang, and the asker also keeps the
+//! worker's sign of life.
 //!
-//! Nobody waits for an answer: a look takes what was said since the last one, so an answer is a look old. One that does not
-//! come is a trouble too, and so is a panic; no second question is asked meanwhile, so there is never more than one thread of
-//! each.
+//! Nobody waits for an answer: a look takes what was said since the last look, so what it shows is one look old. An answer that
+//! does not come is a trouble too, and so is a panic; until it comes nothing is asked again, so each has one thread at most.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -16,7 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-/// Whoever needs longer does not answer.
+/// An answer that takes longer is taken for none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Something that is watched, and what it said last.
@@ -58,7 +58,7 @@ impl Asked {
     fn ask(&self, now: Timestamp) -> Option<(Instant, oneshot::Receiver<Option<Trouble>>)> {
         let (watched, runtime) = (Arc::clone(&self.watched), Handle::try_current().ok());
         let (say, answer) = oneshot::channel();
-        // No thread of the runtime: it would wait for this one at its end.
+        // Not a blocking thread of the runtime: the runtime waits for those when it ends.
         let thread = thread::Builder::new().name(format!("watched-{}", self.place + 1)).spawn(move || {
             let _inside = runtime.as_ref().map(Handle::enter);
             // The asker may have gone meanwhile.

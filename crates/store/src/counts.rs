@@ -175,7 +175,8 @@ async fn counted_by(on: &impl Executor) -> Result<BTreeMap<String, Counted>, Sto
     Ok(queues)
 }
 
-/// Where the only queue with so many that counting ended is the deepest by far, what the database guesses is nearer.
+/// Counting ends at a bound. Where exactly one queue reached it, nearly everything that was not counted waits in that queue, so the
+/// database's own guess of all that wait, less what was counted, is added to it: nearer than "or more".
 async fn estimated(on: &impl Executor, waiting: &mut [Group]) -> Result<(), StoreError> {
     let counted: i64 = waiting.iter().map(|one| one.jobs).sum();
     let mut deep = waiting.iter_mut().filter(|one| one.more);

@@ -51,7 +51,7 @@ pub enum Claimed {
     Kept,
     /// Another payload, kind, queue or broker was accepted under this id: dead letter with reason `id-conflict`.
     Conflict,
-    /// The message without an id is a delivery of this job, of which the inner answer speaks.
+    /// The message carried no id and was recognised as a delivery of this job; the inner answer is about that job.
     Known(JobId, Box<Claimed>),
 }
 
@@ -135,8 +135,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// acks the message of a job that has to run again.
     async fn finish(&self, batch: Vec<Finish>) -> Result<Vec<Settled>, StoreError>;
 
-    /// The broker confirmed that the messages of these jobs are settled; they carry no id. No redelivery is theirs any
-    /// more. Without this word, an ended job answers whatever redelivery looks like its message.
+    /// The broker confirmed that the messages of these jobs are settled; they carry no id. No later
+    /// redelivery is theirs. Without this call, a redelivery that looks like such a message would be taken for one of an ended job.
     async fn gone(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
 
     /// Extends many leases at once and brings back wishes to cancel.

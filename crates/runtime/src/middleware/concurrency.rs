@@ -31,9 +31,8 @@ pub struct Concurrency {
 }
 
 impl Concurrency {
-    /// `key` gives what is limited and how many places it has; `None` = no limit for this job. A job that finds
-    /// no place comes back after `retry_in` or later, the later the
-    /// more often that happened.
+    /// `key` gives what is limited and how many places it has; `None` = no limit for this job. A job that finds no place comes
+    /// back after `retry_in` or later: the more often it found none, the later.
     pub fn new(
         retry_in: Duration,
         key: impl Fn(&JobContext) -> Option<(String, u32)> + Send + Sync + 'static,

@@ -104,7 +104,8 @@ pub(super) fn of<'a>(line: &'a Line, entries: &'a [Entry]) -> impl Iterator<Item
     entries.iter().filter(|entry| entry.line == line.name)
 }
 
-/// Refuses tables that a newer program changed in a way that this one cannot live with. What was only added to is no reason.
+/// Refuses tables that a newer program changed in a way that this one cannot work with. Tables to which it only added something
+/// are accepted.
 pub(super) fn refuse_incompatible(line: &Line, entries: &[Entry]) -> Result<(), StoreError> {
     let oldest = of(line, entries).map(|entry| entry.compatible_from).max().unwrap_or(0);
     let theirs = of(line, entries).map(|entry| entry.version).max().unwrap_or(0);

@@ -168,7 +168,9 @@ pub async fn check(db: &Database, lines: &[&'static Line]) -> Result<(), StoreEr
 }
 
 async fn up_postgres(pg: &Pg, lines: &[&'static Line], adopt: &[String]) -> Result<Vec<Step>, StoreError> {
-    /// Of a schema that is not there yet, its name is the key; whoever finds it finds the work done.
+    /// One program at a time migrates a schema. While the schema is missing `current_schema()` is NULL, and the search path, which
+    /// names it, makes the key. Whoever sees the schema afterwards may lock another key, but the schema became visible only when
+    /// the first program committed, with its work done.
     const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('backshift migrations of ' || \
         COALESCE(current_schema()::text, current_setting('search_path')), 0))";
     let tx = pg.begin(Durability::Strict).await?;

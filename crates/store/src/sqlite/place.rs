@@ -64,7 +64,7 @@ impl FilePlace {
         let now = match fs::metadata(&self.given) {
             Ok(found) => Some(Inode::of(&found)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            // What cannot be looked at just now is no proof.
+            // A path that cannot be read just now proves nothing: the file may well be there.
             Err(_) => return Ok(()),
         };
         if now == Some(opened) {
