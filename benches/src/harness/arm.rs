@@ -52,15 +52,3 @@ pub(crate) enum Goal {
     /// Shown, not judged.
     Reported,
 }
-
-/// What an arm's value counts.
-#[derive(Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Unit {
-    /// Jobs, messages or mails per second: more is better.
-    PerSecond,
-    /// A latency: less is better.
-    Milliseconds,
-    /// Memory: less is better.
-    Mebibytes,
-}

@@ -3,17 +3,9 @@
 use anyhow::Result;
 
 use super::{
-    Bench, Outcome, Sample,
+    Bench, Outcome, Plan, Sample,
     outcome::{ArmOutcome, RowOutcome},
 };
-
-/// How a bench is run.
-pub(crate) struct Plan {
-    pub(crate) rounds: usize,
-    pub(crate) scale: f64,
-    /// Empty = all arms.
-    pub(crate) only: Vec<String>,
-}
 
 /// Measures all arms in each round and judges the rows.
 pub(crate) async fn run(bench: &Bench, plan: &Plan) -> Result<Outcome> {

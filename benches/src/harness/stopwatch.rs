@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Server, Unit, cpu::own_seconds};
+use super::{Sample, Server, Unit, cpu::own_seconds};
 
 /// Runs from [`Stopwatch::start`] until it is stopped with what was done.
 pub(crate) struct Stopwatch {
@@ -10,21 +10,6 @@ pub(crate) struct Stopwatch {
     own: f64,
     server: Server,
     server_seconds: Option<f64>,
-}
-
-/// What one arm did in one round.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Sample {
-    /// Jobs that the server shows as done.
-    pub(crate) jobs: u64,
-    pub(crate) seconds: f64,
-    /// The figure that ratios are made of.
-    pub(crate) value: f64,
-    pub(crate) unit: Unit,
-    /// Processor seconds of this process per 1,000 jobs (peers: of the peer's process, once it has ended).
-    pub(crate) client_cpu: f64,
-    /// Processor seconds of the server's process tree per 1,000 jobs.
-    pub(crate) server_cpu: Option<f64>,
 }
 
 impl Stopwatch {

@@ -1,4 +1,6 @@
 //! A site that is about to be opened: `.await` it. Nothing is looked at before that, also not the URLs.
+//!
+//! Every way to a [`Backshift`] begins here.
 
 use std::{
     future::{Future, IntoFuture},
@@ -37,6 +39,41 @@ pub struct Opening {
     store: Option<String>,
     options: Options,
     migrates: bool,
+}
+
+impl Backshift {
+    /// Queue and store in one SQLite file, made when it is not there (feature `embedded`). Needs a tokio runtime.
+    #[cfg(feature = "embedded")]
+    pub async fn embedded(path: &str) -> Result<Self, crate::OpenError> {
+        Self::open(&format!("embedded:{path}"), None).await
+    }
+
+    /// Whatever these URLs lead to: a database (`embedded:PATH`, `sqlite:PATH`, `postgres:…`), which is queue and store at
+    /// once, or a broker (`amqp:…`) with the database that remembers its jobs.
+    ///
+    /// ```no_run
+    /// # use backshift::Backshift;
+    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = std::env::var("STORE_URL").ok();
+    /// let site = Backshift::open(&std::env::var("BROKER_URL")?, store.as_deref()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(url: &str, store_url: Option<&str>) -> Opening {
+        Opening::new(url, store_url)
+    }
+
+    /// Queue and store in one PostgreSQL database (feature `postgres`); see [`Opening`] for its tables.
+    #[cfg(feature = "postgres")]
+    pub fn postgres(url: &str) -> Opening {
+        Opening::new(url, None)
+    }
+
+    /// Queues on RabbitMQ (feature `rabbitmq`), remembered in the database at `store_url` (`postgres:…` or `sqlite:PATH`).
+    #[cfg(feature = "rabbitmq")]
+    pub fn rabbitmq(url: &str, store_url: &str) -> Opening {
+        Opening::new(url, Some(store_url))
+    }
 }
 
 impl Opening {

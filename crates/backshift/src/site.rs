@@ -9,7 +9,7 @@ use backshift_core::{Broker, Endings, Registry, Store};
 use backshift_runtime::Worker;
 use backshift_store::{Database, HandsRetention, SqlStore};
 
-use crate::{Client, Opening, Shift};
+use crate::{Client, Shift};
 
 /// How long it is known who did what by hand: a year, as the binary keeps it unless it is told otherwise.
 const KEEP_HANDS: Duration = Duration::from_secs(365 * 86_400);
@@ -46,39 +46,6 @@ pub struct Backshift {
 }
 
 impl Backshift {
-    /// Queue and store in one SQLite file, made when it is not there (feature `embedded`). Needs a tokio runtime.
-    #[cfg(feature = "embedded")]
-    pub async fn embedded(path: &str) -> Result<Self, crate::OpenError> {
-        Self::open(&format!("embedded:{path}"), None).await
-    }
-
-    /// Whatever these URLs lead to: a database (`embedded:PATH`, `sqlite:PATH`, `postgres:…`), which is queue and store at
-    /// once, or a broker (`amqp:…`) with the database that remembers its jobs.
-    ///
-    /// ```no_run
-    /// # use backshift::Backshift;
-    /// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
-    /// let store = std::env::var("STORE_URL").ok();
-    /// let site = Backshift::open(&std::env::var("BROKER_URL")?, store.as_deref()).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn open(url: &str, store_url: Option<&str>) -> Opening {
-        Opening::new(url, store_url)
-    }
-
-    /// Queue and store in one PostgreSQL database (feature `postgres`); see [`Opening`] for its tables.
-    #[cfg(feature = "postgres")]
-    pub fn postgres(url: &str) -> Opening {
-        Opening::new(url, None)
-    }
-
-    /// Queues on RabbitMQ (feature `rabbitmq`), remembered in the database at `store_url` (`postgres:…` or `sqlite:PATH`).
-    #[cfg(feature = "rabbitmq")]
-    pub fn rabbitmq(url: &str, store_url: &str) -> Opening {
-        Opening::new(url, Some(store_url))
-    }
-
     pub(crate) fn of(broker: Arc<dyn Broker>, store: SqlStore) -> Self {
         Self { broker, store: Arc::new(store), endings: Endings::default() }
     }

@@ -10,6 +10,7 @@ pub mod health;
 mod host;
 pub mod json;
 pub mod pages;
+mod protection;
 pub mod server;
 mod shape;
 

@@ -9,7 +9,7 @@ use std::{io, net::SocketAddr, panic::AssertUnwindSafe, sync::Arc, time::Duratio
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::StatusCode,
     middleware::{self, Next},
     response::Response,
 };
@@ -28,6 +28,7 @@ pub use crate::connections::{Limits, Times};
 use crate::{
     Shape,
     connections::{Admission, Answering, House, Life, Places, Requests, Tick, Watched},
+    protection,
 };
 
 /// Sockets that were told to end and are not gone yet may be so many more than the places.
@@ -212,20 +213,6 @@ async fn guarded(State(shape): State<Shape>, request: Request, next: Next) -> Re
             shape.refusal(StatusCode::INTERNAL_SERVER_ERROR)
         }
     };
-    protect(&mut response);
+    protection::protect(&mut response);
     response
-}
-
-/// The headers of every answer; what a page has set itself stays.
-pub(crate) fn protect(response: &mut Response) {
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-    ] {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
 }

@@ -232,7 +232,7 @@ impl Refusal {
         } else if version < Version::HTTP_2 {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        crate::server::protect(&mut response);
+        crate::protection::protect(&mut response);
         response
     }
 }

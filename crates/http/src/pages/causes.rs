@@ -8,10 +8,8 @@ use backshift_core::{
 use minijinja::{Value, context};
 
 use super::{
-    Here,
-    jobs::{self, Asked},
-    link, mask,
-    search::{Search, quoted, read},
+    Here, jobs, link, mask,
+    search::{JobsQuery, Search, quoted, read},
     words,
 };
 
@@ -19,8 +17,8 @@ use super::{
 const SAID: usize = 300;
 
 /// `GET /causes`.
-pub(super) async fn page(Here(pages): Here, Query(asked): Query<Asked>) -> Response {
-    let asked = Asked { state: "dead".to_owned(), ..asked };
+pub(super) async fn page(Here(pages): Here, Query(asked): Query<JobsQuery>) -> Response {
+    let asked = JobsQuery { state: "dead".to_owned(), ..asked };
     let search = read(&asked, Timestamp::now());
     let problem = search.problem.clone().or_else(|| search.unfit());
     let found = match &problem {

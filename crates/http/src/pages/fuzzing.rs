@@ -25,7 +25,7 @@ pub struct Asked {
 /// Reads `GET /jobs?…`; `None` = the query string is refused.
 pub fn jobs(query: &str) -> Option<Asked> {
     let uri: Uri = format!("/jobs?{query}").parse().ok()?;
-    let Query(asked) = Query::<jobs::Asked>::try_from_uri(&uri).ok()?;
+    let Query(asked) = Query::<search::JobsQuery>::try_from_uri(&uri).ok()?;
     // A time that is so long ago is counted from the same moment whenever it is read.
     let search::Search { filter, problem, .. } = search::read(&asked, Timestamp::UNIX_EPOCH);
     let (sentence, command) = (jobs::sentence(&filter, 1), jobs::command("jobs list", &filter));

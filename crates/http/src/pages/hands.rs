@@ -40,12 +40,12 @@ impl Pages {
 /// How the page is asked for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct HandsQuery {
     before: String,
 }
 
 /// `GET /hands`.
-pub(super) async fn page(Here(pages): Here, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn page(Here(pages): Here, Query(asked): Query<HandsQuery>) -> Response {
     let now = Timestamp::now();
     let hands = match pages.store.all_hands(asked.before.parse().ok(), ROWS).await {
         Ok(hands) => hands,

@@ -27,12 +27,16 @@ const SAID: usize = 300;
 /// How the page is asked for.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Asked {
+pub(super) struct JobQuery {
     payload: String,
 }
 
 /// `GET /jobs/{id}`; `?payload=whole` unmasks.
-pub(super) async fn page(Here(pages): Here, Path(id): Path<String>, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn page(
+    Here(pages): Here,
+    Path(id): Path<String>,
+    Query(asked): Query<JobQuery>,
+) -> Response {
     let shown = if asked.payload == "whole" { Shown::Whole } else { Shown::Masked };
     match values(&pages, &id, shown).await {
         Ok(values) => pages.framed("/jobs", "job.html", values).await,

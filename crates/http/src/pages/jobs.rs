@@ -11,11 +11,10 @@ use backshift_core::{
     record::Found, sweep::HandRecord,
 };
 use minijinja::{Value, context};
-use serde::Deserialize;
 
 use super::{
     Here, link, mask,
-    search::{Search, read},
+    search::{JobsQuery, Search, read},
     stopped, words,
 };
 
@@ -23,17 +22,8 @@ const ROWS: u32 = 50;
 /// Characters of what the other side said.
 const SAID: usize = 160;
 
-/// What the list is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Asked {
-    pub(super) state: String,
-    pub(super) find: String,
-    pub(super) after: String,
-}
-
 /// `GET /jobs`.
-pub(super) async fn list(Here(pages): Here, Query(asked): Query<Asked>) -> Response {
+pub(super) async fn list(Here(pages): Here, Query(asked): Query<JobsQuery>) -> Response {
     let mut search = read(&asked, Timestamp::now());
     if let Some(id) = search.id {
         match pages.store.find(JobId(id)).await {
@@ -61,7 +51,7 @@ pub(super) async fn list(Here(pages): Here, Query(asked): Query<Asked>) -> Respo
     pages.framed(here, "jobs.html", values(&asked, &search, &found, &hands)).await
 }
 
-fn values(asked: &Asked, search: &Search, found: &Found, hands: &BTreeMap<JobId, HandRecord>) -> Value {
+fn values(asked: &JobsQuery, search: &Search, found: &Found, hands: &BTreeMap<JobId, HandRecord>) -> Value {
     let (now, filter) = (Timestamp::now(), &search.filter);
     let state = filter.stands().unwrap_or_default();
     // A state among the words stays there; the one of the address is what the tabs change.
@@ -103,7 +93,7 @@ fn values(asked: &Asked, search: &Search, found: &Found, hands: &BTreeMap<JobId,
 }
 
 /// What can be done to all that match, as buttons.
-fn choices(asked: &Asked, search: &Search) -> Vec<Value> {
+fn choices(asked: &JobsQuery, search: &Search) -> Vec<Value> {
     if search.problem.is_some() || search.unfit().is_some() {
         return Vec::new();
     }
@@ -225,10 +215,10 @@ mod tests {
 
     #[test]
     fn the_list_is_told_in_words_and_as_a_command() {
-        let asked = Asked {
+        let asked = JobsQuery {
             state: "failed".into(),
             find: "kind:email.send queue:mail \"it's late\"".into(),
-            ..Asked::default()
+            ..JobsQuery::default()
         };
         let search = read(&asked, Timestamp::UNIX_EPOCH);
         assert_eq!(

@@ -17,10 +17,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{
-    Here, Pages,
-    jobs::{self, Asked},
-    link, mask,
-    search::{Search, read},
+    Here, Pages, jobs, link, mask,
+    search::{JobsQuery, Search, read},
     words,
 };
 
@@ -46,7 +44,7 @@ pub(super) struct Wish {
 
 impl Wish {
     fn search(&self, now: Timestamp) -> Search {
-        read(&Asked { state: self.state.clone(), find: self.find.clone(), ..Asked::default() }, now)
+        read(&JobsQuery { state: self.state.clone(), find: self.find.clone(), ..JobsQuery::default() }, now)
     }
 }
 

@@ -4,9 +4,19 @@
 use std::{str::FromStr, time::Duration};
 
 use backshift_core::{EffectState, JobFilter, Kind, QueueName, Standing, Stands, State, Timestamp, nearest};
+use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{jobs::Asked, mask, words};
+use super::{mask, words};
+
+/// What a list of jobs is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct JobsQuery {
+    pub(super) state: String,
+    pub(super) find: String,
+    pub(super) after: String,
+}
 
 /// Words that are looked for in texts, and their length.
 const MOST: usize = 8;
@@ -33,7 +43,7 @@ struct Word {
 }
 
 /// Reads the state of the address and the words of the field.
-pub(super) fn read(asked: &Asked, now: Timestamp) -> Search {
+pub(super) fn read(asked: &JobsQuery, now: Timestamp) -> Search {
     let mut search = Search::default();
     if !asked.state.is_empty() {
         search.take_state(&asked.state);
@@ -272,7 +282,7 @@ mod tests {
 
     fn of(state: &str, find: &str) -> Search {
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
-        read(&Asked { state: state.into(), find: find.into(), ..Asked::default() }, now)
+        read(&JobsQuery { state: state.into(), find: find.into(), ..JobsQuery::default() }, now)
     }
 
     #[test]
