@@ -169,7 +169,7 @@ pub struct JobRecord {
     /// The broker that moves it.
     pub broker: String,
     /// That broker keeps a message of its own beside this row, and may deliver it once more.
-    pub abroad: bool,
+    pub is_foreign: bool,
     /// Where it stands.
     pub state: State,
     /// It waits because no worker that looked at it has a handler for its kind.

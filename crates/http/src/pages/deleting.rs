@@ -24,7 +24,7 @@ pub(super) struct Wish {
 /// Whether its broker may still deliver it, and would run it anew.
 fn stays(job: &JobRecord, now: Timestamp) -> bool {
     let recent = |ended: Timestamp| ended.checked_add(KEPT_AT_LEAST).is_ok_and(|until| until > now);
-    job.abroad && job.finished_at.is_none_or(recent)
+    job.is_foreign && job.finished_at.is_none_or(recent)
 }
 
 /// `GET /jobs/{id}/delete`: the question.

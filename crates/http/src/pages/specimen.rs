@@ -10,7 +10,7 @@ pub(super) fn job(state: State) -> JobRecord {
         kind: Kind::new("k").unwrap(),
         queue: QueueName::new("q").unwrap(),
         broker: "embedded".into(),
-        abroad: false,
+        is_foreign: false,
         state,
         parked: false,
         attempt: 2,

@@ -67,7 +67,7 @@ impl FromRow for JobRow {
             id: row.get("id")?,
             kind: kind(&row.get::<String>("job_type")?),
             queue: queue(&row.get::<String>("queue")?),
-            abroad: !OF_THE_LEDGER.contains(&broker.as_str()),
+            is_foreign: !OF_THE_LEDGER.contains(&broker.as_str()),
             broker,
             state,
             parked: waits && (strange || aside.is_some()),

@@ -118,5 +118,5 @@ pub(crate) async fn told(on: &impl Executor, jobs: &mut [JobRecord]) -> Result<(
 }
 
 fn is_untold(job: &JobRecord) -> bool {
-    job.state == State::Running && job.worker.is_none() && !job.abroad
+    job.state == State::Running && job.worker.is_none() && !job.is_foreign
 }

@@ -288,7 +288,7 @@ impl Row {
             kind: self.envelope.kind.clone(),
             queue: self.envelope.queue.clone(),
             broker: self.broker.clone(),
-            abroad: !matches!(self.broker.as_str(), "postgres" | "embedded"),
+            is_foreign: !matches!(self.broker.as_str(), "postgres" | "embedded"),
             state: self.state,
             parked: (self.strange || self.aside) && matches!(self.state, State::Scheduled | State::Available),
             attempt: self.attempt,
