@@ -125,7 +125,11 @@ async fn a_directory_a_key_or_a_lock_that_somebody_else_could_have_made_is_refus
 async fn a_directory_within_that_somebody_else_could_have_made_is_refused() {
     let place = tempfile::tempdir().unwrap();
     let data = place.path().join("data");
-    dev(&data).await.0.kill().await;
+    let running = dev(&data).await.0;
+    // It says where its pages are before all of its directories are made.
+    let made = || async { ["mail", "backshift.db.workers"].iter().all(|name| data.join(name).is_dir()) };
+    assert!(wait::until(PATIENCE, made).await, "{}", running.output());
+    running.kill().await;
     let elsewhere = place.path().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();
     for (name, commands) in [("mail", &["dev"][..]), ("backshift.db.workers", &["dev", "worker", "doctor"])] {

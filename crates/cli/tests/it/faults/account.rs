@@ -2,7 +2,7 @@
 //!
 //! Effects and starts are read from the probe's tables: a duplicate would be a second row.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use backshift_testkit::wait;
 use serde_json::Value;
@@ -16,6 +16,8 @@ pub(crate) struct Load {
     jobs: BTreeMap<String, String>,
     /// The attempt in which they succeed: 1 + the failures that were asked for.
     attempt: u64,
+    /// How long each takes: a machine that was busy when it was asked for need not be any more.
+    takes: Duration,
 }
 
 impl Load {
@@ -45,7 +47,12 @@ impl Load {
         let ids = place.enqueue(&lines).await;
         assert_eq!(ids.len(), keys.len(), "every job is accepted");
         let jobs = keys.into_iter().zip(ids).collect();
-        Self { queue: queue.to_owned(), jobs, attempt: u64::from(fails) + 1 }
+        Self {
+            queue: queue.to_owned(),
+            jobs,
+            attempt: u64::from(fails) + 1,
+            takes: Duration::from_millis(ms),
+        }
     }
 
     /// How many of them have had their effect.
@@ -60,7 +67,7 @@ impl Load {
 
     /// Waits until so many of them have had their effect.
     pub(crate) async fn wait_effects(&self, place: &Place, count: usize, worker: &Worker) {
-        let there = wait::until(PATIENCE, || async { self.effects(place).await >= count });
+        let there = wait::until(PATIENCE + self.takes, || async { self.effects(place).await >= count });
         let reached = there.await;
         let effects = self.effects(place).await;
         assert!(reached, "{}: {effects} effects, not {count}\n{}", self.queue, worker.output());
